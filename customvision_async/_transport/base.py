@@ -1,0 +1,66 @@
+"""The seam between those who know the service and those who move bytes: a request, a response, a sender."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from .._content import Content
+
+__all__ = ["RESPONSE_BYTES", "Request", "Response", "Sender"]
+
+RESPONSE_BYTES = 16 * 1024 * 1024
+"""An answer longer than this, counted after decompression, is refused. The largest real one (256 images) is under 0.5 MB."""
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """One HTTP request, without the credential.
+
+    `url` is whole and already percent-encoded. `operation` names it in errors and events. `repeatable` says whether
+    it may be sent again when an earlier answer was lost: its effect is the same, or told apart, the second time.
+    """
+
+    method: str
+    url: str
+    operation: str
+    headers: Mapping[str, str] = field(default_factory=dict[str, str])
+    content: Content | None = None
+    repeatable: bool = True
+    response_bytes: int = RESPONSE_BYTES
+
+
+@dataclass(frozen=True, slots=True)
+class Response:
+    """An answer, whatever its status: header names in lower case, the body whole.
+
+    `attempts` is how many times the request was sent. `in_doubt` tells that an earlier attempt was sent and its answer
+    lost (or was a 408 or 5xx), so that its effect may have been there before this attempt.
+    """
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+    attempts: int = 1
+    in_doubt: bool = False
+
+
+class Sender(Protocol):
+    """One attempt over the wire. The in-memory stand-in of the tests is the other implementation."""
+
+    async def send(self, request: Request, headers: Mapping[str, str]) -> Response:
+        """Send `request` with `headers` (the credential) added.
+
+        Raises:
+            ConnectError: nothing was sent.
+            RequestTimeout: a phase took too long.
+            ResponseLost: sent, and no whole answer.
+            DecodeError: the answer is over `response_bytes`, or a redirect.
+            ContentError: a blob of the body could not be read; the request took no effect.
+        """
+        ...
+
+    async def aclose(self) -> None:
+        """Close the connections."""
+        ...

@@ -1,0 +1,50 @@
+"""The versions of the service's API, oldest first, and what tells them apart."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+__all__ = ["ApiVersion", "PredictionVersion"]
+
+
+class _Ordered(StrEnum):
+    """Members compare by age (their place in the class), not by spelling."""
+
+    @property
+    def _age(self) -> int:
+        return list(type(self)).index(self)
+
+    def __lt__(self, other: object) -> bool:
+        return self._age < other._age if isinstance(other, type(self)) else NotImplemented
+
+    def __le__(self, other: object) -> bool:
+        return self._age <= other._age if isinstance(other, type(self)) else NotImplemented
+
+    def __gt__(self, other: object) -> bool:
+        return self._age > other._age if isinstance(other, type(self)) else NotImplemented
+
+    def __ge__(self, other: object) -> bool:
+        return self._age >= other._age if isinstance(other, type(self)) else NotImplemented
+
+
+class ApiVersion(_Ordered):
+    """A version of the Training API. The value is the string of the URL; ``ApiVersion.V2_0 < ApiVersion.V3_3``."""
+
+    V1_2 = "v1.2"
+    V2_0 = "v2.0"
+    V2_1 = "v2.1"
+    V2_2 = "v2.2"
+    V3_0 = "v3.0"
+    V3_1 = "v3.1"
+    V3_2 = "v3.2"
+    V3_3 = "v3.3"
+    V3_4_PREVIEW = "v3.4-preview"
+
+
+class PredictionVersion(_Ordered):
+    """A version of the Prediction API. The value is the string of the URL."""
+
+    V1_1 = "v1.1"
+    V2_0 = "v2.0"
+    V3_0 = "v3.0"
+    V3_1 = "v3.1"

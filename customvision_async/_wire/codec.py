@@ -1,0 +1,86 @@
+"""JSON in the two dialects: PascalCase keys for v1.x, camelCase from v2.0. Pure functions, no I/O.
+
+The service's JSON is the same in both but for the first letter of each key, so one family of models serves: an answer
+in the old dialect (and one that has ``null`` where a list belongs, which is legal in v1.2 to v2.2) takes a second,
+slower way through plain dicts.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import lru_cache
+from typing import Any, TypeVar
+
+import msgspec
+
+from ..errors import DecodeError
+
+__all__ = ["camel_keys", "decode", "encode", "pascal_keys"]
+
+T = TypeVar("T")
+
+
+def camel_keys(value: Any) -> Any:
+    """`value` with the first letter of every key in lower case, at every depth."""
+    return _rekeyed(value, lambda key: key[:1].lower() + key[1:])
+
+
+def pascal_keys(value: Any) -> Any:
+    """`value` with the first letter of every key in upper case, at every depth."""
+    return _rekeyed(value, lambda key: key[:1].upper() + key[1:])
+
+
+def _rekeyed(value: Any, rename: Callable[[str], str]) -> Any:
+    if isinstance(value, dict):
+        return {rename(key): _rekeyed(item, rename) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_rekeyed(item, rename) for item in value]
+    return value
+
+
+def _without_nulls(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _without_nulls(item) for key, item in value.items() if item is not None}
+    if isinstance(value, list):
+        return [_without_nulls(item) for item in value]
+    return value
+
+
+@lru_cache(maxsize=None)
+def _decoder(kind: Any) -> msgspec.json.Decoder[Any]:
+    return msgspec.json.Decoder(kind)
+
+
+def decode(body: bytes, kind: type[T], *, pascal: bool = False) -> T:
+    """Decode `body` as `kind`. Absent, null and empty lists come out alike; unknown fields and enum values are taken.
+
+    Raises:
+        DecodeError: it is not JSON, or of another shape; the message says where.
+    """
+    try:
+        if not pascal:
+            try:
+                return _decoder(kind).decode(body)  # type: ignore[no-any-return]
+            except msgspec.ValidationError:
+                pass
+        plain = msgspec.json.decode(body)
+        if pascal:
+            plain = camel_keys(plain)
+        plain = _without_nulls(plain)
+        if plain is None and getattr(kind, "__origin__", kind) in (list, tuple):
+            plain = []
+        return msgspec.convert(plain, kind)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError, ValueError) as error:
+        raise DecodeError(f"the answer cannot be read: {error}; it begins with {_opening(body)}") from None
+
+
+def encode(value: Any, *, pascal: bool = False) -> bytes:
+    """Encode a model or plain data as compact JSON in the dialect; keys that are ``UNSET`` are left out."""
+    if pascal:
+        value = pascal_keys(msgspec.to_builtins(value))
+    return msgspec.json.encode(value)
+
+
+def _opening(body: bytes) -> str:
+    text = body[:60].decode("utf-8", "replace")
+    return repr(text) + ("..." if len(body) > 60 else "") if body else "nothing (empty body)"
