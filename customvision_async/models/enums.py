@@ -1,0 +1,145 @@
+"""The service's enumerations, with the values of all its versions. All are open: see :class:`OpenEnum`."""
+
+from __future__ import annotations
+
+from ._base import OpenEnum
+
+__all__ = [
+    "Classifier",
+    "DomainType",
+    "ExportFlavor",
+    "ExportPlatform",
+    "ExportStatus",
+    "ImageCreateStatus",
+    "ImageMetadataUpdateStatus",
+    "OrderBy",
+    "ProjectStatus",
+    "SortBy",
+    "TagType",
+    "TaggingStatus",
+    "TrainingType",
+]
+
+
+class ImageCreateStatus(OpenEnum):
+    """What became of one image of a create batch. The first two are successes."""
+
+    OK = "OK"
+    OK_DUPLICATE = "OKDuplicate"
+    ERROR_SOURCE = "ErrorSource"
+    ERROR_IMAGE_FORMAT = "ErrorImageFormat"
+    ERROR_IMAGE_SIZE = "ErrorImageSize"
+    ERROR_STORAGE = "ErrorStorage"
+    ERROR_LIMIT_EXCEED = "ErrorLimitExceed"
+    ERROR_TAG_LIMIT_EXCEED = "ErrorTagLimitExceed"
+    ERROR_REGION_LIMIT_EXCEED = "ErrorRegionLimitExceed"
+    """Since v2.0."""
+    ERROR_NEGATIVE_AND_REGULAR_TAG_ON_SAME_IMAGE = "ErrorNegativeAndRegularTagOnSameImage"
+    """Since v2.2."""
+    ERROR_IMAGE_DIMENSIONS = "ErrorImageDimensions"
+    """Since v3.4-preview."""
+    ERROR_INVALID_TAG = "ErrorInvalidTag"
+    """Since v3.4-preview."""
+    ERROR_INVALID_REGION = "ErrorInvalidRegion"
+    """In no version's document, but seen (MicrosoftDocs/azure-docs#96584)."""
+    ERROR_UNKNOWN = "ErrorUnknown"
+
+
+class ImageMetadataUpdateStatus(OpenEnum):
+    """What became of the metadata of one image (since v3.3)."""
+
+    OK = "OK"
+    ERROR_IMAGE_NOT_FOUND = "ErrorImageNotFound"
+    ERROR_LIMIT_EXCEED = "ErrorLimitExceed"
+    ERROR_UNKNOWN = "ErrorUnknown"
+
+
+class Classifier(OpenEnum):
+    """Whether an image has exactly one tag, or any number (since v2.1)."""
+
+    MULTICLASS = "Multiclass"
+    MULTILABEL = "Multilabel"
+
+
+class DomainType(OpenEnum):
+    """What a domain is for (since v2.0)."""
+
+    CLASSIFICATION = "Classification"
+    OBJECT_DETECTION = "ObjectDetection"
+
+
+class TagType(OpenEnum):
+    """The kind of a tag: NEGATIVE says "none of the others" (since v2.2), GENERAL_PRODUCT is of retail projects (v3.3)."""
+
+    REGULAR = "Regular"
+    NEGATIVE = "Negative"
+    GENERAL_PRODUCT = "GeneralProduct"
+
+
+class TrainingType(OpenEnum):
+    """How long to train: quickly, or for the budget given (since v3.0)."""
+
+    REGULAR = "Regular"
+    ADVANCED = "Advanced"
+
+
+class ProjectStatus(OpenEnum):
+    """Where a project stands after an import (since v3.2)."""
+
+    SUCCEEDED = "Succeeded"
+    IMPORTING = "Importing"
+    FAILED = "Failed"
+
+
+class ExportPlatform(OpenEnum):
+    """What a trained iteration can be exported for."""
+
+    CORE_ML = "CoreML"
+    TENSOR_FLOW = "TensorFlow"
+    DOCKER_FILE = "DockerFile"
+    ONNX = "ONNX"
+    VAIDK = "VAIDK"
+    OPEN_VINO = "OpenVino"
+
+
+class ExportFlavor(OpenEnum):
+    """A variant of an export platform."""
+
+    LINUX = "Linux"
+    WINDOWS = "Windows"
+    ONNX10 = "ONNX10"
+    ONNX12 = "ONNX12"
+    ARM = "ARM"
+    TENSOR_FLOW_NORMAL = "TensorFlowNormal"
+    TENSOR_FLOW_LITE = "TensorFlowLite"
+
+
+class ExportStatus(OpenEnum):
+    """How far an export is."""
+
+    EXPORTING = "Exporting"
+    FAILED = "Failed"
+    DONE = "Done"
+
+
+class OrderBy(OpenEnum):
+    """The order of a list: SUGGESTED is for stored predictions alone."""
+
+    NEWEST = "Newest"
+    OLDEST = "Oldest"
+    SUGGESTED = "Suggested"
+
+
+class SortBy(OpenEnum):
+    """The order of suggested tags and regions (since v3.1)."""
+
+    UNCERTAINTY_ASCENDING = "UncertaintyAscending"
+    UNCERTAINTY_DESCENDING = "UncertaintyDescending"
+
+
+class TaggingStatus(OpenEnum):
+    """Which images to list or count (since v3.3)."""
+
+    ALL = "All"
+    TAGGED = "Tagged"
+    UNTAGGED = "Untagged"
