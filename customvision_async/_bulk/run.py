@@ -1,0 +1,307 @@
+"""One run of the engine: pull from the source, prepare, cut, admit, send, settle, tell.
+
+A single task feeds; each chunk under way is a task of its own; the results come to whoever iterates in lists, one a
+chunk, through a stream of bounded length. So a slow reader slows the sending, and that the reading of the source.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import AsyncIterator, Awaitable, Callable, Generator, Sequence
+from contextlib import aclosing
+from types import TracebackType
+from typing import Any, Generic, TypeVar
+
+import anyio
+import anyio.abc
+from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStream
+
+from ..errors import ItemError
+from .chunker import Chunker, ChunkLimits
+from .flow import Admission
+from .report import BatchReport, ItemResult, Progress, batch_error
+from .settle import Judge, Send, Settler
+from .source import Groups, groups_of, known_length
+from .unit import Done, Failed, Unit
+
+__all__ = ["BatchRun", "Job"]
+
+T = TypeVar("T")
+V = TypeVar("V")
+
+Prepare = Callable[[int, Sequence[Any]], Awaitable[Sequence[Unit | ItemResult[Any, Any]]]]
+"""Turns items (the first has the given index) into units, or into results where they can be settled without being sent."""
+
+
+class Job:
+    """What a run does with its items: the three functions, the limits of a chunk, and how much may be under way."""
+
+    def __init__(
+        self,
+        prepare: Prepare,
+        send: Send,
+        judge: Judge,
+        limits: ChunkLimits,
+        *,
+        chunks: int = 64,
+        held: int = 64_000_000,
+        linger: float = 1.0,
+        on_chunk: Callable[[int, int, int, float], None] | None = None,
+    ) -> None:
+        self.prepare = prepare
+        self.send = send
+        self.judge = judge
+        self.limits = limits
+        self.chunks = chunks
+        self.held = held
+        self.linger = linger
+        self.on_chunk = on_chunk
+
+
+class BatchRun(Generic[T, V]):
+    """A batch under way, of any number of items.
+
+    ``await run`` goes to the end and gives the :class:`BatchReport`; it raises :class:`~customvision_async.BatchError` (with `.report`)
+    if any item failed. ``async with run`` starts it and lets you see each :class:`ItemResult` as it settles
+    (``async for result in run``); then nothing is raised for items. Leaving the block early cancels what is under way
+    and leaves nothing behind. A run goes once.
+
+    An error of the source stops the feeding: what is in flight still lands, then that error comes up as it is. So does an
+    error after which nothing can land (a refused key, a project that is gone).
+    """
+
+    def __init__(self, source: Any, job: Job, *, setup: Callable[[BatchRun[T, V]], None] | None = None) -> None:
+        self._job = job
+        self._source = source
+        self._clock = anyio.current_time
+        self.progress = Progress(self._clock)
+        self.progress.total = known_length(source)
+        self._chunker = Chunker(job.limits, held=job.held)
+        self._settler = Settler(job.send, job.judge)
+        self._preparing: tuple[int, Sequence[Any]] = (0, ())
+        self._under_way: dict[int, Unit] = {}
+        self._failures: list[ItemResult[T, V]] = []
+        self._skips: list[ItemResult[T, V]] = []
+        self._stopped_by: Exception | None = None
+        self._watched = False
+        self._ready: deque[ItemResult[T, V]] = deque()
+        self._results: MemoryObjectReceiveStream[Sequence[ItemResult[T, V]]] | None = None
+        self._tasks: anyio.abc.TaskGroup | None = None
+        self._started = False
+        if setup is not None:
+            setup(self)
+
+    # --- the two ways to use it
+
+    def __await__(self) -> Generator[Any, None, BatchReport]:
+        return self._to_the_end().__await__()
+
+    async def _to_the_end(self) -> BatchReport:
+        await self._start(watched=False)
+        try:
+            assert self._results is not None
+            async for _ in self._results:  # nothing is sent unless watched: this waits for the end
+                pass
+        except BaseException:
+            await self._stop()
+            raise
+        await self._stop()
+        report = self.report
+        if report.failed:
+            raise batch_error(report) from report.stopped_by
+        if report.stopped_by is not None:
+            raise report.stopped_by
+        return report
+
+    async def __aenter__(self) -> BatchRun[T, V]:
+        await self._start(watched=True)
+        return self
+
+    async def __aexit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        await self._stop()
+
+    def __aiter__(self) -> AsyncIterator[ItemResult[T, V]]:
+        if not self._watched:
+            raise RuntimeError("iterate over a run inside 'async with run:', or await it")
+        return self
+
+    async def __anext__(self) -> ItemResult[T, V]:
+        while not self._ready:
+            assert self._results is not None
+            try:
+                self._ready.extend(await self._results.receive())
+            except (anyio.EndOfStream, anyio.ClosedResourceError):
+                if self._stopped_by is not None:
+                    raise self._stopped_by from None
+                raise StopAsyncIteration from None
+        return self._ready.popleft()
+
+    @property
+    def report(self) -> BatchReport:
+        """The account as it stands; whole once the run has ended."""
+        progress = self.progress
+        unsettled = [(unit.index, unit.item) for unit in (*self._under_way.values(), *self._chunker.waiting_units())]
+        unsettled += enumerate(self._preparing[1], self._preparing[0])
+        return BatchReport(
+            submitted=progress.submitted,
+            succeeded=progress.succeeded,
+            failed=progress.failed,
+            skipped=progress.skipped,
+            pending=progress.pending,
+            duplicates=progress.duplicates,
+            in_doubt=progress.in_doubt,
+            requests=progress.requests,
+            retries=progress.retries,
+            bytes_sent=progress.bytes_sent,
+            seconds=progress.seconds,
+            failures=tuple(self._failures),
+            skips=tuple(self._skips),
+            unsettled=tuple(sorted(unsettled, key=lambda pair: pair[0])),
+            stopped_by=self._stopped_by,
+        )
+
+    # --- its life
+
+    async def _start(self, *, watched: bool) -> None:
+        if self._started:
+            raise RuntimeError("a run goes once: make another from a fresh source")
+        self._started, self._watched = True, watched
+        self.progress.start()
+        give: MemoryObjectSendStream[Sequence[ItemResult[T, V]]]
+        give, self._results = anyio.create_memory_object_stream[Sequence[ItemResult[T, V]]](self._job.chunks)
+        self._tasks = anyio.create_task_group()
+        await self._tasks.__aenter__()
+        self._tasks.start_soon(self._feed_and_land, give)
+
+    async def _stop(self) -> None:
+        """End every task and close the streams. After the natural end there is nothing to cancel."""
+        tasks, self._tasks = self._tasks, None
+        if tasks is None:
+            return
+        tasks.cancel_scope.cancel()
+        try:
+            await tasks.__aexit__(None, None, None)
+        finally:
+            self.progress.end()
+            if self._results is not None:
+                self._results.close()
+
+    async def _feed_and_land(self, give: MemoryObjectSendStream[Sequence[ItemResult[T, V]]]) -> None:
+        with give:
+            async with anyio.create_task_group() as chunks:
+                await self._feed(chunks, give)
+            self.progress.end()
+
+    async def _feed(self, tasks: anyio.abc.TaskGroup, give: MemoryObjectSendStream[Sequence[ItemResult[T, V]]]) -> None:
+        admission = Admission(chunks=self._job.chunks, held=self._job.held)
+
+        async def send_all(chunks: Sequence[list[Unit]]) -> None:
+            for chunk in chunks:
+                self._under_way.update((unit.index, unit) for unit in chunk)
+            for chunk in chunks:
+                held = sum(unit.held for unit in chunk)
+                await admission.enter(held)
+                tasks.start_soon(self._land, chunk, held, admission, give)
+
+        source = groups_of(self._source, self._job.limits.count, self._job.linger)
+        self._settler.on_fatal = source.interrupt
+        try:
+            await self._pull(source, send_all, give)
+        finally:
+            with anyio.CancelScope(shield=True):
+                await source.aclose()
+        await send_all(self._chunker.flush())
+
+    async def _pull(
+        self,
+        source: Groups,
+        send_all: Callable[[Sequence[list[Unit]]], Awaitable[None]],
+        give: MemoryObjectSendStream[Sequence[ItemResult[T, V]]],
+    ) -> None:
+        while self._settler.fatal is None:
+            try:
+                items = await source.next_group(idle=self._chunker.waiting > 0)
+            except StopAsyncIteration:
+                return
+            except Exception as error:  # the source's own: what is in flight still lands
+                self._stopped_by = error
+                return
+            if not items:  # the source is idle: do not let those that wait, wait for it
+                await send_all(self._chunker.flush())
+                continue
+            prepared = await self._prepared(items)
+            chunks = self._chunker.feed([one for one in prepared if isinstance(one, Unit)])
+            self._preparing = (0, ())
+            results = [one for one in prepared if isinstance(one, ItemResult)]
+            if results:
+                self._count(results)
+                if self._watched:
+                    await give.send(results)
+            await send_all(chunks)
+        self._stopped_by = self._settler.fatal
+
+    async def _prepared(self, items: Sequence[Any]) -> Sequence[Unit | ItemResult[T, V]]:
+        progress = self.progress
+        start = progress.submitted
+        self._preparing = (start, items)
+        progress.submitted += len(items)
+        if progress.total is not None and progress.submitted > progress.total:
+            progress.total = None
+        try:
+            return await self._job.prepare(start, items)
+        except Exception as error:  # the outcome of these items: the run goes on unless nothing can land any more
+            failure = self._settler.failure_of(error)
+            return [self._result(Unit(start + n, item, None), failure) for n, item in enumerate(items)]
+
+    async def _land(
+        self, chunk: list[Unit], held: int, admission: Admission, give: MemoryObjectSendStream[Sequence[ItemResult[T, V]]]
+    ) -> None:
+        began, failed = self._clock(), 0
+        try:
+            async with aclosing(self._settler.settle(chunk)) as settling:
+                async for settled in settling:
+                    results = self._settled(settled)
+                    failed += sum(not result.ok for result in results)
+                    if self._watched:
+                        await give.send(results)
+        finally:
+            admission.leave(held)
+        if self._settler.fatal is not None:
+            self._stopped_by = self._settler.fatal
+        if self._job.on_chunk is not None:
+            self._job.on_chunk(len(chunk), len(chunk) - failed, failed, self._clock() - began)
+
+    # --- the account
+
+    def _settled(self, settled: Sequence[tuple[Unit, Done | Failed]]) -> list[ItemResult[T, V]]:
+        """Enter the outcomes in the account, each at the same step as its unit leaves the list of those under way."""
+        under_way = self._under_way
+        results = [self._result(unit, outcome) for unit, outcome in settled]
+        for unit, _ in settled:
+            under_way.pop(unit.index, None)
+        self._count(results)
+        return results
+
+    def _count(self, results: Sequence[ItemResult[T, V]]) -> None:
+        progress = self.progress
+        for result in results:
+            if result.ok:
+                progress.succeeded += 1
+            elif result.skipped:
+                progress.skipped += 1
+                self._skips.append(result)
+            else:
+                progress.failed += 1
+                self._failures.append(result)
+            progress.duplicates += result.duplicate
+            progress.in_doubt += result.in_doubt
+
+    @staticmethod
+    def _result(unit: Unit, outcome: Done | Failed) -> ItemResult[T, V]:
+        if isinstance(outcome, Done):
+            return ItemResult(
+                unit.index, unit.item, True, outcome.status, outcome.value, None, unit.attempts, outcome.duplicate, unit.in_doubt
+            )
+        error = ItemError(outcome.reason, index=unit.index, item=unit.item, status=outcome.status)
+        error.__cause__ = outcome.cause
+        return ItemResult(unit.index, unit.item, False, outcome.status, outcome.value, error, unit.attempts, False, unit.in_doubt)
