@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -49,8 +49,11 @@ class Response:
 class Sender(Protocol):
     """One attempt over the wire. The in-memory stand-in of the tests is the other implementation."""
 
-    async def send(self, request: Request, headers: Mapping[str, str]) -> Response:
+    async def send(self, request: Request, headers: Mapping[str, str], *, on_sent: Callable[[], None] | None = None) -> Response:
         """Send `request` with `headers` (the credential) added.
+
+        `on_sent` is called once, when the last byte of the body has been handed to the link (or was found not to be
+        wanted): what the body held can be let go, and the time that the service takes begins.
 
         Raises:
             ConnectError: nothing was sent.

@@ -1,0 +1,314 @@
+"""The bytes of a body, from where they are to the link, without ever being in memory together.
+
+How it works. :func:`assemble` is a plain generator that fills buffers of 128 KiB (small pieces joined, large ones
+sliced, base64 on the way) and hands them out. Where every byte it needs is in memory or in the page cache, it runs
+on the event loop: no hop to a thread is cheaper than such a read. The first read that would wait for a disk is
+noticed (Linux tells, by ``RWF_NOWAIT``), and from then on worker threads run the same generator, a megabyte a hop
+and one hop ahead of the link; where the system cannot tell, they do so from the start.
+
+The figures behind the sizes: pieces of 64 to 128 KiB cost least CPU, larger ones page faults; a pause of one turn of
+the loop each 256 KiB keeps it held for milliseconds only.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import binascii
+import errno
+import functools
+import os
+import stat
+import threading
+from collections.abc import Awaitable, Callable, Generator
+from concurrent.futures import ThreadPoolExecutor
+
+from .._content import Blob, Content, ContentError
+
+try:
+    import pybase64
+except ImportError:  # the extra "speed": twenty times faster
+    _b64encode: Callable[[memoryview], bytes] = functools.partial(binascii.b2a_base64, newline=False)
+else:
+    _b64encode = pybase64.b64encode
+
+__all__ = ["PIECE", "Buffer", "assemble", "stream"]
+
+Buffer = bytes | memoryview
+
+PIECE = 128 * 1024
+_RAW_PIECE = PIECE // 4 * 3 // 3 * 3  # what becomes one piece as base64
+_BREATH = 256 * 1024
+_GROUP = 1024 * 1024
+_NOWAIT: int | None = getattr(os, "RWF_NOWAIT", None)
+_OPEN_FLAGS = functools.reduce(
+    int.__or__, (getattr(os, name, 0) for name in ("O_RDONLY", "O_CLOEXEC", "O_NONBLOCK", "O_NOCTTY", "O_BINARY"))
+)
+_NO_FOLLOW = getattr(os, "O_NOFOLLOW", 0)
+
+_slow_devices: set[int] = set()
+"""Devices that cannot tell whether a read would wait (network file systems): their files are read in threads."""
+
+_workers: ThreadPoolExecutor | None = None
+_file_lock = threading.Lock()
+
+
+class WouldWait(Exception):
+    """This read would hold up the event loop."""
+
+
+class Reader:
+    """How blobs are read: without ever waiting, or (once `may_wait`) in a thread that may."""
+
+    def __init__(self) -> None:
+        self.may_wait = _NOWAIT is None
+
+    def read(self, descriptor: int, view: memoryview, offset: int) -> int:
+        """Read some bytes of a file into `view`. Raises WouldWait."""
+        if self.may_wait:
+            return _read_at(descriptor, view, offset)
+        try:
+            return os.preadv(descriptor, [view], offset, _NOWAIT or 0)
+        except OSError as error:
+            if error.errno == errno.EOPNOTSUPP:
+                _slow_devices.add(os.fstat(descriptor).st_dev)
+            elif error.errno != errno.EAGAIN:
+                raise
+            raise WouldWait from None
+
+
+def _read_at(descriptor: int, view: memoryview, offset: int) -> int:
+    if hasattr(os, "preadv"):
+        return os.preadv(descriptor, [view], offset)
+    os.lseek(descriptor, offset, os.SEEK_SET)
+    data = os.read(descriptor, len(view))
+    view[: len(data)] = data
+    return len(data)
+
+
+def open_blob(blob: Blob) -> int:
+    """A descriptor of the file of `blob`, which is a regular file and the one that was looked at."""
+    assert blob.path is not None
+    try:
+        descriptor = os.open(blob.path, _OPEN_FLAGS | (0 if blob.follow else _NO_FOLLOW))
+    except OSError as error:
+        reason = "it is a symbolic link" if error.errno == errno.ELOOP and not blob.follow else (error.strerror or str(error))
+        raise ContentError(blob, f"the file cannot be read: {reason}") from None
+    except ValueError:
+        raise ContentError(blob, "the file cannot be read: its path holds a NUL") from None
+    try:
+        now = os.fstat(descriptor)
+        if not stat.S_ISREG(now.st_mode):
+            raise ContentError(blob, "it is not a regular file")
+        if now.st_size != blob.size:
+            raise ContentError(blob, f"the file has changed since it was looked at: {blob.size:,} bytes then, {now.st_size:,} now")
+        if blob.stamp is not None and blob.stamp != (now.st_dev, now.st_ino, now.st_mtime_ns):
+            raise ContentError(blob, "the file has changed since it was looked at: it was written to or replaced")
+    except BaseException:
+        os.close(descriptor)
+        raise
+    return descriptor
+
+
+def _waits_at_open(blob: Blob) -> bool:
+    return blob.file is not None or (blob.stamp is not None and blob.stamp[0] in _slow_devices)
+
+
+Filled = Generator[None, None, None]
+"""A step that fills a view, and yields where it would have to wait."""
+
+
+class _Source:
+    """The bytes of one blob in turn: `fill` a view with the next ones."""
+
+    def __init__(self, blob: Blob, reader: Reader) -> None:
+        self._blob = blob
+        self._reader = reader
+        self._offset = 0
+        self._descriptor = -1
+        self.left = blob.size
+        if blob.data is not None:
+            self._data = memoryview(blob.data).cast("B")
+            if len(self._data) != blob.size:
+                raise ContentError(blob, "the bytes have changed in length since they were looked at")
+
+    def fill(self, view: memoryview) -> Filled:
+        """Fill all of `view`, yielding where that would wait."""
+        if self._blob.data is not None:
+            view[:] = self._data[self._offset : self._offset + len(view)]
+            self._offset += len(view)
+        else:
+            if self._descriptor < 0 and not self._reader.may_wait and _waits_at_open(self._blob):
+                yield
+            done = 0
+            while done < len(view):
+                try:
+                    count = self._some(view[done:])
+                except WouldWait:
+                    yield
+                    continue
+                except OSError as error:
+                    raise ContentError(self._blob, f"the file cannot be read: {error.strerror or error}") from None
+                if count == 0:
+                    raise ContentError(self._blob, "the file has changed since it was looked at: it ends early")
+                done += count
+                self._offset += count
+        self.left -= len(view)
+
+    def _some(self, view: memoryview) -> int:
+        if self._blob.file is not None:
+            return self._some_of_file(view)
+        if self._descriptor < 0:
+            self._descriptor = open_blob(self._blob)
+        return self._reader.read(self._descriptor, view, self._offset)
+
+    def _some_of_file(self, view: memoryview) -> int:
+        assert self._blob.file is not None
+        try:
+            with _file_lock:  # one file may stand in several requests, and has one position
+                self._blob.file.seek(self._blob.offset + self._offset)
+                data = self._blob.file.read(len(view))
+        except ValueError:
+            raise ContentError(self._blob, "the file cannot be read: it has been closed") from None
+        view[: len(data)] = data
+        return len(data)
+
+    def close(self) -> None:
+        if self._descriptor >= 0:
+            os.close(self._descriptor)
+            self._descriptor = -1
+
+
+def assemble(content: Content, reader: Reader) -> Generator[Buffer | None, None, None]:
+    """The pieces of `content`, in order; None where going on would wait for a disk (set `reader.may_wait`, then go on).
+
+    Raises:
+        ContentError: a blob is not as it was planned.
+    """
+    return _assemble_base64(content, reader) if content.base64 else _assemble_raw(content, reader)
+
+
+def _assemble_raw(content: Content, reader: Reader) -> Generator[Buffer | None, None, None]:
+    buffer = memoryview(bytearray(PIECE))
+    at = 0
+    for piece in content.pieces:
+        source = _Source(_as_blob(piece), reader)
+        try:
+            while source.left:
+                count = min(source.left, PIECE - at)
+                yield from source.fill(buffer[at : at + count])
+                at += count
+                if at == PIECE:
+                    yield buffer
+                    buffer = memoryview(bytearray(PIECE))  # a new one: the link may still hold the old
+                    at = 0
+        finally:
+            source.close()
+    if at:
+        yield buffer[:at]
+
+
+def _as_blob(piece: bytes | Blob) -> Blob:
+    return piece if isinstance(piece, Blob) else Blob(len(piece), data=piece)
+
+
+def _assemble_base64(content: Content, reader: Reader) -> Generator[Buffer | None, None, None]:
+    scratch = memoryview(bytearray(_RAW_PIECE))
+    parts: list[bytes] = []
+    size = 0
+    for piece in content.pieces:
+        if isinstance(piece, bytes):
+            parts.append(piece)
+            size += len(piece)
+        else:
+            source = _Source(piece, reader)
+            try:
+                while source.left:
+                    view = scratch[: min(source.left, _RAW_PIECE)]
+                    yield from source.fill(view)
+                    parts.append(_b64encode(view))
+                    size += len(parts[-1])
+                    if size >= PIECE:
+                        yield b"".join(parts)
+                        parts, size = [], 0
+            finally:
+                source.close()
+        if size >= PIECE:
+            yield b"".join(parts)
+            parts, size = [], 0
+    if parts:
+        yield b"".join(parts)
+
+
+async def stream(content: Content, write: Callable[[Buffer], Awaitable[None]]) -> None:
+    """Give every byte of `content` to `write`, in pieces, letting the loop breathe between them.
+
+    Raises:
+        ContentError: a blob is not as it was planned.
+    """
+    reader = Reader()
+    pieces = assemble(content, reader)
+    try:
+        breath = _BREATH
+        if not reader.may_wait:
+            for piece in pieces:
+                if piece is None:
+                    reader.may_wait = True
+                    break
+                await write(piece)
+                breath -= len(piece)
+                if breath <= 0:
+                    breath = _BREATH
+                    await asyncio.sleep(0)
+            else:
+                return
+    except BaseException:
+        pieces.close()
+        raise
+    await _stream_from_threads(pieces, write)
+
+
+def _group(pieces: Generator[Buffer | None, None, None]) -> list[Buffer]:
+    """The next megabyte of pieces, in a thread that may wait. Empty at the end."""
+    group: list[Buffer] = []
+    size = 0
+    for piece in pieces:
+        if piece is not None:
+            group.append(piece)
+            size += len(piece)
+            if size >= _GROUP:
+                break
+    return group
+
+
+async def _stream_from_threads(pieces: Generator[Buffer | None, None, None], write: Callable[[Buffer], Awaitable[None]]) -> None:
+    workers = _pool()
+    ahead = workers.submit(_group, pieces)
+    try:
+        while group := await asyncio.wrap_future(ahead):
+            ahead = workers.submit(_group, pieces)
+            breath = _BREATH
+            for piece in group:
+                await write(piece)
+                breath -= len(piece)
+                if breath <= 0:
+                    breath = _BREATH
+                    await asyncio.sleep(0)
+    finally:
+        ahead.add_done_callback(lambda _: pieces.close())  # a generator that runs in a thread can only be closed after
+
+
+def _pool() -> ThreadPoolExecutor:
+    """The threads that read for all clients of the process."""
+    global _workers
+    if _workers is None:
+        _workers = ThreadPoolExecutor(max_workers=4, thread_name_prefix="customvision-read")
+    return _workers
+
+
+def _forget_workers() -> None:
+    global _workers
+    _workers = None
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_forget_workers)  # a child has none of the threads

@@ -1,0 +1,166 @@
+"""A request on its way: admitted by the limiter, sent, judged, and sent again where that is right."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable, Iterable, Mapping
+from random import Random
+from typing import Protocol
+
+from .._events import Observer, RequestDone, RetryScheduled, notify
+from .._options import Retry
+from ..errors import RequestTimeout, ResponseLost, TransportError
+from .base import Request, Response, Sender
+from .retry import RetryPolicy, maybe_taken_up, parse_retry_after
+from .throttle import Limiter, Ticket
+
+__all__ = ["Auth", "Transport"]
+
+
+class Auth(Protocol):
+    """What adds the credential to a request."""
+
+    async def headers(self) -> Mapping[str, str]:
+        """The headers that carry the credential."""
+        ...
+
+    async def renewed(self, refused: Mapping[str, str]) -> bool:
+        """After a 401 to `refused`: whether there is another credential to try."""
+        ...
+
+
+class _Journey:
+    """What one request has met so far."""
+
+    def __init__(self, started: float) -> None:
+        self.started = started
+        self.sends = 0
+        self.refusals = 0
+        self.in_doubt = False
+        self.renewed = False
+        self.headers: Mapping[str, str] = {}
+
+    @property
+    def attempts(self) -> int:
+        """Sends that were not refused for rate: a refused one was never taken up."""
+        return self.sends - self.refusals
+
+
+class Transport:
+    """Sends requests until they have a final answer.
+
+    `limiter` gives the limiter that applies in the running event loop (``functools.partial(shared_limiter, ...)``);
+    it is asked at the first request. `clock` is seconds since 1970, for a Retry-After that is a date.
+    """
+
+    def __init__(
+        self,
+        sender: Sender,
+        *,
+        auth: Auth,
+        retry: Retry | None = None,
+        limiter: Callable[[], Limiter] | None = None,
+        observers: Iterable[Observer] = (),
+        rng: Random | None = None,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self._sender = sender
+        self._auth = auth
+        self._policy = RetryPolicy(retry or Retry(), rng or Random())  # noqa: S311  # jitter, not secrets
+        self._make_limiter: Callable[[], Limiter] = limiter or Limiter
+        self._limiter: Limiter | None = None
+        self._observers = tuple(observers)
+        self._clock = clock
+
+    async def send(self, request: Request) -> Response:
+        """Send `request`, waiting for admission and sending again as the retry options allow.
+
+        The answer is the last one, whatever its status; `attempts` and `in_doubt` are filled in.
+
+        Raises:
+            TransportError: the last attempt had no answer. It is a ResponseLost where an earlier attempt may have
+                taken effect although the last one cannot have.
+            DecodeError: the answer is too long, or a redirect.
+            ContentError: a part of the body could not be read.
+        """
+        if self._limiter is None:
+            self._limiter = self._make_limiter()
+        limiter = self._limiter
+        journey = _Journey(asyncio.get_running_loop().time())
+        limiter.budget.request()
+        while True:
+            outcome = await self._attempt(request, journey, limiter)
+            delay = await self._judge(request, outcome, journey, limiter)
+            if delay is None:
+                return _final(request, outcome, journey)
+            journey.in_doubt = journey.in_doubt or maybe_taken_up(outcome)
+            notify(self._observers, RetryScheduled(request.operation, journey.sends, delay, _reason(outcome)))
+            await asyncio.sleep(delay)
+
+    async def _attempt(self, request: Request, journey: _Journey, limiter: Limiter) -> Response | TransportError:
+        """Admission, then one send."""
+        ticket = await limiter.admit(upload=request.content is not None, again=journey.sends > 0)
+        outcome: Response | TransportError
+        settled: Response | TransportError | None = None
+        now = asyncio.get_running_loop().time
+        began = now()
+        try:
+            journey.headers = await self._auth.headers()
+            began = now()
+            journey.sends += 1
+            settled = outcome = await self._sender.send(request, journey.headers, on_sent=ticket.body_sent)
+        except TransportError as error:
+            settled = outcome = error
+        finally:
+            self._settle(ticket, settled)
+        if isinstance(outcome, Response) and outcome.status == 429:
+            journey.refusals += 1
+        self._report(request, journey, outcome, now() - began, ticket)
+        return outcome
+
+    def _settle(self, ticket: Ticket, outcome: Response | TransportError | None) -> None:
+        """Tell the limiter how it went."""
+        if isinstance(outcome, Response) and outcome.status == 429:
+            ticket.refused(parse_retry_after(outcome.headers, outcome.body, self._clock()))
+        elif isinstance(outcome, Response) and outcome.status < 500:
+            ticket.accepted()
+        else:
+            ticket.lost()
+
+    async def _judge(self, request: Request, outcome: Response | TransportError, journey: _Journey, limiter: Limiter) -> float | None:
+        if isinstance(outcome, Response) and outcome.status == 401 and not journey.renewed:
+            journey.renewed = True
+            return 0.0 if await self._auth.renewed(journey.headers) else None
+        elapsed = asyncio.get_running_loop().time() - journey.started
+        delay = self._policy.decide(
+            request, outcome, attempts=journey.attempts, refusals=journey.refusals, elapsed=elapsed, now=self._clock()
+        )
+        if delay is None or (isinstance(outcome, Response) and outcome.status == 429):
+            return delay  # a refusal is the limiter's affair, not a failure that the budget is for
+        return delay if limiter.budget.retry() else None
+
+    def _report(self, request: Request, journey: _Journey, outcome: Response | TransportError, seconds: float, ticket: Ticket) -> None:
+        sent = request.content.length if request.content is not None and ticket.body_is_sent else 0
+        status, error = (outcome.status, "") if isinstance(outcome, Response) else (0, str(outcome))
+        notify(self._observers, RequestDone(request.operation, journey.sends, status, seconds, sent, error))
+
+    async def aclose(self) -> None:
+        """Close the connections."""
+        await self._sender.aclose()
+
+
+def _reason(outcome: Response | TransportError) -> str:
+    return f"status {outcome.status}" if isinstance(outcome, Response) else str(outcome)
+
+
+def _final(request: Request, outcome: Response | TransportError, journey: _Journey) -> Response:
+    attempts = max(1, journey.attempts)
+    if isinstance(outcome, Response):
+        return Response(outcome.status, outcome.headers, outcome.body, attempts, journey.in_doubt)
+    if journey.in_doubt and not maybe_taken_up(outcome):
+        said = str(outcome).removeprefix(f"{request.operation}: ")
+        raise ResponseLost(f"an earlier attempt may have taken effect, its answer was lost; then: {said}", operation=request.operation)
+    if isinstance(outcome, RequestTimeout | ResponseLost) and attempts > 1:
+        outcome.add_note(f"sent {attempts} times")
+    raise outcome
