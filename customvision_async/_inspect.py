@@ -1,0 +1,142 @@
+"""Looking at a file before it is sent: is it a picture the service takes, how large, which sides. From its first bytes only.
+
+Blocking: call it in a worker thread, many files a hop. The formats are those of the service (JPEG, PNG, GIF, BMP); the picture is
+never decoded, so a hostile file costs no more than any other.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+import struct
+from collections.abc import Callable
+from typing import BinaryIO
+
+from . import limits
+from ._content import Blob
+from .errors import LimitExceeded
+
+__all__ = ["NotAnImage", "inspect_bytes", "inspect_file", "inspect_path"]
+
+_HEAD = 512
+"""Bytes read first: enough for the sides of all but JPEG files with metadata in front, which are walked segment by segment."""
+_SEGMENTS = 1000
+"""JPEG segments walked at the most. Real files have a few dozen."""
+
+ReadAt = Callable[[int, int], bytes]
+"""Reads (count, offset)."""
+
+
+class NotAnImage(Exception):  # noqa: N818 - it says what it is
+    """The file is none the service could take, and why."""
+
+
+def inspect_path(path: str, *, follow: bool = True, size_limit: limits.Limit = limits.IMAGE_BYTES) -> Blob:
+    """Look at the file at `path` and give the :class:`Blob` to send.
+
+    Raises:
+        NotAnImage: not a regular file, empty, or its first bytes are of no format the service takes.
+        LimitExceeded: too large in bytes, in sides, or in aspect ratio.
+        OSError: it cannot be opened or read.
+    """
+    flags = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_CLOEXEC", 0) | (0 if follow else getattr(os, "O_NOFOLLOW", 0))
+    fd = os.open(path, flags | getattr(os, "O_BINARY", 0))  # O_NONBLOCK: a FIFO must not hang us before fstat tells what it is
+    try:
+        facts = os.fstat(fd)
+        if not stat.S_ISREG(facts.st_mode):
+            raise NotAnImage("not a regular file")
+        head = os.read(fd, _HEAD)
+
+        def read_at(count: int, offset: int) -> bytes:
+            os.lseek(fd, offset, os.SEEK_SET)
+            return os.read(fd, count)
+
+        _check(facts.st_size, head, read_at, size_limit)
+        return Blob(facts.st_size, path=path, stamp=(facts.st_dev, facts.st_ino, facts.st_mtime_ns), follow=follow)
+    finally:
+        os.close(fd)
+
+
+def inspect_bytes(data: bytes | bytearray | memoryview, *, size_limit: limits.Limit = limits.IMAGE_BYTES) -> Blob:
+    """The same for bytes in memory."""
+    view = memoryview(data).cast("B")
+    _check(len(view), bytes(view[:_HEAD]), lambda count, offset: bytes(view[offset : offset + count]), size_limit)
+    return Blob(len(view), data=data)
+
+
+def inspect_file(file: BinaryIO, *, size_limit: limits.Limit = limits.IMAGE_BYTES) -> Blob:
+    """The same for an open binary file, from where it stands to its end. One that cannot seek is read whole (it cannot be sent twice otherwise)."""
+    if not file.seekable():
+        return inspect_bytes(file.read(size_limit.value + 1), size_limit=size_limit)
+    start = file.tell()
+    size = file.seek(0, os.SEEK_END) - start
+
+    def read_at(count: int, offset: int) -> bytes:
+        file.seek(start + offset)
+        return file.read(count)
+
+    try:
+        _check(size, read_at(_HEAD, 0), read_at, size_limit)
+    finally:
+        file.seek(start)
+    return Blob(size, file=file, offset=start)
+
+
+def _check(size: int, head: bytes, read_at: ReadAt, size_limit: limits.Limit) -> None:
+    if not size:
+        raise NotAnImage("the file is empty (0 bytes)")
+    sides = _sides(head, read_at)
+    if size > size_limit.value:
+        raise LimitExceeded(size_limit, size)
+    if sides is None:
+        return  # the format is right and the sides are not where they should be: let the service judge
+    width, height = sides
+    if max(sides) > limits.IMAGE_SIDE.value:
+        raise LimitExceeded(limits.IMAGE_SIDE, max(sides), f"{width} x {height}")
+    if min(sides) > 0 and max(sides) > limits.IMAGE_ASPECT_RATIO.value * min(sides):
+        raise LimitExceeded(limits.IMAGE_ASPECT_RATIO, max(sides) / min(sides), f"{width} x {height}")
+
+
+def _sides(head: bytes, read_at: ReadAt) -> tuple[int, int] | None:
+    """(width, height), or None where the header is cut short."""
+    if head.startswith(b"\xff\xd8\xff"):
+        return _jpeg_sides(head, read_at)
+    if head.startswith(b"\x89PNG\r\n\x1a\n"):
+        return struct.unpack(">II", head[16:24]) if len(head) >= 24 else None
+    if head.startswith((b"GIF87a", b"GIF89a")):
+        return struct.unpack("<HH", head[6:10]) if len(head) >= 10 else None
+    if head.startswith(b"BM"):
+        return _bmp_sides(head)
+    raise NotAnImage(f"not a JPEG, PNG, GIF or BMP picture: it begins with {head[:8]!r}")
+
+
+def _bmp_sides(head: bytes) -> tuple[int, int] | None:
+    if len(head) < 26:
+        return None
+    if struct.unpack("<I", head[14:18])[0] == 12:  # the header of OS/2
+        return struct.unpack("<HH", head[18:22])
+    width, height = struct.unpack("<ii", head[18:26])
+    return abs(width), abs(height)  # a negative height means top-down
+
+
+def _jpeg_sides(head: bytes, read_at: ReadAt) -> tuple[int, int] | None:
+    offset = 2
+    for _ in range(_SEGMENTS):
+        segment = head[offset : offset + 9] if offset + 9 <= len(head) else read_at(9, offset)
+        if len(segment) < 4 or segment[0] != 0xFF:
+            return None
+        marker = segment[1]
+        if marker == 0xFF:  # padding
+            offset += 1
+        elif marker in (0x01, *range(0xD0, 0xD9)):  # markers without a body
+            offset += 2
+        elif marker in (0xD9, 0xDA):  # the picture itself, and no frame header before it
+            return None
+        elif 0xC0 <= marker <= 0xCF and marker not in (0xC4, 0xC8, 0xCC):
+            if len(segment) < 9:
+                return None
+            height, width = struct.unpack(">HH", segment[5:9])
+            return width, height
+        else:
+            offset += 2 + int(struct.unpack(">H", segment[2:4])[0])
+    return None
