@@ -8,10 +8,25 @@ from typing import Protocol
 
 from .._content import Content
 
-__all__ = ["RESPONSE_BYTES", "Request", "Response", "Sender"]
+__all__ = ["RESPONSE_BYTES", "Meter", "Request", "Response", "Sender"]
 
 RESPONSE_BYTES = 16 * 1024 * 1024
 """An answer longer than this, counted after decompression, is refused. The largest real one (256 images) is under 0.5 MB."""
+
+
+@dataclass(slots=True)
+class Meter:
+    """What a request came to, in sends: written by the transport as it goes, so that it is right after an exception too.
+
+    `requests` were sent, `retries` of them again; `bytes_sent` counts bodies. `in_doubt` says that one of them may have
+    taken effect without our hearing of it. `first_sent` is the loop's time when the first of them began.
+    """
+
+    requests: int = 0
+    retries: int = 0
+    bytes_sent: int = 0
+    in_doubt: bool = False
+    first_sent: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +44,7 @@ class Request:
     content: Content | None = None
     repeatable: bool = True
     response_bytes: int = RESPONSE_BYTES
+    meter: Meter | None = None
 
 
 @dataclass(frozen=True, slots=True)
