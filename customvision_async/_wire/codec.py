@@ -8,8 +8,8 @@ slower way through plain dicts.
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import lru_cache
-from typing import Any, TypeVar
+from functools import cache
+from typing import Any, TypeVar, cast
 
 import msgspec
 
@@ -46,7 +46,7 @@ def _without_nulls(value: Any) -> Any:
     return value
 
 
-@lru_cache(maxsize=None)
+@cache
 def _decoder(kind: Any) -> msgspec.json.Decoder[Any]:
     return msgspec.json.Decoder(kind)
 
@@ -60,7 +60,7 @@ def decode(body: bytes, kind: type[T], *, pascal: bool = False) -> T:
     try:
         if not pascal:
             try:
-                return _decoder(kind).decode(body)  # type: ignore[no-any-return]
+                return cast(T, _decoder(cast(Any, kind)).decode(body))
             except msgspec.ValidationError:
                 pass
         plain = msgspec.json.decode(body)
