@@ -1,0 +1,5 @@
+"""``python -m customvision_async`` is the ``customvision`` command."""
+
+from .cli import main
+
+main()

@@ -1,0 +1,57 @@
+"""How a command ends: the exit codes, and an error as a line or two with its code."""
+
+from __future__ import annotations
+
+import signal
+from enum import IntEnum
+
+from ..errors import CustomVisionError, LimitExceeded, UnsupportedOperation
+
+__all__ = ["HELP", "CommandError", "ExitCode", "explain"]
+
+
+class ExitCode(IntEnum):
+    """The exit codes, which are part of the interface."""
+
+    OK = 0
+    ITEMS = 1
+    USAGE = 2
+    SERVICE = 3
+    INTERNAL = 70
+    INTERRUPTED = 128 + signal.SIGINT
+    BROKEN_PIPE = 141
+    TERMINATED = 128 + signal.SIGTERM
+
+
+HELP = (
+    "Exit codes: 0 all well; 1 some items failed, or there was nothing to do; 2 wrong use, a missing file, project, tag or extra; "
+    "3 no credentials, or the service refused or could not be reached; 70 a fault of this program; "
+    "130 Ctrl-C; 141 the reader of the output went away; 143 SIGTERM."
+)
+
+
+class CommandError(Exception):
+    """Ends a command with a line for the person and an exit code."""
+
+    def __init__(self, message: str, code: ExitCode = ExitCode.USAGE) -> None:
+        super().__init__(message)
+        self.code = code
+
+
+def explain(error: BaseException) -> tuple[str, ExitCode]:
+    """What to tell of `error`, and the code to leave with."""
+    match error:
+        case CommandError():
+            return str(error), error.code
+        case LimitExceeded() | UnsupportedOperation():
+            return str(error), ExitCode.USAGE
+        case CustomVisionError():
+            return str(error), ExitCode.SERVICE
+        case OSError():
+            where = f": {error.filename!r}" if error.filename is not None else ""
+            return f"{error.strerror or error or type(error).__name__}{where}", ExitCode.USAGE
+        case _:
+            return (
+                f"a fault of this program: {type(error).__name__}: {error}. Run again with --debug and report what it prints.",
+                ExitCode.INTERNAL,
+            )

@@ -1,0 +1,80 @@
+"""Where a command prints: data and summaries to stdout, everything on the way there to stderr.
+
+With ``--json`` stdout has one JSON object a line and nothing else: events first, a summary last. Every name that comes from
+outside goes through :func:`~._text.printable` before it reaches a terminal; JSON is pure ASCII, so it needs no more.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import sys
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from ._text import printable
+
+__all__ = ["Screen"]
+
+
+class Screen:
+    """The two streams of a command. `live` says whether a person is watching stderr on a terminal.
+
+    `concluded` says that the summary is out.
+    """
+
+    def __init__(self, *, as_json: bool = False) -> None:
+        self.as_json = as_json
+        self.concluded = False
+        for stream in (sys.stdout, sys.stderr):
+            if isinstance(stream, io.TextIOWrapper):  # a stream that cannot show a letter shows its escape
+                stream.reconfigure(errors="backslashreplace")
+        self.console = Console(stderr=True, highlight=False, markup=False, emoji=False, soft_wrap=True)
+
+    @property
+    def live(self) -> bool:
+        return self.console.is_terminal and not self.as_json and not self.console.is_dumb_terminal
+
+    def line(self, text: str) -> None:
+        """A line of data, for people. Nothing with ``--json``."""
+        if not self.as_json:
+            sys.stdout.write(printable(text) + "\n")
+
+    def note(self, text: str, style: str = "") -> None:
+        """A line beside the data, on stderr, above the bar if there is one."""
+        self.console.print(Text(printable(text), style=style), soft_wrap=True)
+
+    def error(self, text: str) -> None:
+        """What went wrong: one line on stderr for each line of `text`."""
+        for part in text.splitlines() or [""]:
+            self.note(f"customvision: {part}", style="bold red")
+
+    def event(self, kind: str, **fields: Any) -> None:
+        """A line of JSON with ``--json``, otherwise nothing."""
+        if self.as_json:
+            sys.stdout.write(json.dumps({"event": kind, **fields}, default=str) + "\n")
+            sys.stdout.flush()  # whoever reads the events acts on them as they come
+
+    def summary(self, lines: Sequence[str], **fields: Any) -> None:
+        """How it went: the last thing on stdout."""
+        sys.stdout.flush()
+        for text in lines:
+            self.line(text)
+        self.event("summary", **fields)
+        self.concluded = True
+        sys.stdout.flush()
+
+    def table(self, title: str, rows: Sequence[Mapping[str, object]]) -> None:
+        """A small table for people."""
+        if self.as_json or not rows:
+            return
+        table = Table(title=title or None, title_justify="left", header_style="bold")
+        for index, name in enumerate(rows[0]):
+            table.add_column(name, justify="left" if index == 0 else "right", overflow="fold")
+        for row in rows:
+            table.add_row(*(Text(printable(value)) for value in row.values()))
+        Console(highlight=False, markup=False, emoji=False).print(table)

@@ -1,0 +1,52 @@
+"""Text for people: names made safe for a terminal, numbers made short."""
+
+from __future__ import annotations
+
+import os
+import unicodedata
+from collections.abc import Iterable
+
+__all__ = ["duration", "megabytes", "names", "plural", "printable"]
+
+# Control characters, surrogates (undecodable bytes of a file name), line and paragraph separators, and the invisible
+# format characters, among which are those that turn the direction of the text.
+_UNSAFE = frozenset({"Cc", "Cs", "Zl", "Zp", "Cf"})
+_JOINERS = "\u200c\u200d"  # inside emoji and several scripts; harmless
+
+
+def printable(value: object) -> str:
+    r"""`value` as text that moves no cursor and hides nothing: whatever is unsafe becomes its escape, such as ``\x1b``."""
+    text = os.fspath(value) if isinstance(value, os.PathLike) else str(value)
+    if text.isprintable():
+        return text
+    return "".join(_escape(char) for char in text)
+
+
+def _escape(char: str) -> str:
+    if char in _JOINERS or unicodedata.category(char) not in _UNSAFE:
+        return char
+    return char.encode("unicode_escape", "surrogatepass").decode("ascii")
+
+
+def plural(count: int, noun: str) -> str:
+    """`count` with its noun: "1 image", "2,000 images"."""
+    return f"{count:,} {noun}" if count == 1 else f"{count:,} {noun}s"
+
+
+def names(values: Iterable[object]) -> str:
+    """Several names on a line."""
+    return ", ".join(printable(value) for value in values)
+
+
+def megabytes(count: float) -> str:
+    """Bytes as megabytes (10**6), as link speeds are given."""
+    return f"{count / 1e6:,.1f} MB"
+
+
+def duration(seconds: float) -> str:
+    """Seconds as a person says them: "4.2 s", "3:07", "1:02:03"."""
+    if seconds < 60:
+        return f"{seconds:.1f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"

@@ -1,0 +1,172 @@
+"""``customvision demo``: the main job from end to end, on pictures drawn on the spot and an emulator in this process."""
+
+from __future__ import annotations
+
+import tempfile
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Annotated, Any
+
+import anyio
+import anyio.to_thread
+from cyclopts import Parameter
+
+from .. import BatchReport, ImageFile, ProjectClient, TrainingClient
+from ..sources import images_in
+from ._common import Output, emulator_class
+from ._drive import Account, Driver
+from ._exit import CommandError, ExitCode
+from ._feed import Feed
+from ._screen import Screen
+from ._signals import Interrupt
+from .upload import described
+
+__all__ = ["demo"]
+
+
+async def demo(
+    *,
+    pictures: Annotated[int, Parameter(help="How many pictures to draw.")] = 300,
+    common: Output = Output(),  # noqa: B008  # frozen
+    screen: Annotated[Screen, Parameter(parse=False)],
+    interrupt: Annotated[Interrupt, Parameter(parse=False)],
+) -> int:
+    """Show it all in under a minute: draws pictures, uploads them to an emulator, lists, tags, untags and deletes.
+
+    Needs no account and reaches nothing but this machine. Some of the files are bad on purpose.
+    """
+    if not 50 <= pictures <= 100_000:
+        raise CommandError("--pictures takes 50 to 100,000")
+    del common  # told to the screen already
+    with tempfile.TemporaryDirectory(prefix="customvision-demo-", ignore_cleanup_errors=True) as folder:
+        async with _emulated(screen) as training:
+            return await _Demo(training, Path(folder), screen, interrupt).run(pictures)
+
+
+@asynccontextmanager
+async def _emulated(screen: Screen) -> AsyncIterator[TrainingClient]:
+    async with emulator_class()() as emulator, TrainingClient(emulator.endpoint, emulator.training_key) as training:
+        screen.note(f"An emulator of the service listens at {emulator.endpoint}", style="dim")
+        yield training
+
+
+class _Demo:
+    """The steps, and a row about each for the table at the end."""
+
+    def __init__(self, training: TrainingClient, folder: Path, screen: Screen, interrupt: Interrupt) -> None:
+        self._training = training
+        self._folder = folder
+        self._screen = screen
+        self._interrupt = interrupt
+        self._rows: list[dict[str, object]] = []
+        self._surprises: list[str] = []
+
+    async def run(self, pictures: int) -> int:
+        from . import _pictures
+
+        began = time.perf_counter()
+        photos = self._folder / "photos"
+        self._step(f"Drawing {pictures} pictures of fruit, and a few bad files among them")
+        drawn = await anyio.to_thread.run_sync(_pictures.draw_folder, photos, pictures)
+        self._row("draw pictures", drawn.pictures, None, time.perf_counter() - began)
+
+        project = await self._create("Orchard", "General")
+        self._step("Uploading the folder; the names of the folders below it become tags")
+        report = await self._batch(
+            "upload a folder",
+            "uploaded",
+            lambda feed: project.upload_images(feed, create_missing_tags=True),
+            [images_in(photos, tags_from_folders=True)],
+        )
+        self._expect("pictures landed", drawn.pictures + drawn.copies, report.succeeded)
+        self._expect("bad pictures were reported", len(drawn.bad), report.failed)
+        self._expect("other files were left out", drawn.others, report.skipped)
+
+        await self._look(project, drawn.pictures)
+        await self._retag(project)
+        await self._regions(_pictures.draw_scenes, max(20, pictures // 6))
+        await self._delete(project)
+        return self._close(time.perf_counter() - began)
+
+    async def _create(self, name: str, domain: str) -> ProjectClient:
+        self._step(f"Creating the project {name} (domain {domain})")
+        began = time.perf_counter()
+        project = await self._training.create_project(name, domain=domain)
+        self._row("create a project", 1, 1, time.perf_counter() - began)
+        return project
+
+    async def _look(self, project: ProjectClient, expected: int) -> None:
+        self._step("Listing the images")
+        began = time.perf_counter()
+        listed = [image async for image in project.list_images()]
+        self._row("list the images", len(listed), None, time.perf_counter() - began)
+        self._expect("images are listed", expected, len(listed))
+        for image in listed[:3]:
+            self._screen.line(f"  {image.id}  {image.width}x{image.height}  {', '.join(tag.tag_name or '' for tag in image.tags)}")
+        tags = {tag.name: tag.image_count async for tag in project.list_tags()}
+        self._screen.line("  " + ", ".join(f"{name}: {count}" for name, count in sorted(tags.items())))
+
+    async def _retag(self, project: ProjectClient) -> None:
+        self._step("Tagging the apples as ripe, then taking it back from ten of them")
+        await project.create_tag("ripe")
+        apples = [image.id async for image in project.list_images(tags=["apple"])]
+        await self._batch("tag", "tagged", lambda feed: project.tag_images(feed, ["ripe"]), [apples])
+        await self._batch("untag", "untagged", lambda feed: project.untag_images(feed, ["ripe"]), [apples[:10]])
+        self._expect("images are ripe", len(apples) - 10, await project.count_images(tagged=True, tags=["ripe"]))
+
+    async def _regions(self, draw: Any, count: int) -> None:
+        project = await self._create("Fruit bowls", "ObjectDetection")
+        self._step("Uploading pictures with the regions where the fruits are")
+        scenes = await anyio.to_thread.run_sync(draw, self._folder / "scenes", count)
+        images = [ImageFile(path, regions=regions) for path, regions in scenes]
+        report = await self._batch(
+            "upload with regions", "uploaded", lambda feed: project.upload_images(feed, create_missing_tags=True), [images]
+        )
+        self._expect("pictures with regions landed", count, report.succeeded)
+        listed = [len(image.regions) async for image in project.list_images(tagged=True)]
+        self._expect("regions are there", sum(len(regions) for _, regions in scenes), sum(listed))
+
+    async def _delete(self, project: ProjectClient) -> None:
+        self._step("Deleting the bananas")
+        bananas = [image.id async for image in project.list_images(tags=["banana"])]
+        before = await project.count_images()
+        await self._batch("delete", "deleted", project.delete_images, [bananas])
+        self._expect("images are left", before - len(bananas), await project.count_images())
+
+    async def _batch(self, step: str, verb: str, start: Any, sources: list[Any]) -> BatchReport:
+        driver = Driver(self._screen, self._interrupt, "image", verb, described)
+
+        def conclude(account: Account) -> None:
+            for text in driver.lines(account):
+                self._screen.line(f"  {text}")
+
+        account = await driver.drive(start, Feed(sources), conclude=conclude)
+        if account.error is not None:
+            raise account.error
+        report = account.report
+        self._row(step, report.succeeded, report.requests, report.seconds)
+        return report
+
+    def _step(self, text: str) -> None:
+        self._screen.line(f"{len(self._rows) + 1}. {text}")
+        self._screen.event("step", text=text)
+
+    def _row(self, step: str, items: int, requests: int | None, seconds: float) -> None:
+        rate = f"{items / seconds:,.0f}" if seconds > 0 and items > 1 else ""
+        shown = "" if requests is None else f"{requests:,}"
+        self._rows.append({"step": step, "items": f"{items:,}", "requests": shown, "seconds": f"{seconds:.2f}", "items/s": rate})
+
+    def _expect(self, what: str, expected: int, actual: int) -> None:
+        if expected != actual:
+            self._surprises.append(f"{actual} {what}, and {expected} were expected")
+
+    def _close(self, seconds: float) -> int:
+        self._screen.table("", self._rows)
+        for surprise in self._surprises:
+            self._screen.error(surprise)
+        code = ExitCode.ITEMS if self._surprises else ExitCode.OK
+        told = f"Done in {seconds:.1f} s: " + ("not all came out as it should" if self._surprises else "everything came out as it should.")
+        self._screen.summary([told], ok=not self._surprises, exit_code=int(code), seconds=round(seconds, 3), steps=self._rows)
+        return code

@@ -1,0 +1,38 @@
+"""``customvision emulator``: the service on this machine, until it is stopped."""
+
+from __future__ import annotations
+
+import secrets
+from pathlib import Path
+from typing import Annotated, Literal
+
+from cyclopts import Parameter
+
+from ._common import Output, emulator_class
+from ._exit import ExitCode
+from ._screen import Screen
+
+__all__ = ["emulator"]
+
+
+async def emulator(
+    *,
+    host: Annotated[str, Parameter(help="Loopback address to listen on.")] = "127.0.0.1",
+    port: Annotated[int, Parameter(help="Port to listen on; 0 takes a free one.")] = 0,
+    training_key: Annotated[str | None, Parameter(help="Training key to accept; a random one, printed, if left out.")] = None,
+    prediction_key: Annotated[str | None, Parameter(help="Prediction key to accept; the training key if left out.")] = None,
+    data: Annotated[Path | None, Parameter(help="Folder to keep everything in; in memory if left out.")] = None,
+    tier: Annotated[Literal["F0", "S0"] | None, Parameter(help="Apply the limits and quotas of a tier.")] = None,
+    common: Output = Output(),  # noqa: B008  # frozen
+    screen: Annotated[Screen, Parameter(parse=False)],
+) -> int:
+    """Serve an emulated Custom Vision on loopback until stopped. Prints its endpoint on one line when ready."""
+    del common  # told to the screen already
+    emulator_class()  # says what to install where Pillow is missing
+    from ..emulator.server import serve
+
+    if training_key is None:
+        training_key = secrets.token_hex(16)
+        screen.note(f"VISION_TRAINING_KEY={training_key}")
+    await serve(host, port, training_key, prediction_key or training_key, str(data) if data is not None else None, tier)
+    return ExitCode.OK

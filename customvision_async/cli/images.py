@@ -1,0 +1,220 @@
+"""``customvision list``, ``tag``, ``untag`` and ``delete``: the images of a project."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import AsyncIterator, Mapping
+from dataclasses import dataclass
+from typing import Annotated, Any
+
+import anyio
+import msgspec
+from cyclopts import Group, Parameter
+
+from .. import Image, ProjectClient
+from ._common import Common, ProjectOption, find_project, training_client
+from ._drive import Account, Driver
+from ._exit import CommandError, ExitCode
+from ._feed import Feed
+from ._screen import Screen
+from ._signals import Interrupt
+from ._text import plural, printable
+
+__all__ = ["delete", "list_images", "tag", "untag"]
+
+_GROUP = Group("Which images", sort_key=10)
+Tags = Annotated[tuple[str, ...], Parameter(name="--tag", negative="", required=True, help="Name or id of a tag; may be repeated.")]
+Ids = Annotated[str, Parameter(name="IMAGE", group=_GROUP, help="Ids; - reads them from stdin, bare or as list --json prints them.")]
+Given = Annotated[Screen, Parameter(parse=False)]
+Signals = Annotated[Interrupt, Parameter(parse=False)]
+
+
+@Parameter(name="*", group=_GROUP)
+@dataclass(frozen=True, kw_only=True)
+class Filter:
+    """Which images to show."""
+
+    with_tag: Annotated[
+        tuple[str, ...], Parameter(name=("--with-tag", "--tag"), negative="", help="Images with this tag; may be repeated.")
+    ] = ()
+    tagged: Annotated[bool | None, Parameter(negative="--untagged", help="Images with any tag, or with none.")] = None
+
+    @property
+    def empty(self) -> bool:
+        """Whether it leaves nothing out."""
+        return not self.with_tag and self.tagged is None
+
+
+@Parameter(name="*", group=_GROUP)
+@dataclass(frozen=True, kw_only=True)
+class Selection(Filter):
+    """Which images to delete."""
+
+    all: Annotated[bool, Parameter(negative="", help="All images of the project.")] = False
+
+
+@Parameter(name="*", group=_GROUP)
+@dataclass(frozen=True, kw_only=True)
+class TagSelection(Selection):
+    """Which images to tag or untag, where --tag is the tag to give or take."""
+
+    with_tag: Annotated[tuple[str, ...], Parameter(name="--with-tag", negative="", help="Images with this tag; may be repeated.")] = ()
+
+
+async def list_images(
+    *,
+    project: ProjectOption,
+    chosen: Filter = Filter(),  # frozen
+    limit: Annotated[int | None, Parameter(help="Stop after so many.")] = None,
+    common: Common = Common(),  # noqa: B008
+    screen: Given,
+) -> int:
+    """List images, one a line: id, size, and tags (with --json, everything there is)."""
+    async with training_client(common, screen) as client:
+        target = await find_project(client, project)
+        count = 0
+        if limit is None or limit > 0:
+            async for image in target.list_images(tagged=chosen.tagged, tags=chosen.with_tag):
+                _show(image, screen)
+                count += 1
+                if count == limit:
+                    break
+        screen.note(plural(count, "image"), style="dim")
+        screen.event("summary", ok=True, exit_code=0, images=count)
+    return ExitCode.OK
+
+
+def _show(image: Image, screen: Screen) -> None:
+    if screen.as_json:
+        screen.event("image", **msgspec.to_builtins(image))
+    else:
+        size = f"{image.width}x{image.height}"
+        screen.line(f"{image.id}  {size:>11}  {', '.join(tag.tag_name or tag.tag_id for tag in image.tags)}".rstrip())
+
+
+async def tag(
+    *images: Ids,
+    project: ProjectOption,
+    tags: Tags,
+    chosen: TagSelection = TagSelection(),
+    common: Common = Common(),  # noqa: B008
+    screen: Given,
+    interrupt: Signals,
+) -> int:
+    """Give tags to images."""
+    async with training_client(common, screen) as client:
+        target = await find_project(client, project)
+        ids = await _selected(target, images, chosen)
+        driver = _driver(screen, interrupt, "tagged", len(ids))
+        return await _change(driver, lambda feed: target.tag_images(feed, tags), ids)
+
+
+async def untag(
+    *images: Ids,
+    project: ProjectOption,
+    tags: Tags,
+    chosen: TagSelection = TagSelection(),
+    common: Common = Common(),  # noqa: B008
+    screen: Given,
+    interrupt: Signals,
+) -> int:
+    """Take tags from images."""
+    async with training_client(common, screen) as client:
+        target = await find_project(client, project)
+        ids = await _selected(target, images, chosen)
+        driver = _driver(screen, interrupt, "untagged", len(ids))
+        return await _change(driver, lambda feed: target.untag_images(feed, tags), ids)
+
+
+async def delete(
+    *images: Ids,
+    project: ProjectOption,
+    chosen: Selection = Selection(),
+    yes: Annotated[bool, Parameter(name=("--yes", "-y"), negative="", help="Do not ask.")] = False,
+    dry_run: Annotated[bool, Parameter(negative="", help="Only show what would be deleted.")] = False,
+    common: Common = Common(),  # noqa: B008
+    screen: Given,
+    interrupt: Signals,
+) -> int:
+    """Delete images, for good. Asks first."""
+    async with training_client(common, screen) as client:
+        target = await find_project(client, project)
+        ids = await _selected(target, images, chosen)
+        if dry_run:
+            for image in ids:
+                screen.line(f"would delete {image}")
+                screen.event("would_delete", id=image)
+            screen.summary(
+                [f"DRY RUN: {plural(len(ids), 'image')} would be deleted; nothing was."],
+                ok=True,
+                exit_code=0,
+                dry_run=True,
+                images=len(ids),
+            )
+            return ExitCode.OK
+        if ids and not yes:
+            await _ask(f"Delete {plural(len(ids), 'image')} of project {printable(project)} for good? [y/N] ")
+        return await _change(_driver(screen, interrupt, "deleted", len(ids)), target.delete_images, ids)
+
+
+async def _ask(question: str) -> None:
+    if not (sys.stdin.isatty() and sys.stderr.isatty()):
+        raise CommandError("will not delete without being told to: there is no terminal to ask on. Say --yes, or look first with --dry-run")
+    sys.stderr.write(question)
+    sys.stderr.flush()
+    if sys.platform != "win32":
+        await anyio.wait_readable(sys.stdin)  # rather than blocking in readline: Ctrl-C must get through
+    if sys.stdin.readline().strip().lower() not in {"y", "yes"}:
+        raise CommandError("nothing was deleted", ExitCode.ITEMS)
+
+
+async def _selected(project: ProjectClient, images: tuple[str, ...], chosen: Selection) -> list[str]:
+    """The ids that the options choose."""
+    ways = bool(images) + chosen.all + (not chosen.empty)
+    if ways != 1:
+        raise CommandError("say which images: IMAGE ids, or --with-tag, --tagged, --untagged, or --all (one of these ways, not several)")
+    if images:
+        return list(dict.fromkeys(image for word in images for image in (_from_stdin() if word == "-" else [word])))
+    found: AsyncIterator[Image] = aiter(project.list_images(tagged=chosen.tagged, tags=chosen.with_tag))
+    return [image.id async for image in found]
+
+
+def _from_stdin() -> list[str]:
+    ids: list[str] = []
+    for number, line in enumerate(sys.stdin, 1):
+        text = line.strip()
+        if text.startswith("{"):
+            try:
+                fields = json.loads(text)
+            except ValueError:
+                raise CommandError(f"stdin, line {number}: neither an id nor a JSON object") from None
+            if fields.get("event", "image") in {"image", "item"} and isinstance(fields.get("id"), str):
+                ids.append(fields["id"])
+        elif text:
+            ids.append(text.split()[0])
+    return ids
+
+
+def _driver(screen: Screen, interrupt: Interrupt, verb: str, total: int) -> Driver:
+    return Driver(screen, interrupt, "image", verb, _described, lambda: total)
+
+
+def _described(item: Any) -> Mapping[str, Any]:
+    return {"id": getattr(item, "id", None) or str(item)}
+
+
+async def _change(driver: Driver, start: Any, ids: list[str]) -> int:
+    """Run a change over `ids` and give the exit code."""
+    code = ExitCode.OK
+
+    def conclude(account: Account) -> None:
+        nonlocal code
+        report = account.report
+        code = ExitCode.ITEMS if report.failed or report.pending or account.rest else ExitCode.OK
+        driver.summarize(account, driver.lines(account), code)
+
+    account = await driver.drive(start, Feed([ids]), conclude=conclude)
+    if account.error is not None:
+        raise account.error
+    return code

@@ -1,0 +1,50 @@
+"""``customvision projects``: list them, make one, delete one."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import msgspec
+from cyclopts import App, Parameter
+
+from ._common import Common, training_client
+from ._exit import CommandError, ExitCode
+from ._screen import Screen
+
+__all__ = ["app"]
+
+app = App(name="projects", help="List the projects, or create one.")
+Given = Annotated[Screen, Parameter(parse=False)]
+
+
+@app.default
+async def list_projects(*, common: Common = Common(), screen: Given) -> int:  # noqa: B008  # frozen
+    """List the projects: id and name."""
+    async with training_client(common, screen) as client:
+        count = 0
+        async for project in client.list_projects():
+            screen.line(f"{project.id}  {project.name}")
+            screen.event("project", **msgspec.to_builtins(project))
+            count += 1
+        if not count:
+            screen.note("There is no project yet.")
+        screen.event("summary", ok=True, exit_code=0, projects=count)
+    return ExitCode.OK
+
+
+@app.command
+async def create(
+    name: str,
+    *,
+    domain: Annotated[str, Parameter(help="Name or id of the domain, such as General or 'Object Detection'.")] = "General",
+    description: str | None = None,
+    common: Common = Common(),  # noqa: B008
+    screen: Given,
+) -> int:
+    """Create a project and print its id."""
+    if not name.strip():
+        raise CommandError("a project needs a name")
+    async with training_client(common, screen) as client:
+        project = await client.create_project(name, domain=domain, description=description)
+        screen.summary([project.id], ok=True, exit_code=0, id=project.id, name=name)
+    return ExitCode.OK

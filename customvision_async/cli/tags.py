@@ -1,0 +1,43 @@
+"""``customvision tags``: list the tags of a project, or make one."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import msgspec
+from cyclopts import App, Parameter
+
+from ._common import Common, ProjectOption, find_project, training_client
+from ._exit import ExitCode
+from ._screen import Screen
+
+__all__ = ["app"]
+
+app = App(name="tags", help="List the tags of a project, or create one.")
+Given = Annotated[Screen, Parameter(parse=False)]
+
+
+@app.default
+async def list_tags(*, project: ProjectOption, common: Common = Common(), screen: Given) -> int:  # noqa: B008  # frozen
+    """List the tags: id, number of images, and name."""
+    async with training_client(common, screen) as client:
+        target = await find_project(client, project)
+        count = 0
+        async for tag in target.list_tags():
+            screen.line(f"{tag.id}  {tag.image_count or 0:>8,}  {tag.name}")
+            screen.event("tag", **msgspec.to_builtins(tag))
+            count += 1
+        if not count:
+            screen.note("The project has no tag yet.")
+        screen.event("summary", ok=True, exit_code=0, tags=count)
+    return ExitCode.OK
+
+
+@app.command
+async def create(name: str, *, project: ProjectOption, common: Common = Common(), screen: Given) -> int:  # noqa: B008
+    """Create a tag and print its id."""
+    async with training_client(common, screen) as client:
+        target = await find_project(client, project)
+        tag = await target.create_tag(name)
+        screen.summary([tag.id], ok=True, exit_code=0, id=tag.id, name=name)
+    return ExitCode.OK

@@ -1,0 +1,189 @@
+"""``customvision upload``: pictures from folders and files into a project."""
+
+from __future__ import annotations
+
+import os
+import shlex
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Annotated, Any
+
+from cyclopts import Parameter
+
+from .. import NotFoundError, ProjectClient, TrainingClient
+from ..models import ImageFile, ImageUrl, SkippedFile
+from ..sources import images_from_manifest, images_in
+from ._census import Census
+from ._common import Common, ProjectOption, find_project, training_client
+from ._drive import Account, Driver
+from ._exit import CommandError, ExitCode
+from ._failed import default_file, unlanded, write_failed
+from ._feed import Feed
+from ._screen import Screen
+from ._signals import Interrupt
+from ._text import plural
+
+__all__ = ["described", "upload"]
+
+
+async def upload(
+    *paths: Annotated[Path, Parameter(name="PATH", help="Folders and files. Folders are searched through and through.")],
+    project: ProjectOption,
+    tag: Annotated[tuple[str, ...], Parameter(negative="", help="Tag for every picture; may be repeated.")] = (),
+    tags_from_folders: Annotated[bool, Parameter(negative="", help="The first folder below PATH is a tag: photos/apple/1.jpg.")] = False,
+    create_project: Annotated[bool, Parameter(negative="", help="Make the project if there is none of that name.")] = False,
+    domain: Annotated[str, Parameter(help="Domain of a project that is made, such as General or 'General (compact)'.")] = "General",
+    create_tags: Annotated[bool, Parameter(negative="--no-create-tags", help="Make tags that the project lacks.")] = True,
+    from_failed: Annotated[Path | None, Parameter(help="Send again what is in a failed-items file.")] = None,
+    failed_file: Annotated[
+        Path | None, Parameter(help="Where to list what did not land. A file of its own for each run if left out.")
+    ] = None,
+    common: Common = Common(),  # noqa: B008  # frozen
+    screen: Annotated[Screen, Parameter(parse=False)],
+    interrupt: Annotated[Interrupt, Parameter(parse=False)],
+) -> int:
+    """Upload pictures to a project.
+
+    Takes JPEG, PNG, GIF and BMP files by their first bytes; everything else in a folder is left out and counted as skipped.
+    A picture that the project has already is no failure, so the same command may be run again.
+    """
+    if not paths and from_failed is None:
+        hint = f" ({common.emulator!r} was taken as the folder of --emulator)" if common.emulator else ""
+        raise CommandError(f"nothing to upload: give a PATH or --from-failed FILE{hint}")
+    sources = _sources(paths, tag, tags_from_folders, from_failed)
+    _check_writable(failed_file)
+    census = Census(os.fspath(path) for path in paths) if from_failed is None else None
+    try:
+        async with training_client(common, screen) as client:
+            target = await _target(client, project, domain, screen, create=create_project)
+            driver = Driver(
+                screen, interrupt, "image", "landed", described, (lambda: census.total) if census is not None else (lambda: None)
+            )
+            named = frozenset(os.path.basename(path) for path in paths if not path.is_dir())
+            return await upload_from(
+                target, sources, driver, create_tags=create_tags, failed_file=failed_file, named=named, again=_again(project, common)
+            )
+    finally:
+        if census is not None:
+            census.end()
+
+
+async def upload_from(
+    project: ProjectClient,
+    sources: Sequence[Any],
+    driver: Driver,
+    *,
+    create_tags: bool = True,
+    failed_file: Path | None = None,
+    named: frozenset[str] = frozenset(),
+    again: str = "",
+) -> int:
+    """Upload what `sources` give, and return the exit code. `named`: files asked for by name, which must not be skipped."""
+    code = ExitCode.OK
+
+    def conclude(account: Account) -> None:
+        nonlocal code
+        code = _code(account, named)
+        _conclude(account, driver, failed_file, again, code)
+
+    account = await driver.drive(
+        lambda feed: project.upload_images(feed, create_missing_tags=create_tags), Feed(sources), conclude=conclude
+    )
+    if account.error is not None:
+        raise account.error
+    return code
+
+
+def _sources(paths: Sequence[Path], tags: Sequence[str], tags_from_folders: bool, from_failed: Path | None) -> list[Any]:
+    sources: list[Any] = []
+    for path in paths:
+        try:
+            sources.append(images_in(path, tags=tags, tags_from_folders=tags_from_folders))
+        except OSError as error:
+            raise CommandError(f"{path}: {error.strerror}") from None
+    if from_failed is not None:
+        try:
+            sources.append(images_from_manifest(from_failed))
+        except OSError as error:
+            raise CommandError(f"the --from-failed file cannot be read: {from_failed}: {error.strerror}") from None
+    return sources
+
+
+def _check_writable(path: Path | None) -> None:
+    """Better to hear of it now than after a night's upload."""
+    if path is not None and (path.is_dir() or not os.access(path.parent, os.W_OK)):
+        raise CommandError(f"the --failed-file cannot be written: {path}")
+
+
+async def _target(client: TrainingClient, name: str, domain: str, screen: Screen, *, create: bool) -> ProjectClient:
+    if not create:
+        return await find_project(client, name)
+    try:
+        return await client.find_project(name)
+    except NotFoundError:
+        made = await client.create_project(name, domain=domain)
+        screen.note(f"Made project {name} ({made.id})")
+        screen.event("project_created", name=name, id=made.id)
+        return made
+
+
+def _again(project: str, common: Common) -> str:
+    """The options that a second run needs too."""
+    words = ["--project", project]
+    if common.emulator is not None:
+        words += ["--emulator", common.emulator]
+    if common.env_file is not None:
+        words += ["--env-file", str(common.env_file)]
+    return shlex.join(words)
+
+
+def described(item: Any) -> Mapping[str, Any]:
+    """An item of an upload, for people and programs; its name comes first."""
+    fields: dict[str, Any] = {"name": getattr(item, "name", None) or str(item)}
+    if isinstance(item, ImageFile | SkippedFile) and item.path is not None:
+        fields["path"] = os.fspath(item.path)
+    elif isinstance(item, ImageUrl):
+        fields["url"] = item.url
+    return fields
+
+
+def _code(account: Account, named: frozenset[str]) -> ExitCode:
+    report = account.report
+    short = report.failed or report.pending or account.rest or not report.succeeded
+    refused = any(getattr(skip.item, "name", None) in named or _is_manifest_line(skip.item) for skip in report.skips)
+    return ExitCode.ITEMS if short or refused else ExitCode.OK
+
+
+def _is_manifest_line(item: object) -> bool:
+    return isinstance(item, SkippedFile) and item.reason.startswith("not a line of a manifest")
+
+
+def _conclude(account: Account, driver: Driver, failed_file: Path | None, again: str, code: ExitCode) -> None:
+    lines = driver.lines(account)
+    stopped = account.error is not None or driver.interrupt.code is not None
+    if account.report.submitted == account.report.skipped and not stopped:
+        lines = [
+            "Nothing to upload: " + (f"{plural(account.report.skipped, 'file')}, none a picture." if account.report.skipped else "no file.")
+        ]
+    path, trouble = _list_unlanded(account, failed_file)
+    if path is not None and (account.report.failed or account.report.pending or account.rest):
+        lines.append(f"What did not land is listed in {path}. To send it again:")
+        lines.append(f"  customvision upload --from-failed {shlex.quote(str(path))} {again}")
+    if not account.rest_whole:
+        lines.append("There is more that was not reached in time to be listed: run the same command again.")
+    driver.summarize(account, lines, code, failed_file=str(path) if path is not None else None)
+    if trouble:
+        driver.screen.error(trouble)
+
+
+def _list_unlanded(account: Account, failed_file: Path | None) -> tuple[Path | None, str]:
+    """Write the failed-items file if there is anything for it, or it was asked for: its path, or what went wrong."""
+    path = failed_file or default_file()
+    lines = list(unlanded(account))
+    if not lines and failed_file is None:
+        return None, ""
+    try:
+        write_failed(path, lines)
+    except OSError as error:
+        return None, f"the failed-items file cannot be written: {error.strerror}: {path}"
+    return path, ""
