@@ -1,0 +1,141 @@
+"""The layers of the package, held by walking the imports of every module."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+PACKAGE = Path(__file__).parent.parent / "customvision_async"
+NAME = PACKAGE.name
+
+DATA = {"models", "errors", "limits", "_versions", "_content", "_options", "_events"}
+"""Pure data: needs nothing but itself."""
+
+CLIENTS = {"_client", "_project", "_prediction", "_paging", "_polling"}
+
+ALLOWED: dict[str, set[str]] = {
+    **dict.fromkeys(DATA, DATA),
+    "_wire": DATA,
+    "_transport": {"_content", "_options", "_events", "errors", "limits"},
+    "_credentials": {"_content", "_options", "_events", "errors", "limits", "_transport"},
+    "_bulk": {"errors", "limits"},
+    "_operations": {*DATA, "_wire", "_transport"},
+    "emulator": {"models", "errors", "limits", "_versions", "_wire.codec"},
+    "cli": {"", *DATA, *CLIENTS, "sources", "pipelines", "emulator"},
+}
+"""What a layer may import from the package, itself aside. A layer that is not named may import all but those in UPPER."""
+
+UPPER = {"sources": {"pipelines", "cli", "emulator", ""}, "pipelines": {"cli", "emulator"}}
+"""For the layers above the operations: what lies over them. Everything else below the command line may import none of these."""
+
+OVER_ALL = {"pipelines", "cli", "emulator", ""}
+
+AIOHTTP = {"_transport.aiohttp", "_transport.body"}
+"""The modules of the client that may know which HTTP library is used."""
+
+
+def modules() -> list[str]:
+    """Every module of the package, without the package's own name: "" is its __init__."""
+    names = []
+    for path in sorted(PACKAGE.rglob("*.py")):
+        parts = path.relative_to(PACKAGE).with_suffix("").parts
+        names.append(".".join(parts[:-1] if parts[-1] == "__init__" else parts))
+    return names
+
+
+def source_of(module: str) -> tuple[Path, bool]:
+    """The file of a module, and whether it is a package."""
+    path = PACKAGE.joinpath(*module.split(".")) if module else PACKAGE
+    return (path / "__init__.py", True) if path.is_dir() else (path.with_suffix(".py"), False)
+
+
+def imports_of(module: str, *, at_run_time: bool = False) -> Iterator[str]:
+    """The absolute names that a module imports, lazy imports included; those under TYPE_CHECKING unless `at_run_time`."""
+    path, is_package = source_of(module)
+    here = [NAME, *(module.split(".") if module else [])]
+    if not is_package:
+        here.pop()
+    for node in _nodes(ast.parse(path.read_text(encoding="utf-8")), at_run_time):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            base = (
+                ".".join([*here[: len(here) - node.level + 1], *([node.module] if node.module else [])])
+                if node.level
+                else node.module or ""
+            )
+            for alias in node.names:
+                full = f"{base}.{alias.name}"
+                yield full if _is_module(full) else base
+
+
+def _nodes(tree: ast.AST, at_run_time: bool) -> Iterator[ast.AST]:
+    for node in ast.iter_child_nodes(tree):
+        if at_run_time and isinstance(node, ast.If) and "TYPE_CHECKING" in ast.unparse(node.test):
+            continue
+        yield node
+        yield from _nodes(node, at_run_time)
+
+
+def _is_module(name: str) -> bool:
+    if not name.startswith(NAME + "."):
+        return False
+    path, _ = source_of(name.removeprefix(NAME + "."))
+    return path.exists()
+
+
+def inner(module: str) -> set[str]:
+    """The modules of the package that a module imports, without the package's own name."""
+    return {name.removeprefix(NAME).lstrip(".") for name in imports_of(module) if name == NAME or name.startswith(NAME + ".")}
+
+
+def within(module: str, layer: str) -> bool:
+    """Whether `module` is `layer` or lies in it."""
+    return module == layer or (layer != "" and module.startswith(layer + "."))
+
+
+@pytest.mark.parametrize("module", [name for name in modules() if name not in {"", "__main__"}])
+def test_a_module_imports_only_from_the_layers_below_its_own(module: str) -> None:
+    """Nothing reaches up or sideways past its layer: that is what lets a layer be lifted out or exchanged."""
+    layer = module.partition(".")[0]
+    foreign = {name for name in inner(module) if not within(name, layer)}
+    if layer in ALLOWED:
+        wrong = {name for name in foreign if not any(within(name, allowed) for allowed in ALLOWED[layer])}
+    else:
+        wrong = {name for name in foreign if any(within(name, upper) for upper in UPPER.get(layer, OVER_ALL))}
+    assert not wrong, f"{module} imports {sorted(wrong)}"
+
+
+@pytest.mark.parametrize("module", [name for name in modules() if within(name, "_wire")])
+def test_the_wire_layer_never_waits(module: str) -> None:
+    """No await and no I/O in _wire: it turns values into requests and answers into values, and is tested without a loop."""
+    tree = ast.parse(source_of(module)[0].read_text(encoding="utf-8"))
+    waits = [node for node in ast.walk(tree) if isinstance(node, ast.AsyncFunctionDef | ast.Await | ast.AsyncFor | ast.AsyncWith)]
+    reached = {name.partition(".")[0] for name in imports_of(module)} & {"aiohttp", "aiofiles", "anyio", "asyncio", "socket", "sqlite3"}
+    assert not waits
+    assert not reached
+
+
+@pytest.mark.parametrize("module", [name for name in modules() if not within(name, "emulator")])
+def test_only_the_sender_knows_the_http_library(module: str) -> None:
+    """aiohttp is imported by one place of the client, so that exchanging it is one file's work."""
+    libraries = {name.partition(".")[0] for name in imports_of(module)}
+    assert "aiohttp" not in libraries or module in AIOHTTP
+
+
+@pytest.mark.parametrize("module", [name for name in modules() if name.partition(".")[0] not in {"emulator", "cli"}])
+def test_the_library_needs_no_extra(module: str) -> None:
+    """Importing the library imports nothing that only an extra brings; what is optional is imported where it is used."""
+    extras = {"cyclopts", "rich", "PIL", "uvloop", "matplotlib", "pytest"}
+    libraries = {name.partition(".")[0] for name in imports_of(module, at_run_time=True)}
+    assert not libraries & extras
+
+
+def test_the_command_line_reaches_the_service_through_the_public_clients() -> None:
+    """The commands have no way to the service that a user's program does not have."""
+    below = {"_operations", "_wire", "_transport", "_bulk"}
+    reached = {name for module in modules() if within(module, "cli") for name in inner(module)}
+    assert not {name for name in reached if any(within(name, layer) for layer in below)}
