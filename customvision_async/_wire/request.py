@@ -12,9 +12,7 @@ from .._versions import ApiVersion, PredictionVersion
 from ..errors import LimitExceeded, UnsupportedOperation
 from .row import Operation, Param, Version
 
-__all__ = ["ACCEPT", "base_path", "build", "id_of", "ids_of", "plain_text"]
-
-ACCEPT = {"Accept": "application/json"}
+__all__ = ["base_path", "build", "id_of", "ids_of", "plain_text"]
 
 _CANONICAL = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}").fullmatch
 _UNSAFE = re.compile("[\r\n\0]").search
@@ -101,7 +99,8 @@ def build(
             raise _lacks(row, param, version)
         pairs.append(f"{param.name}={_encoded(row, param, value)}")
     url = endpoint.rstrip("/") + base_path(version) + _path(row, version, path)
-    return row.method, f"{url}?{'&'.join(pairs)}" if pairs else url, dict(ACCEPT)
+    headers = {"Accept": "application/octet-stream" if row.answer is bytes else "application/json"}
+    return row.method, f"{url}?{'&'.join(pairs)}" if pairs else url, headers
 
 
 def _lacks(row: Operation, param: Param, version: Version) -> UnsupportedOperation:

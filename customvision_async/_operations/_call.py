@@ -1,0 +1,91 @@
+"""One call is one request: the row is looked up, the request built, sent, and its answer read."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from .._content import Content
+from .._transport.base import Request, Response
+from .._transport.retry import parse_retry_after
+from .._wire.answers import decode_answer, error_from
+from .._wire.bodies import json_body
+from .._wire.operations import row_for
+from .._wire.request import build
+from .._wire.row import Operation, Version
+from ..errors import UnsupportedOperation
+
+__all__ = ["Answer", "Caller", "Sends"]
+
+
+class Sends(Protocol):
+    """What calls go through: the transport's pipeline, with its retries and its limiter, or a stand-in for it."""
+
+    async def send(self, request: Request) -> Response: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """A success: the decoded `value`, the HTTP `status`, how often the request was sent (`attempts`), and whether an
+    attempt whose answer was lost may have taken effect before (`in_doubt`).
+    """
+
+    value: Any
+    status: int
+    attempts: int = 1
+    in_doubt: bool = False
+
+
+class Caller:
+    """Calls operations of one version at one endpoint."""
+
+    def __init__(self, transport: Sends, endpoint: str, version: Version) -> None:
+        self.endpoint = endpoint
+        self.version = version
+        self._transport = transport
+
+    async def call(
+        self,
+        operation_id: str,
+        *,
+        path: Mapping[str, Any] | None = None,
+        query: Mapping[str, Any] | None = None,
+        content: Content | None = None,
+    ) -> Answer:
+        """Call an operation by its operationId; `path` and `query` are by their names on the wire.
+
+        Raises:
+            UnsupportedOperation: the version lacks the operation, or something that was given.
+            LimitExceeded: the service would refuse it, so nothing was sent.
+            ValueError: an id is none, or a text has a line break.
+            TransportError: there is no usable answer.
+            ServiceError: the service answered with an error.
+            DecodeError: the answer cannot be read.
+        """
+        row = row_for(operation_id, self.version)
+        if content is not None and not row.has_body(self.version):
+            raise _no_body(row, self.version)
+        method, url, headers = build(row, self.version, self.endpoint, path or {}, query or {})
+        response = await self._transport.send(Request(method, url, row.id, headers, content, row.repeatable))
+        return self._read(row, response)
+
+    def _read(self, row: Operation, response: Response) -> Answer:
+        status, headers, body = response.status, response.headers, response.body
+        if 200 <= status < 300:
+            value = decode_answer(row, self.version, status, headers, body)
+            return Answer(value, status, response.attempts, response.in_doubt)
+        error = error_from(row, status, headers, body, retry_after=parse_retry_after(headers, body, time.time()) if status == 429 else None)
+        if row.method == "DELETE" and status == 404 and response.in_doubt and error.code.startswith("NotFound"):
+            return Answer(None, status, response.attempts, in_doubt=True)  # an earlier attempt, whose answer was lost, did it
+        raise error
+
+    def _json(self, value: Any) -> Content:
+        return json_body(value, self.version)
+
+
+def _no_body(row: Operation, version: Version) -> UnsupportedOperation:
+    first = row.body_since.value if row.body_since is not None else None
+    message = f"{row.id} takes no {row.body_schema or 'body'} in {version}" + (f": the first version that does is {first}" if first else "")
+    return UnsupportedOperation(message, operation=row.id, version=version.value, first_version=first)
