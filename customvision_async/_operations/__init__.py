@@ -1,15 +1,23 @@
-"""The REST operations: one coroutine each, one request each, named after its operationId in snake_case."""
+"""The REST operations: one coroutine each, one request each, named after its operationId in snake_case.
+
+All take ids as text, `uuid.UUID` or the model that has one, and raise what :meth:`Caller.call` raises.
+"""
 
 from __future__ import annotations
 
 from .._versions import ApiVersion
-from ._call import Answer, Sends
+from ._call import Answer, Caller, Sends
 from ._images import ImageOperations
+from ._iterations import IterationOperations
+from ._prediction import PredictionOperations
+from ._projects import ProjectOperations
+from ._stored import StoredOperations
+from ._tags import TagOperations
 
-__all__ = ["Answer", "Operations", "Sends"]
+__all__ = ["Answer", "Caller", "Operations", "PredictionOperations", "Sends"]
 
 
-class Operations(ImageOperations):
+class Operations(ProjectOperations, TagOperations, ImageOperations, IterationOperations, StoredOperations):
     """Every operation of the Training API, in one version at one endpoint."""
 
     version: ApiVersion

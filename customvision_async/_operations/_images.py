@@ -29,7 +29,7 @@ from ..models import (
     ImageUrlCreateEntry,
 )
 from ._call import Caller
-from ._pictures import Entry, Picture, check_batch, check_metadata, named_blob, region_tuples, within
+from ._pictures import Entry, Picture, check_batch, check_metadata, named_blob, region_tuple, region_tuples, within
 
 __all__ = ["ImageOperations"]
 
@@ -233,9 +233,7 @@ class ImageOperations(Caller):
 
     async def create_image_regions(self, project_id: Id, regions: Iterable[ImageRegionCreateEntry]) -> ImageRegionCreateSummary:
         """Put up to 64 regions on images, with their tags (since v2.0)."""
-        rows = [
-            (id_of(region.image_id), (id_of(region.tag_id), region.left, region.top, region.width, region.height)) for region in regions
-        ]
+        rows = [(id_of(region.image_id), region_tuple(region.tag_id, region)) for region in regions]
         within(limits.REGIONS_PER_BATCH, len(rows), "CreateImageRegions")
         answer = await self.call("CreateImageRegions", path={"projectId": project_id}, content=regions_batch(rows, self.version))
         return cast(ImageRegionCreateSummary, answer.value)

@@ -15,9 +15,9 @@ from .._content import Blob
 from .._wire.bodies import RegionTuple
 from .._wire.request import id_of, ids_of
 from ..errors import LimitExceeded
-from ..models import Id, ImageFile, Region
+from ..models import Id, ImageFile, ImageRegionCreateEntry, Region
 
-__all__ = ["Entry", "Picture", "check_batch", "check_metadata", "named_blob", "region_tuples", "within"]
+__all__ = ["Entry", "Picture", "check_batch", "check_metadata", "named_blob", "region_tuple", "region_tuples", "within"]
 
 Picture: TypeAlias = bytes | bytearray | memoryview | str | os.PathLike[str] | BinaryIO | ImageFile
 """A picture: its bytes, the path of a file, a file open for reading (binary), or an ImageFile."""
@@ -65,19 +65,21 @@ def _look(image: ImageFile) -> Blob:
     return Blob(max(0, end - offset), file=file, offset=offset)
 
 
-def region_tuples(regions: Iterable[Region]) -> list[RegionTuple]:
-    """Regions as they are sent. Their tags must be ids here.
+def region_tuple(tag: object, box: Region | ImageRegionCreateEntry) -> RegionTuple:
+    """A region as it is sent.
 
     Raises:
-        ValueError: a tag is no id, or a number is none.
+        ValueError: `tag` is no id, or a number is none.
     """
-    tuples = []
-    for region in regions:
-        numbers = (float(region.left), float(region.top), float(region.width), float(region.height))
-        if not all(map(math.isfinite, numbers)):
-            raise ValueError(f"a region must have four finite numbers, not {numbers}")
-        tuples.append((id_of(region.tag, "the tag of a region"), *numbers))
-    return tuples
+    numbers = (float(box.left), float(box.top), float(box.width), float(box.height))
+    if not all(map(math.isfinite, numbers)):
+        raise ValueError(f"a region must have four finite numbers, not {numbers}")
+    return (id_of(tag, "the tag of a region"), *numbers)
+
+
+def region_tuples(regions: Iterable[Region]) -> list[RegionTuple]:
+    """Regions as they are sent; their tags must be ids here. Raises as :func:`region_tuple`."""
+    return [region_tuple(region.tag, region) for region in regions]
 
 
 def within(limit: limits.Limit, actual: int, what: str) -> None:
