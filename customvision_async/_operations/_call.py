@@ -5,10 +5,12 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
 from typing import Any, Protocol
 
 from .._content import Content
-from .._transport.base import Request, Response
+from .._transport.base import Meter, Request, Response
 from .._transport.retry import parse_retry_after
 from .._wire.answers import decode_answer, error_from
 from .._wire.bodies import json_body
@@ -36,6 +38,8 @@ class Answer:
     status: int
     attempts: int = 1
     in_doubt: bool = False
+    date: datetime | None = None
+    """When the service says it answered."""
 
 
 class Caller:
@@ -53,8 +57,11 @@ class Caller:
         path: Mapping[str, Any] | None = None,
         query: Mapping[str, Any] | None = None,
         content: Content | None = None,
+        meter: Meter | None = None,
     ) -> Answer:
         """Call an operation by its operationId; `path` and `query` are by their names on the wire.
+
+        What the call comes to in requests is written to `meter`, however it ends.
 
         Raises:
             UnsupportedOperation: the version lacks the operation, or something that was given.
@@ -68,14 +75,14 @@ class Caller:
         if content is not None and not row.has_body(self.version):
             raise _no_body(row, self.version)
         method, url, headers = build(row, self.version, self.endpoint, path or {}, query or {})
-        response = await self._transport.send(Request(method, url, row.id, headers, content, row.repeatable))
+        response = await self._transport.send(Request(method, url, row.id, headers, content, row.repeatable, meter=meter))
         return self._read(row, response)
 
     def _read(self, row: Operation, response: Response) -> Answer:
         status, headers, body = response.status, response.headers, response.body
         if 200 <= status < 300:
             value = decode_answer(row, self.version, status, headers, body)
-            return Answer(value, status, response.attempts, response.in_doubt)
+            return Answer(value, status, response.attempts, response.in_doubt, _date_of(headers))
         error = error_from(row, status, headers, body, retry_after=parse_retry_after(headers, body, time.time()) if status == 429 else None)
         if row.method == "DELETE" and status == 404 and response.in_doubt and error.code.startswith("NotFound"):
             return Answer(None, status, response.attempts, in_doubt=True)  # an earlier attempt, whose answer was lost, did it
@@ -83,6 +90,14 @@ class Caller:
 
     def _json(self, value: Any) -> Content:
         return json_body(value, self.version)
+
+
+def _date_of(headers: Mapping[str, str]) -> datetime | None:
+    try:
+        date = parsedate_to_datetime(headers["date"])
+    except (KeyError, ValueError):
+        return None
+    return date if date.tzinfo is not None else date.replace(tzinfo=UTC)
 
 
 def _no_body(row: Operation, version: Version) -> UnsupportedOperation:

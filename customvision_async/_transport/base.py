@@ -19,14 +19,13 @@ class Meter:
     """What a request came to, in sends: written by the transport as it goes, so that it is right after an exception too.
 
     `requests` were sent, `retries` of them again; `bytes_sent` counts bodies. `in_doubt` says that one of them may have
-    taken effect without our hearing of it. `first_sent` is the loop's time when the first of them began.
+    taken effect without our hearing of it.
     """
 
     requests: int = 0
     retries: int = 0
     bytes_sent: int = 0
     in_doubt: bool = False
-    first_sent: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

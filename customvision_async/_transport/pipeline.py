@@ -92,9 +92,12 @@ class Transport:
         while True:
             outcome = await self._attempt(request, journey, limiter)
             delay = await self._judge(request, outcome, journey, limiter)
+            taken_up = maybe_taken_up(outcome)
+            if request.meter is not None and taken_up:
+                request.meter.in_doubt = True
             if delay is None:
                 return _final(request, outcome, journey)
-            journey.in_doubt = journey.in_doubt or maybe_taken_up(outcome)
+            journey.in_doubt = journey.in_doubt or taken_up
             notify(self._observers, RetryScheduled(request.operation, journey.sends, delay, _reason(outcome)))
             await asyncio.sleep(delay)
 
@@ -109,6 +112,9 @@ class Transport:
             journey.headers = await self._auth.headers()
             began = now()
             journey.sends += 1
+            if request.meter is not None:
+                request.meter.requests += 1
+                request.meter.retries += journey.sends > 1
             settled = outcome = await self._sender.send(request, journey.headers, on_sent=ticket.body_sent)
         except TransportError as error:
             settled = outcome = error
@@ -142,6 +148,8 @@ class Transport:
 
     def _report(self, request: Request, journey: _Journey, outcome: Response | TransportError, seconds: float, ticket: Ticket) -> None:
         sent = request.content.length if request.content is not None and ticket.body_is_sent else 0
+        if request.meter is not None:
+            request.meter.bytes_sent += sent
         status, error = (outcome.status, "") if isinstance(outcome, Response) else (0, str(outcome))
         notify(self._observers, RequestDone(request.operation, journey.sends, status, seconds, sent, error))
 
