@@ -1,0 +1,65 @@
+"""Who may call: keys and tokens, and the account that v1.2 shows."""
+
+from __future__ import annotations
+
+import hmac
+import secrets
+from collections.abc import Mapping
+from typing import Any
+
+from ._quota import Quota
+from ._refusals import ACCESS_DENIED, GatewayRefusal
+from ._state import State
+
+__all__ = ["Access"]
+
+
+class Access:
+    """The keys and tokens of a resource."""
+
+    def __init__(self, training_key: str | None, prediction_key: str | None, tokens: tuple[str, ...]) -> None:
+        self.training_key = training_key or secrets.token_hex(16)
+        self.prediction_key = prediction_key or self.training_key
+        self.tokens = tokens
+
+    def check(self, headers: Mapping[str, str], api: str) -> None:
+        """Let a request in. Raises the gateway's 401 where neither key nor token is right."""
+        wanted = self.training_key if api == "Training" else self.prediction_key
+        given = headers.get(f"{api}-Key") or headers.get("Ocp-Apim-Subscription-Key") or ""
+        if hmac.compare_digest(given.encode(), wanted.encode()):
+            return
+        scheme, _, token = headers.get("Authorization", "").partition(" ")
+        if scheme.lower() == "bearer" and token in self.tokens:
+            return
+        raise GatewayRefusal(401, ACCESS_DENIED, reason="Access Denied")
+
+    def account(self, quota: Quota, state: State) -> dict[str, Any]:
+        """The Account of v1.2."""
+
+        def used(total: int, count: int) -> dict[str, Any]:
+            return {"total": min(total, 2**31 - 1), "used": count, "timeUntilReset": None}
+
+        projects = state.rows("SELECT id FROM projects ORDER BY id")
+        stored = state.scalar("SELECT count(*) FROM predictions")
+        pair = {"primaryKey": None, "secondaryKey": None}  # the real service shows keys here; an emulator need not
+        return {
+            "userName": "emulator",
+            "email": None,
+            "keys": {"trainingKeys": pair, "predictionKeys": pair},
+            "quotas": {
+                "tier": quota.tier,
+                "projects": used(quota.projects, len(projects)),
+                "predictions": used(1 << 62, stored),
+                "perProject": [self._per_project(quota, state, row["id"], used) for row in projects],
+            },
+        }
+
+    @staticmethod
+    def _per_project(quota: Quota, state: State, key: bytes, used: Any) -> dict[str, Any]:
+        from ._ids import guid_text
+
+        counts = {
+            table: state.scalar(f"SELECT count(*) FROM {table} WHERE project = ?", key) for table in ("iterations", "images", "tags")
+        }
+        shown = {table: used(getattr(quota, table), count) for table, count in counts.items()}
+        return {"projectId": guid_text(key), **shown}

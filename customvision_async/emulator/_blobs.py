@@ -1,0 +1,76 @@
+"""What the service keeps in blob storage: originals, smaller copies and thumbnails, exports; under signed addresses."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import re
+from base64 import b64encode
+from collections.abc import Callable
+from urllib.parse import parse_qsl, unquote
+
+from . import _pictures
+from ._call import Answer
+from ._ids import guid_key
+from ._world import World
+
+__all__ = ["BLOBS", "read_blob", "serve_blob"]
+
+_SIDES = {"t": 300, "r": 1600}
+_RANGE = re.compile(r"bytes=(\d+)-(\d*)")
+
+BLOBS: dict[str, Callable[[World, bytes, str], bytes | None]] = {}
+"""Containers beside those of pictures: prefix of the container -> (world, id in its name, blob) -> bytes."""
+
+
+async def read_blob(world: World, container: str, blob: str) -> bytes | None:
+    """The bytes of a blob, None where there is none. Smaller copies are made when they are asked for."""
+    try:
+        if container.startswith("predictionimages/"):
+            return await _picture(world, "predictions", container.partition("/")[2], blob)
+        prefix, _, id = container.partition("-")
+        if prefix == "i":
+            return await _picture(world, "images", id, blob)
+        other = BLOBS.get(prefix)
+        return other(world, guid_key(id), blob) if other else None
+    except ValueError:
+        return None
+
+
+async def _picture(world: World, table: str, project: str, blob: str) -> bytes | None:
+    letter, _, id = blob.partition("-")
+    digest = world.state.scalar(f"SELECT digest FROM {table} WHERE id = ? AND project = ?", guid_key(id), guid_key(project))
+    data = world.picture(digest) if digest else None
+    if data is None or letter not in _SIDES:
+        return data
+    try:
+        return await asyncio.to_thread(_pictures.shrunk, data, _SIDES[letter])
+    except Exception:  # a picture that was not looked at when it came (check_images="none")
+        return data
+
+
+async def serve_blob(world: World, raw_path: str, raw_query: str, asked_range: str | None) -> Answer:
+    """Answer a GET of an address that was given out: the bytes, or an error as blob storage words it."""
+    container, _, blob = unquote(raw_path).strip("/").rpartition("/")
+    if not container:
+        return _refused(404, "ResourceNotFound", "The specified resource does not exist.")
+    if not world.may_read(container, dict(parse_qsl(raw_query))):
+        return _refused(403, "AuthenticationFailed", "Server failed to authenticate the request. The address is not one of ours, or too old.")
+    data = await read_blob(world, container, blob)
+    if data is None:
+        return _refused(404, "BlobNotFound", "The specified blob does not exist.")
+    checksum = hashlib.md5(data, usedforsecurity=False).digest()
+    headers = {"Accept-Ranges": "bytes", "ETag": f'"0x{checksum.hex()[:16].upper()}"'}
+    found = _RANGE.fullmatch(asked_range or "")
+    kind = "application/zip" if bytes(data[:2]) == b"PK" else _pictures.content_type(data)
+    if not found:
+        return Answer(200, raw=data, content_type=kind, headers=headers | {"Content-MD5": b64encode(checksum).decode()})
+    first, last = int(found[1]), min(int(found[2] or len(data)), len(data) - 1)
+    if first >= len(data):
+        return _refused(416, "InvalidRange", "The range specified is invalid for the current size of the resource.")
+    return Answer(206, raw=data[first : last + 1], content_type=kind, headers=headers | {"Content-Range": f"bytes {first}-{last}/{len(data)}"})
+
+
+def _refused(status: int, code: str, message: str) -> Answer:
+    text = f'<?xml version="1.0" encoding="utf-8"?><Error><Code>{code}</Code><Message>{message}</Message></Error>'
+    return Answer(status, raw=text.encode(), content_type="application/xml")

@@ -1,0 +1,84 @@
+"""Bodies of requests: JSON whose keys may be in either dialect, and multipart as .NET, Python and others write it."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import msgspec
+
+from ._pictures import Buffer
+from ._refusals import Refusal
+
+__all__ = ["Part", "field", "parts_of", "read_json"]
+
+_BOUNDARY = re.compile(r'boundary=(?:"([^"]+)"|([^;\s]+))', re.IGNORECASE)
+_PARAMETER = re.compile(r';\s*(name|filename)\s*=\s*("(?:[^"]*)"|[^;\r\n]*)', re.IGNORECASE)
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """A part of a multipart body. `filename` is as written, without quotes; None where there is none."""
+
+    name: str
+    filename: str | None
+    data: Buffer
+
+
+def field(value: Any, name: str) -> Any:
+    """The member `name` of a JSON object whatever the case of its key (as the service's JSON library binds), or None."""
+    if not isinstance(value, Mapping):
+        return None
+    if name in value:
+        return value[name]
+    wanted = name.lower()
+    return next((item for key, item in value.items() if key.lower() == wanted), None)
+
+
+def read_json(body: Buffer) -> Any:
+    """The JSON of a body, None for an empty one. Raises Refusal where it is none."""
+    if not body:
+        return None
+    try:
+        return msgspec.json.decode(body)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise Refusal("BadRequest", f"The request body is not valid JSON: {error}") from None
+
+
+def parts_of(body: Buffer, content_type: str) -> list[Part]:
+    """The parts of a multipart body: unquoted names, Windows paths and quoted boundaries are taken as they come."""
+    found = _BOUNDARY.search(content_type)
+    if not found:
+        raise Refusal("BadRequestImageStream", "Invalid multipart content: no boundary")
+    mark = b"--" + (found[1] or found[2]).encode("utf-8", "surrogateescape")
+    view = memoryview(body)
+    parts: list[Part] = []
+    data = bytes(body) if isinstance(body, memoryview) else body
+    at = data.find(mark)
+    while at >= 0:
+        start = at + len(mark)
+        if data[start : start + 2] == b"--":
+            return parts
+        head = data.find(b"\r\n\r\n", start)
+        end = data.find(b"\r\n" + mark, start)
+        if head < 0 or end < 0:
+            break
+        # A part with an empty body may have its blank line run into the boundary.
+        parts.append(_part(bytes(data[start:head]), view[min(head + 4, end) : end]))
+        at = end + 2
+    raise Refusal("BadRequestImageStream", "Unexpected end of MIME multipart stream. MIME multipart message is not complete.")
+
+
+def _part(head: bytes, data: Buffer) -> Part:
+    name, filename = "", None
+    for line in head.decode("utf-8", "surrogateescape").split("\r\n"):
+        if line.lower().startswith("content-disposition:"):
+            for key, value in _PARAMETER.findall(line):
+                text = value[1:-1] if value[:1] == '"' else value.strip()
+                if key.lower() == "name":
+                    name = text
+                else:
+                    filename = text.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
+    return Part(name, filename, data)

@@ -1,0 +1,81 @@
+"""The domains of the service, with their real ids, in the order in which the service lists them (2020-11)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from ._ids import guid_key
+
+__all__ = ["DOMAINS", "GENERAL", "Domain", "find_domain"]
+
+
+@dataclass(frozen=True, slots=True)
+class Domain:
+    """One domain; `megabytes` and `description` are of the exported model, where there is one."""
+
+    id: str
+    name: str
+    type: str
+    platforms: tuple[str, ...] = ()
+    megabytes: int = 0
+    description: str = ""
+
+    @property
+    def exportable(self) -> bool:
+        """Whether a model of this domain can be exported: the compact ones can."""
+        return bool(self.platforms)
+
+    @property
+    def detects(self) -> bool:
+        """Whether it finds objects (True) or classifies whole pictures (False)."""
+        return self.type == "ObjectDetection"
+
+
+_ALL = ("VAIDK", "CoreML", "DockerFile", "ONNX", "OpenVino", "TensorFlow")
+_MODEL = "A ShuffleNet-like {}model for {} classification problem."
+
+
+def _compact(id: str, name: str, what: str, based: str = "") -> Domain:
+    return Domain(id, f"{name} (compact)", "Classification", _ALL, 5, _MODEL.format(based, what))
+
+
+DOMAINS: tuple[Domain, ...] = (
+    Domain("ee85a74c-405e-4adc-bb47-ffa8ca0c9f31", "General", "Classification"),
+    Domain("c151d5b5-dd07-472a-acc8-15d29dea8518", "Food", "Classification"),
+    Domain("ca455789-012d-4b50-9fec-5bb63841c793", "Landmarks", "Classification"),
+    Domain("b30a91ae-e3c1-4f73-a81e-c270bff27c39", "Retail", "Classification"),
+    Domain("45badf75-3591-4f26-a705-45678d3e9f5f", "Adult", "Classification"),
+    _compact("0732100f-1a38-4e49-a514-c9b44c697ab5", "General", "general"),
+    _compact("8882951b-82cd-4c32-970b-d5f8cb8bf6d7", "Food", "food"),
+    _compact("b5cfd229-2ac7-4b2b-8d0a-2b0661344894", "Landmarks", "landmarks"),
+    _compact("6b4faeda-8396-481b-9f8b-177b9fa3097f", "Retail", "food", "based "),  # "food" is the service's own slip
+    Domain("da2e3a8a-40a5-4171-82f4-58522f70fbc1", "General", "ObjectDetection"),
+    Domain("1d8ffafe-ec40-4fb2-8f90-72b3b6cecea4", "Logo", "ObjectDetection"),
+    Domain("3780a898-81c3-4516-81ae-3a139614e1f3", "Products on Shelves", "ObjectDetection"),
+    Domain(
+        "a27d5ca5-bb19-49d8-a70a-fec086c47f5b",
+        "General (compact)",
+        "ObjectDetection",
+        ("CoreML", "DockerFile", "ONNX", "TensorFlow"),
+        42,
+        "A YOLO-like model for general detection problem.",
+    ),
+    Domain(
+        "7ec2ac80-887b-48a6-8df9-8b1357765430",
+        "General (compact) [S1]",
+        "ObjectDetection",
+        (*_ALL, "IVS"),
+        13,
+        "A SSD-like model for general detection problem.",
+    ),
+)
+GENERAL = DOMAINS[0]
+_BY_KEY = {guid_key(domain.id): domain for domain in DOMAINS}
+
+
+def find_domain(id: str) -> Domain | None:
+    """The domain of an id, or None."""
+    try:
+        return _BY_KEY.get(guid_key(id))
+    except ValueError:
+        return None

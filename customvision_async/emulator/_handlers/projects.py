@@ -1,0 +1,179 @@
+"""Projects, domains and the account."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from ..._versions import ApiVersion as V
+from .._bodies import field
+from .._call import Answer, Call, handles
+from .._domains import DOMAINS, GENERAL, Domain
+from .._refusals import ACCESS_DENIED, GatewayRefusal, Refusal
+from .._views import domain_json, project_json
+from .._world import World
+
+_PLATFORMS = frozenset(("CoreML", "TensorFlow", "DockerFile", "ONNX", "VAIDK", "OpenVino"))
+
+
+@handles("GetDomains")
+def get_domains(call: Call) -> Answer:
+    """All domains; v1.2 knows no object detection."""
+    known = [domain for domain in DOMAINS if call.version >= V.V2_0 or not domain.detects]
+    return Answer(value=[domain_json(domain, call.version) for domain in known])
+
+
+@handles("GetDomain")
+def get_domain(call: Call) -> Answer:
+    """One domain."""
+    call.key("domainId")
+    return Answer(value=domain_json(call.world.domain(call.match.path["domainId"]), call.version))
+
+
+@handles("GetAccountInfo")
+def get_account_info(call: Call) -> Answer:
+    """Keys and quotas (v1.2 only)."""
+    return Answer(value=call.world.account())
+
+
+@handles("GetProjects")
+def get_projects(call: Call) -> Answer:
+    """All projects, in SQL Server's order of their ids."""
+    rows = call.world.state.rows("SELECT * FROM projects ORDER BY id")
+    return Answer(value=[project_json(call.world, row, call.version) for row in rows])
+
+
+@handles("GetProject")
+def get_project(call: Call) -> Answer:
+    """One project."""
+    return Answer(value=project_json(call.world, call.world.project(call.key("projectId")), call.version))
+
+
+def free_name(world: World, name: str) -> str:
+    """`name`, or where a project has it already, the same with the first free number: "Orchard (1)"."""
+    taken = {row[0].lower() for row in world.state.rows("SELECT name FROM projects")}
+    if name.lower() not in taken:
+        return name
+    return next(f"{name} ({number})" for number in range(1, len(taken) + 2) if f"{name} ({number})".lower() not in taken)
+
+
+def mind_project_quota(world: World) -> None:
+    """Refuse one project more than the tier has."""
+    count = world.state.scalar("SELECT count(*) FROM projects")
+    if count >= world.quota.projects:
+        if world.switches.quota_is_401:
+            raise GatewayRefusal(401, ACCESS_DENIED, reason="Access Denied")
+        raise Refusal("BadRequestExceedProjectLimit", f"You have reached the limit of {count} projects of your pricing tier.")
+
+
+def _wanted_domain(world: World, id: str | None) -> Domain:
+    if not id:
+        return GENERAL
+    try:
+        return world.domain(id)
+    except Refusal:
+        raise Refusal("BadRequestProjectUnknownDomain", f"The domain id {id} is unknown. GetDomains lists the ids.") from None
+
+
+def _classification(domain: Domain, given: str | None) -> str | None:
+    if domain.detects:
+        return None
+    known = {"multilabel": "Multilabel", "multiclass": "Multiclass"}
+    found = known.get((given or "Multilabel").lower())
+    if found is None:
+        raise Refusal("BadRequestProjectUnknownClassification", f"Unknown classification type '{given}': Multiclass or Multilabel.")
+    return found
+
+
+def _platforms(given: list[str]) -> str:
+    for platform in given:
+        if platform not in _PLATFORMS:
+            raise Refusal("BadRequestProjectUnsupportedExportPlatform", f"Unsupported export platform '{platform}'.")
+    return json.dumps(given)
+
+
+def _name(name: Any) -> str:
+    if not isinstance(name, str) or not name.strip() or len(name) > 256:
+        raise Refusal("BadRequestProjectName", "The project name must have 1 to 256 characters.")
+    return name
+
+
+@handles("CreateProject")
+def create_project(call: Call) -> Answer:
+    """A new project; all it needs is in the query. A name that is taken gets a number."""
+    world, state = call.world, call.world.state
+    name = _name(call.text("name"))
+    domain = _wanted_domain(world, call.text("domainId"))
+    kind = _classification(domain, call.text("classificationType"))
+    platforms = [part for part in (call.text("targetExportPlatforms") or "").split(",") if part]
+    options = {}
+    if call.version >= V.V3_4_PREVIEW and call.body:
+        wanted = ("exportModelContainerUri", "notificationQueueUri")
+        options = {key: field(call.json, key) for key in wanted if field(call.json, key)}
+    mind_project_quota(world)
+    key, now = state.ids.key(), state.clock.now()
+    state.db.execute(
+        "INSERT INTO projects (id, name, description, domain, classification, platforms, options, created, modified, ready, workspace)"
+        " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, 0, ?)",
+        (
+            key,
+            free_name(world, name),
+            call.text("description") or "",
+            domain.id,
+            kind,
+            _platforms(platforms),
+            json.dumps(options),
+            now,
+            now,
+            state.ids.key(),
+        ),
+    )
+    return Answer(value=project_json(world, world.project(key), call.version))
+
+
+@handles("UpdateProject")
+def update_project(call: Call) -> Answer:
+    """Change name, description or settings; what is not in the body stays."""
+    world, body = call.world, call.json
+    row = world.project(call.key("projectId"))
+    name, description, settings = field(body, "name"), field(body, "description"), field(body, "settings")
+    name = row["name"] if name is None else _name(name)
+    if world.state.scalar("SELECT 1 FROM projects WHERE lower(name) = lower(?) AND id <> ?", name, row["id"]):
+        raise Refusal("BadRequestProjectNameNotUnique", f"A project named '{name}' exists already.")
+    domain = _wanted_domain(world, field(settings, "domainId") or row["domain"])
+    if domain.detects != world.domain(row["domain"]).detects:
+        raise Refusal("BadRequestProjectUnsupportedDomainTypeChange", "A project cannot change between classification and detection.")
+    kind = _classification(domain, field(settings, "classificationType") or row["classification"])
+    targets = field(settings, "targetExportPlatforms")
+    world.state.db.execute(
+        "UPDATE projects SET name = ?, description = ?, domain = ?, classification = ?, platforms = ?, modified = ? WHERE id = ?",
+        (
+            name,
+            row["description"] if description is None else description,
+            domain.id,
+            kind,
+            row["platforms"] if targets is None else _platforms(targets),
+            world.state.clock.now(),
+            row["id"],
+        ),
+    )
+    return Answer(value=project_json(world, world.project(row["id"]), call.version))
+
+
+@handles("DeleteProject")
+def delete_project(call: Call) -> Answer:
+    """Delete a project and all that is in it. One with a published iteration is refused."""
+    world, db = call.world, call.world.state.db
+    key = world.project(call.key("projectId"))["id"]
+    if world.state.scalar("SELECT 1 FROM iterations WHERE project = ? AND publish_name IS NOT NULL", key):
+        raise Refusal("BadRequestIterationIsPublished", "The project has a published iteration: unpublish it before deleting the project.")
+    digests = {row[0] for row in db.execute("SELECT digest FROM images WHERE project = ?1 UNION SELECT digest FROM predictions WHERE project = ?1", (key,))}
+    for table in ("image_tags", "regions"):
+        db.execute(f"DELETE FROM {table} WHERE image IN (SELECT id FROM images WHERE project = ?)", (key,))
+    for table in ("iteration_images", "exports"):
+        db.execute(f"DELETE FROM {table} WHERE iteration IN (SELECT id FROM iterations WHERE project = ?)", (key,))
+    for table in ("images", "tags", "iterations", "predictions"):
+        db.execute(f"DELETE FROM {table} WHERE project = ?", (key,))
+    db.execute("DELETE FROM projects WHERE id = ?", (key,))
+    world.sweep(digests)
+    return Answer(204)

@@ -1,0 +1,145 @@
+"""Regions: boxes with a tag on the images of a detection project."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from typing import Any
+
+from ... import limits
+from .._bodies import field
+from .._call import Answer, Call, handles
+from .._ids import guid_key, guid_text
+from .._numbers import single, to_single
+from .._refusals import Refusal
+from .._views import region_json
+from .._world import World
+from .tags import world_image
+
+_SLACK = 1e-5  # what single precision may add to left + width
+
+
+@dataclass(frozen=True, slots=True)
+class Box:
+    """A tag and a box, in fractions of the picture's width and height."""
+
+    tag: bytes
+    left: float
+    top: float
+    width: float
+    height: float
+
+    @property
+    def inside(self) -> bool:
+        """Whether it lies within the picture and has an area."""
+        sides = self.left >= 0 and self.top >= 0 and self.width > 0 and self.height > 0
+        return sides and self.left + self.width <= 1 + _SLACK and self.top + self.height <= 1 + _SLACK
+
+
+def read_box(given: Any) -> Box:
+    """A box of a JSON body. Raises ValueError where it is none."""
+    sides = [field(given, name) for name in ("left", "top", "width", "height")]
+    if not all(isinstance(side, (int, float)) and not isinstance(side, bool) and abs(side) < 1e30 for side in sides):
+        raise ValueError("a region needs left, top, width and height")
+    return Box(guid_key(str(field(given, "tagId"))), *(to_single(side) for side in sides))
+
+
+def insert_region(world: World, image: bytes, box: Box) -> bytes | None:
+    """Add a region (and its tag) to an image. Returns its id, or None where the image has just this one."""
+    state = world.state
+    values = (image, box.tag, box.left, box.top, box.width, box.height)
+    if state.scalar(
+        "SELECT 1 FROM regions WHERE iteration = X'' AND image = ? AND tag = ? AND left = ? AND top = ? AND width = ? AND height = ?",
+        *values,
+    ):
+        return None
+    key, now = state.ids.key(), state.clock.now()
+    state.db.execute("INSERT OR IGNORE INTO image_tags VALUES (X'', ?, ?, ?)", (image, box.tag, now))
+    state.db.execute(
+        "INSERT INTO regions (iteration, image, tag, left, top, width, height, id, created) VALUES (X'', ?, ?, ?, ?, ?, ?, ?, ?)",
+        (*values, key, now),
+    )
+    return key
+
+
+@handles("CreateImageRegions")
+def create_image_regions(call: Call) -> Answer:
+    """Add regions to images: which are new, which were there, which would be over the limit of an image."""
+    world, state = call.world, call.world.state
+    project = world.project(call.key("projectId"))
+    given = field(call.json, "regions")
+    if not given:
+        raise Refusal("BadRequestImageRegions", "No image regions provided")
+    most = limits.REGIONS_PER_BATCH.value
+    if len(given) > most:
+        raise Refusal("BadRequestExceededBatchSize", f"The batch has {len(given)} regions; at most {most} are allowed.")
+    if project["classification"]:
+        raise Refusal("BadRequestImageRegions", "Regions are for object detection projects only.")
+    summary: dict[str, list[Any]] = {"created": [], "duplicated": [], "exceeded": []}
+    for entry in given:
+        image, box = _checked(world, project["id"], entry)
+        echo = {"imageId": guid_text(image), "tagId": guid_text(box.tag)}
+        echo |= {side: single(getattr(box, side)) for side in ("left", "top", "width", "height")}
+        if state.scalar("SELECT count(*) FROM regions WHERE iteration = X'' AND image = ?", image) >= limits.REGIONS_PER_IMAGE.value:
+            summary["exceeded"].append(echo)
+            continue
+        key = insert_region(world, image, box)
+        if key is None:
+            summary["duplicated"].append(echo)
+            continue
+        row = state.row("SELECT * FROM regions WHERE iteration = X'' AND id = ?", key)
+        summary["created"].append({"imageId": guid_text(image)} | region_json(row, name=None))
+    fine = not summary["exceeded"] and not summary["duplicated"]
+    mixed = not fine and world.switches.multi_status and call.version >= call.version.V3_3
+    return Answer(207 if mixed else 200, summary)
+
+
+def _checked(world: World, project: bytes, entry: Any) -> tuple[bytes, Box]:
+    try:
+        image, box = guid_key(str(field(entry, "imageId"))), read_box(entry)
+    except ValueError as error:
+        raise Refusal("BadRequestImageRegions", f"Invalid region: {error}.") from None
+    if not box.inside:
+        raise Refusal("BadRequestImageRegions", "Invalid region: the box must lie within the image (0 to 1) and have an area.")
+    world_image(world, project, image)
+    world.tag(project, box.tag)
+    return image, box
+
+
+@handles("DeleteImageRegions")
+def delete_image_regions(call: Call) -> Answer:
+    """Take regions away; an image loses the tag of which it has no region any more."""
+    world, state = call.world, call.world.state
+    project = world.project(call.key("projectId"))["id"]
+    keys = call.keys("regionIds", limits.REGIONS_PER_DELETE)
+    if not keys:
+        raise Refusal("BadRequestRequiredParamIsNull", "regionIds is required.")
+    for key in keys:
+        row = state.row(
+            "SELECT r.image, r.tag FROM regions r JOIN images i ON i.id = r.image WHERE r.iteration = X'' AND r.id = ? AND i.project = ?",
+            key,
+            project,
+        )
+        if row is None:
+            if world.switches.strict_ids:
+                raise Refusal("BadRequestInvalidIds", f"Region {guid_text(key)} was not found.")
+            continue
+        state.db.execute("DELETE FROM regions WHERE iteration = X'' AND id = ?", (key,))
+        if not state.scalar("SELECT 1 FROM regions WHERE iteration = X'' AND image = ? AND tag = ?", *row):
+            state.db.execute("DELETE FROM image_tags WHERE iteration = X'' AND image = ? AND tag = ?", tuple(row))
+    return Answer(204)
+
+
+@handles("GetImageRegionProposals")
+def get_image_region_proposals(call: Call) -> Answer:
+    """25 boxes by falling confidence: always the same ones for the same picture."""
+    project = call.world.project(call.key("projectId"))["id"]
+    image = world_image(call.world, project, call.key("imageId"))
+    proposals = []
+    for number in range(25):
+        noise = hashlib.blake2b(image["digest"] + bytes([number]), digest_size=16).digest()
+        width, height = 0.1 + 0.6 * noise[0] / 255, 0.1 + 0.6 * noise[1] / 255
+        box = {"left": (1 - width) * noise[2] / 255, "top": (1 - height) * noise[3] / 255, "width": width, "height": height}
+        confidence = 0.1 / (1 + number / 2) + 1e-4 * noise[4] / 255 / (number + 1)
+        proposals.append({"confidence": single(confidence), "boundingBox": {side: single(value) for side, value in box.items()}})
+    return Answer(value={"projectId": guid_text(project), "imageId": guid_text(image["id"]), "proposals": proposals})

@@ -1,0 +1,127 @@
+"""Pictures: what they are by their content, and smaller copies of them. The one module that needs Pillow."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+from dataclasses import dataclass
+from typing import Any
+
+from .. import limits
+
+try:
+    from PIL import Image as PillowImage
+    from PIL import ImageOps
+    from PIL.BmpImagePlugin import BmpImageFile
+    from PIL.GifImagePlugin import GifImageFile
+    from PIL.JpegImagePlugin import JpegImageFile
+    from PIL.PngImagePlugin import PngImageFile
+except ImportError as _missing:  # pragma: no cover - the tests have Pillow
+    raise ImportError("the emulator needs Pillow: pip install 'customvision_async[emulator]'") from _missing
+
+__all__ = ["Picture", "Unfit", "content_type", "digest", "inspect", "shrunk", "signature"]
+
+Buffer = bytes | bytearray | memoryview
+
+# The classes themselves, not Image.open: that warns of large pictures which the service takes (10,240 x 10,240).
+_KINDS: tuple[tuple[bytes, Any, str], ...] = (
+    (b"\xff\xd8\xff", JpegImageFile, "image/jpeg"),
+    (b"\x89PNG\r\n\x1a\n", PngImageFile, "image/png"),
+    (b"GIF8", GifImageFile, "image/gif"),
+    (b"BM", BmpImageFile, "image/bmp"),
+)
+
+
+class Unfit(Exception):
+    """A picture that the service does not take; `status` is one of ImageCreateStatus."""
+
+    def __init__(self, status: str) -> None:
+        super().__init__(status)
+        self.status = status
+
+
+@dataclass(frozen=True, slots=True)
+class Picture:
+    """A picture that is fit: its size in pixels, and the digest of its bytes."""
+
+    width: int
+    height: int
+    digest: bytes
+    data: Buffer
+
+
+def digest(data: Buffer) -> bytes:
+    """What tells one content from another: 16 bytes."""
+    return hashlib.blake2b(data, digest_size=16).digest()
+
+
+def _kind(data: Buffer) -> tuple[Any, str] | None:
+    head = bytes(data[:8])
+    return next(((opener, mime) for magic, opener, mime in _KINDS if head.startswith(magic)), None)
+
+
+def content_type(data: Buffer) -> str:
+    """The media type of a picture, by its first bytes."""
+    kind = _kind(data)
+    return kind[1] if kind else "application/octet-stream"
+
+
+def inspect(data: Buffer, *, check: str = "header", most: int = limits.IMAGE_BYTES.value) -> Picture:
+    """Look at a picture as the service does: kind by content, bytes, sides, aspect.
+
+    `check` is "header" (sizes are read from the header), "decode" (every pixel) or "none".
+
+    Raises:
+        Unfit: with the status that the service gives.
+    """
+    if check == "none":
+        return Picture(1, 1, digest(data), data)
+    if len(data) > most:
+        raise Unfit("ErrorImageSize")
+    kind = _kind(data)
+    if kind is None:
+        raise Unfit("ErrorImageFormat")
+    try:
+        image = kind[0](io.BytesIO(data))
+        width, height = image.size
+        if check == "decode":
+            image.load()
+    except Exception:  # Pillow raises whatever its parsers meet: all of it is a picture that cannot be read
+        raise Unfit("ErrorImageFormat") from None
+    longer, shorter = max(width, height), min(width, height)
+    if shorter < 1:
+        raise Unfit("ErrorImageFormat")
+    if longer > limits.IMAGE_SIDE.value or longer > shorter * limits.IMAGE_ASPECT_RATIO.value:
+        raise Unfit("ErrorImageDimensions")
+    return Picture(width, height, digest(data), data)
+
+
+def _opened(data: Buffer) -> Any:
+    kind = _kind(data)
+    if kind is None:
+        raise Unfit("ErrorImageFormat")
+    return kind[0](io.BytesIO(data))
+
+
+def shrunk(data: Buffer, side: int) -> bytes:
+    """A JPEG of the picture with no side longer than `side`. Slow: for a thread."""
+    image = _opened(data)
+    if image.format == "JPEG":
+        image.draft("RGB", (side, side))
+    small = ImageOps.exif_transpose(image).convert("RGB")
+    small.thumbnail((side, side), PillowImage.Resampling.BILINEAR)
+    out = io.BytesIO()
+    small.save(out, "JPEG", quality=80)
+    return out.getvalue()
+
+
+def signature(data: Buffer) -> tuple[float, ...]:
+    """A coarse description of the picture (4 x 4 colours, 0..1), by which the emulator's models compare. For a thread."""
+    try:
+        image = _opened(data)
+        if image.format == "JPEG":
+            image.draft("RGB", (32, 32))
+        small = image.convert("RGB").resize((4, 4), PillowImage.Resampling.BOX)
+    except Exception:
+        return tuple(byte / 255 for byte in digest(data) * 3)
+    return tuple(byte / 255 for byte in small.tobytes())

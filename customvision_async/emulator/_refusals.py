@@ -1,0 +1,47 @@
+"""How the service says no: its own ``{code, message}`` and the gateway's ``{error: {code, message}}``."""
+
+from __future__ import annotations
+
+from typing import Any
+
+__all__ = ["ACCESS_DENIED", "NOT_FOUND", "TOO_LARGE", "GatewayRefusal", "Refusal"]
+
+ACCESS_DENIED = (
+    "Access denied due to invalid subscription key or wrong API endpoint. Make sure to provide a valid key for an active "
+    "subscription and use a correct regional API endpoint for your resource."
+)
+NOT_FOUND = "Resource not found"
+TOO_LARGE = "Operation timed out: the request body could not be read in time."
+
+_STATUS = {"BadRequest": 400, "UnsupportedMediaType": 415, "Forbidden": 403, "NotFound": 404, "Conflict": 409, "Error": 500}
+
+
+class Refusal(Exception):
+    """The service's own refusal: `code` is one of CustomVisionErrorCodes, and its beginning decides the status."""
+
+    def __init__(self, code: str, message: str) -> None:
+        super().__init__(message)
+        self.code = code
+        self.message = message
+        self.status = next((status for prefix, status in _STATUS.items() if code.startswith(prefix)), 400)
+
+    @property
+    def body(self) -> dict[str, Any]:
+        """What the answer carries."""
+        return {"code": self.code, "message": self.message}
+
+
+class GatewayRefusal(Exception):
+    """A refusal of the gateway in front of the service: key, rate or path."""
+
+    def __init__(self, status: int, message: str, *, reason: str | None = None, headers: dict[str, str] | None = None) -> None:
+        super().__init__(message)
+        self.status = status
+        self.message = message
+        self.reason = reason
+        self.headers = headers or {}
+
+    @property
+    def body(self) -> dict[str, Any]:
+        """What the answer carries."""
+        return {"error": {"code": str(self.status), "message": self.message}}

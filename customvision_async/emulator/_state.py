@@ -1,0 +1,116 @@
+"""What the emulated resource holds, in SQLite: in memory, or in a folder where it outlives the process.
+
+Ids are keys of :mod:`._ids` (they sort as SQL Server sorts GUIDs), dates are ticks of 100 ns. The working set of a project
+is what its rows with the empty iteration say; a training copies them under the iteration's id.
+"""
+
+from __future__ import annotations
+
+import secrets
+import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from ._ids import Clock, IdSource
+
+__all__ = ["WORKSPACE", "State"]
+
+WORKSPACE = b""
+"""The iteration of what is not trained: the working set."""
+
+_SCHEMA = """
+CREATE TABLE IF NOT EXISTS meta (name TEXT PRIMARY KEY, value TEXT) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS projects (
+    id BLOB PRIMARY KEY, name TEXT, description TEXT, domain TEXT, classification TEXT, platforms TEXT, options TEXT,
+    created INTEGER, modified INTEGER, ready INTEGER, thumbnail BLOB, workspace BLOB, trained INTEGER DEFAULT 0);
+CREATE TABLE IF NOT EXISTS tags (
+    id BLOB PRIMARY KEY, project BLOB, name TEXT, description TEXT, type TEXT);
+CREATE INDEX IF NOT EXISTS tags_of ON tags (project, id);
+CREATE TABLE IF NOT EXISTS pictures (digest BLOB PRIMARY KEY, data BLOB) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS images (
+    id BLOB PRIMARY KEY, project BLOB, created INTEGER, width INTEGER, height INTEGER, digest BLOB, metadata TEXT,
+    present INTEGER DEFAULT 1, tagged INTEGER DEFAULT 0);
+CREATE INDEX IF NOT EXISTS images_by_date ON images (project, present, tagged, created, id);
+CREATE INDEX IF NOT EXISTS images_by_content ON images (digest, project, present);
+CREATE TABLE IF NOT EXISTS image_tags (
+    iteration BLOB, image BLOB, tag BLOB, created INTEGER, PRIMARY KEY (image, iteration, tag)) WITHOUT ROWID;
+CREATE INDEX IF NOT EXISTS images_of_tag ON image_tags (tag, iteration, image);
+CREATE TABLE IF NOT EXISTS regions (
+    iteration BLOB, id BLOB, image BLOB, tag BLOB, created INTEGER, left REAL, top REAL, width REAL, height REAL,
+    PRIMARY KEY (iteration, id)) WITHOUT ROWID;
+CREATE INDEX IF NOT EXISTS regions_of ON regions (image, iteration, id);
+CREATE TRIGGER IF NOT EXISTS tag_added AFTER INSERT ON image_tags WHEN NEW.iteration = X'' BEGIN
+    UPDATE images SET tagged = 1 WHERE id = NEW.image AND tagged = 0; END;
+CREATE TRIGGER IF NOT EXISTS tag_taken AFTER DELETE ON image_tags WHEN OLD.iteration = X'' BEGIN
+    UPDATE images SET tagged = 0 WHERE id = OLD.image
+        AND NOT EXISTS (SELECT 1 FROM image_tags WHERE iteration = X'' AND image = OLD.image); END;
+CREATE TABLE IF NOT EXISTS iterations (
+    id BLOB PRIMARY KEY, project BLOB, name TEXT, created INTEGER, modified INTEGER, trained INTEGER, ready INTEGER,
+    domain TEXT, classification TEXT, training_type TEXT, budget INTEGER, publish_name TEXT, publish_resource TEXT,
+    is_default INTEGER DEFAULT 0, base TEXT, tags TEXT, model TEXT);
+CREATE INDEX IF NOT EXISTS iterations_of ON iterations (project, created);
+CREATE TABLE IF NOT EXISTS iteration_images (iteration BLOB, image BLOB, PRIMARY KEY (image, iteration)) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS exports (
+    iteration BLOB, platform TEXT, flavor TEXT, ready INTEGER, seen INTEGER DEFAULT 0, id BLOB,
+    PRIMARY KEY (iteration, platform, flavor)) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS predictions (
+    id BLOB PRIMARY KEY, project BLOB, iteration BLOB, created INTEGER, digest BLOB, width INTEGER, height INTEGER, domain TEXT,
+    application TEXT, results TEXT);
+CREATE INDEX IF NOT EXISTS predictions_of ON predictions (project, created, id);
+CREATE INDEX IF NOT EXISTS predictions_by_content ON predictions (digest);
+"""
+
+
+class State:
+    """The database, the source of ids and the clock of one emulated resource."""
+
+    def __init__(self, folder: Path | None, seed: str | None) -> None:
+        if folder is None:
+            target = ":memory:"
+        else:
+            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            target = str(folder / "emulator.sqlite3")
+        self.db = sqlite3.connect(target, isolation_level=None, cached_statements=512, check_same_thread=False)
+        self.db.row_factory = sqlite3.Row
+        self.db.execute("PRAGMA journal_mode = WAL")
+        self.db.execute("PRAGMA synchronous = NORMAL")
+        self.db.executescript(_SCHEMA)
+        starts = int(self._meta("starts", "0")) + 1
+        self.db.execute("UPDATE meta SET value = ? WHERE name = 'starts'", (str(starts),))
+        self.secret = self._meta("secret", secrets.token_hex(32)).encode()
+        self.ids = IdSource(None if seed is None else f"{seed}/{starts}")
+        self.clock = Clock()
+
+    def _meta(self, name: str, default: str) -> str:
+        self.db.execute("INSERT OR IGNORE INTO meta VALUES (?, ?)", (name, default))
+        return str(self.db.execute("SELECT value FROM meta WHERE name = ?", (name,)).fetchone()[0])
+
+    @contextmanager
+    def transaction(self) -> Iterator[sqlite3.Connection]:
+        """All of the block or none of it."""
+        self.db.execute("BEGIN IMMEDIATE")
+        try:
+            yield self.db
+        except BaseException:
+            self.db.execute("ROLLBACK")
+            raise
+        self.db.execute("COMMIT")
+
+    def row(self, sql: str, *values: Any) -> Any:
+        """The first row of a query, or None."""
+        return self.db.execute(sql, values).fetchone()
+
+    def rows(self, sql: str, *values: Any) -> list[Any]:
+        """All rows of a query."""
+        return self.db.execute(sql, values).fetchall()
+
+    def scalar(self, sql: str, *values: Any) -> Any:
+        """The first field of the first row of a query."""
+        row = self.db.execute(sql, values).fetchone()
+        return None if row is None else row[0]
+
+    def close(self) -> None:
+        """Close the database."""
+        self.db.close()

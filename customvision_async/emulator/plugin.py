@@ -1,0 +1,44 @@
+"""The pytest plugin: fixtures ``emulator`` and ``training``.
+
+``emulator`` is an :class:`~customvision_async.emulator.Emulator` in a thread of its own, so it serves tests of any kind; it
+takes its arguments from a mark: ``@pytest.mark.emulator(tier="F0", deduplicate=False)``. ``training`` is a
+:class:`~customvision_async.TrainingClient` of it, for asynchronous tests (anyio, or pytest-asyncio in auto mode).
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Iterator
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+if TYPE_CHECKING:
+    from . import Emulator
+
+__all__ = ["emulator", "pytest_configure", "training"]
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Make the mark known."""
+    config.addinivalue_line("markers", "emulator(**options): arguments of Emulator for the fixture of that name")
+
+
+@pytest.fixture
+def emulator(request: pytest.FixtureRequest) -> Iterator[Emulator]:
+    """Custom Vision on loopback, empty, for one test."""
+    from . import Emulator  # here, so that a test run that does without it needs no Pillow
+
+    options: dict[str, Any] = {}
+    for mark in reversed(list(request.node.iter_markers("emulator"))):
+        options |= mark.kwargs
+    with Emulator(**options) as running:
+        yield running
+
+
+@pytest.fixture
+async def training(emulator: Emulator) -> AsyncIterator[Any]:
+    """A client of the emulator's training API."""
+    from .. import TrainingClient
+
+    async with TrainingClient(emulator.endpoint, emulator.training_key) as client:
+        yield client

@@ -1,0 +1,335 @@
+"""The emulator as a server: requests in, answers (or faults) out."""
+
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+import signal
+import ssl
+from collections import deque
+from collections.abc import Callable
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Literal, Self, Unpack
+
+import msgspec
+from aiohttp import hdrs, web
+
+from .._wire.codec import pascal_keys
+from . import _handlers as _handlers  # registers the operations
+from ._access import Access
+from ._blobs import serve_blob
+from ._call import HANDLERS, Answer, Call
+from ._delivery import deliver, refuse_connection, send
+from ._faults import Fault, Faults
+from ._fetch import Fetcher
+from ._pictures import Buffer
+from ._quota import QUOTAS, Gate
+from ._refusals import NOT_FOUND, GatewayRefusal, Refusal
+from ._routes import Match, find_route
+from ._seen import SeenRequest
+from ._state import State
+from ._switches import SwitchChanges, Switches
+from ._thread import LoopThread
+from ._world import World
+
+__all__ = ["Emulator", "serve"]
+
+Tier = Literal["F0", "S0"] | None
+_LINE = 1 << 16  # 256 ids in the URL of a DELETE are 9,471 characters
+_READ_BUFFER = 1 << 18
+
+
+class Emulator:
+    """Azure Custom Vision on loopback, in this process::
+
+        async with Emulator() as emulator:
+            async with TrainingClient(emulator.endpoint, emulator.training_key) as training:
+                ...
+
+    ``with Emulator() as emulator:`` does the same in a thread, for code that is not asynchronous.
+
+    Args:
+        port: the port to listen on; 0 takes a free one.
+        training_key: the key of the training API; a random one unless given.
+        prediction_key: the key of the prediction API; the training key unless given.
+        data: a folder that keeps everything across restarts; None keeps it in memory.
+        tier: the pricing tier whose quotas and rates hold ("F0" or "S0"); None has no limits.
+        calls_per_second: another rate than the tier's, for every kind of call.
+        bearer_tokens: Entra tokens that are accepted in place of a key.
+        seed: makes ids, shuffling and the dice of the faults the same in each run.
+        host: the address to listen on.
+        ssl_context: serve over TLS.
+        log_size: how many requests :attr:`requests` keeps.
+        switches: what no evidence settles; single ones may be given as further arguments (:class:`Switches` has the list).
+
+    Attributes:
+        endpoint: what to give a client, such as ``"http://127.0.0.1:40000"``.
+        faults: where to ask for things to go wrong (:class:`Faults`).
+        requests: what was asked, oldest first (:class:`SeenRequest`).
+        in_flight: how many requests are being served; `most_in_flight` is the most there were at a time.
+    """
+
+    def __init__(
+        self,
+        *,
+        port: int = 0,
+        training_key: str | None = None,
+        prediction_key: str | None = None,
+        data: str | Path | None = None,
+        tier: Tier = None,
+        calls_per_second: float | None = None,
+        bearer_tokens: tuple[str, ...] = (),
+        seed: int | str | None = None,
+        host: str = "127.0.0.1",
+        ssl_context: ssl.SSLContext | None = None,
+        log_size: int = 10_000,
+        switches: Switches | None = None,
+        **changes: Unpack[SwitchChanges],
+    ) -> None:
+        if tier not in QUOTAS:
+            raise ValueError(f"there is no tier {tier!r}: F0, S0, or None for no limits")
+        self.switches = dataclasses.replace(switches or Switches(), **changes)
+        self.access = Access(training_key, prediction_key, bearer_tokens)
+        self.endpoint = ""
+        self.requests: deque[SeenRequest] = deque(maxlen=log_size)
+        self.in_flight = 0
+        self.most_in_flight = 0
+        self._seed = None if seed is None else str(seed)
+        self.faults = Faults(self._seed)
+        self._where = (host, port)
+        self._ssl = ssl_context
+        self._folder = None if data is None else Path(data)
+        self._quota = QUOTAS[tier]
+        self._gate = Gate(self._quota, calls_per_second, self.switches.penalty)
+        self._world: World | None = None
+        self._closing = asyncio.Event()
+        self._timers: set[asyncio.TimerHandle] = set()
+
+    @property
+    def training_key(self) -> str:
+        """The key of the training API. Setting it revokes the one before."""
+        return self.access.training_key
+
+    @training_key.setter
+    def training_key(self, key: str) -> None:
+        self.access.training_key = key
+
+    @property
+    def prediction_key(self) -> str:
+        """The key of the prediction API. Setting it revokes the one before."""
+        return self.access.prediction_key
+
+    @prediction_key.setter
+    def prediction_key(self, key: str) -> None:
+        self.access.prediction_key = key
+
+    # Life.
+
+    async def start(self) -> None:
+        """Open the state and listen."""
+        host, port = self._where
+        state = State(self._folder, self._seed)
+        self._fetcher = Fetcher(self.switches.allow_internet)
+        world = self._world = World(state, self.switches, self._quota, self._seed)
+        world.fetch = self._fetcher
+        world.later = self._later
+        world.account = lambda: self.access.account(self._quota, state)
+        app = web.Application(client_max_size=0)
+        app.router.add_route("*", "/{tail:.*}", self._handle)
+        app.on_response_prepare.append(_as_recorded)
+        self._runner = web.AppRunner(
+            app,
+            access_log=None,
+            max_line_size=_LINE,
+            max_field_size=_LINE,
+            read_bufsize=_READ_BUFFER,
+            shutdown_timeout=1.0,
+        )
+        try:
+            await self._runner.setup()
+            await web.TCPSite(self._runner, host, port, ssl_context=self._ssl, backlog=512).start()
+        except BaseException:
+            await self.stop()
+            raise
+        port = self._runner.addresses[0][1]
+        self.endpoint = world.endpoint = f"{'https' if self._ssl else 'http'}://{f'[{host}]' if ':' in host else host}:{port}"
+
+    async def stop(self) -> None:
+        """Stop listening and close the state. May be called twice."""
+        if self._world is None:
+            return
+        self._closing.set()
+        world, self._world = self._world, None
+        for timer in self._timers:
+            timer.cancel()
+        await self._runner.cleanup()
+        await self._fetcher.close()
+        world.state.close()
+
+    async def __aenter__(self) -> Self:
+        await self.start()
+        return self
+
+    async def __aexit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        await self.stop()
+
+    def __enter__(self) -> Self:
+        """Serve from a thread, for code that is not asynchronous."""
+        self._thread = LoopThread("customvision-emulator")
+        try:
+            self._thread.run(self.start())
+        except BaseException:
+            self._thread.close()
+            raise
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        try:
+            self._thread.run(self.stop())
+        finally:
+            self._thread.close()
+
+    def _later(self, seconds: float, act: Callable[[], None]) -> None:
+        """Let something happen after a time (at once where it is 0), unless the emulator is stopped before."""
+        if seconds <= 0:
+            act()
+            return
+
+        def due() -> None:
+            self._timers.discard(timer)
+            if self._world is not None:
+                with self._world.state.transaction():
+                    act()
+
+        timer = asyncio.get_running_loop().call_later(seconds, due)
+        self._timers.add(timer)
+
+    # Requests.
+
+    async def _handle(self, request: web.Request) -> web.StreamResponse:
+        path, _, query = request.raw_path.partition("?")
+        match = find_route(request.method, path)
+        operation = match.route.operation if isinstance(match, Match) else ""
+        seen = SeenRequest.of(request, operation, path, query)
+        self.requests.append(seen)
+        self.in_flight += 1
+        self.most_in_flight = max(self.most_in_flight, self.in_flight)
+        try:
+            fault = self.faults.strike(operation)
+            seen.fault = fault.kind if fault else ""
+            return await self._serve(request, match, seen, fault)
+        finally:
+            self.in_flight -= 1
+
+    async def _serve(self, request: web.Request, match: Match | int, seen: SeenRequest, fault: Fault | None) -> web.StreamResponse:
+        world = self._world
+        if world is None or (fault and fault.kind in ("reset", "reset_in_body")):
+            return await refuse_connection(request, fault)
+        request_id = world.state.ids.text()
+        if not isinstance(match, Match):
+            return await self._elsewhere(world, request, match, seen, fault)
+        try:
+            if self.switches.refuse_early:
+                self._admit(request, match)
+            body = await self._body(request, seen)
+            if not self.switches.refuse_early:
+                self._admit(request, match)
+            call = Call(world, match, seen.query, request.headers.get(hdrs.CONTENT_TYPE, ""), body, request_id)
+            answer = Answer() if fault and not fault.has_effect else await _answered(call)
+        except GatewayRefusal as refusal:
+            answer, fault = Answer(refusal.status, refusal.body, headers=refusal.headers), None
+            seen.status = answer.status
+            return await send(request, answer, _encode(answer, match), request_id, match, reason=refusal.reason)
+        if self.switches.think_seconds:
+            await asyncio.sleep(self.switches.think_seconds)
+        return await deliver(request, answer, lambda: _encode(answer, match), request_id, match, fault, seen, self._closing)
+
+    def _admit(self, request: web.Request, match: Match) -> None:
+        self.access.check(request.headers, match.route.api)
+        self._gate.admit(match, asyncio.get_running_loop().time())
+
+    async def _body(self, request: web.Request, seen: SeenRequest) -> Buffer:
+        """The whole body. One that is too large is read to its end, then answered with 408."""
+        pieces: list[bytes] = []
+        async for piece in request.content.iter_any():
+            seen.body_bytes += len(piece)
+            if seen.body_bytes <= self.switches.body_bytes:
+                pieces.append(piece)
+            else:
+                pieces.clear()
+        if seen.body_bytes > self.switches.body_bytes:
+            raise GatewayRefusal(408, "The request timed out: its body was not read in time.")
+        return b"".join(pieces)
+
+    async def _elsewhere(self, world: World, request: web.Request, status: int, seen: SeenRequest, fault: Fault | None) -> web.StreamResponse:
+        """What is no operation: blobs, and paths of nowhere."""
+        if request.method in ("GET", "HEAD") and not seen.path.lower().lstrip("/").startswith("customvision"):
+            answer = await serve_blob(world, seen.path, seen.query, request.headers.get(hdrs.RANGE))
+        elif status == 405:
+            answer = Answer(405, {"message": f"The requested resource does not support http method '{request.method}'."})
+        else:
+            answer = Answer(404, GatewayRefusal(404, NOT_FOUND).body)
+        request_id = world.state.ids.text()
+        return await deliver(request, answer, lambda: _encode(answer, None), request_id, None, fault, seen, self._closing)
+
+
+async def _answered(call: Call) -> Answer:
+    """What the operation answers; its effect is whole or none."""
+    handler = HANDLERS.get(call.operation)
+    try:
+        if handler is None:
+            raise Refusal("BadRequestOperationNotSupported", f"The emulator does not have {call.operation}.")
+        if asyncio.iscoroutinefunction(handler):
+            return await handler(call)
+        with call.world.state.transaction():
+            return handler(call)  # type: ignore[return-value]
+    except Refusal as refusal:
+        return Answer(refusal.status, refusal.body)
+
+
+def _encode(answer: Answer, match: Match | None) -> Buffer:
+    if answer.raw is not None:
+        return answer.raw
+    if answer.value is None and answer.status in (202, 204):
+        return b""
+    value: Any = answer.value
+    if match is not None and str(match.version).startswith("v1"):
+        value = pascal_keys(value)
+    return msgspec.json.encode(value)
+
+
+async def _as_recorded(request: web.Request, response: web.StreamResponse) -> None:
+    """The real service names no server, and gives 204 a length and no type."""
+    response.headers.popall(hdrs.SERVER, None)
+    if response.status in (202, 204):
+        response.headers.popall(hdrs.CONTENT_TYPE, None)
+        response.headers[hdrs.CONTENT_LENGTH] = "0"
+
+
+async def serve(
+    host: str = "127.0.0.1",
+    port: int = 0,
+    training_key: str | None = None,
+    prediction_key: str | None = None,
+    data: str | Path | None = None,
+    tier: Tier = None,
+    *,
+    announce: Callable[[str], None] = print,
+    **changes: Unpack[SwitchChanges],
+) -> None:
+    """Serve until SIGINT or SIGTERM; `announce` is given the endpoint when it is ready."""
+    stopped = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    emulator = Emulator(
+        host=host, port=port, training_key=training_key, prediction_key=prediction_key, data=data, tier=tier, **changes
+    )
+    async with emulator:
+        for number in (signal.SIGINT, signal.SIGTERM):
+            loop.add_signal_handler(number, stopped.set)
+        try:
+            announce(emulator.endpoint)
+            await stopped.wait()
+        finally:
+            for number in (signal.SIGINT, signal.SIGTERM):
+                loop.remove_signal_handler(number)
