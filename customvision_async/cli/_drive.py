@@ -75,9 +75,8 @@ class Driver:
         report = run.report
         with anyio.CancelScope(shield=True):
             if self.interrupt.code is None and error is None:
-                rest, whole = [], True
-            else:
-                rest, whole = await feed.rest(report.submitted, _LOOKING)
+                return Account(report)
+            rest, whole = await feed.rest(report.submitted, _LOOKING)
             await feed.aclose()
         return Account(report, rest, whole, error)
 

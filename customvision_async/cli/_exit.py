@@ -49,7 +49,7 @@ def explain(error: BaseException) -> tuple[str, ExitCode]:
             return str(error), ExitCode.SERVICE
         case OSError():
             where = f": {error.filename!r}" if error.filename is not None else ""
-            return f"{error.strerror or error or type(error).__name__}{where}", ExitCode.USAGE
+            return f"{error.strerror or str(error) or type(error).__name__}{where}", ExitCode.USAGE
         case _:
             return (
                 f"a fault of this program: {type(error).__name__}: {error}. Run again with --debug and report what it prints.",

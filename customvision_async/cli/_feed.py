@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncIterable, AsyncIterator, Iterable, Sequence
+from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Iterable, Sequence
 from contextlib import suppress
+from itertools import islice
 from typing import Any
 
 import anyio
@@ -76,7 +77,7 @@ class Feed:
         return []
 
 
-async def _lists(source: Any) -> AsyncIterator[list[Any]]:  # a generator: it has aclose()
+async def _lists(source: Any) -> AsyncGenerator[list[Any], None]:
     if hasattr(source, "groups"):
         async for group in source.groups():
             if group:
@@ -86,11 +87,6 @@ async def _lists(source: Any) -> AsyncIterator[list[Any]]:  # a generator: it ha
             yield [item]
     else:
         assert isinstance(source, Iterable)
-        group: list[Any] = []
-        for item in source:
-            group.append(item)
-            if len(group) == _GROUP:
-                yield group
-                group = []
-        if group:
-            yield group
+        items = iter(source)
+        while some := list(islice(items, _GROUP)):
+            yield some

@@ -80,7 +80,7 @@ def _scene(fruits: list[str], chance: random.Random) -> tuple[Image.Image, list[
 
 def _save(picture: Image.Image, stem: Path, *, png: bool) -> Path:
     path = stem.with_suffix(".png" if png else ".jpg")
-    picture.save(path, **({"compress_level": 1} if png else {"quality": 88}))
+    picture.save(path, compress_level=1, quality=88)  # the one for PNG, the other for JPEG
     return path
 
 

@@ -46,6 +46,7 @@ class Screen:
 
     def note(self, text: str, style: str = "") -> None:
         """A line beside the data, on stderr, above the bar if there is one."""
+        sys.stdout.flush()  # where both streams go to one place, in the order of the events
         self.console.print(Text(printable(text), style=style), soft_wrap=True)
 
     def error(self, text: str) -> None:

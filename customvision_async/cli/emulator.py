@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import secrets
+import sys
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -34,5 +35,11 @@ async def emulator(
     if training_key is None:
         training_key = secrets.token_hex(16)
         screen.note(f"VISION_TRAINING_KEY={training_key}")
-    await serve(host, port, training_key, prediction_key or training_key, str(data) if data is not None else None, tier)
+
+    def ready(endpoint: str) -> None:
+        screen.line(endpoint)
+        screen.event("ready", endpoint=endpoint)
+        sys.stdout.flush()
+
+    await serve(host, port, training_key, prediction_key, data, tier, announce=ready)
     return ExitCode.OK

@@ -1,0 +1,73 @@
+"""Running the real command, in a process of its own."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import anyio
+from anyio.abc import Process
+
+ROOT = Path(__file__).parent.parent.parent
+COMMAND = (sys.executable, "-m", "customvision_async")
+
+
+@dataclass(frozen=True)
+class Finished:
+    """How a command ended."""
+
+    code: int
+    out: str
+    err: str
+
+    @property
+    def events(self) -> list[dict[str, Any]]:
+        """The lines of ``--json``; anything on stdout that is not JSON fails."""
+        return [json.loads(line) for line in self.out.splitlines()]
+
+    @property
+    def summary(self) -> dict[str, Any]:
+        """The last event."""
+        last = self.events[-1]
+        assert last["event"] == "summary"
+        return last
+
+
+def environment(emulator: Any = None, **more: str) -> dict[str, str]:
+    """The environment of a command: ours without any credentials, and those of `emulator`."""
+    env = {name: value for name, value in os.environ.items() if not name.startswith(("VISION_", "PYTEST_"))}
+    env["PYTHONPATH"] = str(ROOT)
+    env["PYTHONWARNINGS"] = "default"
+    env["COLUMNS"] = "100"
+    if emulator is not None:
+        env["VISION_TRAINING_ENDPOINT"] = emulator.endpoint
+        env["VISION_TRAINING_KEY"] = emulator.training_key
+    return {**env, **more}
+
+
+async def run(*words: object, env: Mapping[str, str], cwd: Path | None = None, stdin: str = "") -> Finished:
+    """Run ``customvision`` with `words`."""
+    done = await anyio.run_process([*COMMAND, *map(str, words)], input=stdin.encode(), check=False, env=env, cwd=cwd)
+    return Finished(done.returncode, done.stdout.decode(), done.stderr.decode())
+
+
+@asynccontextmanager
+async def started(*words: object, env: Mapping[str, str], cwd: Path | None = None) -> AsyncIterator[Process]:
+    """``customvision`` with `words`, under way; killed on leaving if it has not ended."""
+    async with await anyio.open_process([*COMMAND, *map(str, words)], env=env, cwd=cwd) as process:
+        try:
+            yield process
+        finally:
+            if process.returncode is None:
+                process.kill()
+
+
+async def text_of(stream: Any) -> str:
+    """All that comes from a stream of a process until it ends."""
+    return b"".join([part async for part in stream]).decode()
