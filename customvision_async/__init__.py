@@ -1,0 +1,115 @@
+"""Images into, inside and out of Azure Custom Vision: asyncio, any number at a time, and none lost in silence.
+
+Begin with :class:`TrainingClient`.
+"""
+
+from __future__ import annotations
+
+from ._bulk.report import BatchReport as BatchReport
+from ._bulk.report import ItemResult as ItemResult
+from ._bulk.report import Progress as Progress
+from ._bulk.run import BatchRun as BatchRun
+from ._client import TrainingClient as TrainingClient
+from ._credentials import KeyCredential as KeyCredential
+from ._credentials import TokenCredential as TokenCredential
+from ._events import ChunkSettled as ChunkSettled
+from ._events import Event as Event
+from ._events import Observer as Observer
+from ._events import RequestDone as RequestDone
+from ._events import RetryScheduled as RetryScheduled
+from ._options import Concurrency as Concurrency
+from ._options import Retry as Retry
+from ._options import Timeouts as Timeouts
+from ._paging import AsyncItemPaged as AsyncItemPaged
+from ._project import ProjectClient as ProjectClient
+from ._versions import ApiVersion as ApiVersion
+from ._versions import PredictionVersion as PredictionVersion
+from .errors import AuthenticationError as AuthenticationError
+from .errors import BadRequestError as BadRequestError
+from .errors import BatchError as BatchError
+from .errors import ConflictError as ConflictError
+from .errors import ConnectError as ConnectError
+from .errors import CustomVisionError as CustomVisionError
+from .errors import DecodeError as DecodeError
+from .errors import InternalServerError as InternalServerError
+from .errors import ItemError as ItemError
+from .errors import LimitExceeded as LimitExceeded
+from .errors import NotFoundError as NotFoundError
+from .errors import PermissionDeniedError as PermissionDeniedError
+from .errors import RateLimitError as RateLimitError
+from .errors import RequestTimeout as RequestTimeout
+from .errors import ResponseLost as ResponseLost
+from .errors import ServiceError as ServiceError
+from .errors import TransportError as TransportError
+from .errors import UnsupportedOperation as UnsupportedOperation
+from .models import Domain as Domain
+from .models import Image as Image
+from .models import ImageFile as ImageFile
+from .models import ImagePrediction as ImagePrediction
+from .models import ImageUrl as ImageUrl
+from .models import Iteration as Iteration
+from .models import PredictedImage as PredictedImage
+from .models import Project as Project
+from .models import Region as Region
+from .models import SkippedFile as SkippedFile
+from .models import Tag as Tag
+from .sources import images_from_manifest as images_from_manifest
+from .sources import images_from_urls as images_from_urls
+from .sources import images_in as images_in
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "ApiVersion",
+    "AsyncItemPaged",
+    "AuthenticationError",
+    "BadRequestError",
+    "BatchError",
+    "BatchReport",
+    "BatchRun",
+    "ChunkSettled",
+    "Concurrency",
+    "ConflictError",
+    "ConnectError",
+    "CustomVisionError",
+    "DecodeError",
+    "Domain",
+    "Event",
+    "Image",
+    "ImageFile",
+    "ImagePrediction",
+    "ImageUrl",
+    "InternalServerError",
+    "ItemError",
+    "ItemResult",
+    "Iteration",
+    "KeyCredential",
+    "LimitExceeded",
+    "NotFoundError",
+    "Observer",
+    "PermissionDeniedError",
+    "PredictedImage",
+    "PredictionVersion",
+    "Progress",
+    "Project",
+    "ProjectClient",
+    "RateLimitError",
+    "Region",
+    "RequestDone",
+    "RequestTimeout",
+    "ResponseLost",
+    "Retry",
+    "RetryScheduled",
+    "ServiceError",
+    "SkippedFile",
+    "Tag",
+    "Timeouts",
+    "TokenCredential",
+    "TrainingClient",
+    "TransportError",
+    "UnsupportedOperation",
+    "__version__",
+    "images_from_manifest",
+    "images_from_urls",
+    "images_in",
+]

@@ -27,7 +27,7 @@ ReadAt = Callable[[int, int], bytes]
 """Reads (count, offset)."""
 
 
-class NotAnImage(Exception):  # noqa: N818 - it says what it is
+class NotAnImage(Exception):
     """The file is none the service could take, and why."""
 
 
@@ -65,7 +65,10 @@ def inspect_bytes(data: bytes | bytearray | memoryview, *, size_limit: limits.Li
 
 
 def inspect_file(file: BinaryIO, *, size_limit: limits.Limit = limits.IMAGE_BYTES) -> Blob:
-    """The same for an open binary file, from where it stands to its end. One that cannot seek is read whole (it cannot be sent twice otherwise)."""
+    """The same for an open binary file, from where it stands to its end.
+
+    One that cannot seek is read whole: it could not be sent twice otherwise.
+    """
     if not file.seekable():
         return inspect_bytes(file.read(size_limit.value + 1), size_limit=size_limit)
     start = file.tell()

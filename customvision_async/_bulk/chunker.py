@@ -15,13 +15,21 @@ from .unit import Unit
 __all__ = ["ChunkLimits", "Chunker"]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class ChunkLimits:
-    """What one chunk may hold: `count` units, `weight` in all, `labels` distinct ones. A unit that is over `weight` by itself goes alone."""
+    """What one chunk may hold: `count` units, `weight` in all, `labels` distinct ones.
+
+    A unit that is over `weight` by itself goes alone.
+    """
 
     count: int
     weight: int | None = None
     labels: int | None = None
+
+    def shrink(self, refused: int) -> None:
+        """A chunk of weight `refused` was too heavy for the other side: from now on half of that at the most."""
+        if refused > 0 and (self.weight is None or refused // 2 < self.weight):
+            self.weight = max(1, refused // 2)
 
 
 class _Open:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, Generic, TypeVar
 
+import anyio
 import msgspec
 
 from ..errors import BatchError, ItemError
@@ -52,9 +53,7 @@ class Progress:
     is known, else None. `duplicates` and `in_doubt` are among the succeeded (or failed).
     """
 
-    __slots__ = ("_clock", "_ended", "_started", "bytes_sent", "duplicates", "failed", "in_doubt", "requests", "retries", "skipped", "submitted", "succeeded", "total")
-
-    def __init__(self, clock: Callable[[], float]) -> None:
+    def __init__(self, clock: Callable[[], float] = anyio.current_time) -> None:
         self._clock = clock
         self._started: float | None = None
         self._ended: float | None = None
@@ -128,7 +127,8 @@ class BatchReport(msgspec.Struct, frozen=True):
 
     def __str__(self) -> str:
         text = f"{self.succeeded} of {self.submitted} succeeded"
-        for number, word in ((self.duplicates, "there before"), (self.failed, "failed"), (self.skipped, "skipped"), (self.pending, "pending")):
+        parts = {"there before": self.duplicates, "failed": self.failed, "skipped": self.skipped, "pending": self.pending}
+        for word, number in parts.items():
             if number:
                 text += f", {number} {word}"
         return text

@@ -30,7 +30,8 @@ T = TypeVar("T")
 V = TypeVar("V")
 
 Prepare = Callable[[int, Sequence[Any]], Awaitable[Sequence[Unit | ItemResult[Any, Any]]]]
-"""Turns items (the first has the given index) into units, or into results where they can be settled without being sent."""
+"""Turns items (the first has the given index) into units, or into results where they can be settled without being sent.
+What it raises ends the run: an error that is about one item is to be that item's result."""
 
 
 class Job:
@@ -47,7 +48,9 @@ class Job:
         held: int = 64_000_000,
         linger: float = 1.0,
         on_chunk: Callable[[int, int, int, float], None] | None = None,
+        progress: Progress | None = None,
     ) -> None:
+        self.progress = progress or Progress()
         self.prepare = prepare
         self.send = send
         self.judge = judge
@@ -70,14 +73,13 @@ class BatchRun(Generic[T, V]):
     error after which nothing can land (a refused key, a project that is gone).
     """
 
-    def __init__(self, source: Any, job: Job, *, setup: Callable[[BatchRun[T, V]], None] | None = None) -> None:
+    def __init__(self, source: Any, job: Job) -> None:
         self._job = job
         self._source = source
-        self._clock = anyio.current_time
-        self.progress = Progress(self._clock)
+        self.progress = job.progress
         self.progress.total = known_length(source)
         self._chunker = Chunker(job.limits, held=job.held)
-        self._settler = Settler(job.send, job.judge)
+        self._settler = Settler(job.send, job.judge, job.limits)
         self._preparing: tuple[int, Sequence[Any]] = (0, ())
         self._under_way: dict[int, Unit] = {}
         self._failures: list[ItemResult[T, V]] = []
@@ -88,8 +90,6 @@ class BatchRun(Generic[T, V]):
         self._results: MemoryObjectReceiveStream[Sequence[ItemResult[T, V]]] | None = None
         self._tasks: anyio.abc.TaskGroup | None = None
         self._started = False
-        if setup is not None:
-            setup(self)
 
     # --- the two ways to use it
 
@@ -223,7 +223,7 @@ class BatchRun(Generic[T, V]):
                 items = await source.next_group(idle=self._chunker.waiting > 0)
             except StopAsyncIteration:
                 return
-            except Exception as error:  # the source's own: what is in flight still lands
+            except Exception as error:  # noqa: BLE001 - the source's own: what is in flight still lands
                 self._stopped_by = error
                 return
             if not items:  # the source is idle: do not let those that wait, wait for it
@@ -249,14 +249,14 @@ class BatchRun(Generic[T, V]):
             progress.total = None
         try:
             return await self._job.prepare(start, items)
-        except Exception as error:  # the outcome of these items: the run goes on unless nothing can land any more
-            failure = self._settler.failure_of(error)
+        except Exception as error:  # noqa: BLE001 - what is not about one item is about them all, and the next ones too
+            failure = self._settler.give_up(error)
             return [self._result(Unit(start + n, item, None), failure) for n, item in enumerate(items)]
 
     async def _land(
         self, chunk: list[Unit], held: int, admission: Admission, give: MemoryObjectSendStream[Sequence[ItemResult[T, V]]]
     ) -> None:
-        began, failed = self._clock(), 0
+        began, failed = anyio.current_time(), 0
         try:
             async with aclosing(self._settler.settle(chunk)) as settling:
                 async for settled in settling:
@@ -269,7 +269,7 @@ class BatchRun(Generic[T, V]):
         if self._settler.fatal is not None:
             self._stopped_by = self._settler.fatal
         if self._job.on_chunk is not None:
-            self._job.on_chunk(len(chunk), len(chunk) - failed, failed, self._clock() - began)
+            self._job.on_chunk(len(chunk), len(chunk) - failed, failed, anyio.current_time() - began)
 
     # --- the account
 

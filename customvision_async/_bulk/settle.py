@@ -9,9 +9,10 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from enum import Enum
 
+from .chunker import Chunker, ChunkLimits
 from .unit import AGAIN, Again, Done, Failed, Outcome, Unit
 
-__all__ = ["Judge", "Send", "Settler", "Verdict"]
+__all__ = ["Judge", "Send", "Settler", "Verdict", "land"]
 
 Send = Callable[[Sequence[Unit]], Awaitable[Sequence[Outcome]]]
 """Sends one chunk, adds to `attempts` and `in_doubt` of its units, and gives one outcome a unit, in their order."""
@@ -21,6 +22,7 @@ class Verdict(Enum):
     """What an exception of `send` means."""
 
     DIVIDE = "one unit may be to blame: find it"
+    TOO_LARGE = "the chunk is too heavy: divide it, and make no more as heavy"
     FINAL = "this chunk will not land"
     FATAL = "nothing will land any more: the run should end"
 
@@ -37,19 +39,20 @@ is at fault and not the units: chunks are no longer divided, until one lands."""
 class Settler:
     """Sends chunks until each unit has its outcome. One for a run; it learns whether dividing is of use."""
 
-    def __init__(self, send: Send, judge: Judge) -> None:
+    def __init__(self, send: Send, judge: Judge, limits: ChunkLimits) -> None:
         self._send = send
         self._judge = judge
+        self._limits = limits
         self._barren = 0
         self.fatal: Exception | None = None
         self.on_fatal: Callable[[], None] = lambda: None
 
-    def failure_of(self, error: Exception) -> Failed:
-        """The outcome that `error` means for the units it befell; an error that is fatal to the run is noted as such."""
-        if self._judge(error) is Verdict.FATAL and self.fatal is None:
+    def give_up(self, error: Exception) -> Failed:
+        """Nothing will land any more, because of `error`. Gives the outcome of the units it befell."""
+        if self.fatal is None:
             self.fatal = error
             self.on_fatal()
-        return Failed(str(error) or repr(error), status=getattr(error, "code", ""), cause=error)
+        return _failure(error)
 
     async def settle(self, chunk: Sequence[Unit]) -> AsyncGenerator[list[tuple[Unit, Done | Failed]], None]:
         """Yield the units of `chunk` with their outcomes, as they become known; each exactly once."""
@@ -92,8 +95,27 @@ class Settler:
             return [Failed(str(self.fatal), cause=self.fatal)] * len(units)
         try:
             outcomes = await self._send(units)
-        except Exception as error:  # whatever it is, it is the outcome of these units and must not cost the others theirs
-            failure = self.failure_of(error)
-            divide = len(units) > 1 and self._judge(error) is Verdict.DIVIDE
-            return [Again(failure) if divide else failure] * len(units)
+        except Exception as error:  # noqa: BLE001 - it is the outcome of these units, and must not cost the others theirs
+            verdict = self._judge(error)
+            if verdict is Verdict.FATAL:
+                return [self.give_up(error)] * len(units)
+            if verdict is Verdict.TOO_LARGE:
+                self._limits.shrink(sum(unit.weight for unit in units))
+            divide = len(units) > 1 and verdict is not Verdict.FINAL
+            return [Again(_failure(error)) if divide else _failure(error)] * len(units)
         return outcomes if len(outcomes) == len(units) else [AGAIN] * len(units)
+
+
+async def land(units: Sequence[Unit], limits: ChunkLimits, send: Send, judge: Judge) -> list[tuple[Unit, Done | Failed]]:
+    """Send a few units to the end, one chunk after another: work that belongs to a larger unit of work."""
+    chunker = Chunker(limits)
+    settler = Settler(send, judge, limits)
+    settled: list[tuple[Unit, Done | Failed]] = []
+    for chunk in chunker.feed(units) + chunker.flush():
+        async for some in settler.settle(chunk):
+            settled += some
+    return settled
+
+
+def _failure(error: Exception) -> Failed:
+    return Failed(str(error) or repr(error), status=str(getattr(error, "code", "")), cause=error)

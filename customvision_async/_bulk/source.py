@@ -130,7 +130,7 @@ class _Lingering:
     async def _advance(self) -> tuple[list[Any], Exception | None]:
         try:
             item = await anext(self._items)
-        except Exception as error:  # StopAsyncIteration included: it cannot leave a task as itself
+        except Exception as error:  # noqa: BLE001 - StopAsyncIteration included: it cannot leave a task as itself
             return [], error
         return (item if self._grouped else [item]), None
 

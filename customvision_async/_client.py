@@ -1,0 +1,210 @@
+"""One training resource: its projects and domains, and the life of the connections to it."""
+
+from __future__ import annotations
+
+import os
+import ssl
+from collections.abc import Iterable
+from functools import partial
+from types import TracebackType
+from typing import Any
+from urllib.parse import urlsplit
+from uuid import UUID
+
+from ._credentials import KeyCredential, TokenCredential, authenticate, check_endpoint
+from ._events import Observer, log_event
+from ._operations import Operations
+from ._options import Concurrency, Retry, Timeouts
+from ._paging import AsyncItemPaged, one_page
+from ._project import ProjectClient
+from ._transport.aiohttp import AiohttpSender, tls_context
+from ._transport.base import Sender
+from ._transport.pipeline import Transport
+from ._transport.throttle import shared_limiter
+from ._versions import ApiVersion
+from ._wire.request import id_of
+from .errors import NotFoundError
+from .models import Domain, Project
+
+__all__ = ["TrainingClient"]
+
+
+class TrainingClient:
+    """One Custom Vision training resource.
+
+    ::
+
+        async with TrainingClient(endpoint, key) as training:
+            orchard = await training.create_project("Orchard", domain="General")
+
+    Args:
+        endpoint: as the resource's page in the Azure portal gives it: ``https://<name>.cognitiveservices.azure.com``.
+            https only; http for a literal loopback address (the emulator).
+        credential: the training key, as a string or a :class:`KeyCredential` (which can be rotated), or anything with
+            ``async get_token(...)`` such as the credentials of ``azure.identity.aio``.
+        api_version: the version of the Training API to speak.
+        retry, timeouts, concurrency: how it behaves; see these records for each default and its reason.
+        ca_file: certificates to trust instead of the system's (a corporate proxy).
+        observers: called with each event (requests, retries, chunks settled).
+        sender: what carries requests, in place of aiohttp over the network. For tests.
+
+    Nothing is sent and no connection is made before the first call. Close it with ``async with`` or :meth:`aclose`.
+
+    Raises:
+        ValueError: the endpoint or the key cannot be right; the message says why.
+        TypeError: the credential is none.
+    """
+
+    def __init__(
+        self,
+        endpoint: str,
+        credential: str | KeyCredential | TokenCredential,
+        *,
+        api_version: ApiVersion | str = ApiVersion.V3_3,
+        retry: Retry | None = None,
+        timeouts: Timeouts | None = None,
+        concurrency: Concurrency | None = None,
+        ca_file: str | os.PathLike[str] | None = None,
+        ssl_context: ssl.SSLContext | None = None,
+        observers: Iterable[Observer] = (),
+        sender: Sender | None = None,
+    ) -> None:
+        self.endpoint = check_endpoint(endpoint)
+        """The endpoint in its plain form."""
+        self.api_version = ApiVersion(api_version)
+        """The version of the API that is spoken."""
+        self._concurrency = concurrency or Concurrency()
+        self._observers = (log_event, *observers)
+        auth = authenticate(credential, "Training-Key")
+        if ssl_context is None and self.endpoint.startswith("https:"):
+            ssl_context = tls_context(None if ca_file is None else os.fspath(ca_file))
+        self._transport = Transport(
+            sender or AiohttpSender(timeouts, self._concurrency.requests, ssl_context),
+            auth=auth,
+            retry=retry,
+            limiter=partial(shared_limiter, urlsplit(self.endpoint).netloc, auth.fingerprint, self._concurrency),
+            observers=self._observers,
+        )
+        self.operations = Operations(self._transport, self.endpoint, self.api_version)
+        """The REST calls themselves, one coroutine each, named after their operationIds: one request, whose limits are yours to mind."""
+
+    @classmethod
+    def from_env(cls, **options: Any) -> TrainingClient:
+        """A client for the resource that VISION_TRAINING_ENDPOINT and VISION_TRAINING_KEY name, as Microsoft's quickstarts call them.
+
+        Raises:
+            LookupError: one of them is not set.
+        """
+        names = ("VISION_TRAINING_ENDPOINT", "VISION_TRAINING_KEY")
+        missing = [name for name in names if not os.environ.get(name, "").strip()]
+        if missing:
+            raise LookupError(f"{' and '.join(missing)} not set in the environment: the resource's page in the Azure portal has the values")
+        return cls(*(os.environ[name].strip() for name in names), **options)
+
+    def __repr__(self) -> str:
+        return f"<TrainingClient {self.endpoint} {self.api_version}>"
+
+    async def __aenter__(self) -> TrainingClient:
+        return self
+
+    async def __aexit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        await self.aclose()
+
+    async def aclose(self) -> None:
+        """Close the connections."""
+        await self._transport.aclose()
+
+    # --- projects
+
+    async def create_project(
+        self,
+        name: str,
+        domain: str | UUID | Domain | None = None,
+        *,
+        description: str | None = None,
+        classification_type: str | None = None,
+        **options: Any,
+    ) -> ProjectClient:
+        """Make a project. Where the name is taken the service picks another ("Orchard (1)"): see `.name` of the result.
+
+        Args:
+            name: what to call it.
+            domain: the name of a domain ("General", "Food (compact)"), its id or its model; the service's default if left out. A name that
+                both kinds have ("General") is that of classification: "General" for detection is ``"ObjectDetection/General"``.
+            description: for people.
+            classification_type: "Multiclass" (one tag an image) or "Multilabel", for classification (since v2.1).
+            options: further parameters of the operation; see ``operations.create_project``.
+
+        Not sent again after a lost answer: list the projects to see.
+
+        Raises:
+            LookupError: there is no such domain; the message names those there are.
+        """
+        domain_id = None if domain is None else await self._domain_id(domain)
+        made = await self.operations.create_project(
+            name, description=description, domain_id=domain_id, classification_type=classification_type, **options
+        )
+        return self._project(made.id, made.name)
+
+    def get_project_client(self, project: str | UUID | Project) -> ProjectClient:
+        """The client of the project with that id. Nothing is sent."""
+        return self._project(id_of(project, "project"), project.name if isinstance(project, Project) else None)
+
+    async def find_project(self, name_or_id: str | UUID | Project) -> ProjectClient:
+        """The client of a project that is there, by name or id. A string is a name first.
+
+        Raises:
+            NotFoundError: there is none; the message names those there are.
+            LookupError: several have that name; the message gives their ids.
+        """
+        projects = await self.operations.get_projects()
+        wanted = name_or_id.id if isinstance(name_or_id, Project) else str(name_or_id)
+        found = [project for project in projects if project.name == wanted] or [
+            project for project in projects if project.id == wanted.lower()
+        ]
+        if not found:
+            names = ", ".join(repr(project.name) for project in projects[:10]) + (", ..." if len(projects) > 10 else "")
+            there = f"there are {names}" if projects else "there are none"
+            raise NotFoundError(f"no project {wanted!r} ({there})", status=404, code="NotFoundProject", operation="GetProjects")
+        if len(found) > 1:
+            raise LookupError(f"{len(found)} projects are called {wanted!r}; give an id: {', '.join(project.id for project in found)}")
+        return self._project(found[0].id, found[0].name)
+
+    def list_projects(self) -> AsyncItemPaged[Project]:
+        """The projects of the resource, all at once."""
+        return AsyncItemPaged(lambda: one_page(self.operations.get_projects))
+
+    async def get_project(self, project: str | UUID | Project) -> Project:
+        """A project by id, as the service has it now."""
+        return await self.operations.get_project(id_of(project, "project"))
+
+    async def delete_project(self, project: str | UUID | Project) -> None:
+        """Delete a project with all its images. The service asks nothing and undoes nothing."""
+        await self.operations.delete_project(id_of(project, "project"))
+
+    # --- domains
+
+    def list_domains(self) -> AsyncItemPaged[Domain]:
+        """The domains a project can be built on."""
+        return AsyncItemPaged(lambda: one_page(self.operations.get_domains))
+
+    async def get_domain(self, domain: str | UUID | Domain) -> Domain:
+        """A domain by id."""
+        return await self.operations.get_domain(id_of(domain, "domain"))
+
+    async def _domain_id(self, domain: str | UUID | Domain) -> str:
+        if isinstance(domain, (UUID, Domain)):
+            return id_of(domain, "domain")
+        domains = await self.operations.get_domains()
+        kind, slash, name = domain.rpartition("/")
+        for one in domains:
+            if one.name == name and (not slash or one.type == kind):
+                return one.id
+        try:
+            return str(UUID(domain))
+        except ValueError:
+            names = ", ".join(f"{one.type}/{one.name}" if one.type else one.name for one in domains)
+            raise LookupError(f"no domain {domain!r}; there are {names}") from None
+
+    def _project(self, project_id: str, name: str | None) -> ProjectClient:
+        return ProjectClient(self.operations, project_id, name=name, concurrency=self._concurrency, observers=self._observers)

@@ -1,0 +1,72 @@
+"""Tags onto images and off them, any number at a time."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import TypeVar
+
+from . import limits
+from ._bulk.chunker import ChunkLimits
+from ._bulk.unit import AGAIN, Done, Failed, Outcome, Unit
+from ._calls import DONE, Calls
+from ._wire import bodies
+__all__ = ["TagPairs", "parts", "send_tags", "send_untag", "tag_limits", "untag_limits"]
+
+T = TypeVar("T")
+
+TagPairs = tuple[str, tuple[str, ...]]
+"""The load of a unit: an image id and the ids of tags."""
+
+
+
+def parts(sequence: Sequence[T], size: int) -> Iterator[Sequence[T]]:
+    """`sequence` in parts of up to `size`."""
+    return (sequence[start : start + size] for start in range(0, len(sequence), size))
+
+
+def tag_limits() -> ChunkLimits:
+    """Chunks whose units weigh as many pairs as they have tags."""
+    return ChunkLimits(limits.TAG_PAIRS_PER_BATCH.value, limits.TAG_PAIRS_PER_BATCH.value)
+
+
+def untag_limits() -> ChunkLimits:
+    """Chunks of images for one call."""
+    return ChunkLimits(limits.IMAGES_PER_UNTAG.value)
+
+
+async def send_tags(calls: Calls, units: Sequence[Unit]) -> list[Outcome]:
+    """Add the tags of each unit to its image. Pairs that are there already are well. An image with over 128 tags takes several calls."""
+    pairs = [(unit.load[0], tag) for unit in units for tag in unit.load[1]]
+    made: set[tuple[str, str]] = set()
+    there: set[tuple[str, str]] = set()
+    over: set[tuple[str, str]] = set()
+    for part in parts(pairs, limits.TAG_PAIRS_PER_BATCH.value):
+        content = bodies.pairs_batch(part, calls.operations.version)
+        summary = (await calls("CreateImageTags", units, {}, content)).value
+        made.update((entry.image_id.lower(), entry.tag_id.lower()) for entry in summary.created)
+        there.update((entry.image_id.lower(), entry.tag_id.lower()) for entry in summary.duplicated)
+        over.update((entry.image_id.lower(), entry.tag_id.lower()) for entry in summary.exceeded)
+    return [_outcome(unit.load, made, there, over) for unit in units]
+
+
+def _outcome(load: TagPairs, made: set[tuple[str, str]], there: set[tuple[str, str]], over: set[tuple[str, str]]) -> Outcome:
+    image, tags = load
+    pairs = [(image, tag) for tag in tags]
+    if any(pair in over for pair in pairs):
+        number = sum(pair in over for pair in pairs)
+        return Failed(
+            f"{number} of its {len(pairs)} tags were refused: an image has at most {limits.TAGS_PER_IMAGE}", status="ErrorTagLimitExceed"
+        )
+    if all(pair in made or pair in there for pair in pairs):
+        return Done(duplicate=bool(pairs) and all(pair in there for pair in pairs))
+    return AGAIN
+
+
+async def send_untag(calls: Calls, units: Sequence[Unit], tags: Sequence[str]) -> list[Outcome]:
+    """Take `tags` off the images; each 20 tags are a call."""
+    ids = [unit.load for unit in units]
+    for part in parts(tags, limits.TAGS_PER_UNTAG.value):
+        await calls("DeleteImageTags", units, {"imageIds": ids, "tagIds": list(part)})
+    return [DONE] * len(units)
+
+
