@@ -41,7 +41,7 @@ class Timeouts:
     write: float = 60.0
     """Without the peer taking a single piece (128 KiB) of the body: 17 kbit/s is taken as alive."""
     read: float = 180.0
-    """From the end of the body to the first byte of the answer, and between two pieces of it: a full batch takes the service seconds, not minutes."""
+    """From the end of the body to the first byte of the answer, and between two pieces of it: a full batch takes seconds, not minutes."""
 
 
 @dataclass(frozen=True, slots=True)

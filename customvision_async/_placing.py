@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections import defaultdict
 from collections.abc import Sequence
+
 from . import limits
 from ._bulk.chunker import ChunkLimits
 from ._bulk.unit import AGAIN, Done, Failed, Outcome, Unit

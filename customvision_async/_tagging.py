@@ -10,6 +10,7 @@ from ._bulk.chunker import ChunkLimits
 from ._bulk.unit import AGAIN, Done, Failed, Outcome, Unit
 from ._calls import DONE, Calls
 from ._wire import bodies
+
 __all__ = ["TagPairs", "parts", "send_tags", "send_untag", "tag_limits", "untag_limits"]
 
 T = TypeVar("T")

@@ -120,9 +120,10 @@ class Uploads:
         if isinstance(one, SkippedFile):
             result = failed_item(index, item, f"{one.name}: {one.reason}", "Skipped")
             return msgspec.structs.replace(result, skipped=True)
-        error = one if isinstance(one, Exception) else blob if isinstance(blob, Exception) else None
-        if error is not None:
-            return failed_item(index, item, error)
+        if isinstance(one, Exception):
+            return failed_item(index, item, one)
+        if isinstance(blob, Exception):
+            return failed_item(index, item, blob)
         try:
             return self._checked(index, item, one, blob)
         except (UnknownTag, ValueError, TypeError, CustomVisionError) as problem:
@@ -315,7 +316,7 @@ def checked_metadata(metadata: Mapping[str, str] | None, version: ApiVersion) ->
 
 
 def _split_tags(tags: tuple[str, ...], regions: tuple[RegionTuple, ...]) -> tuple[frozenset[str], frozenset[str]]:
-    """The distinct tags of an image: those that go with the create call, and the rest. Regions first: each of theirs would cost more later."""
+    """The distinct tags of an image: those that go with the create call, and the rest. Those of regions first: they would cost more later."""
     distinct = dict.fromkeys((*(region[0] for region in regions), *tags))
     most = limits.TAGS_PER_BATCH.value
     if len(distinct) <= most:

@@ -82,7 +82,7 @@ IMAGE_SIDE = Limit("side of an image", 10_240, "pixels", "v3.3", _QUOTAS)
 IMAGE_ASPECT_RATIO = Limit("aspect ratio of an image", 25, "to 1", "v3.4-preview", _QUOTAS)
 TAGS_PER_IMAGE = Limit("tags per image", 100, "tags", "v1.2", _QUOTAS)
 REGIONS_PER_IMAGE = Limit("regions per image", 300, "regions", "v2.0", _QUOTAS)
-BODY_BYTES = Limit("body of a batch, by default", 16_000_000, "bytes", "v1.2", "free below 1.3 Gbit/s at 10 calls a second, cheap to repeat")
+BODY_BYTES = Limit("body of a batch, by default", 16_000_000, "bytes", "v1.2", "free below 1.3 Gbit/s at 10 calls/s, cheap to repeat")
 BODY_BYTES_MOST = Limit("body of a batch", 48_000_000, "bytes", "v1.2", "public reports: 408 near 60 MB, fine under 55 MB")
 URL_BYTES = Limit("length of a URL", 8_000, "bytes", "v1.2", "common default of HTTP servers and proxies")
 
