@@ -316,7 +316,7 @@ def checked_metadata(metadata: Mapping[str, str] | None, version: ApiVersion) ->
 
 
 def _split_tags(tags: tuple[str, ...], regions: tuple[RegionTuple, ...]) -> tuple[frozenset[str], frozenset[str]]:
-    """The distinct tags of an image: those that go with the create call, and the rest. Those of regions first: they would cost more later."""
+    """The distinct tags of an image: those that go with the create call, and the rest. Those of regions first: they cost more later."""
     distinct = dict.fromkeys((*(region[0] for region in regions), *tags))
     most = limits.TAGS_PER_BATCH.value
     if len(distinct) <= most:
