@@ -185,5 +185,5 @@ def test_nothing_that_is_shown_can_move_the_cursor_or_turn_the_text(text: str) -
 
 
 def test_a_duration_reads_as_a_person_says_it() -> None:
-    """Seconds, then minutes, then hours."""
-    assert [duration(seconds) for seconds in (0.04, 59.9, 187.2, 3723)] == ["0.0 s", "59.9 s", "3:07", "1:02:03"]
+    """Milliseconds, seconds, then minutes, then hours."""
+    assert [duration(seconds) for seconds in (0.04, 59.9, 187.2, 3723)] == ["40 ms", "59.9 s", "3:07", "1:02:03"]

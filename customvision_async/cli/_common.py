@@ -25,15 +25,27 @@ from ._text import names
 if TYPE_CHECKING:
     from ..emulator import Emulator
 
-__all__ = ["DEFAULT_EMULATOR", "Common", "Output", "ProjectOption", "emulator_class", "find_project", "read_env_file", "training_client"]
+__all__ = [
+    "DEFAULT_EMULATOR",
+    "PROJECTS",
+    "Common",
+    "Output",
+    "ProjectOption",
+    "emulator_class",
+    "find_project",
+    "read_env_file",
+    "training_client",
+]
 
 DEFAULT_EMULATOR = ".customvision-emulator"
 _ENDPOINT, _KEY = "VISION_TRAINING_ENDPOINT", "VISION_TRAINING_KEY"
 _CLOSING = 3.0
 """Seconds for connections and the embedded emulator to close."""
 _GROUP = Group("Connection and output", sort_key=90)
+PROJECTS = Group("Projects", sort_key=2)
+"""The heading of the help under which the commands about projects and tags stand."""
 
-ProjectOption = Annotated[str, Parameter(name="--project", help="Name or id of the project.", negative="")]
+ProjectOption = Annotated[str, Parameter(name="--project", metavar="NAME_OR_ID", help="Name or id of the project.")]
 
 
 @Parameter(name="*", group=_GROUP)
@@ -41,8 +53,8 @@ ProjectOption = Annotated[str, Parameter(name="--project", help="Name or id of t
 class Output:
     """Output."""
 
-    json: Annotated[bool, Parameter(negative="", help="One JSON object a line on stdout: events, then a summary.")] = False
-    debug: Annotated[bool, Parameter(negative="", help="Log every request to stderr, and show tracebacks.")] = False
+    json: Annotated[bool, Parameter(help="One JSON object a line on stdout: events, then a summary.")] = False
+    debug: Annotated[bool, Parameter(help="Log every request to stderr, and show tracebacks.")] = False
 
 
 @Parameter(name="*", group=_GROUP)
@@ -53,9 +65,9 @@ class Common(Output):
     env_file: Annotated[Path | None, Parameter(help=f"File with {_ENDPOINT}=... and {_KEY}=... lines; goes before the environment.")] = None
     emulator: Annotated[
         str | None,
-        Parameter(help=f"[DIR]: use an embedded emulator kept in DIR ({DEFAULT_EMULATOR} if left out) in place of the service."),
+        Parameter(metavar="[DIR]", help=f"Use an embedded emulator kept in DIR ({DEFAULT_EMULATOR} if left out) in place of the service."),
     ] = None
-    api_version: Annotated[str, Parameter(help="Version of the Training API.")] = ApiVersion.V3_3.value
+    api_version: Annotated[str, Parameter(metavar="VERSION", help="Version of the Training API; v3.3 if left out.")] = ApiVersion.V3_3.value
 
 
 _LINE = re.compile(r"\s*(?:export\s+)?([A-Za-z_][A-Za-z0-9_]*)\s*=\s*(.*?)\s*$")
@@ -142,4 +154,6 @@ async def find_project(client: TrainingClient, name_or_id: str) -> ProjectClient
     try:
         return await client.find_project(name_or_id)
     except NotFoundError as error:
-        raise CommandError(str(error)) from None
+        if error.code != "NotFoundProject":  # not a slip in the name: the endpoint has no projects at all
+            raise
+        raise CommandError(f"{error.message}. Make it with --create-project or 'customvision projects create'.") from None

@@ -15,7 +15,7 @@ from ._feed import Feed
 from ._progress import Meter, shown
 from ._screen import Screen
 from ._signals import Interrupt
-from ._text import duration, megabytes, plural, printable
+from ._text import duration, megabytes, plural
 
 __all__ = ["Account", "Driver"]
 
@@ -97,10 +97,14 @@ class Driver:
         elif not result.ok:
             told[outcome] = told.get(outcome, 0) + 1
             if told[outcome] <= _SHOWN:
-                name = printable(next(iter(self.describe(result.item).values()), ""))
-                self.screen.note(f"{outcome}: {name}: {result.error or result.status}", style="yellow" if result.skipped else "red")
+                self.screen.note(f"{outcome}: {self._cause(result)}", style="yellow" if result.skipped else "red")
             elif told[outcome] == _SHOWN + 1:
                 self.screen.note(f"{outcome}: more, not shown here")
+
+    def _cause(self, result: ItemResult[Any, Any]) -> str:
+        """The name of the item and what became of it; most errors begin with the name themselves."""
+        name, cause = str(next(iter(self.describe(result.item).values()), "")), str(result.error or result.status)
+        return cause if cause.startswith(name) else f"{name}: {cause}"
 
     def lines(self, account: Account) -> list[str]:
         """The account in a few lines for people."""

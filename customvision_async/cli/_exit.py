@@ -45,6 +45,8 @@ def explain(error: BaseException) -> tuple[str, ExitCode]:
             return str(error), error.code
         case LimitExceeded() | UnsupportedOperation():
             return str(error), ExitCode.USAGE
+        case LookupError() if not isinstance(error, KeyError | IndexError):  # no such tag or domain; the message names those there are
+            return str(error), ExitCode.USAGE
         case CustomVisionError():
             return str(error), ExitCode.SERVICE
         case OSError():

@@ -68,7 +68,7 @@ def _scene(fruits: list[str], chance: random.Random) -> tuple[Image.Image, list[
     boxes: list[tuple[str, _Box]] = []
     lane = width // len(fruits)
     for place, fruit in enumerate(fruits):
-        across = chance.randrange(lane // 3, int(lane * 0.8))
+        across = chance.randrange(lane // 3, min(int(lane * 0.8), height - 20))
         down = across if fruit != "banana" else across // 2
         left, top = place * lane + chance.randrange(lane - across), chance.randrange(height - down)
         box = (left, top, left + across, top + down)

@@ -52,7 +52,7 @@ def run(words: Sequence[str]) -> int:
 async def _guarded(command: Callable[[], Awaitable[int]], screen: Screen, interrupt: Interrupt, *, debug: bool) -> int:
     """Run a command: a signal cancels it, an error becomes its line and its code."""
     try:
-        with interrupt.listening(), interrupt.scope:
+        with interrupt.listening():
             code = await command()
             return code if interrupt.code is None else interrupt.code
     except BrokenPipeError:

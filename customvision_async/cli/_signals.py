@@ -29,10 +29,9 @@ _LAST = 9.0
 
 
 class Interrupt:
-    """The signals of a command. `scope` is what they cancel; `code` is the exit code once one has come, else None."""
+    """The signals of a command. `code` is the exit code once one has come, else None."""
 
     def __init__(self, say: Callable[[str], None]) -> None:
-        self.scope = anyio.CancelScope()
         self.code: ExitCode | None = None
         self._say = say
         self._stop: Callable[[], None] | None = None
@@ -48,7 +47,7 @@ class Interrupt:
 
     @contextmanager
     def listening(self) -> Iterator[None]:
-        """Signals come here rather than ending the process."""
+        """Signals come here rather than ending the process; what is inside is what they cancel."""
         loop = asyncio.get_running_loop()
         before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
 
@@ -61,7 +60,8 @@ class Interrupt:
                     loop.add_signal_handler(number, self._arrived, number)
                 except NotImplementedError:  # Windows
                     signal.signal(number, handler)
-            yield
+            with anyio.CancelScope() as self._scope:
+                yield
         finally:
             for number, old in before.items():
                 with suppress(NotImplementedError):
@@ -72,11 +72,11 @@ class Interrupt:
         again = self.code is not None
         self.code = ExitCode.INTERRUPTED if number == signal.SIGINT else ExitCode.TERMINATED
         if again or self._stop is None:
-            self.scope.cancel()
+            self._scope.cancel()
         else:
             self._say("Stopping: what is under way may still land. Again to stop at once.")
             self._stop()
-            asyncio.get_running_loop().call_later(_GRACE, self.scope.cancel)
+            asyncio.get_running_loop().call_later(_GRACE, self._scope.cancel)
         if not again:
             watchdog = threading.Timer(_LAST, _end, (self.code,))
             watchdog.daemon = True

@@ -44,7 +44,9 @@ def megabytes(count: float) -> str:
 
 
 def duration(seconds: float) -> str:
-    """Seconds as a person says them: "4.2 s", "3:07", "1:02:03"."""
+    """Seconds as a person says them: "40 ms", "4.2 s", "3:07", "1:02:03"."""
+    if seconds < 0.95:
+        return f"{1000 * seconds:.0f} ms"
     if seconds < 60:
         return f"{seconds:.1f} s"
     minutes, rest = divmod(round(seconds), 60)

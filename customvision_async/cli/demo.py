@@ -13,7 +13,7 @@ import anyio
 import anyio.to_thread
 from cyclopts import Parameter
 
-from .. import BatchReport, ImageFile, ProjectClient, TrainingClient
+from .. import BatchReport, Concurrency, ImageFile, ProjectClient, TrainingClient
 from ..sources import images_in
 from ._common import Output, emulator_class
 from ._drive import Account, Driver
@@ -24,6 +24,9 @@ from ._signals import Interrupt
 from .upload import described
 
 __all__ = ["demo"]
+
+_THINKS = 0.2
+_BATCH = 1_000_000
 
 
 async def demo(
@@ -47,8 +50,10 @@ async def demo(
 
 @asynccontextmanager
 async def _emulated(screen: Screen) -> AsyncIterator[TrainingClient]:
-    async with emulator_class()() as emulator, TrainingClient(emulator.endpoint, emulator.training_key) as training:
-        screen.note(f"An emulator of the service listens at {emulator.endpoint}", style="dim")
+    # As the service does, it decodes the pictures and takes its time; the batches are small, so that there is something to watch.
+    emulated = emulator_class()(check_images="decode", think_seconds=_THINKS)
+    async with emulated, TrainingClient(emulated.endpoint, emulated.training_key, concurrency=Concurrency(chunk_bytes=_BATCH)) as training:
+        screen.note(f"An emulator of the service listens at {emulated.endpoint} and thinks {_THINKS} s over each request", style="dim")
         yield training
 
 
@@ -60,6 +65,7 @@ class _Demo:
         self._folder = folder
         self._screen = screen
         self._interrupt = interrupt
+        self._steps = 0
         self._rows: list[dict[str, object]] = []
         self._surprises: list[str] = []
 
@@ -117,7 +123,7 @@ class _Demo:
         self._expect("images are ripe", len(apples) - 10, await project.count_images(tagged=True, tags=["ripe"]))
 
     async def _regions(self, draw: Any, count: int) -> None:
-        project = await self._create("Fruit bowls", "ObjectDetection")
+        project = await self._create("Fruit bowls", "ObjectDetection/General")
         self._step("Uploading pictures with the regions where the fruits are")
         scenes = await anyio.to_thread.run_sync(draw, self._folder / "scenes", count)
         images = [ImageFile(path, regions=regions) for path, regions in scenes]
@@ -150,7 +156,8 @@ class _Demo:
         return report
 
     def _step(self, text: str) -> None:
-        self._screen.line(f"{len(self._rows) + 1}. {text}")
+        self._steps += 1
+        self._screen.line(f"{self._steps}. {text}")
         self._screen.event("step", text=text)
 
     def _row(self, step: str, items: int, requests: int | None, seconds: float) -> None:

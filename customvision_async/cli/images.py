@@ -24,7 +24,7 @@ from ._text import plural, printable
 __all__ = ["delete", "list_images", "tag", "untag"]
 
 _GROUP = Group("Which images", sort_key=10)
-Tags = Annotated[tuple[str, ...], Parameter(name="--tag", negative="", required=True, help="Name or id of a tag; may be repeated.")]
+Tags = Annotated[tuple[str, ...], Parameter(name="--tag", required=True, help="Name or id of a tag; may be repeated.")]
 Ids = Annotated[str, Parameter(name="IMAGE", group=_GROUP, help="Ids; - reads them from stdin, bare or as list --json prints them.")]
 Given = Annotated[Screen, Parameter(parse=False)]
 Signals = Annotated[Interrupt, Parameter(parse=False)]
@@ -35,9 +35,7 @@ Signals = Annotated[Interrupt, Parameter(parse=False)]
 class Filter:
     """Which images to show."""
 
-    with_tag: Annotated[
-        tuple[str, ...], Parameter(name=("--with-tag", "--tag"), negative="", help="Images with this tag; may be repeated.")
-    ] = ()
+    with_tag: Annotated[tuple[str, ...], Parameter(name=("--with-tag", "--tag"), help="Images with this tag; may be repeated.")] = ()
     tagged: Annotated[bool | None, Parameter(negative="--untagged", help="Images with any tag, or with none.")] = None
 
     @property
@@ -51,7 +49,7 @@ class Filter:
 class Selection(Filter):
     """Which images to delete."""
 
-    all: Annotated[bool, Parameter(negative="", help="All images of the project.")] = False
+    all: Annotated[bool, Parameter(help="All images of the project.")] = False
 
 
 @Parameter(name="*", group=_GROUP)
@@ -59,7 +57,7 @@ class Selection(Filter):
 class TagSelection(Selection):
     """Which images to tag or untag, where --tag is the tag to give or take."""
 
-    with_tag: Annotated[tuple[str, ...], Parameter(name="--with-tag", negative="", help="Images with this tag; may be repeated.")] = ()
+    with_tag: Annotated[tuple[str, ...], Parameter(name="--with-tag", help="Images with this tag; may be repeated.")] = ()
 
 
 async def list_images(
@@ -131,8 +129,8 @@ async def delete(
     *images: Ids,
     project: ProjectOption,
     chosen: Selection = Selection(),
-    yes: Annotated[bool, Parameter(name=("--yes", "-y"), negative="", help="Do not ask.")] = False,
-    dry_run: Annotated[bool, Parameter(negative="", help="Only show what would be deleted.")] = False,
+    yes: Annotated[bool, Parameter(name=("--yes", "-y"), help="Do not ask.")] = False,
+    dry_run: Annotated[bool, Parameter(help="Only show what would be deleted.")] = False,
     common: Common = Common(),  # noqa: B008
     screen: Given,
     interrupt: Signals,

@@ -7,13 +7,13 @@ from typing import Annotated
 import msgspec
 from cyclopts import App, Parameter
 
-from ._common import Common, training_client
+from ._common import PROJECTS, Common, training_client
 from ._exit import CommandError, ExitCode
 from ._screen import Screen
 
 __all__ = ["app"]
 
-app = App(name="projects", help="List the projects, or create one.")
+app = App(name="projects", help="List the projects, or create one.", group=PROJECTS)
 Given = Annotated[Screen, Parameter(parse=False)]
 
 
@@ -36,7 +36,7 @@ async def list_projects(*, common: Common = Common(), screen: Given) -> int:  # 
 async def create(
     name: str,
     *,
-    domain: Annotated[str, Parameter(help="Name or id of the domain, such as General or 'Object Detection'.")] = "General",
+    domain: Annotated[str, Parameter(help="Name or id of the domain, such as ObjectDetection/General; General if left out..")] = "General",
     description: str | None = None,
     common: Common = Common(),  # noqa: B008
     screen: Given,

@@ -7,13 +7,13 @@ from typing import Annotated
 import msgspec
 from cyclopts import App, Parameter
 
-from ._common import Common, ProjectOption, find_project, training_client
+from ._common import PROJECTS, Common, ProjectOption, find_project, training_client
 from ._exit import ExitCode
 from ._screen import Screen
 
 __all__ = ["app"]
 
-app = App(name="tags", help="List the tags of a project, or create one.")
+app = App(name="tags", help="List the tags of a project, or create one.", group=PROJECTS)
 Given = Annotated[Screen, Parameter(parse=False)]
 
 

@@ -29,10 +29,12 @@ __all__ = ["described", "upload"]
 async def upload(
     *paths: Annotated[Path, Parameter(name="PATH", help="Folders and files. Folders are searched through and through.")],
     project: ProjectOption,
-    tag: Annotated[tuple[str, ...], Parameter(negative="", help="Tag for every picture; may be repeated.")] = (),
-    tags_from_folders: Annotated[bool, Parameter(negative="", help="The first folder below PATH is a tag: photos/apple/1.jpg.")] = False,
-    create_project: Annotated[bool, Parameter(negative="", help="Make the project if there is none of that name.")] = False,
-    domain: Annotated[str, Parameter(help="Domain of a project that is made, such as General or 'General (compact)'.")] = "General",
+    tag: Annotated[tuple[str, ...], Parameter(help="Tag for every picture; may be repeated.")] = (),
+    tags_from_folders: Annotated[bool, Parameter(help="The first folder below PATH is a tag: photos/apple/1.jpg.")] = False,
+    create_project: Annotated[bool, Parameter(help="Make the project if there is none of that name.")] = False,
+    domain: Annotated[
+        str, Parameter(help="Domain of a project that is made, such as ObjectDetection/General; General if left out.")
+    ] = "General",
     create_tags: Annotated[bool, Parameter(negative="--no-create-tags", help="Make tags that the project lacks.")] = True,
     from_failed: Annotated[Path | None, Parameter(help="Send again what is in a failed-items file.")] = None,
     failed_file: Annotated[
@@ -120,7 +122,9 @@ async def _target(client: TrainingClient, name: str, domain: str, screen: Screen
         return await find_project(client, name)
     try:
         return await client.find_project(name)
-    except NotFoundError:
+    except NotFoundError as error:
+        if error.code != "NotFoundProject":
+            raise
         made = await client.create_project(name, domain=domain)
         screen.note(f"Made project {name} ({made.id})")
         screen.event("project_created", name=name, id=made.id)
