@@ -33,7 +33,7 @@ def pascal_keys(value: Any) -> Any:
 def _rekeyed(value: Any, rename: Callable[[str], str]) -> Any:
     if isinstance(value, dict):
         return {rename(key): _rekeyed(item, rename) for key, item in value.items()}
-    if isinstance(value, list):
+    if isinstance(value, (list, tuple)):
         return [_rekeyed(item, rename) for item in value]
     return value
 
