@@ -20,7 +20,7 @@ from ._routes import Match
 if TYPE_CHECKING:
     from ._world import World
 
-__all__ = ["HANDLERS", "Answer", "Call", "handles"]
+__all__ = ["HANDLERS", "SLOW_HANDLERS", "Answer", "Call", "handles", "handles_slowly"]
 
 
 @dataclass(slots=True)
@@ -146,18 +146,31 @@ def _key(text: str, name: str) -> bytes:
         raise Refusal("BadRequestInvalidIds", f"The value '{text[:80]}' is not valid for {name}: it is not a GUID.") from None
 
 
-Handler = Callable[[Call], "Answer | Awaitable[Answer]"]
+Handler = Callable[[Call], Answer]
+SlowHandler = Callable[[Call], Awaitable[Answer]]
 H = TypeVar("H", bound=Handler)
+S = TypeVar("S", bound=SlowHandler)
 HANDLERS: dict[str, Handler] = {}
-"""What answers each operation. A plain function runs in a transaction; a coroutine minds its own."""
+"""What answers each operation, in a transaction of its own."""
+SLOW_HANDLERS: dict[str, SlowHandler] = {}
+"""What answers the operations that wait for something; they open transactions themselves."""
 
 
 def handles(*operations: str) -> Callable[[H], H]:
     """Make a function the handler of operations."""
 
     def register(handler: H) -> H:
-        for operation in operations:
-            HANDLERS[operation] = handler
+        HANDLERS.update(dict.fromkeys(operations, handler))
+        return handler
+
+    return register
+
+
+def handles_slowly(*operations: str) -> Callable[[S], S]:
+    """Make a coroutine function the handler of operations."""
+
+    def register(handler: S) -> S:
+        SLOW_HANDLERS.update(dict.fromkeys(operations, handler))
         return handler
 
     return register

@@ -19,7 +19,7 @@ from ._seen import SeenRequest
 
 __all__ = ["deliver", "refuse_connection", "send"]
 
-_PAGE = b"<!DOCTYPE html><html><head><title>Service Unavailable</title></head><body><h1>Our services aren't available right now</h1></body></html>"
+_PAGE = b"<!DOCTYPE html><html><head><title>Sorry</title></head><body><h1>Our services aren't available right now</h1></body></html>"
 _JSON = "application/json; charset=utf-8"
 
 
@@ -117,8 +117,8 @@ def _instead(fault: Fault) -> tuple[Answer, bytes] | None:
 
 async def _gone(request: web.Request, closing: asyncio.Event) -> None:
     """Wait until the client has given up, or the emulator stops."""
-    while request.transport is not None and not request.transport.is_closing() and not closing.is_set():
-        await asyncio.sleep(0.02)
+    while request.transport is not None and not request.transport.is_closing() and not closing.is_set():  # noqa: ASYNC110
+        await asyncio.sleep(0.02)  # aiohttp tells no handler that its client is gone
 
 
 async def _drip(request: web.Request, answer: Answer, body: Buffer, headers: dict[str, str], seconds: float) -> web.StreamResponse:

@@ -87,7 +87,7 @@ class Faults:
     """The faults of an emulator, in the order in which they were added; a call meets at most one."""
 
     def __init__(self, seed: str | None) -> None:
-        self._dice = random.Random(seed)
+        self._dice = random.Random(seed)  # noqa: S311 - dice
         self._faults: list[Fault] = []
 
     def add(

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import ipaddress
-from urllib.parse import unquote_to_bytes, urlsplit
 from base64 import b64decode
+from urllib.parse import unquote_to_bytes, urlsplit
 
 import aiohttp
 

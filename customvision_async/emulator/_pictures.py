@@ -86,7 +86,7 @@ def inspect(data: Buffer, *, check: str = "header", most: int = limits.IMAGE_BYT
         width, height = image.size
         if check == "decode":
             image.load()
-    except Exception:  # Pillow raises whatever its parsers meet: all of it is a picture that cannot be read
+    except Exception:  # noqa: BLE001 - Pillow raises whatever its parsers meet: all of it is a picture that cannot be read
         raise Unfit("ErrorImageFormat") from None
     longer, shorter = max(width, height), min(width, height)
     if shorter < 1:
@@ -122,6 +122,6 @@ def signature(data: Buffer) -> tuple[float, ...]:
         if image.format == "JPEG":
             image.draft("RGB", (32, 32))
         small = image.convert("RGB").resize((4, 4), PillowImage.Resampling.BOX)
-    except Exception:
+    except Exception:  # noqa: BLE001 - as above
         return tuple(byte / 255 for byte in digest(data) * 3)
     return tuple(byte / 255 for byte in small.tobytes())

@@ -25,7 +25,7 @@ class Route:
     def has(self, version: ApiVersion | PredictionVersion) -> bool:
         """Whether `version` has the operation under this path."""
         kind = type(version)
-        return kind(self.first) <= version <= kind(self.last)  # type: ignore[operator]
+        return kind(self.first) <= version <= kind(self.last)
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,16 +150,15 @@ def find_route(method: str, raw_path: str) -> Match | int:
 
 
 def _version(api: str, text: str) -> ApiVersion | PredictionVersion | None:
-    kind = {"Training": ApiVersion, "Prediction": PredictionVersion}.get(api)
     try:
-        return kind(text) if kind else None
+        if api == "Training":
+            return ApiVersion(text)
+        return PredictionVersion(text) if api == "Prediction" else None
     except ValueError:
         return None
 
 
-def _among(
-    rows: Iterable[tuple[list[str], Route]], method: str, parts: list[str], version: ApiVersion | PredictionVersion
-) -> Match | int:
+def _among(rows: Iterable[tuple[list[str], Route]], method: str, parts: list[str], version: ApiVersion | PredictionVersion) -> Match | int:
     status = 404
     for pattern, route in rows:
         if not route.has(version):

@@ -24,7 +24,8 @@ _SCHEMA = """
 CREATE TABLE IF NOT EXISTS meta (name TEXT PRIMARY KEY, value TEXT) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS projects (
     id BLOB PRIMARY KEY, name TEXT, description TEXT, domain TEXT, classification TEXT, platforms TEXT, options TEXT,
-    created INTEGER, modified INTEGER, ready INTEGER, thumbnail BLOB, workspace BLOB, trained INTEGER DEFAULT 0);
+    created INTEGER, modified INTEGER, ready INTEGER, thumbnail BLOB, workspace BLOB, workspace_since INTEGER,
+    trained INTEGER DEFAULT 0);
 CREATE TABLE IF NOT EXISTS tags (
     id BLOB PRIMARY KEY, project BLOB, name TEXT, description TEXT, type TEXT);
 CREATE INDEX IF NOT EXISTS tags_of ON tags (project, id);
@@ -49,11 +50,11 @@ CREATE TRIGGER IF NOT EXISTS tag_taken AFTER DELETE ON image_tags WHEN OLD.itera
 CREATE TABLE IF NOT EXISTS iterations (
     id BLOB PRIMARY KEY, project BLOB, name TEXT, created INTEGER, modified INTEGER, trained INTEGER, ready INTEGER,
     domain TEXT, classification TEXT, training_type TEXT, budget INTEGER, publish_name TEXT, publish_resource TEXT,
-    is_default INTEGER DEFAULT 0, base TEXT, tags TEXT, model TEXT);
+    is_default INTEGER DEFAULT 0, base TEXT, tags TEXT, fingerprint BLOB);
 CREATE INDEX IF NOT EXISTS iterations_of ON iterations (project, created);
 CREATE TABLE IF NOT EXISTS iteration_images (iteration BLOB, image BLOB, PRIMARY KEY (image, iteration)) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS exports (
-    iteration BLOB, platform TEXT, flavor TEXT, ready INTEGER, seen INTEGER DEFAULT 0, id BLOB,
+    iteration BLOB, platform TEXT, flavor TEXT, ready INTEGER, id BLOB,
     PRIMARY KEY (iteration, platform, flavor)) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS predictions (
     id BLOB PRIMARY KEY, project BLOB, iteration BLOB, created INTEGER, digest BLOB, width INTEGER, height INTEGER, domain TEXT,

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal, TypedDict
 
-__all__ = ["Switches", "SwitchChanges"]
+__all__ = ["SwitchChanges", "Switches"]
 
 
 @dataclass(frozen=True, slots=True)

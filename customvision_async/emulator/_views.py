@@ -1,5 +1,7 @@
 """Rows as the JSON of each version: names, order of keys, what is absent and what is null, and dates, as recorded."""
 
+# ruff: noqa: S608 - what is put into SQL text is this package's own names and question marks; values are bound
+
 from __future__ import annotations
 
 import json
@@ -65,8 +67,15 @@ def project_json(world: World, row: Any, version: V) -> Json:
     if version >= V.V3_0:
         out["drModeEnabled"] = False
     if version >= V.V3_2:
-        out["status"] = "Succeeded" if row["ready"] <= world.state.clock.now() else "Importing"
+        out["status"] = _import_status(row["ready"], world.state.clock.now())
     return out
+
+
+def _import_status(ready: int | None, now: int) -> str:
+    """How far an import is; a project that was made here is ready since time began (0), one that cannot be has -1."""
+    if ready is None or ready > now:
+        return "Importing"
+    return "Succeeded" if ready >= 0 else "Failed"
 
 
 def _settings(row: Any, version: V) -> Json:
@@ -195,12 +204,13 @@ def _training_json(row: Any, version: V, done: bool) -> Json:
     return out
 
 
-def prediction_json(world: World, row: Any, version: V, *, stored: bool = False) -> Json:
-    """An ImagePrediction, or (`stored`) a StoredImagePrediction, whose picture has addresses."""
+def prediction_json(world: World, row: Any, version: V, *, stored: bool = False, images: bool = False) -> Json:
+    """An ImagePrediction, or (`stored`) one whose picture has addresses: among the predictions, or (`images`) the project's."""
     out: Json = {}
     project = guid_text(row["project"])
     if stored:
-        out |= _addresses(world, f"predictionimages/{project}", row, "o", version)
+        place = (blob_name("i", row["project"]), "i") if images else (f"predictionimages/{project}", "o")
+        out |= _addresses(world, place[0], row, place[1], version)
         if version >= V.V2_0:
             out["domain"] = row["domain"]
     out |= {"id": guid_text(row["id"]), "project": project, "iteration": guid_text(row["iteration"])}

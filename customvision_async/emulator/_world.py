@@ -1,12 +1,14 @@
 """What all handlers share: the state, the switches, the quota, and addresses of blobs with their signatures."""
 
+# ruff: noqa: S608 - what is put into SQL text is this package's own names and question marks; values are bound
+
 from __future__ import annotations
 
 import hashlib
 import hmac
 import random
 from base64 import b64encode
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any
 from urllib.parse import quote
 
@@ -30,10 +32,12 @@ class World:
         self.state = state
         self.switches = switches
         self.quota = quota
-        self.random = random.Random(seed)
+        self.random = random.Random(seed)  # noqa: S311 - shuffling
         self.endpoint = ""
         self.fetch: Callable[[str, int], Awaitable[bytes]]
         self.later: Callable[[float, Callable[[], None]], None]
+        self.background: Callable[[Coroutine[Any, Any, None]], None]
+        self.models: dict[bytes, Any] = {}
         self.account: Callable[[], dict[str, Any]]
         self._signed: dict[str, tuple[str, str]] = {}
 
@@ -77,7 +81,8 @@ class World:
 
     def picture(self, digest: bytes) -> bytes | None:
         """The bytes of a picture, None where they are not kept."""
-        return self.state.scalar("SELECT data FROM pictures WHERE digest = ?", digest)
+        data: bytes | None = self.state.scalar("SELECT data FROM pictures WHERE digest = ?", digest)
+        return data
 
     def sweep(self, digests: set[bytes]) -> None:
         """Forget the bytes that no image and no prediction has any more."""

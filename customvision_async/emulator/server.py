@@ -7,7 +7,7 @@ import dataclasses
 import signal
 import ssl
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Literal, Self, Unpack
@@ -19,7 +19,7 @@ from .._wire.codec import pascal_keys
 from . import _handlers as _handlers  # registers the operations
 from ._access import Access
 from ._blobs import serve_blob
-from ._call import HANDLERS, Answer, Call
+from ._call import HANDLERS, SLOW_HANDLERS, Answer, Call
 from ._delivery import deliver, refuse_connection, send
 from ._faults import Fault, Faults
 from ._fetch import Fetcher
@@ -105,6 +105,7 @@ class Emulator:
         self._world: World | None = None
         self._closing = asyncio.Event()
         self._timers: set[asyncio.TimerHandle] = set()
+        self._tasks: set[asyncio.Task[None]] = set()
 
     @property
     def training_key(self) -> str:
@@ -134,6 +135,7 @@ class Emulator:
         world = self._world = World(state, self.switches, self._quota, self._seed)
         world.fetch = self._fetcher
         world.later = self._later
+        world.background = self._background
         world.account = lambda: self.access.account(self._quota, state)
         app = web.Application(client_max_size=0)
         app.router.add_route("*", "/{tail:.*}", self._handle)
@@ -163,6 +165,9 @@ class Emulator:
         world, self._world = self._world, None
         for timer in self._timers:
             timer.cancel()
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
         await self._runner.cleanup()
         await self._fetcher.close()
         world.state.close()
@@ -204,6 +209,12 @@ class Emulator:
 
         timer = asyncio.get_running_loop().call_later(seconds, due)
         self._timers.add(timer)
+
+    def _background(self, work: Coroutine[Any, Any, None]) -> None:
+        """Let work go on after its answer, until the emulator is stopped."""
+        task = asyncio.get_running_loop().create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
 
     # Requests.
 
@@ -262,7 +273,9 @@ class Emulator:
             raise GatewayRefusal(408, "The request timed out: its body was not read in time.")
         return b"".join(pieces)
 
-    async def _elsewhere(self, world: World, request: web.Request, status: int, seen: SeenRequest, fault: Fault | None) -> web.StreamResponse:
+    async def _elsewhere(
+        self, world: World, request: web.Request, status: int, seen: SeenRequest, fault: Fault | None
+    ) -> web.StreamResponse:
         """What is no operation: blobs, and paths of nowhere."""
         if request.method in ("GET", "HEAD") and not seen.path.lower().lstrip("/").startswith("customvision"):
             answer = await serve_blob(world, seen.path, seen.query, request.headers.get(hdrs.RANGE))
@@ -276,14 +289,11 @@ class Emulator:
 
 async def _answered(call: Call) -> Answer:
     """What the operation answers; its effect is whole or none."""
-    handler = HANDLERS.get(call.operation)
     try:
-        if handler is None:
-            raise Refusal("BadRequestOperationNotSupported", f"The emulator does not have {call.operation}.")
-        if asyncio.iscoroutinefunction(handler):
-            return await handler(call)
+        if slow := SLOW_HANDLERS.get(call.operation):
+            return await slow(call)
         with call.world.state.transaction():
-            return handler(call)  # type: ignore[return-value]
+            return HANDLERS[call.operation](call)
     except Refusal as refusal:
         return Answer(refusal.status, refusal.body)
 
@@ -321,9 +331,7 @@ async def serve(
     """Serve until SIGINT or SIGTERM; `announce` is given the endpoint when it is ready."""
     stopped = asyncio.Event()
     loop = asyncio.get_running_loop()
-    emulator = Emulator(
-        host=host, port=port, training_key=training_key, prediction_key=prediction_key, data=data, tier=tier, **changes
-    )
+    emulator = Emulator(host=host, port=port, training_key=training_key, prediction_key=prediction_key, data=data, tier=tier, **changes)
     async with emulator:
         for number in (signal.SIGINT, signal.SIGTERM):
             loop.add_signal_handler(number, stopped.set)

@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from . import images, projects, regions, tags, uploads
+from . import exports, images, iterations, performance, predictions, projects, regions, tags, transfer, uploads
 
-__all__ = ["images", "projects", "regions", "tags", "uploads"]
+__all__ = ["exports", "images", "iterations", "performance", "predictions", "projects", "regions", "tags", "transfer", "uploads"]

@@ -1,5 +1,7 @@
 """Images that are there: lists, counts, metadata, deletion."""
 
+# ruff: noqa: S608 - what is put into SQL text is this package's own names and question marks; values are bound
+
 from __future__ import annotations
 
 import json
@@ -92,7 +94,7 @@ def _filter(call: Call) -> Callable[[Any], bool] | None:
     while True:
         clause = _CLAUSE.match(text, at)
         if not clause:
-            raise Refusal("BadRequest", f"$filter cannot be read at '{text[at:at + 30]}': metadata=key eq 'value' and key ne 'value'.")
+            raise Refusal("BadRequest", f"$filter cannot be read at '{text[at : at + 30]}': metadata=key eq 'value' and key ne 'value'.")
         key = clause[1] if clause[1] is not None else clause[2]
         groups[-1].append((key.replace("''", "'"), clause[3].lower() == "eq", clause[4].replace("''", "'")))
         at = clause.end()
@@ -100,7 +102,7 @@ def _filter(call: Call) -> Callable[[Any], bool] | None:
             break
         join = _JOIN.match(text, at)
         if not join:
-            raise Refusal("BadRequest", f"$filter cannot be read at '{text[at:at + 30]}': 'and' or 'or' is expected.")
+            raise Refusal("BadRequest", f"$filter cannot be read at '{text[at : at + 30]}': 'and' or 'or' is expected.")
         if join[1].lower() == "or":
             groups.append([])
         at = join.end()
@@ -163,7 +165,8 @@ def checked_metadata(call: Call, given: Any) -> dict[str, str]:
     if not isinstance(given, dict):
         raise Refusal("BadRequestImageMetadataValue", "Metadata must be a JSON object of strings.")
     if call.world.switches.strict_metadata:
-        pairs, key_most, value_most = (limit.value for limit in (limits.METADATA_PAIRS, limits.METADATA_KEY_LENGTH, limits.METADATA_VALUE_LENGTH))
+        pairs, key_most = limits.METADATA_PAIRS.value, limits.METADATA_KEY_LENGTH.value
+        value_most = limits.METADATA_VALUE_LENGTH.value
     else:
         pairs, key_most, value_most = 50, 256, 512
     if len(given) > pairs:
@@ -172,7 +175,7 @@ def checked_metadata(call: Call, given: Any) -> dict[str, str]:
         if not key or len(key) > key_most:
             raise Refusal("BadRequestImageMetadataKey", f"The metadata key '{key[:40]}' must have 1 to {key_most} characters.")
         if not isinstance(value, str) or len(value) > value_most:
-            raise Refusal("BadRequestImageMetadataValue", f"The metadata value of '{key}' must be a string of at most {value_most} characters.")
+            raise Refusal("BadRequestImageMetadataValue", f"The value of '{key}' must be a string of at most {value_most} characters.")
     return given
 
 
@@ -204,8 +207,8 @@ def update_image_metadata(call: Call) -> Answer:
         state.db.execute("UPDATE images SET metadata = ? WHERE id = ?", (json.dumps(merged), key))
         results.append({"imageId": guid_text(key), "status": "OK", "metadata": merged})
     fine = all(result["status"] == "OK" for result in results)
-    status = 200 if fine or not world.switches.multi_status else 207
-    return Answer(status, {"isBatchSuccessful": fine, "images": results})
+    mixed = not fine and world.switches.multi_status
+    return Answer(207 if mixed else 200, {"isBatchSuccessful": fine, "images": results})
 
 
 @handles("DeleteImages")
@@ -225,7 +228,8 @@ def delete_images(call: Call) -> Answer:
     if not keys:
         raise Refusal("BadRequestRequiredParamIsNull", "No image ids provided")
     marks = ",".join("?" * len(keys))
-    found = [row[0] for row in world.state.rows(f"SELECT id FROM images WHERE project = ? AND present = 1 AND id IN ({marks})", project, *keys)]
+    where = f"project = ? AND present = 1 AND id IN ({marks})"
+    found = [row[0] for row in world.state.rows(f"SELECT id FROM images WHERE {where}", project, *keys)]
     if world.switches.strict_ids and len(found) < len(set(keys)):
         raise Refusal("NotFoundImage", "An image was not found.")
     drop_images(world, found, everywhere)

@@ -1,5 +1,7 @@
 """Projects, domains and the account."""
 
+# ruff: noqa: S608 - what is put into SQL text is this package's own names and question marks; values are bound
+
 from __future__ import annotations
 
 import json
@@ -113,8 +115,8 @@ def create_project(call: Call) -> Answer:
     mind_project_quota(world)
     key, now = state.ids.key(), state.clock.now()
     state.db.execute(
-        "INSERT INTO projects (id, name, description, domain, classification, platforms, options, created, modified, ready, workspace)"
-        " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, 0, ?)",
+        "INSERT INTO projects (id, name, description, domain, classification, platforms, options, created, modified, ready,"
+        " workspace, workspace_since) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, 0, ?, ?)",
         (
             key,
             free_name(world, name),
@@ -126,6 +128,7 @@ def create_project(call: Call) -> Answer:
             now,
             now,
             state.ids.key(),
+            now,
         ),
     )
     return Answer(value=project_json(world, world.project(key), call.version))
@@ -167,7 +170,8 @@ def delete_project(call: Call) -> Answer:
     key = world.project(call.key("projectId"))["id"]
     if world.state.scalar("SELECT 1 FROM iterations WHERE project = ? AND publish_name IS NOT NULL", key):
         raise Refusal("BadRequestIterationIsPublished", "The project has a published iteration: unpublish it before deleting the project.")
-    digests = {row[0] for row in db.execute("SELECT digest FROM images WHERE project = ?1 UNION SELECT digest FROM predictions WHERE project = ?1", (key,))}
+    pictures = "SELECT digest FROM images WHERE project = ?1 UNION SELECT digest FROM predictions WHERE project = ?1"
+    digests = {row[0] for row in db.execute(pictures, (key,))}
     for table in ("image_tags", "regions"):
         db.execute(f"DELETE FROM {table} WHERE image IN (SELECT id FROM images WHERE project = ?)", (key,))
     for table in ("iteration_images", "exports"):

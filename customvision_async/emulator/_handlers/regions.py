@@ -78,7 +78,7 @@ def create_image_regions(call: Call) -> Answer:
     summary: dict[str, list[Any]] = {"created": [], "duplicated": [], "exceeded": []}
     for entry in given:
         image, box = _checked(world, project["id"], entry)
-        echo = {"imageId": guid_text(image), "tagId": guid_text(box.tag)}
+        echo: dict[str, Any] = {"imageId": guid_text(image), "tagId": guid_text(box.tag)}
         echo |= {side: single(getattr(box, side)) for side in ("left", "top", "width", "height")}
         if state.scalar("SELECT count(*) FROM regions WHERE iteration = X'' AND image = ?", image) >= limits.REGIONS_PER_IMAGE.value:
             summary["exceeded"].append(echo)

@@ -1,19 +1,22 @@
 """Images that come: as data, files, URLs or stored predictions. One batch, one answer with a result an image."""
 
+# ruff: noqa: S608 - what is put into SQL text is this package's own names and question marks; values are bound
+
 from __future__ import annotations
 
 import asyncio
 import base64
 import binascii
 import json
-from dataclasses import dataclass, field as member
+from dataclasses import dataclass
+from dataclasses import field as member
 from typing import Any
 
 from ... import limits
 from ..._versions import ApiVersion as V
 from .. import _pictures
 from .._bodies import Part, field, parts_of
-from .._call import Answer, Call, handles
+from .._call import Answer, Call, handles, handles_slowly
 from .._ids import guid_key, guid_text
 from .._pictures import Buffer, Picture, Unfit
 from .._quota import UNLIMITED
@@ -272,7 +275,7 @@ def _fill(entry: _Entry, given: Any) -> None:
         entry.status = "ErrorImageFormat"
 
 
-@handles("CreateImagesFromUrls")
+@handles_slowly("CreateImagesFromUrls")
 async def create_images_from_urls(call: Call) -> Answer:
     """Pictures that the service fetches itself."""
     batch = _Batch(call, "No image urls provided")
@@ -287,6 +290,7 @@ async def create_images_from_urls(call: Call) -> Answer:
 
     await asyncio.gather(*(fetch(entry) for entry in batch.entries))
     with call.world.state.transaction():
+        call.world.project(batch.project["id"])  # it may have gone meanwhile
         return batch.settle()
 
 

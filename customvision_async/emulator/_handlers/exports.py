@@ -1,0 +1,112 @@
+"""Models that are exported, and pictures by their path: what a user downloads."""
+
+from __future__ import annotations
+
+import io
+import json
+import zipfile
+from typing import Any
+
+from ..._versions import ApiVersion as V
+from .._blobs import BLOBS, read_blob
+from .._call import Answer, Call, handles, handles_slowly
+from .._domains import find_domain
+from .._refusals import Refusal
+from .._views import blob_name
+from .._world import World
+from .iterations import trained
+
+_FLAVORS = frozenset(("Linux", "Windows", "ONNX10", "ONNX12", "ARM", "TensorFlowNormal", "TensorFlowLite"))
+_FILES = {
+    "CoreML": "model.mlmodel",
+    "TensorFlow": "model.pb",
+    "ONNX": "model.onnx",
+    "DockerFile": "app/model.pb",
+    "VAIDK": "model.dlc",
+    "OpenVino": "model.xml",
+    "IVS": "model.bin",
+}
+
+
+def _iteration(call: Call) -> Any:
+    project = call.world.project(call.key("projectId"))["id"]
+    return trained(call.world, call.world.iteration(project, call.key("iterationId")))
+
+
+def _view(call: Call, row: Any, *, fresh: bool = False) -> dict[str, Any]:
+    done = row["ready"] <= call.world.state.clock.now() and not fresh
+    address = call.world.address(blob_name("x", row["iteration"]), f"{blob_name('m', row['id'])}.zip")
+    out = {"platform": row["platform"], "status": "Done" if done else "Exporting", "downloadUri": address if done else None}
+    if call.version >= V.V2_0:
+        out["flavor"] = row["flavor"] or None
+    if call.version >= V.V2_1:
+        out["newerVersionAvailable"] = False
+    return out
+
+
+@handles("GetExports")
+def get_exports(call: Call) -> Answer:
+    """The exports of an iteration."""
+    rows = call.world.state.rows("SELECT * FROM exports WHERE iteration = ? ORDER BY platform, flavor", _iteration(call)["id"])
+    return Answer(value=[_view(call, row) for row in rows])
+
+
+@handles("ExportIteration")
+def export_iteration(call: Call) -> Answer:
+    """Begin an export for a platform; each platform and flavor once."""
+    row, state = _iteration(call), call.world.state
+    platform, flavor = call.required("platform"), call.text("flavor") or ""
+    domain = find_domain(row["domain"])
+    known = {name.lower(): name for name in domain.platforms} if domain else {}
+    if platform.lower() not in known:
+        offer = ", ".join(domain.platforms) if domain and domain.platforms else "none: it is not a compact one"
+        raise Refusal("BadRequestExportValidationFailed", f"The domain has no export for '{platform}'. It has {offer}.")
+    if flavor and flavor not in _FLAVORS:
+        raise Refusal("BadRequestExportValidationFailed", f"Unknown flavor '{flavor}'.")
+    values = (row["id"], known[platform.lower()], flavor)
+    if state.scalar("SELECT 1 FROM exports WHERE iteration = ? AND platform = ? AND flavor = ?", *values):
+        raise Refusal("BadRequestExportAlreadyInProgress", "This export was asked for already: GetExports tells how far it is.")
+    ready = state.clock.now() + int(call.world.switches.export_seconds * 1e7)
+    state.db.execute("INSERT INTO exports VALUES (?, ?, ?, ?, ?)", (*values, ready, state.ids.key()))
+    made = state.row("SELECT * FROM exports WHERE iteration = ? AND platform = ? AND flavor = ?", *values)
+    return Answer(value=_view(call, made, fresh=True))
+
+
+def _archive(world: World, iteration: bytes, blob: str) -> bytes | None:
+    """The zip of an export: the labels, and a file in place of the model; the same bytes each time."""
+    for row in world.state.rows("SELECT * FROM exports WHERE iteration = ?", iteration):
+        if f"{blob_name('m', row['id'])}.zip" == blob:
+            break
+    else:
+        return None
+    trained_row = world.state.row("SELECT * FROM iterations WHERE id = ?", iteration)
+    labels = "\n".join(tag["tagName"] for tag in json.loads(trained_row["tags"])) + "\n"
+    model = b"emulated " + row["platform"].encode() + b" model\n" + trained_row["fingerprint"] * 4096
+    files = {_FILES[row["platform"]]: model, "labels.txt": labels.encode()}
+    if row["platform"] == "DockerFile":
+        files["Dockerfile"] = b"FROM scratch\nCOPY app /app\n"
+    out = io.BytesIO()
+    with zipfile.ZipFile(out, "w", zipfile.ZIP_STORED) as archive:
+        for name, data in files.items():
+            archive.writestr(zipfile.ZipInfo(name, (2020, 11, 6, 0, 0, 0)), data)
+    return out.getvalue()
+
+
+BLOBS["x"] = _archive
+
+
+@handles_slowly("GetArtifact")
+async def get_artifact(call: Call) -> Answer:
+    """A picture or an export of the project by its relative path."""
+    world = call.world
+    project = world.project(call.key("projectId"))["id"]
+    container, _, blob = call.required("path").strip("/").rpartition("/")
+    iterations = world.state.rows("SELECT id FROM iterations WHERE project = ?", project)
+    own = {blob_name("i", project), "predictionimages/" + call.match.path["projectId"].lower()}
+    own |= {blob_name("x", row["id"]) for row in iterations}
+    data = await read_blob(world, container, blob) if container.lower() in own else None
+    if data is None:
+        raise Refusal(
+            "BadRequestInvalidArtifactUri", "The path is none of the project's: it is what an answer gave as the address of a picture."
+        )
+    return Answer(raw=data, content_type="application/octet-stream")

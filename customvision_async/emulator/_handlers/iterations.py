@@ -1,0 +1,268 @@
+"""Iterations: training, and what became of it; publishing."""
+
+# ruff: noqa: S608 - what is put into SQL text is this package's own names and question marks; values are bound
+
+from __future__ import annotations
+
+import hashlib
+import json
+from typing import Any
+
+from .. import _model
+from .._bodies import field
+from .._call import Answer, Call, handles
+from .._ids import guid_key, guid_text
+from .._refusals import Refusal
+from .._state import State
+from .._views import iteration_json
+from .._world import World
+
+_LEAST = {"Classification": 5, "ObjectDetection": 15}
+
+
+def _own(call: Call) -> Any:
+    """The iteration of the path."""
+    project = call.world.project(call.key("projectId"))
+    key = call.key("iterationId")
+    if key == project["workspace"] and call.operation in ("UpdateIteration", "DeleteIteration", "PublishIteration"):
+        code = {"DeleteIteration": "BadRequestWorkspaceNotDeletable", "PublishIteration": "BadRequestIterationIsNotTrained"}
+        raise Refusal(
+            code.get(call.operation, "BadRequestWorkspaceCannotBeModified"), "This iteration is the workspace: it is not trained yet."
+        )
+    return call.world.iteration(project["id"], key)
+
+
+def trained(world: World, row: Any) -> Any:
+    """The row of an iteration, refused where it still trains."""
+    if row["ready"] > world.state.clock.now():
+        raise Refusal("BadRequestIterationIsNotTrained", f"Iteration {guid_text(row['id'])} is not trained.")
+    return row
+
+
+def default_iteration(world: World, project: bytes) -> Any:
+    """The iteration that a quick test takes when it is given none: the default, else the one trained last."""
+    row = world.state.row(
+        "SELECT * FROM iterations WHERE project = ? AND ready <= ? ORDER BY is_default DESC, ready DESC, id LIMIT 1",
+        project,
+        world.state.clock.now(),
+    )
+    if row is None:
+        raise Refusal("NotFoundProjectDefaultIteration", "The project has no trained iteration.")
+    return row
+
+
+@handles("GetIterations")
+def get_iterations(call: Call) -> Answer:
+    """All trained (or training) iterations, oldest first."""
+    project = call.world.project(call.key("projectId"))["id"]
+    rows = call.world.state.rows("SELECT * FROM iterations WHERE project = ? ORDER BY created, id", project)
+    return Answer(value=[iteration_json(call.world, row, call.version) for row in rows])
+
+
+@handles("GetIteration")
+def get_iteration(call: Call) -> Answer:
+    """One iteration."""
+    return Answer(value=iteration_json(call.world, _own(call), call.version))
+
+
+@handles("UpdateIteration")
+def update_iteration(call: Call) -> Answer:
+    """Rename an iteration, or make it the default (before v3.0)."""
+    row, state = _own(call), call.world.state
+    name, default = field(call.json, "name"), field(call.json, "isDefault")
+    name = row["name"] if name is None else name
+    if not isinstance(name, str) or not name.strip() or len(name) > 256:
+        raise Refusal("BadRequestIterationName", "The iteration name must have 1 to 256 characters.")
+    if state.scalar("SELECT 1 FROM iterations WHERE project = ? AND lower(name) = lower(?) AND id <> ?", row["project"], name, row["id"]):
+        raise Refusal("BadRequestIterationNameNotUnique", f"An iteration named '{name}' exists in the project already.")
+    if default:
+        trained(call.world, row)
+        state.db.execute("UPDATE iterations SET is_default = 0 WHERE project = ?", (row["project"],))
+        state.db.execute("UPDATE iterations SET is_default = 1 WHERE id = ?", (row["id"],))
+    state.db.execute("UPDATE iterations SET name = ?, modified = ? WHERE id = ?", (name, state.clock.now(), row["id"]))
+    return Answer(value=iteration_json(call.world, _own(call), call.version))
+
+
+@handles("DeleteIteration")
+def delete_iteration(call: Call) -> Answer:
+    """Delete an iteration that is not published."""
+    row, world = _own(call), call.world
+    if row["publish_name"] is not None:
+        raise Refusal("BadRequestIterationIsPublished", "The iteration is published: unpublish it before deleting it.")
+    images = [image[0] for image in world.state.rows("SELECT image FROM iteration_images WHERE iteration = ?", row["id"])]
+    for table in ("image_tags", "regions", "iteration_images", "exports"):
+        world.state.db.execute(f"DELETE FROM {table} WHERE iteration = ?", (row["id"],))
+    world.state.db.execute("DELETE FROM iterations WHERE id = ?", (row["id"],))
+    world.models.pop(row["id"], None)
+    _forget(world, images)
+    return Answer(204)
+
+
+def _forget(world: World, images: list[bytes]) -> None:
+    """Drop the images that were deleted from the working set and that no iteration has any more."""
+    digests = set()
+    for image in images:
+        row = world.state.row(
+            "SELECT digest FROM images WHERE id = ?1 AND present = 0 AND NOT EXISTS (SELECT 1 FROM iteration_images WHERE image = ?1)",
+            image,
+        )
+        if row:
+            world.state.db.execute("DELETE FROM images WHERE id = ?", (image,))
+            digests.add(row[0])
+    world.sweep(digests)
+
+
+# Training.
+
+
+@handles("TrainProject")
+def train_project(call: Call) -> Answer:
+    """Train the working set: it becomes an iteration, which is Training until its time has come."""
+    world, state = call.world, call.world.state
+    project = world.project(call.key("projectId"))
+    _mind_parameters(call)
+    now = state.clock.now()
+    if state.scalar("SELECT 1 FROM iterations WHERE project = ? AND ready > ?", project["id"], now):
+        raise Refusal("BadRequestTrainingAlreadyInProgress", "Training of the project is already in progress: wait until it is completed.")
+    if state.scalar("SELECT count(*) FROM iterations WHERE project = ?", project["id"]) >= world.quota.iterations:
+        raise Refusal("BadRequestExceedIterationPerProjectLimit", f"The project has {world.quota.iterations} iterations: delete some.")
+    tags = _tags_to_train(call, project)
+    fingerprint = _fingerprint(state, project, tags, call.text("trainingType") or "Regular")
+    last = state.scalar("SELECT fingerprint FROM iterations WHERE project = ? ORDER BY ready DESC LIMIT 1", project["id"])
+    if last == fingerprint and not call.flag("forceTrain"):
+        raise Refusal("BadRequestTrainingNotNeeded", "Nothing changed since last training: forceTrain trains all the same.")
+    key = _begin(call, project, tags, fingerprint, now)
+    return Answer(value=iteration_json(world, world.iteration(project["id"], key), call.version, fresh=True))
+
+
+def _mind_parameters(call: Call) -> None:
+    kind = call.text("trainingType") or "Regular"
+    if kind not in ("Regular", "Advanced"):
+        raise Refusal("BadRequest", f"The value '{kind}' is not valid for trainingType: Regular or Advanced.")
+    if kind == "Advanced" and call.integer("reservedBudgetInHours", 0) < 1:
+        raise Refusal("BadRequestReservedBudgetInHoursNotEnoughForAdvancedTraining", "Advanced training needs a budget of at least 1 hour.")
+    email = call.text("notificationEmailAddress")
+    if email and "@" not in email:
+        raise Refusal("BadRequestInvalidEmailAddress", f"'{email}' is not an e-mail address.")
+
+
+def _tags_to_train(call: Call, project: Any) -> list[Any]:
+    """The tags of the training with their counts. Refuses a training with too few images."""
+    state = call.world.state
+    rows = state.rows(
+        "SELECT tags.*, (SELECT count(*) FROM image_tags t WHERE t.tag = tags.id AND t.iteration = X'') AS n"
+        " FROM tags WHERE project = ? ORDER BY id",
+        project["id"],
+    )
+    selected = [guid_key(str(id)) for id in field(call.json, "selectedTags") or ()]
+    for key in selected:
+        call.world.tag(project["id"], key)
+    rows = [row for row in rows if row["n"] and (not selected or row["id"] in selected)]
+    kind = call.world.domain(project["domain"]).type
+    least = _LEAST[kind]
+    few = [row["name"] for row in rows if row["n"] < least]
+    needed = 1 if kind == "ObjectDetection" else 2
+    if len(rows) < needed or few:
+        subject = {"Multiclass": "MultiClassClassification", "Multilabel": "MultiLabelClassification"}.get(
+            project["classification"], "Detection"
+        )
+        why = f"too few have: {', '.join(few[:5])}" if few else f"{needed} tags are needed, {len(rows)} have images"
+        raise Refusal(f"BadRequest{subject}TrainingValidationFailed", f"Not enough images for training: each tag needs {least}; {why}.")
+    return rows
+
+
+def _fingerprint(state: State, project: Any, tags: list[Any], kind: str) -> bytes:
+    """Tells one working set from another."""
+    sum_ = hashlib.blake2b(f"{project['domain']}{project['classification']}{kind}".encode(), digest_size=16)
+    for tag in tags:
+        for row in state.db.execute("SELECT image FROM image_tags WHERE tag = ? AND iteration = X'' ORDER BY image", (tag["id"],)):
+            sum_.update(tag["id"] + row[0])
+        for row in state.db.execute("SELECT id FROM regions WHERE tag = ? AND iteration = X'' ORDER BY id", (tag["id"],)):
+            sum_.update(row[0])
+    return sum_.digest()
+
+
+def _begin(call: Call, project: Any, tags: list[Any], fingerprint: bytes, now: int) -> bytes:
+    """Make the iteration out of the workspace, and a new workspace."""
+    world, state = call.world, call.world.state
+    key: bytes = project["workspace"]
+    marks = ",".join("?" * len(tags))
+    keys = [tag["id"] for tag in tags]
+    snapshot = f"FROM image_tags WHERE iteration = X'' AND tag IN ({marks})"
+    state.db.execute(f"INSERT OR IGNORE INTO iteration_images SELECT ?, image {snapshot}", (key, *keys))
+    state.db.execute(f"INSERT INTO image_tags SELECT ?, image, tag, created {snapshot}", (key, *keys))
+    state.db.execute(
+        "INSERT INTO regions SELECT ?, id, image, tag, created, left, top, width, height"
+        f" FROM regions WHERE iteration = X'' AND tag IN ({marks})",
+        (key, *keys),
+    )
+    base = field(call.json, "customBaseModelInfo")
+    number = project["trained"] + 1
+    described = [{"tagId": guid_text(tag["id"]), "tagName": tag["name"], "tagType": tag["type"]} for tag in tags]
+    state.db.execute(
+        "INSERT INTO iterations (id, project, name, created, modified, ready, domain, classification, training_type, budget, base, tags,"
+        " fingerprint) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        (
+            key,
+            project["id"],
+            f"Iteration {number}",
+            project["workspace_since"],
+            now,
+            now + int(world.switches.training_seconds * 1e7),
+            project["domain"],
+            project["classification"],
+            call.text("trainingType") or "Regular",
+            call.integer("reservedBudgetInHours", 0),
+            json.dumps(base) if base else None,
+            json.dumps(described),
+            fingerprint,
+        ),
+    )
+    newest = state.scalar("SELECT image FROM iteration_images WHERE iteration = ? LIMIT 1", key)
+    state.db.execute(
+        "UPDATE projects SET workspace = ?, workspace_since = ?, trained = ?, thumbnail = ? WHERE id = ?",
+        (state.ids.key(), now, number, newest, project["id"]),
+    )
+    return key
+
+
+# Publishing.
+
+
+@handles("PublishIteration")
+def publish_iteration(call: Call) -> Answer:
+    """Give a trained iteration a name under which the prediction API finds it."""
+    row, state = trained(call.world, _own(call)), call.world.state
+    name, resource = call.text("publishName") or "", call.text("predictionId")
+    if not name.strip() or len(name) > 256 or "/" in name:
+        raise Refusal("BadRequestInvalidPublishName", "The publish name must have 1 to 256 characters, and no slash.")
+    if not resource:
+        raise Refusal("BadRequestInvalidPublishTarget", "predictionId must be the id of a prediction resource.")
+    other = state.row("SELECT id FROM iterations WHERE project = ? AND publish_name = ? AND id <> ?", row["project"], name, row["id"])
+    overwrite = call.flag("overwrite")
+    if other is not None and not overwrite:
+        raise Refusal("BadRequestInvalidPublishName", f"Another iteration is published as '{name}': overwrite takes the name from it.")
+    if row["publish_name"] is not None and not overwrite:
+        raise Refusal("BadRequestIterationIsPublished", f"The iteration is published already, as '{row['publish_name']}'.")
+    if other is not None:
+        state.db.execute("UPDATE iterations SET publish_name = NULL, publish_resource = NULL WHERE id = ?", (other["id"],))
+    state.db.execute(
+        "UPDATE iterations SET publish_name = ?, publish_resource = ?, modified = ? WHERE id = ?",
+        (name, resource, state.clock.now(), row["id"]),
+    )
+    return Answer(value=True)
+
+
+@handles("UnpublishIteration")
+def unpublish_iteration(call: Call) -> Answer:
+    """Take the name away."""
+    row = _own(call)
+    if row["publish_name"] is None:
+        raise Refusal("BadRequestIterationNotPublished", "The iteration is not published.")
+    call.world.state.db.execute("UPDATE iterations SET publish_name = NULL, publish_resource = NULL WHERE id = ?", (row["id"],))
+    return Answer(204)
+
+
+def model(call: Call, row: Any) -> _model.Model:
+    """The model of a trained iteration."""
+    return _model.model_of(call.world, trained(call.world, row))

@@ -1,0 +1,106 @@
+"""How good a trained iteration is: figures that are made up, but the same each time, and plausible."""
+
+# ruff: noqa: S608 - what is put into SQL text is this package's own names and question marks; values are bound
+
+from __future__ import annotations
+
+import hashlib
+import json
+from typing import Any
+
+from ... import limits
+from ..._versions import ApiVersion as V
+from .. import _model
+from .._call import Answer, Call, handles
+from .._ids import guid_key
+from .._numbers import single
+from .._refusals import Refusal
+from .._views import images_json, scores_json
+from .iterations import trained
+
+_TEST_SHARE = 5  # every fifth picture is held back to test on: 2 of 10 in the recording
+
+
+def _iteration(call: Call) -> Any:
+    project = call.world.project(call.key("projectId"))["id"]
+    return trained(call.world, call.world.iteration(project, call.key("iterationId")))
+
+
+def _fraction(call: Call, name: str, default: float) -> float:
+    value = call.number(name)
+    if value is None:
+        if name == "threshold" and call.version == V.V1_2:
+            raise Refusal("BadRequestRequiredParamIsNull", "threshold is required.")
+        return default
+    if not 0 <= value <= 1:
+        raise Refusal("BadRequest", f"{name} must be between 0 and 1, not {value}.")
+    return value
+
+
+def _figures(seed: bytes, threshold: float, overlap: float) -> dict[str, float]:
+    """Precision rises with the threshold and recall falls; both fall as boxes must overlap more."""
+    noise = hashlib.blake2b(seed, digest_size=2).digest()
+    skill = 0.85 + 0.12 * noise[0] / 255
+    strict = 1 - 0.2 * max(0.0, overlap - 0.3)
+    precision = min(1.0, skill + (1 - skill) * threshold) * strict
+    recall = max(0.0, min(1.0, skill + 0.1 - 0.3 * threshold**2)) * strict
+    return {"precision": precision, "recall": recall, "averagePrecision": (skill + 0.02) * strict}
+
+
+def _shown(figures: dict[str, float], version: V) -> dict[str, Any]:
+    out: dict[str, Any] = {}
+    for name in ("precision", "recall"):
+        out |= {name: single(figures[name]), f"{name}StdDeviation": single(0.0)}
+    if version > V.V1_2:
+        out["averagePrecision"] = single(figures["averagePrecision"])
+    return out
+
+
+@handles("GetIterationPerformance")
+def get_iteration_performance(call: Call) -> Answer:
+    """Precision and recall, over all and by tag."""
+    row = _iteration(call)
+    threshold, overlap = _fraction(call, "threshold", 0.5), _fraction(call, "overlapThreshold", 0.3)
+    tags = []
+    all_figures = []
+    for tag in json.loads(row["tags"]):
+        figures = _figures(row["fingerprint"] + guid_key(tag["tagId"]), threshold, overlap)
+        all_figures.append(figures)
+        tags.append({"id": tag["tagId"], "name": tag["tagName"]} | _shown(figures, call.version))
+    mean = {name: sum(figures[name] for figures in all_figures) / len(all_figures) for name in all_figures[0]}
+    return Answer(value={"perTagPerformance": tags} | _shown(mean, call.version))
+
+
+def _tested(call: Call, row: Any) -> list[Any]:
+    """The images that were held back, newest first unless Oldest is asked for; of any of the tags given."""
+    tags = call.keys("tagIds", limits.TAGS_PER_FILTER if "Count" not in call.operation else None)
+    rows = call.world.state.rows(
+        "SELECT i.* FROM iteration_images m JOIN images i ON i.id = m.image WHERE m.iteration = ? ORDER BY i.created, i.id", row["id"]
+    )[::_TEST_SHARE]
+    if (call.text("orderBy") or "Newest").lower() == "newest":
+        rows.reverse()
+    if not tags:
+        return rows
+    marks = ",".join("?" * len(tags))
+    having = call.world.state.rows(f"SELECT image FROM image_tags WHERE iteration = ? AND tag IN ({marks})", row["id"], *tags)
+    wanted = {image[0] for image in having}
+    return [image for image in rows if image["id"] in wanted]
+
+
+@handles("GetImagePerformances")
+def get_image_performances(call: Call) -> Answer:
+    """The images that were held back, each with what the iteration says of it."""
+    row = _iteration(call)
+    model = _model.model_of(call.world, row)
+    rows = _tested(call, row)[call.skip : call.skip + call.take]
+    results = []
+    for image, view in zip(rows, images_json(call.world, rows, V.V2_0, iteration=row["id"]), strict=True):
+        scores = _model.known_scores(call.world, model, row["project"], image["digest"]) or []
+        results.append({"predictions": list(scores_json(scores, call.version))} | view)
+    return Answer(value=results)
+
+
+@handles("GetImagePerformanceCount")
+def get_image_performance_count(call: Call) -> Answer:
+    """How many images were held back."""
+    return Answer(value=len(_tested(call, _iteration(call))))

@@ -1,0 +1,132 @@
+"""What a trained iteration makes of a picture: a simulation that gives the same answer to the same picture.
+
+A picture that is in the iteration is recognised (its tags score high, its boxes are found again). Any other is compared, by
+a coarse description of its colours, with up to `_SAMPLES` pictures of each tag. So pictures that look alike score alike.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from dataclasses import dataclass
+from typing import Any
+
+from . import _pictures
+from ._ids import guid_key, guid_text
+from ._world import World
+
+__all__ = ["Model", "known_scores", "model_of", "uncertainty"]
+
+_SAMPLES = 20
+_SHARPNESS = 25.0
+Box = tuple[float, float, float, float]
+Scores = list[dict[str, Any]]
+
+
+@dataclass(frozen=True, slots=True)
+class _Sample:
+    """A picture of the iteration: how it looks, and where the tag is on it."""
+
+    looks: tuple[float, ...]
+    boxes: tuple[Box, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Model:
+    """A trained iteration. `tags` are id, name and type of each; `samples` are pictures by tag."""
+
+    iteration: bytes
+    detects: bool
+    tags: list[dict[str, str]]
+    pictures: dict[str, list[tuple[bytes | None, bytes, tuple[Box, ...]]]]
+    samples: dict[str, list[_Sample]]
+
+    def learn(self) -> None:
+        """Look at the sample pictures; slow, for a thread."""
+        for tag, pictures in self.pictures.items():
+            if tag not in self.samples:
+                looks = [(_pictures.signature(data if data is not None else digest), boxes) for data, digest, boxes in pictures]
+                self.samples[tag] = [_Sample(*look) for look in looks]
+
+    def guess(self, data: _pictures.Buffer) -> Scores:
+        """The scores of a picture that the iteration has not seen; slow, for a thread."""
+        self.learn()
+        looks = _pictures.signature(data)
+        nearest: dict[str, tuple[float, tuple[Box, ...]]] = {}
+        for id, samples in self.samples.items():
+            found = min(((math.dist(looks, sample.looks), sample.boxes) for sample in samples), default=(4.0, ()))
+            nearest[id] = found
+        weights = {id: math.exp(-_SHARPNESS * distance**2) + 1e-12 for id, (distance, _) in nearest.items()}
+        total = sum(weights.values()) or 1.0
+        scores: Scores = []
+        for tag in self.tags:
+            probability = weights.get(tag["tagId"], 1e-12) / total
+            if not self.detects:
+                scores.append(tag | {"probability": probability})
+                continue
+            closeness = math.exp(-nearest.get(tag["tagId"], (4.0, ()))[0])
+            boxes = nearest.get(tag["tagId"], (4.0, ()))[1] or ((0.25, 0.25, 0.5, 0.5),)
+            scores += [tag | {"probability": probability * closeness, "box": box} for box in boxes]
+        return _sorted(scores)
+
+
+def _sorted(scores: Scores) -> Scores:
+    return sorted(scores, key=lambda score: (-score["probability"], score["tagId"]))
+
+
+def model_of(world: World, iteration: Any) -> Model:
+    """The model of a trained iteration (kept once made)."""
+    key = iteration["id"]
+    model: Model | None = world.models.get(key)
+    if model is not None:
+        return model
+    tags = json.loads(iteration["tags"])
+    pictures: dict[str, list[tuple[bytes | None, bytes, tuple[Box, ...]]]] = {}
+    for tag in tags:
+        rows = world.state.rows(
+            "SELECT i.id, i.digest FROM image_tags t JOIN images i ON i.id = t.image WHERE t.tag = ? AND t.iteration = ?"
+            " ORDER BY i.id LIMIT ?",
+            guid_key(tag["tagId"]),
+            key,
+            _SAMPLES,
+        )
+        pictures[tag["tagId"]] = [
+            (world.picture(row["digest"]), row["digest"], _boxes(world, key, row["id"], guid_key(tag["tagId"]))) for row in rows
+        ]
+    model = world.models[key] = Model(key, world.domain(iteration["domain"]).detects, tags, pictures, {})
+    return model
+
+
+def _boxes(world: World, iteration: bytes, image: bytes, tag: bytes) -> tuple[Box, ...]:
+    rows = world.state.rows(
+        "SELECT left, top, width, height FROM regions WHERE image = ? AND iteration = ? AND tag = ? ORDER BY id", image, iteration, tag
+    )
+    return tuple((row[0], row[1], row[2], row[3]) for row in rows)
+
+
+def known_scores(world: World, model: Model, project: bytes, digest: bytes) -> Scores | None:
+    """The scores of a picture that is in the iteration, None where it is not."""
+    rows = world.state.rows(
+        "SELECT t.image, t.tag FROM images i JOIN image_tags t ON t.image = i.id AND t.iteration = ? WHERE i.digest = ? AND i.project = ?",
+        model.iteration,
+        digest,
+        project,
+    )
+    has = {guid_text(row["tag"]) for row in rows}
+    if not has:
+        return None
+    noise = 1e-6 * (1 + digest[0] / 255)
+    scores: Scores = []
+    for tag in model.tags:
+        probability = 1 - noise * 10 if tag["tagId"] in has else noise
+        if not model.detects:
+            scores.append(tag | {"probability": probability})
+        elif tag["tagId"] in has:
+            boxes = _boxes(world, model.iteration, rows[0]["image"], guid_key(tag["tagId"])) or ((0.0, 0.0, 1.0, 1.0),)
+            scores += [tag | {"probability": probability - 0.01 * number, "box": box} for number, box in enumerate(boxes)]
+    return _sorted(scores)
+
+
+def uncertainty(scores: Scores) -> float:
+    """How unsure the model is, 0 to 1: the less its best score, the more."""
+    return round(1.0 - max((score["probability"] for score in scores), default=0.0), 6)
