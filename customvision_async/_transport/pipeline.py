@@ -8,11 +8,12 @@ from collections.abc import Callable, Iterable, Mapping
 from random import Random
 from typing import Protocol
 
+from .._content import ContentError
 from .._events import Observer, RequestDone, RetryScheduled, notify
 from .._options import Retry
 from ..errors import RequestTimeout, ResponseLost, TransportError
-from .base import Request, Response, Sender
-from .retry import RetryPolicy, maybe_taken_up, parse_retry_after
+from .base import Meter, Request, Response, Sender
+from .retry import RetryBudget, RetryPolicy, maybe_taken_up, parse_retry_after
 from .throttle import Limiter, Ticket
 
 __all__ = ["Auth", "Transport"]
@@ -33,13 +34,22 @@ class Auth(Protocol):
 class _Journey:
     """What one request has met so far."""
 
-    def __init__(self, started: float) -> None:
-        self.started = started
+    def __init__(self) -> None:
+        self.started = 0.0
         self.sends = 0
         self.refusals = 0
         self.in_doubt = False
         self.renewed = False
         self.headers: Mapping[str, str] = {}
+
+    def sent(self, now: float, meter: Meter | None) -> None:
+        """One more send begins."""
+        if not self.sends:
+            self.started = now
+        self.sends += 1
+        if meter is not None:
+            meter.requests += 1
+            meter.retries += self.sends > 1
 
     @property
     def attempts(self) -> int:
@@ -67,7 +77,9 @@ class Transport:
     ) -> None:
         self._sender = sender
         self._auth = auth
-        self._policy = RetryPolicy(retry or Retry(), rng or Random())  # noqa: S311  # jitter, not secrets
+        retry = retry or Retry()
+        self._policy = RetryPolicy(retry, rng or Random())  # noqa: S311  # jitter, not secrets
+        self._budget = RetryBudget(retry.budget, retry.budget_floor)
         self._make_limiter: Callable[[], Limiter] = limiter or Limiter
         self._limiter: Limiter | None = None
         self._observers = tuple(observers)
@@ -87,11 +99,11 @@ class Transport:
         if self._limiter is None:
             self._limiter = self._make_limiter()
         limiter = self._limiter
-        journey = _Journey(asyncio.get_running_loop().time())
-        limiter.budget.request()
+        journey = _Journey()
+        self._budget.request()
         while True:
             outcome = await self._attempt(request, journey, limiter)
-            delay = await self._judge(request, outcome, journey, limiter)
+            delay = await self._judge(request, outcome, journey)
             taken_up = maybe_taken_up(outcome)
             if request.meter is not None and taken_up:
                 request.meter.in_doubt = True
@@ -105,36 +117,40 @@ class Transport:
         """Admission, then one send."""
         ticket = await limiter.admit(upload=request.content is not None, again=journey.sends > 0)
         outcome: Response | TransportError
-        settled: Response | TransportError | None = None
         now = asyncio.get_running_loop().time
-        began = now()
         try:
             journey.headers = await self._auth.headers()
-            began = now()
-            journey.sends += 1
-            if request.meter is not None:
-                request.meter.requests += 1
-                request.meter.retries += journey.sends > 1
-            settled = outcome = await self._sender.send(request, journey.headers, on_sent=ticket.body_sent)
+        except BaseException:
+            ticket.abandoned()
+            raise
+        began = now()
+        journey.sent(began, request.meter)
+        try:
+            outcome = await self._sender.send(request, journey.headers, on_sent=ticket.body_sent)
         except TransportError as error:
-            settled = outcome = error
-        finally:
-            self._settle(ticket, settled)
+            outcome = error
+        except BaseException as error:
+            if request.meter is not None and not isinstance(error, ContentError):
+                request.meter.in_doubt = True  # given up, or an answer that cannot be read: it may have been taken up
+            self._report(request, journey, type(error).__name__, now() - began, ticket)
+            ticket.abandoned()
+            raise
+        self._settle(ticket, outcome)
         if isinstance(outcome, Response) and outcome.status == 429:
             journey.refusals += 1
         self._report(request, journey, outcome, now() - began, ticket)
         return outcome
 
-    def _settle(self, ticket: Ticket, outcome: Response | TransportError | None) -> None:
+    def _settle(self, ticket: Ticket, outcome: Response | TransportError) -> None:
         """Tell the limiter how it went."""
-        if isinstance(outcome, Response) and outcome.status == 429:
-            ticket.refused(parse_retry_after(outcome.headers, outcome.body, self._clock()))
-        elif isinstance(outcome, Response) and outcome.status < 500:
-            ticket.accepted()
-        else:
+        if not isinstance(outcome, Response) or outcome.status in {408, 502, 503, 504}:
             ticket.lost()
+        elif outcome.status == 429:
+            ticket.refused(parse_retry_after(outcome.headers, outcome.body, self._clock()))
+        else:
+            ticket.accepted()
 
-    async def _judge(self, request: Request, outcome: Response | TransportError, journey: _Journey, limiter: Limiter) -> float | None:
+    async def _judge(self, request: Request, outcome: Response | TransportError, journey: _Journey) -> float | None:
         if isinstance(outcome, Response) and outcome.status == 401 and not journey.renewed:
             journey.renewed = True
             return 0.0 if await self._auth.renewed(journey.headers) else None
@@ -144,9 +160,11 @@ class Transport:
         )
         if delay is None or (isinstance(outcome, Response) and outcome.status == 429):
             return delay  # a refusal is the limiter's affair, not a failure that the budget is for
-        return delay if limiter.budget.retry() else None
+        return delay if self._budget.retry() else None
 
-    def _report(self, request: Request, journey: _Journey, outcome: Response | TransportError, seconds: float, ticket: Ticket) -> None:
+    def _report(
+        self, request: Request, journey: _Journey, outcome: Response | TransportError | str, seconds: float, ticket: Ticket
+    ) -> None:
         sent = request.content.length if request.content is not None and ticket.body_is_sent else 0
         if request.meter is not None:
             request.meter.bytes_sent += sent
