@@ -35,6 +35,7 @@ _CLASSES: dict[int, type[ServiceError]] = {
     409: ConflictError,
 }
 _MESSAGE_LENGTH = 1000
+_PAGE_LENGTH = 5000
 
 
 def decode_answer(row: Operation, version: Version, status: int, headers: Mapping[str, str], body: bytes) -> Any:
@@ -112,8 +113,8 @@ def _words(text: str) -> str:
     """The words of a page: its title if it has one, else its text without the marks."""
     if "<" not in text[:1000]:
         return _shortened(text)
-    title = re.search(r"<title[^>]{0,200}>([^<]{0,500})</title", text[:20_000], re.IGNORECASE)
-    body = title[1] if title and title[1].strip() else re.sub(r"<[^>]{0,500}>", " ", text[:20_000])
+    title = re.search(r"<title[^>]{0,200}>([^<]{0,500})</title", text[:_PAGE_LENGTH], re.IGNORECASE)
+    body = title[1] if title and title[1].strip() else re.sub(r"<[^>]{0,500}>", " ", text[:_PAGE_LENGTH])
     return _shortened(unescape(body))
 
 

@@ -45,7 +45,7 @@ def ids_of(values: Iterable[object], what: str = "id") -> list[str]:
     """The ids of several; see :func:`id_of`."""
     if isinstance(values, (str, UUID)):
         raise TypeError(f"{what} must be a sequence of ids, not one: put it in a list")
-    return [id_of(value, what) for value in values]
+    return [value if type(value) is str and _CANONICAL(value) else id_of(value, what) for value in values]
 
 
 def plain_text(value: object, what: str) -> str:

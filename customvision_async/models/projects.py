@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
+from typing import Any
 
 from msgspec import UNSET, UnsetType, field
 from msgspec.structs import force_setattr
@@ -135,6 +136,9 @@ class KeyPair(Model, frozen=True, kw_only=True):
 
     def __repr__(self) -> str:
         return "KeyPair(primary_key=..., secondary_key=...)"
+
+    def __rich_repr__(self) -> list[tuple[str, Any]]:
+        return []
 
 
 class ApiKeys(Model, frozen=True, kw_only=True):
