@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from customvision_async import errors
 from customvision_async._versions import ApiVersion, PredictionVersion
 from customvision_async._wire.advice import STATUS_HELP, VAGUE_STATUSES, status_help
-from customvision_async._wire.answers import decode_answer, error_from
+from customvision_async._wire.answers import date_of, decode_answer, error_from
 from customvision_async._wire.codec import camel_keys, decode, encode, pascal_keys
 from customvision_async._wire.operations import ROWS
 from customvision_async._wire.row import Version
@@ -211,6 +211,18 @@ def test_rate_limits_keep_their_wait() -> None:
     error = error_from(ROWS["GetTags"], 429, {}, b"", retry_after=1.5)
     assert isinstance(error, errors.RateLimitError)
     assert error.retry_after == 1.5
+
+
+@pytest.mark.parametrize("text", ["Fri, 06 Nov 2020 16:37:27 GMT", "Fri, 06 Nov 2020 16:37:27 -0000", "Fri, 06 Nov 2020 17:37:27 +0100"])
+def test_dates_of_answers(text: str) -> None:
+    """The Date header is an aware time."""
+    assert date_of({"date": text}) == datetime(2020, 11, 6, 16, 37, 27, tzinfo=UTC)
+
+
+@pytest.mark.parametrize("text", ["", "x", "Fri, 99 Nov 2020 16:37:27 GMT", "Fri, 06 Nov 99999999999999 16:37:27 GMT"])
+def test_dates_of_answers_that_cannot_be_read(text: str) -> None:
+    """A Date header that is none is as good as absent."""
+    assert date_of({"date": text}) is None
 
 
 def test_every_image_status_has_a_cause_and_a_fix() -> None:

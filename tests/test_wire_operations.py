@@ -7,6 +7,7 @@ import io
 import json
 import re
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -15,7 +16,7 @@ import pytest
 
 from customvision_async import errors
 from customvision_async._operations import Operations, PredictionOperations
-from customvision_async._transport.base import Request, Response
+from customvision_async._transport.base import Meter, Request, Response
 from customvision_async._versions import ApiVersion, PredictionVersion
 from customvision_async._wire.operations import ROWS
 from customvision_async.models import (
@@ -318,3 +319,13 @@ async def test_requests_say_whether_they_may_be_repeated() -> None:
     operations, service = training(SUMMARY)
     await operations.create_images_from_data(P, b"x")
     assert service.sent.repeatable
+
+
+async def test_a_meter_goes_with_the_request_and_the_date_comes_with_the_answer() -> None:
+    """What a call comes to is written where its caller can see it, and the answer has the service's time."""
+    operations, service = training([], headers={"content-type": "application/json", "date": "Fri, 06 Nov 2020 16:37:27 GMT"})
+    meter = Meter()
+    answer = await operations.call("GetTags", path={"projectId": P}, meter=meter)
+    assert service.sent.meter is meter
+    assert answer.date == datetime(2020, 11, 6, 16, 37, 27, tzinfo=UTC)
+    assert (answer.value, answer.status, answer.attempts, answer.in_doubt) == ([], 200, 1, False)

@@ -12,7 +12,7 @@ from typing import Any, Protocol
 from .._content import Content
 from .._transport.base import Meter, Request, Response
 from .._transport.retry import parse_retry_after
-from .._wire.answers import decode_answer, error_from
+from .._wire.answers import date_of, decode_answer, error_from
 from .._wire.bodies import json_body
 from .._wire.operations import row_for
 from .._wire.request import build
@@ -31,7 +31,7 @@ class Sends(Protocol):
 @dataclass(frozen=True, slots=True)
 class Answer:
     """A success: the decoded `value`, the HTTP `status`, how often the request was sent (`attempts`), and whether an
-    attempt whose answer was lost may have taken effect before (`in_doubt`).
+    attempt whose answer was lost may have taken effect before (`in_doubt`). `date` is the time by the service's clock.
     """
 
     value: Any
@@ -85,7 +85,9 @@ class Caller:
             return Answer(value, status, response.attempts, response.in_doubt, _date_of(headers))
         error = error_from(row, status, headers, body, retry_after=parse_retry_after(headers, body, time.time()) if status == 429 else None)
         if row.method == "DELETE" and status == 404 and response.in_doubt and error.code.startswith("NotFound"):
-            return Answer(None, status, response.attempts, in_doubt=True)  # an earlier attempt, whose answer was lost, did it
+            return Answer(
+                None, status, response.attempts, in_doubt=True, date=date_of(headers)
+            )  # an earlier attempt, whose answer was lost, did it
         raise error
 
     def _json(self, value: Any) -> Content:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping
+from datetime import datetime
+from email.utils import parsedate_to_datetime
 from html import unescape
 from http import HTTPStatus
 from typing import Any
@@ -21,11 +23,12 @@ from ..errors import (
     RateLimitError,
     ServiceError,
 )
+from ..models._base import aware
 from .advice import advice_for
 from .codec import decode
 from .row import Operation, Version
 
-__all__ = ["decode_answer", "error_from", "request_id_of"]
+__all__ = ["date_of", "decode_answer", "error_from", "request_id_of"]
 
 _CLASSES: dict[int, type[ServiceError]] = {
     400: BadRequestError,
@@ -81,6 +84,15 @@ def error_from(row: Operation, status: int, headers: Mapping[str, str], body: by
     if status >= 500:
         return InternalServerError(message, **fields)
     return _CLASSES.get(status, ServiceError)(message, **fields)
+
+
+def date_of(headers: Mapping[str, str]) -> datetime | None:
+    """The time of an answer by the service's clock, to the second; None where it does not say."""
+    try:
+        date = parsedate_to_datetime(headers.get("date", ""))
+    except (ValueError, TypeError, IndexError, OverflowError):
+        return None
+    return aware(date)
 
 
 def request_id_of(headers: Mapping[str, str]) -> str:
