@@ -85,9 +85,8 @@ class Caller:
             return Answer(value, status, response.attempts, response.in_doubt, _date_of(headers))
         error = error_from(row, status, headers, body, retry_after=parse_retry_after(headers, body, time.time()) if status == 429 else None)
         if row.method == "DELETE" and status == 404 and response.in_doubt and error.code.startswith("NotFound"):
-            return Answer(
-                None, status, response.attempts, in_doubt=True, date=date_of(headers)
-            )  # an earlier attempt, whose answer was lost, did it
+            # An earlier attempt, whose answer was lost, did it.
+            return Answer(None, status, response.attempts, in_doubt=True, date=date_of(headers))
         raise error
 
     def _json(self, value: Any) -> Content:
