@@ -113,9 +113,7 @@ def emulator_class() -> type[Emulator]:
     """The emulator, which needs Pillow."""
     try:
         from ..emulator import Emulator
-    except ModuleNotFoundError as error:
-        if (error.name or "").partition(".")[0] != "PIL":
-            raise
+    except ImportError:  # the emulator raises it where Pillow is missing
         raise CommandError("the emulator needs Pillow, which is not installed. pip install 'customvision_async[cli,emulator]'") from None
     return Emulator
 

@@ -12,7 +12,7 @@ from anyio import get_cancelled_exc_class
 from .. import BatchReport, BatchRun, ItemResult
 from ._exit import ExitCode, explain
 from ._feed import Feed
-from ._progress import Meter, shown
+from ._progress import WORTH_SHOWING, Meter, shown
 from ._screen import Screen
 from ._signals import Interrupt
 from ._text import duration, megabytes, plural
@@ -87,8 +87,7 @@ class Driver:
                 "item",
                 index=result.index,
                 outcome=outcome,
-                **self.describe(result.item),
-                id=getattr(result.value, "id", None),
+                **{"id": getattr(result.value, "id", None), **self.describe(result.item)},
                 status=result.status,
                 duplicate=result.duplicate,
                 attempts=result.attempts,
@@ -116,7 +115,7 @@ class Driver:
         first += f" in {duration(report.seconds)}"
         if report.seconds > 0 and report.succeeded:
             first += f": {report.succeeded / report.seconds:,.1f} {self.noun}s/s"
-            if report.bytes_sent:
+            if report.bytes_sent >= WORTH_SHOWING:
                 first += f", {megabytes(report.bytes_sent / report.seconds)}/s"
         lines = [first]
         counts = (

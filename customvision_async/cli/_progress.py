@@ -16,12 +16,16 @@ from rich.progress import BarColumn, Progress, TextColumn
 from ._screen import Screen
 from ._text import duration
 
-__all__ = ["Counters", "Meter", "shown"]
+__all__ = ["WORTH_SHOWING", "Counters", "Meter", "shown"]
 
 _BAR_EVERY = 0.1
 _LINE_EVERY = 3.0
 _WINDOW = 6.0
 """Seconds over which the rates are taken: long enough to be steady, short enough to notice a change."""
+
+
+WORTH_SHOWING = 500_000
+"""Bytes sent from which a rate of megabytes says something: changes of tags send next to none."""
 
 
 class Counters(Protocol):
@@ -78,7 +82,7 @@ class Meter:
         now = self.counters
         of = f"/{self.total:,}" if self.total is not None else ""
         parts = [f"{now.done:,}{of} {noun}s", f"{self.rate:,.1f}/s"]
-        if now.bytes_sent:
+        if now.bytes_sent >= WORTH_SHOWING:
             parts.append(f"{self.byte_rate / 1e6:,.1f} MB/s")
         parts.append(f"{now.failed:,} failed")
         if now.skipped:

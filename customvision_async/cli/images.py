@@ -6,6 +6,7 @@ import json
 import sys
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Annotated, Any
 
 import anyio
@@ -25,7 +26,7 @@ __all__ = ["delete", "list_images", "tag", "untag"]
 
 _GROUP = Group("Which images", sort_key=10)
 Tags = Annotated[tuple[str, ...], Parameter(name="--tag", required=True, help="Name or id of a tag; may be repeated.")]
-Ids = Annotated[str, Parameter(name="IMAGE", group=_GROUP, help="Ids; - reads them from stdin, bare or as list --json prints them.")]
+Ids = Annotated[str, Parameter(name="IMAGE", group=_GROUP, help="Ids of images.")]
 Given = Annotated[Screen, Parameter(parse=False)]
 Signals = Annotated[Interrupt, Parameter(parse=False)]
 
@@ -49,6 +50,12 @@ class Filter:
 class Selection(Filter):
     """Which images to delete."""
 
+    ids_from: Annotated[
+        str | None,
+        Parameter(
+            metavar="FILE", allow_leading_hyphen=True, help="Ids from a file (- is stdin), bare or in what list or upload --json print."
+        ),
+    ] = None
     all: Annotated[bool, Parameter(help="All images of the project.")] = False
 
 
@@ -169,28 +176,33 @@ async def _ask(question: str) -> None:
 
 async def _selected(project: ProjectClient, images: tuple[str, ...], chosen: Selection) -> list[str]:
     """The ids that the options choose."""
-    ways = bool(images) + chosen.all + (not chosen.empty)
+    ways = bool(images) + (chosen.ids_from is not None) + chosen.all + (not chosen.empty)
     if ways != 1:
-        raise CommandError("say which images: IMAGE ids, or --with-tag, --tagged, --untagged, or --all (one of these ways, not several)")
+        raise CommandError("say which images, in one way: IMAGE ids, --ids-from, --with-tag, --tagged, --untagged or --all")
     if images:
-        return list(dict.fromkeys(image for word in images for image in (_from_stdin() if word == "-" else [word])))
+        return list(dict.fromkeys(images))
+    if chosen.ids_from is not None:
+        return list(dict.fromkeys(_read_ids(chosen.ids_from)))
     found: AsyncIterator[Image] = aiter(project.list_images(tagged=chosen.tagged, tags=chosen.with_tag))
     return [image.id async for image in found]
 
 
-def _from_stdin() -> list[str]:
+def _read_ids(name: str) -> list[str]:
+    """The ids in a file: the first word of each line, or where the line is an event of ours, its id."""
+    try:
+        lines = sys.stdin.readlines() if name == "-" else Path(name).read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise CommandError(f"--ids-from {name}: {getattr(error, 'strerror', None) or 'not UTF-8 text'}") from None
     ids: list[str] = []
-    for number, line in enumerate(sys.stdin, 1):
-        text = line.strip()
-        if text.startswith("{"):
+    for number, line in enumerate(lines, 1):
+        words = line.split()
+        if line.lstrip().startswith("{"):
             try:
-                fields = json.loads(text)
+                event = json.loads(line)
             except ValueError:
-                raise CommandError(f"stdin, line {number}: neither an id nor a JSON object") from None
-            if fields.get("event", "image") in {"image", "item"} and isinstance(fields.get("id"), str):
-                ids.append(fields["id"])
-        elif text:
-            ids.append(text.split()[0])
+                raise CommandError(f"--ids-from {name}, line {number}: neither an id nor a JSON object") from None
+            words = [event["id"]] if event.get("event") in {"image", "item"} and isinstance(event.get("id"), str) else []
+        ids += words[:1]
     return ids
 
 

@@ -1,0 +1,61 @@
+"""The README keeps its word."""
+
+from __future__ import annotations
+
+import re
+import sys
+import tomllib
+from pathlib import Path
+
+import anyio
+import pytest
+
+from customvision_async import TrainingClient
+from customvision_async.emulator import Emulator
+from tests.support.command import ROOT, environment
+from tests.support.pictures import fill
+
+pytestmark = pytest.mark.anyio
+
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+
+
+def blocks(language: str, after: str = "") -> list[str]:
+    """The fenced blocks of a language, of the section `after` if given."""
+    text = README.partition(f"\n## {after}\n")[2].partition("\n## ")[0] if after else README
+    return re.findall(rf"^```{language}\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
+
+
+async def test_the_example_does_what_it_says(tmp_path: Path) -> None:
+    """The first example, as it stands in the README, run in a process of its own on a folder of pictures."""
+    example = blocks("python", "Use it")[0]
+    assert len([line for line in example.splitlines() if line.strip()]) <= 15
+    fill(tmp_path / "photos", ("apple", "pear"), 20)
+    (tmp_path / "photos" / "notes.txt").write_text("hello")
+    (tmp_path / "example.py").write_text(example)
+    async with Emulator() as emulator:
+        done = await anyio.run_process([sys.executable, "-W", "error", "example.py"], env=environment(emulator), cwd=tmp_path, check=False)
+        assert (done.returncode, done.stderr.decode()) == (0, "")
+        assert "40 of 41 succeeded, 1 skipped" in done.stdout.decode()
+        async with TrainingClient(emulator.endpoint, emulator.training_key) as training:
+            orchard = await training.find_project("Orchard")
+            assert {tag.name: tag.image_count async for tag in orchard.list_tags()} == {"apple": 20, "pear": 20}
+
+
+@pytest.mark.parametrize("heading, does", [("Try it", "customvision demo"), ("Test it", "pytest")])
+def test_a_command_is_one_line_that_makes_its_own_environment(heading: str, does: str) -> None:
+    """Each of the two headings has one fenced command of one line that needs nothing installed."""
+    found = blocks("bash", heading)
+    assert len(found) == 1
+    assert len(found[0].splitlines()) == 1
+    assert found[0].startswith("python3 -m venv ")
+    assert "pip install" in found[0]
+    assert does in found[0]
+
+
+def test_the_extras_that_are_named_are_there() -> None:
+    """Whoever follows the README's install line gets what it says."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    named = {extra for group in re.findall(r"\.\[([a-z,]+)\]", README) for extra in group.split(",")}
+    assert named
+    assert named <= set(project["optional-dependencies"])
