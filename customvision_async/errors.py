@@ -16,6 +16,7 @@
      +- DecodeError                     an answer that cannot be read
      +- LimitExceeded        (also a ValueError)   refused here: the service would refuse it
      +- UnsupportedOperation                       the API version lacks it
+     +- OperationFailed                 what was begun (a training, an export, an import) ended without success
      +- ItemError                       one item of a batch, and why
      +- BatchError           (also an ExceptionGroup)   a batch that did not land whole
 
@@ -42,6 +43,7 @@ __all__ = [
     "ItemError",
     "LimitExceeded",
     "NotFoundError",
+    "OperationFailed",
     "PermissionDeniedError",
     "RateLimitError",
     "RequestTimeout",
@@ -159,6 +161,20 @@ class UnsupportedOperation(CustomVisionError):
         self.operation = operation
         self.version = version
         self.first_version = first_version
+
+
+class OperationFailed(CustomVisionError):
+    """Something that takes its time was begun, and the service ended it without success.
+
+    `operation` names the REST operation that began it, `status` is the service's word for the end ("Failed"), `state` the model it
+    came with (the Iteration, Export or Project).
+    """
+
+    def __init__(self, message: str, *, operation: str, status: str, state: object = None) -> None:
+        super().__init__(f"{operation}: {message}")
+        self.operation = operation
+        self.status = status
+        self.state = state
 
 
 class ItemError(CustomVisionError):

@@ -40,6 +40,8 @@ class Answer:
     in_doubt: bool = False
     date: datetime | None = None
     """When the service says it answered."""
+    retry_after: float | None = None
+    """Seconds after which the service asks to be asked again, where it says so."""
 
 
 class Caller:
@@ -82,7 +84,8 @@ class Caller:
         status, headers, body = response.status, response.headers, response.body
         if 200 <= status < 300:
             value = decode_answer(row, self.version, status, headers, body)
-            return Answer(value, status, response.attempts, response.in_doubt, _date_of(headers))
+            again = parse_retry_after(headers, b"", time.time()) if "retry-after" in headers else None
+            return Answer(value, status, response.attempts, response.in_doubt, _date_of(headers), again)
         error = error_from(row, status, headers, body, retry_after=parse_retry_after(headers, body, time.time()) if status == 429 else None)
         if row.method == "DELETE" and status == 404 and response.in_doubt and error.code.startswith("NotFound"):
             # An earlier attempt, whose answer was lost, did it.
