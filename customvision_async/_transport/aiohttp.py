@@ -44,7 +44,6 @@ class _Watch:
     def __init__(self, timeouts: Timeouts, on_sent: Callable[[], None] | None) -> None:
         self.timeouts = timeouts
         self.phase = "connect"
-        self.connected = False
         self.body_done = False
         self.content_error: ContentError | None = None
         self._on_sent = on_sent
@@ -62,7 +61,6 @@ class _Watch:
             self._scope.reschedule(self._now() + seconds)
 
     def writing(self) -> None:
-        self.connected = True
         self.enter("write", self.timeouts.write)
 
     def sent(self) -> None:
@@ -78,7 +76,7 @@ class _Watch:
         said = {
             "connect": "no connection within {0:g} s",
             "write": "the peer took nothing of the body for {0:g} s",
-            "wait": "no answer within {0:g} s of the end of the body",
+            "wait": "no answer within {0:g} s",
             "read": "the answer was not whole {0:g} s after it began",
         }
         return said[self.phase].format(seconds)
@@ -144,6 +142,7 @@ class AiohttpSender:
 
     async def send(self, request: Request, headers: Mapping[str, str], *, on_sent: Callable[[], None] | None = None) -> Response:
         """One attempt; see :class:`~.base.Sender`."""
+        _refuse_injection(request, headers)
         watch = _Watch(self._timeouts, on_sent)
         failure: CustomVisionError | ContentError
         try:
@@ -151,7 +150,7 @@ class AiohttpSender:
                 return await self._exchange(request, headers, watch)
         except (CustomVisionError, ContentError) as error:
             failure = error
-        except (aiohttp.ClientError, OSError, asyncio.IncompleteReadError, ValueError) as error:
+        except (aiohttp.ClientError, OSError, _Wrapped) as error:
             failure = watch.content_error or _ours(error, request, watch)
         failure.__cause__ = failure.__context__ = None
         raise failure
@@ -219,14 +218,14 @@ class _Once:
     async def __call__(self, request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType) -> aiohttp.ClientResponse:
         try:
             if not self._has_body:
-                self._watch.enter("connect", self._watch.timeouts.connect + self._watch.timeouts.read)
+                self._watch.enter("wait", self._watch.timeouts.connect + self._watch.timeouts.read)
                 self._watch.sent()
             return await handler(request)
         except (aiohttp.ClientError, OSError) as error:
             raise _Wrapped(error) from None
 
 
-class _Wrapped(ValueError):
+class _Wrapped(Exception):
     """An error of aiohttp on its way out."""
 
     def __init__(self, error: Exception) -> None:
@@ -266,6 +265,16 @@ def _reason(error: Exception) -> str:
     if isinstance(inner, OSError) and inner.strerror:
         return inner.strerror
     return type(inner).__name__
+
+
+def _refuse_injection(request: Request, headers: Mapping[str, str]) -> None:
+    """A line break in what becomes a line of the head would write another header, or another request."""
+    content_type = "" if request.content is None else request.content.content_type
+    texts = [request.url, request.method, content_type]
+    texts += [text for pair in (*request.headers.items(), *headers.items()) for text in pair]
+    if not all(text.isascii() and text.isprintable() for text in texts) or " " in request.url or not request.method.isalpha():
+        del headers, texts
+        raise ValueError(f"{request.operation}: a line break or another character that no HTTP head can carry in its URL or a header")
 
 
 async def _read(answer: aiohttp.ClientResponse, request: Request, watch: _Watch) -> Response:

@@ -40,7 +40,7 @@ class Request:
     url: str
     operation: str
     headers: Mapping[str, str] = field(default_factory=dict[str, str])
-    content: Content | None = None
+    content: Content | None = field(default=None, repr=False)
     repeatable: bool = True
     response_bytes: int = RESPONSE_BYTES
     meter: Meter | None = None

@@ -287,9 +287,10 @@ async def _stream_from_threads(pieces: Generator[Buffer | None, None, None], wri
         while group := await asyncio.wrap_future(ahead):
             ahead = workers.submit(_group, pieces)
             breath = _BREATH
-            for piece in group:
-                await write(piece)
-                breath -= len(piece)
+            group.reverse()
+            while group:  # what is sent is let go
+                breath -= len(group[-1])
+                await write(group.pop())
                 if breath <= 0:
                     breath = _BREATH
                     await asyncio.sleep(0)
