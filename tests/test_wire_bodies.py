@@ -10,7 +10,7 @@ from email.parser import BytesParser
 from email.policy import HTTP
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from customvision_async._content import Blob
@@ -52,6 +52,7 @@ def blob(data: bytes) -> Blob:
 entries = st.builds(Entry, names, st.binary(max_size=100).map(blob), st.lists(ids, max_size=3), st.lists(regions, max_size=3), names, ids)
 
 
+@example(parts=[('a"b; c="d', b""), ("\\", b"--")])
 @given(parts=st.lists(st.tuples(part_names, st.binary(max_size=200)), max_size=5))
 def test_multipart_parses_back(parts: list[tuple[str, bytes]]) -> None:
     """A MIME parser that is not ours finds each part's bytes, whole and in order, and as many as there were."""

@@ -164,6 +164,7 @@ async def test_limits_of_a_batch_are_held_before_sending() -> None:
         (operations.create_images_from_urls(P, [url] * 65), "64 images"),
         (operations.create_images_from_urls(P, [ImageUrlCreateEntry("u", [tag]) for tag in many]), "20 tags"),
         (operations.create_images_from_predictions(P, [ImageIdCreateEntry(A, many)]), "20 tags"),
+        (operations.create_images_from_predictions(P, [ImageIdCreateEntry(A, many[:20], [Region(many[20], 0, 0, 1, 1)])]), "20 tags"),
         (operations.create_image_tags(P, [(A, A)] * 129), "128 pairs"),
         (operations.create_image_regions(P, [_region()] * 65), "64 regions"),
         (operations.query_predictions(P, PredictionQueryToken(tags=(PredictionQueryTag(id=A),) * 3)), "2 tags"),

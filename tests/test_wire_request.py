@@ -7,7 +7,7 @@ from urllib.parse import parse_qsl, unquote, urlsplit
 from uuid import UUID
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from customvision_async._versions import ApiVersion, PredictionVersion
@@ -71,6 +71,9 @@ def test_any_text_comes_out_of_the_query_as_it_went_in(text: str) -> None:
     assert parts.query.isascii()
 
 
+@example(text="..")
+@example(text=".")
+@example(text="../../x")
 @given(text=st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\r\n\0"), min_size=1))
 def test_any_published_name_stays_one_step_of_the_path(text: str) -> None:
     """A published name with slashes or dots cannot reach another path."""
