@@ -20,6 +20,7 @@ __all__ = ["blob_name", "domain_json", "images_json", "iteration_json", "predict
 Json = dict[str, Any]
 _AUGMENTATIONS = ("rotation", "scaling", "translation", "horizontal flip", "equalize", "solarize", "padtosquare")
 _RESIZED = 1600
+_BEFORE_RESIZED = frozenset((V.V1_2, V.V2_0, V.V2_1))
 
 
 def blob_name(prefix: str, key: bytes) -> str:
@@ -125,43 +126,45 @@ def images_json(world: World, rows: Sequence[Any], version: V, *, iteration: byt
     marks = ",".join("?" * len(rows))
     keys = [row["id"] for row in rows]
     tags: dict[bytes, list[Json]] = {}
+    names = version >= V.V2_0
     joined = f"LEFT JOIN tags ON tags.id = t.tag WHERE t.iteration = ? AND t.image IN ({marks})"
     for image, tag, created, name in world.state.db.execute(
         f"SELECT t.image, t.tag, t.created, tags.name FROM image_tags t {joined} ORDER BY t.image, t.tag", (iteration, *keys)
     ):
         entry: Json = {"tagId": guid_text(tag)}
-        if version >= V.V2_0:
+        if names:
             entry["tagName"] = name if named else None
         entry["created"] = _plain(created)
         tags.setdefault(image, []).append(entry)
     regions: dict[bytes, list[Json]] = {}
-    if version >= V.V2_0:
+    if names:
         query = f"SELECT t.*, tags.name FROM regions t {joined} ORDER BY t.image, t.id"
         for row in world.state.db.execute(query, (iteration, *keys)):
             regions.setdefault(row["image"], []).append(region_json(row, name=row["name"] if named else None))
-    return [_image_json(world, row, version, tags.get(row["id"]), regions.get(row["id"])) for row in rows]
+    frame = world.frame(blob_name("i", rows[0]["project"]))
+    return [_image_json(frame, row, version, tags.get(row["id"]), regions.get(row["id"])) for row in rows]
 
 
-def _image_json(world: World, row: Any, version: V, tags: list[Json] | None, regions: list[Json] | None) -> Json:
+def _image_json(frame: tuple[str, str], row: Any, version: V, tags: list[Json] | None, regions: list[Json] | None) -> Json:
     out: Json = {"id": guid_text(row["id"]), "created": _plain(row["created"]), "width": row["width"], "height": row["height"]}
-    out |= _addresses(world, blob_name("i", row["project"]), row, "i", version)
+    out |= _addresses(frame, row, "i", version)
     if tags:
         out["tags"] = tags
     if regions:
         out["regions"] = regions
-    if version >= V.V3_3 and row["metadata"]:
+    if row["metadata"] and version >= V.V3_3:
         out["metadata"] = json.loads(row["metadata"])
     return out
 
 
-def _addresses(world: World, container: str, row: Any, letter: str, version: V) -> Json:
-    name = blob_name(letter, row["id"])
-    original = world.address(container, name)
-    resized = original
+def _addresses(frame: tuple[str, str], row: Any, letter: str, version: V) -> Json:
+    before, after = frame
+    name = guid_text(row["id"]).replace("-", "")
+    original = resized = f"{before}{letter}-{name}{after}"
+    thumbnail = f"{before}t-{name}{after}"
     if max(row["width"], row["height"]) > _RESIZED:
-        resized = world.address(container, blob_name("r", row["id"]))
-    thumbnail = world.address(container, blob_name("t", row["id"]))
-    if version < V.V2_2:
+        resized = f"{before}r-{name}{after}"
+    if version in _BEFORE_RESIZED:
         return {"imageUri": resized, "thumbnailUri": thumbnail}
     return {"resizedImageUri": resized, "thumbnailUri": thumbnail, "originalImageUri": original}
 
@@ -210,7 +213,7 @@ def prediction_json(world: World, row: Any, version: V, *, stored: bool = False,
     project = guid_text(row["project"])
     if stored:
         place = (blob_name("i", row["project"]), "i") if images else (f"predictionimages/{project}", "o")
-        out |= _addresses(world, place[0], row, place[1], version)
+        out |= _addresses(world.frame(place[0]), row, place[1], version)
         if version >= V.V2_0:
             out["domain"] = row["domain"]
     out |= {"id": guid_text(row["id"]), "project": project, "iteration": guid_text(row["iteration"])}

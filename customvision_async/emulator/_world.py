@@ -96,9 +96,14 @@ class World:
 
     def address(self, container: str, blob: str) -> str:
         """The address under which a blob is served: absolute and signed, or the relative path of a VNET resource."""
+        before, after = self.frame(container)
+        return f"{before}{blob}{after}"
+
+    def frame(self, container: str) -> tuple[str, str]:
+        """What stands before and after the name of a blob in its address."""
         if self.switches.vnet:
-            return f"{container}/{blob}"
-        return f"{self.endpoint}/{container}/{blob}?{self._token(container)}"
+            return f"{container}/", ""
+        return f"{self.endpoint}/{container}/", f"?{self._token(container)}"
 
     def _token(self, container: str) -> str:
         until = instant(self.state.clock.now() + _DAY, digits=0)
