@@ -1,0 +1,153 @@
+"""The jobs, done with customvision_async through its public surface."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping
+from contextlib import asynccontextmanager
+from typing import Any
+
+from customvision_async import Concurrency, ImageFile, ProjectClient, Region, TrainingClient, images_in
+from customvision_async._transport.base import Request, Response
+
+from .worker import PROJECT, TAG, Meter, Task
+
+__all__ = ["delete", "engine", "gap", "listing", "tag", "upload", "upload_regions"]
+
+KEY = "0123456789abcdef0123456789abcdef"
+IN_FLIGHT = Concurrency(requests=8, start=8)
+"""As many requests as the others have threads."""
+
+
+@asynccontextmanager
+async def _project(task: Task) -> AsyncIterator[ProjectClient]:
+    async with TrainingClient(task.endpoint, KEY, ca_file=task.ca, concurrency=IN_FLIGHT) as training:
+        project = training.get_project_client(PROJECT)
+        await project.list_tags().all()
+        yield project
+
+
+def _run(main: Any) -> dict[str, float]:
+    result: dict[str, float] = asyncio.run(main)
+    return result
+
+
+def upload(task: Task) -> dict[str, float]:
+    """Upload a folder, one tag for all, and look at each result."""
+    return _run(_upload(task, lambda: images_in(task.folder)))
+
+
+def upload_regions(task: Task) -> dict[str, float]:
+    """The same with a region on each picture, so that the batches are JSON with base64."""
+
+    async def source() -> AsyncIterator[ImageFile]:
+        async for found in images_in(task.folder):
+            assert isinstance(found, ImageFile)
+            yield ImageFile(found.path, regions=[Region(TAG, 0.1, 0.2, 0.3, 0.4)])
+
+    return _run(_upload(task, source))
+
+
+async def _upload(task: Task, source: Callable[[], Any]) -> dict[str, float]:
+    async with _project(task) as project:
+        done = 0
+        with Meter() as meter:
+            async with project.upload_images(source()) as run:
+                async for result in run:
+                    assert result.ok, result.error
+                    done += 1
+        assert done == task.count, run.report
+        return meter.counted(done, requests=run.progress.requests, bytes=run.progress.bytes_sent)
+
+
+def gap(task: Task) -> dict[str, float]:
+    """How late a timer of a millisecond is while a folder is uploaded, in milliseconds."""
+
+    async def main() -> dict[str, float]:
+        loop = asyncio.get_running_loop()
+        late: list[float] = []
+
+        async def tick() -> None:
+            while True:
+                due = loop.time() + 0.001
+                await asyncio.sleep(0.001)
+                late.append(loop.time() - due)
+
+        ticking = asyncio.ensure_future(tick())
+        result = await _upload(task, lambda: images_in(task.folder))
+        ticking.cancel()
+        late.sort()
+        return {**result, "largest": late[-1] * 1e3, "p99": late[len(late) * 99 // 100] * 1e3}
+
+    return _run(main())
+
+
+def listing(task: Task) -> dict[str, float]:
+    """List every image of the project."""
+
+    async def main() -> dict[str, float]:
+        async with _project(task) as project:
+            done = 0
+            with Meter() as meter:
+                async for image in project.list_images():
+                    done += bool(image.id)
+            assert done == task.count
+            return meter.counted(done)
+
+    return _run(main())
+
+
+def delete(task: Task) -> dict[str, float]:
+    """Delete images by id."""
+
+    async def main() -> dict[str, float]:
+        ids = task.ids()
+        async with _project(task) as project:
+            return await _watched(lambda: project.delete_images(ids), len(ids))
+
+    return _run(main())
+
+
+def tag(task: Task) -> dict[str, float]:
+    """Put one tag on each image: as many pairs as images."""
+
+    async def main() -> dict[str, float]:
+        ids = task.ids()
+        async with _project(task) as project:
+            return await _watched(lambda: project.tag_images(ids, [TAG]), len(ids))
+
+    return _run(main())
+
+
+async def _watched(start: Callable[[], Any], count: int) -> dict[str, float]:
+    done = 0
+    with Meter() as meter:
+        async with start() as run:
+            async for result in run:
+                done += result.ok
+    assert done == count
+    return meter.counted(done, requests=run.progress.requests)
+
+
+class _Nowhere:
+    """A sender that sends nothing and answers at once."""
+
+    async def send(self, request: Request, headers: Mapping[str, str], *, on_sent: Callable[[], None] | None = None) -> Response:
+        if on_sent is not None:
+            on_sent()
+        await asyncio.sleep(0)
+        return Response(204, {}, b"")
+
+    async def aclose(self) -> None:
+        pass
+
+
+def engine(task: Task) -> dict[str, float]:
+    """Delete images by id, with nothing behind the pipeline: what the engine itself costs."""
+
+    async def main() -> dict[str, float]:
+        ids: Iterable[str] = task.ids()
+        async with TrainingClient("https://example.invalid", KEY, sender=_Nowhere()) as training:
+            return await _watched(lambda: training.get_project_client(PROJECT).delete_images(ids), task.count)
+
+    return _run(main())
