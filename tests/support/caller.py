@@ -1,0 +1,75 @@
+"""An emulator on a real socket, and plain aiohttp to call it: no client of ours between."""
+
+from __future__ import annotations
+
+import io
+import json
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+from urllib.parse import quote
+
+import aiohttp
+from yarl import URL
+
+from customvision_async.emulator import Emulator
+
+JSON = "application/json; charset=utf-8"
+
+
+class Caller:
+    """Calls operations of one version by method and path, relative to the base path of the API."""
+
+    def __init__(self, session: aiohttp.ClientSession, emulator: Emulator, version: str) -> None:
+        self.session = session
+        self.emulator = emulator
+        self.version = version
+
+    def at(self, version: str) -> Caller:
+        """The same in another version."""
+        return Caller(self.session, self.emulator, version)
+
+    async def raw(self, method: str, path: str, *, api: str = "training", **options: Any) -> tuple[aiohttp.ClientResponse, bytes]:
+        """The response and its body, whatever they are."""
+        url = f"{self.emulator.endpoint}/customvision/{self.version}/{api}{path}"
+        key = self.emulator.training_key if api == "training" else self.emulator.prediction_key
+        headers = {f"{api.capitalize()}-Key": key} | options.pop("headers", {})
+        async with self.session.request(method, URL(url, encoded=True), headers=headers, **options) as response:
+            return response, await response.read()
+
+    async def __call__(self, method: str, path: str, expect: int = 200, **options: Any) -> Any:
+        """The JSON of an answer that has the status expected."""
+        response, body = await self.raw(method, path, **options)
+        assert response.status == expect, (method, path, response.status, body[:500])
+        return json.loads(body) if body else None
+
+    async def project(self, name: str = "Orchard", **query: str) -> str:
+        """The path of a new project."""
+        more = "".join(f"&{key}={quote(value)}" for key, value in query.items())
+        return f"/projects/{(await self('POST', f'/projects?name={quote(name)}{more}'))['id']}"
+
+    async def tag(self, project: str, name: str, **query: str) -> str:
+        """The id of a new tag."""
+        more = "".join(f"&{key}={quote(value)}" for key, value in query.items())
+        return str((await self("POST", f"{project}/tags?name={quote(name)}{more}"))["id"])
+
+    async def upload(self, project: str, images: dict[str, bytes], tags: list[str] | None = None, expect: int = 200) -> dict[str, Any]:
+        """Upload pictures as one multipart body; returns the results by file name."""
+        form = aiohttp.FormData()
+        for name, data in images.items():
+            form.add_field(name, io.BytesIO(data), filename=name, content_type="application/octet-stream")
+        summary = await self("POST", f"{project}/images?tagIds={','.join(tags or [])}", expect, data=form)
+        return {result["sourceUrl"].strip('"'): result for result in summary["images"]}
+
+    async def refused(self, method: str, path: str, status: int = 400, **options: Any) -> str:
+        """The code of the service's refusal."""
+        answer = await self(method, path, status, **options)
+        assert answer["message"]
+        return str(answer["code"])
+
+
+@asynccontextmanager
+async def calling(version: str = "v3.3", **options: Any) -> AsyncIterator[Caller]:
+    """An emulator (with the options) and a caller of one version of it."""
+    async with Emulator(**options) as emulator, aiohttp.ClientSession() as session:
+        yield Caller(session, emulator, version)
