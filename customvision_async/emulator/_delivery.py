@@ -87,6 +87,8 @@ async def deliver(
     else:
         changed = _instead(fault)
         answer, body = changed if changed else (answer, encode())
+    if fault.kind == "header_flood":
+        answer.headers |= {f"X-Flood-{number}": "x" * 100 for number in range(fault.size or 500)}
     seen.status = answer.status
     if fault.kind == "drip":
         return await _drip(request, answer, body, _headers(answer, request_id, match), fault.seconds)
