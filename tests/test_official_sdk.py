@@ -181,7 +181,10 @@ def classification(running: Emulator, training: Recorded, prediction: Recorded) 
     domains = training.get_domains()
     assert len(domains) == 14 and training.get_domain(COMPACT).name == "General (compact)"
     project = training.create_project("Orchard", domain_id=COMPACT, classification_type="Multiclass", target_export_platforms=["CoreML"]).id
-    assert training.update_project(project, m.Project(name="Garden", description="d", settings=m.ProjectSettings(domain_id=COMPACT))).name == "Garden"
+    assert (
+        training.update_project(project, m.Project(name="Garden", description="d", settings=m.ProjectSettings(domain_id=COMPACT))).name
+        == "Garden"
+    )
     assert training.get_project(project).settings.target_export_platforms == ["CoreML"]
     apple, pear = (training.create_tag(project, name).id for name in ("apple", "pear"))
     assert training.update_tag(project, pear, m.Tag(name="Pear", description="x", type="Regular")).name == "Pear"
@@ -228,9 +231,7 @@ def classification(running: Emulator, training: Recorded, prediction: Recorded) 
     assert len(stored.results) == 3 and stored.results[-1].id == tested.id
     training.delete_prediction(project, [stored.results[0].id])
     fresh = training.quick_test_image(project, picture(500)).id
-    kept = training.create_images_from_predictions(
-        project, m.ImageIdCreateBatch(images=[m.ImageIdCreateEntry(id=fresh, tag_ids=[pear])])
-    )
+    kept = training.create_images_from_predictions(project, m.ImageIdCreateBatch(images=[m.ImageIdCreateEntry(id=fresh, tag_ids=[pear])]))
     assert kept.images[0].status == "OK" and kept.images[0].source_url == fresh
 
     assert training.export_iteration(project, iteration.id, "TensorFlow", flavor="TensorFlowLite").status == "Exporting"
