@@ -9,6 +9,7 @@ request again without telling.
 from __future__ import annotations
 
 import asyncio
+import os
 import socket
 import ssl
 import zlib
@@ -48,17 +49,38 @@ class _Watch:
         self.content_error: ContentError | None = None
         self._on_sent = on_sent
         self._scope = asyncio.timeout(None)
-        self._now = asyncio.get_running_loop().time
+        self._loop = asyncio.get_running_loop()
+        self._due = 0.0
+        self._timer: asyncio.TimerHandle | None = None
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
-        async with self._scope:
-            yield
+        try:
+            async with self._scope:
+                yield
+        finally:
+            if self._timer is not None:
+                self._timer.cancel()
 
     def enter(self, phase: str, seconds: float) -> None:
+        """A phase begins, and is over time in `seconds`."""
         self.phase = phase
-        if not self._scope.expired():
-            self._scope.reschedule(self._now() + seconds)
+        self._due = self._loop.time() + seconds
+        if self._timer is None or self._due < self._timer.when():
+            self._look_at(self._due)
+
+    def _look_at(self, when: float) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+        self._timer = self._loop.call_at(when, self._look)
+
+    def _look(self) -> None:
+        """One timer for all phases, set anew only when it has run out: a phase begins with every piece of a body."""
+        self._timer = None
+        if self._loop.time() < self._due:
+            self._look_at(self._due)
+        else:
+            self._scope.reschedule(self._loop.time())
 
     def writing(self) -> None:
         self.enter("write", self.timeouts.write)
@@ -105,9 +127,12 @@ class _Body(Payload):
         """Stream all of it; the length is exact, so there is nothing to cut."""
         watch = self._watch
 
-        async def write(piece: Buffer) -> None:
+        transport: asyncio.WriteTransport | None = getattr(writer, "transport", None)
+
+        async def write(piece: Buffer) -> bool:
             watch.writing()
             await writer.write(piece)
+            return transport is not None and transport.get_write_buffer_size() == 0
 
         watch.writing()
         try:
@@ -158,16 +183,20 @@ class AiohttpSender:
     async def _exchange(self, request: Request, headers: Mapping[str, str], watch: _Watch) -> Response:
         session = self._session(fresh=not request.repeatable)
         body = None
+        lines = {"Accept": "application/json", "Accept-Encoding": "identity", **request.headers, **headers}
         if request.content is not None:
             body = _Body(request.content, watch)
+            lines["Content-Type"] = request.content.content_type
         answer = await session.request(
             request.method,
             URL(request.url, encoded=True),
-            headers={"Accept": "application/json", "Accept-Encoding": "identity", **request.headers, **headers},
+            headers=lines,
+            skip_auto_headers=("Content-Type",),  # for a POST without a body aiohttp would make one up
             data=body,
             allow_redirects=False,
             auto_decompress=False,
             raise_for_status=False,
+            ssl=self._context(request.url),
             timeout=aiohttp.ClientTimeout(total=None, connect=self._timeouts.connect, sock_connect=self._timeouts.connect),
             middlewares=(_Once(watch, has_body=body is not None),),
         )
@@ -195,10 +224,15 @@ class AiohttpSender:
         return self._kept
 
     def _open(self, *, force_close: bool) -> aiohttp.ClientSession:
-        if self._ssl is None:
-            self._ssl = tls_context()
-        connector = aiohttp.TCPConnector(limit=self._connections, ssl=self._ssl, force_close=force_close)
+        connector = aiohttp.TCPConnector(limit=self._connections, force_close=force_close)
         return aiohttp.ClientSession(connector=connector, cookie_jar=aiohttp.DummyCookieJar(), trust_env=False)
+
+    def _context(self, url: str) -> ssl.SSLContext | bool:
+        if self._ssl is None:
+            if not url.startswith("https:"):
+                return True  # aiohttp's default, never come to use
+            self._ssl = tls_context()  # reads the system's authorities: some 30 ms
+        return self._ssl
 
     async def aclose(self) -> None:
         """Close the connections that were opened here."""
@@ -238,7 +272,7 @@ def _ours(error: Exception, request: Request, watch: _Watch) -> TransportError:
     if isinstance(error, _Wrapped):
         error = error.error
     operation = request.operation
-    host = urlsplit(request.url).hostname or ""
+    host = _host_of(request.url)
     match error:
         case aiohttp.ConnectionTimeoutError():
             return RequestTimeout(f"no connection to {host} within {watch.timeouts.connect:g} s", operation=operation, sent=False)
@@ -257,13 +291,22 @@ def _ours(error: Exception, request: Request, watch: _Watch) -> TransportError:
             return ResponseLost(f"the connection broke {when}: {_reason(error)}", operation=operation)
 
 
+def _host_of(url: str) -> str:
+    try:
+        return urlsplit(url).hostname or ""
+    except ValueError:
+        return ""
+
+
 def _reason(error: Exception) -> str:
     """The system's words for `error`, never aiohttp's repr."""
     inner = getattr(error, "certificate_error", None) or getattr(error, "os_error", None) or error
     if isinstance(inner, ssl.SSLCertVerificationError):
         return inner.verify_message
-    if isinstance(inner, OSError) and inner.strerror:
-        return inner.strerror
+    if isinstance(inner, ssl.SSLError):
+        return inner.reason or "the handshake failed"
+    if isinstance(inner, OSError) and inner.errno is not None and inner.errno > 0:
+        return os.strerror(inner.errno)  # asyncio's own words repeat the address
     return type(inner).__name__
 
 
@@ -280,7 +323,7 @@ def _refuse_injection(request: Request, headers: Mapping[str, str]) -> None:
 async def _read(answer: aiohttp.ClientResponse, request: Request, watch: _Watch) -> Response:
     """The whole answer, of bounded size and in bounded time."""
     if answer.status // 100 == 3:
-        target = urlsplit(answer.headers.get("Location", "")).hostname
+        target = _host_of(answer.headers.get("Location", ""))
         raise DecodeError(
             f"{request.operation}: the service redirects ({answer.status}) to {target or 'another place of the same host'}; redirects are "
             "not followed, since they would carry the key along: is the endpoint right?"

@@ -57,23 +57,21 @@ class WouldWait(Exception):
 
 
 class Reader:
-    """How blobs are read: without ever waiting, or (once `may_wait`) in a thread that may."""
+    """How blobs are read: without ever waiting, or (once `may_wait`) in a thread that may.
+
+    `spare` is a buffer that was sent and may be filled again: in the cache still, where a new one would not be.
+    """
+
+    __slots__ = ("may_wait", "spare")
 
     def __init__(self) -> None:
         self.may_wait = _NOWAIT is None
+        self.spare: memoryview | None = None
 
-    def read(self, descriptor: int, view: memoryview, offset: int) -> int:
-        """Read some bytes of a file into `view`. Raises WouldWait."""
-        if self.may_wait:
-            return _read_at(descriptor, view, offset)
-        try:
-            return os.preadv(descriptor, [view], offset, _NOWAIT or 0)
-        except OSError as error:
-            if error.errno == errno.EOPNOTSUPP:
-                _slow_devices.add(os.fstat(descriptor).st_dev)
-            elif error.errno != errno.EAGAIN:
-                raise
-            raise WouldWait from None
+    def buffer(self) -> memoryview:
+        """An empty piece."""
+        spare, self.spare = self.spare, None
+        return spare if spare is not None and len(spare) == PIECE else memoryview(bytearray(PIECE))
 
 
 def _read_at(descriptor: int, view: memoryview, offset: int) -> int:
@@ -97,11 +95,13 @@ def open_blob(blob: Blob) -> int:
         raise ContentError(blob, "the file cannot be read: its path holds a NUL") from None
     try:
         now = os.fstat(descriptor)
+        if blob.stamp == (now.st_dev, now.st_ino, now.st_mtime_ns) and now.st_size == blob.size:
+            return descriptor
         if not stat.S_ISREG(now.st_mode):
             raise ContentError(blob, "it is not a regular file")
         if now.st_size != blob.size:
             raise ContentError(blob, f"the file has changed since it was looked at: {blob.size:,} bytes then, {now.st_size:,} now")
-        if blob.stamp is not None and blob.stamp != (now.st_dev, now.st_ino, now.st_mtime_ns):
+        if blob.stamp is not None:
             raise ContentError(blob, "the file has changed since it was looked at: it was written to or replaced")
     except BaseException:
         os.close(descriptor)
@@ -109,16 +109,10 @@ def open_blob(blob: Blob) -> int:
     return descriptor
 
 
-def _waits_at_open(blob: Blob) -> bool:
-    return blob.file is not None or (blob.stamp is not None and blob.stamp[0] in _slow_devices)
-
-
-Filled = Generator[None, None, None]
-"""A step that fills a view, and yields where it would have to wait."""
-
-
 class _Source:
-    """The bytes of one blob in turn: `fill` a view with the next ones."""
+    """The bytes of one blob in turn, `left` of them."""
+
+    __slots__ = ("_blob", "_data", "_descriptor", "_offset", "_reader", "left")
 
     def __init__(self, blob: Blob, reader: Reader) -> None:
         self._blob = blob
@@ -131,42 +125,55 @@ class _Source:
             if len(self._data) != blob.size:
                 raise ContentError(blob, "the bytes have changed in length since they were looked at")
 
-    def fill(self, view: memoryview) -> Filled:
-        """Fill all of `view`, yielding where that would wait."""
-        if self._blob.data is not None:
-            view[:] = self._data[self._offset : self._offset + len(view)]
-            self._offset += len(view)
-        else:
-            if self._descriptor < 0 and not self._reader.may_wait and _waits_at_open(self._blob):
-                yield
-            done = 0
-            while done < len(view):
-                try:
-                    count = self._some(view[done:])
-                except WouldWait:
-                    yield
-                    continue
-                except OSError as error:
-                    raise ContentError(self._blob, f"the file cannot be read: {error.strerror or error}") from None
-                if count == 0:
-                    raise ContentError(self._blob, "the file has changed since it was looked at: it ends early")
-                done += count
-                self._offset += count
-        self.left -= len(view)
+    def some(self, view: memoryview) -> int:
+        """Put the next bytes in `view`, at least one and none beyond the blob's; gives how many.
 
-    def _some(self, view: memoryview) -> int:
-        if self._blob.file is not None:
-            return self._some_of_file(view)
-        if self._descriptor < 0:
-            self._descriptor = open_blob(self._blob)
-        return self._reader.read(self._descriptor, view, self._offset)
+        Raises:
+            WouldWait: nothing was read; in a thread it may be.
+            ContentError: the blob is not as it was planned.
+        """
+        if len(view) > self.left:
+            view = view[: self.left]
+        if self._blob.path is not None:
+            count = self._some_of_path(view)
+        elif self._blob.file is not None:
+            count = self._some_of_file(view)
+        else:
+            count = len(view)
+            view[:] = self._data[self._offset : self._offset + count]
+        if count == 0:
+            raise ContentError(self._blob, "the file has changed since it was looked at: it ends early")
+        self._offset += count
+        self.left -= count
+        return count
+
+    def _some_of_path(self, view: memoryview) -> int:
+        may_wait = self._reader.may_wait
+        try:
+            if self._descriptor < 0:
+                if not may_wait and self._blob.stamp is not None and self._blob.stamp[0] in _slow_devices:
+                    raise WouldWait
+                self._descriptor = open_blob(self._blob)
+            if may_wait:
+                return _read_at(self._descriptor, view, self._offset)
+            return os.preadv(self._descriptor, (view,), self._offset, _NOWAIT or 0)
+        except OSError as error:
+            if not may_wait and error.errno in (errno.EAGAIN, errno.EOPNOTSUPP):
+                if error.errno == errno.EOPNOTSUPP:
+                    _slow_devices.add(os.fstat(self._descriptor).st_dev)
+                raise WouldWait from None
+            raise ContentError(self._blob, f"the file cannot be read: {error.strerror or error}") from None
 
     def _some_of_file(self, view: memoryview) -> int:
         assert self._blob.file is not None
+        if not self._reader.may_wait:
+            raise WouldWait
         try:
             with _file_lock:  # one file may stand in several requests, and has one position
                 self._blob.file.seek(self._blob.offset + self._offset)
                 data = self._blob.file.read(len(view))
+        except OSError as error:
+            raise ContentError(self._blob, f"the file cannot be read: {error.strerror or error}") from None
         except ValueError:
             raise ContentError(self._blob, "the file cannot be read: it has been closed") from None
         view[: len(data)] = data
@@ -188,18 +195,24 @@ def assemble(content: Content, reader: Reader) -> Generator[Buffer | None, None,
 
 
 def _assemble_raw(content: Content, reader: Reader) -> Generator[Buffer | None, None, None]:
-    buffer = memoryview(bytearray(PIECE))
+    buffer = reader.buffer()
     at = 0
     for piece in content.pieces:
+        if isinstance(piece, bytes) and at + len(piece) < PIECE:
+            buffer[at : at + len(piece)] = piece
+            at += len(piece)
+            continue
         source = _Source(_as_blob(piece), reader)
         try:
             while source.left:
-                count = min(source.left, PIECE - at)
-                yield from source.fill(buffer[at : at + count])
-                at += count
+                try:
+                    at += source.some(buffer[at:])
+                except WouldWait:
+                    yield None
+                    continue
                 if at == PIECE:
                     yield buffer
-                    buffer = memoryview(bytearray(PIECE))  # a new one: the link may still hold the old
+                    buffer = reader.buffer()
                     at = 0
         finally:
             source.close()
@@ -224,7 +237,12 @@ def _assemble_base64(content: Content, reader: Reader) -> Generator[Buffer | Non
             try:
                 while source.left:
                     view = scratch[: min(source.left, _RAW_PIECE)]
-                    yield from source.fill(view)
+                    done = 0
+                    while done < len(view):
+                        try:
+                            done += source.some(view[done:])
+                        except WouldWait:
+                            yield None
                     parts.append(_b64encode(view))
                     size += len(parts[-1])
                     if size >= PIECE:
@@ -239,7 +257,11 @@ def _assemble_base64(content: Content, reader: Reader) -> Generator[Buffer | Non
         yield b"".join(parts)
 
 
-async def stream(content: Content, write: Callable[[Buffer], Awaitable[None]]) -> None:
+Write = Callable[[Buffer], Awaitable[object]]
+"""Takes a piece; what it gives is true where the piece is sent or copied already, so that it may be filled again."""
+
+
+async def stream(content: Content, write: Write) -> None:
     """Give every byte of `content` to `write`, in pieces, letting the loop breathe between them.
 
     Raises:
@@ -254,8 +276,9 @@ async def stream(content: Content, write: Callable[[Buffer], Awaitable[None]]) -
                 if piece is None:
                     reader.may_wait = True
                     break
-                await write(piece)
                 breath -= len(piece)
+                if await write(piece) and isinstance(piece, memoryview):
+                    reader.spare = piece
                 if breath <= 0:
                     breath = _BREATH
                     await asyncio.sleep(0)
@@ -280,7 +303,7 @@ def _group(pieces: Generator[Buffer | None, None, None]) -> list[Buffer]:
     return group
 
 
-async def _stream_from_threads(pieces: Generator[Buffer | None, None, None], write: Callable[[Buffer], Awaitable[None]]) -> None:
+async def _stream_from_threads(pieces: Generator[Buffer | None, None, None], write: Write) -> None:
     workers = _pool()
     ahead = workers.submit(_group, pieces)
     try:

@@ -35,7 +35,7 @@ class Peer:
     """Where it listens, and what came."""
 
     url: str = ""
-    seen: list[Seen] = field(default_factory=list[Seen])
+    seen: list[Seen] = field(default_factory=list[Seen], repr=False)
     connections: int = 0
 
 
@@ -89,7 +89,7 @@ async def peer(*answers: Answer, tls: ssl.SSLContext | None = None) -> AsyncIter
         finally:
             writer.transport.abort()
 
-    server = await asyncio.start_server(serve, "127.0.0.1", 0, ssl=tls, limit=2**26)
+    server = await asyncio.start_server(serve, "127.0.0.1", 0, ssl=tls)
     host, port = server.sockets[0].getsockname()[:2]
     here.url = f"{'https' if tls else 'http'}://{host}:{port}"
     try:

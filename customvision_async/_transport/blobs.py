@@ -1,0 +1,274 @@
+"""Reading files from where the service keeps them: other hosts, named by the service's answers, and never given the key.
+
+An address that comes in an answer is not trusted. The host must be of a list (Azure's blob stores, and what the owner of the client
+adds), the scheme https, and the addresses the name resolves to must be public ones; that is looked at as the connection is
+made, so a name that changes its address between two looks gains nothing. Redirects are not followed.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import socket
+import ssl
+from collections.abc import AsyncIterator, Iterable, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from urllib.parse import urlsplit
+
+import aiohttp
+from aiohttp.abc import AbstractResolver, ResolveResult
+from yarl import URL
+
+from .._options import Timeouts
+from ..errors import ConnectError, DecodeError, RequestTimeout, ResponseLost
+
+__all__ = ["AZURE_BLOBS", "BlobHosts", "BlobPart", "BlobReader"]
+
+AZURE_BLOBS = (
+    ".blob.core.windows.net",
+    ".blob.storage.azure.net",
+    ".blob.core.usgovcloudapi.net",
+    ".blob.core.chinacloudapi.cn",
+    ".blob.core.cloudapi.de",
+)
+"""Endings of the names of Azure's blob stores, in its public and its sovereign clouds."""
+
+_NAT64 = ipaddress.ip_network("64:ff9b::/96")
+
+
+@dataclass(frozen=True, slots=True)
+class _Allowed:
+    """Why an address may be asked: `private` says that its name may lie in a private network."""
+
+    private: bool = False
+
+
+class BlobHosts:
+    """Where files may be read from.
+
+    Args:
+        added: besides :data:`AZURE_BLOBS`. Each is a host ("files.example.com", which may then lie in a private network, as behind
+            a private endpoint), the end of host names (".example.com"), or an origin with scheme and port
+            ("https://127.0.0.1:8443"); plain http only for a literal loopback address, such as an emulator's.
+    """
+
+    def __init__(self, added: Iterable[str] = ()) -> None:
+        if isinstance(added, str):
+            raise TypeError(f"blob_hosts is one string; write blob_hosts=[{added!r}]")
+        self._origins: set[tuple[str, str, int | None]] = set()
+        self.exact: set[str] = set()
+        self._endings = list(AZURE_BLOBS)
+        for one in added:
+            if "://" in one:
+                self._origins.add(_origin(one))
+            elif one.startswith("."):
+                self._endings.append(one.lower())
+            else:
+                self.exact.add(one.lower().rstrip("."))
+
+    def check(self, url: str, operation: str) -> None:
+        """Raise ConnectError unless `url` may be read from. Nothing is sent and no name looked up."""
+        try:
+            parts = urlsplit(url)
+            port = parts.port
+        except ValueError:
+            raise ConnectError("the address of the file cannot be read", operation=operation) from None
+        host = (parts.hostname or "").lower()
+        if not host or parts.username is not None or parts.password is not None:
+            raise ConnectError("the address of the file has no host, or a user in it", operation=operation)
+        if (parts.scheme, host, port) in self._origins or (parts.scheme, host, port or _PORTS.get(parts.scheme)) in self._origins:
+            return
+        if parts.scheme != "https":
+            raise ConnectError(f"the file is at {parts.scheme or 'no scheme'}://{host}: only https is read from", operation=operation)
+        if port not in (None, 443) or not (host in self.exact or any(host.endswith(ending) for ending in self._endings)):
+            where = host if port in (None, 443) else f"{host}:{port}"
+            raise ConnectError(
+                f"{where} is not a host that files are read from; if it is to be one, make the client with blob_hosts=[...]",
+                operation=operation,
+            )
+        if _is_address(host):
+            raise ConnectError(f"{host} is an address, not the name of a blob store", operation=operation)
+
+
+_PORTS = {"http": 80, "https": 443}
+
+
+def _origin(text: str) -> tuple[str, str, int | None]:
+    parts = urlsplit(text)
+    host = (parts.hostname or "").lower()
+    if parts.scheme not in _PORTS or not host or parts.username is not None or parts.path not in ("", "/") or parts.query:
+        raise ValueError(f"{text!r} is no origin such as https://files.example.com:8443")
+    if parts.scheme == "http" and not (_is_address(host) and ipaddress.ip_address(host).is_loopback):
+        raise ValueError(f"{text!r}: http is for a literal loopback address alone")
+    return parts.scheme, host, parts.port or _PORTS[parts.scheme]
+
+
+def _is_address(host: str) -> bool:
+    try:
+        ipaddress.ip_address(host)
+    except ValueError:
+        return False
+    return True
+
+
+def address_is_open(text: str, *, private: bool) -> bool:
+    """Whether a name may resolve to this address: public, or (`private`) of a private network; never loopback or link-local."""
+    address = ipaddress.ip_address(text)
+    if isinstance(address, ipaddress.IPv6Address):
+        inner = address.ipv4_mapped or address.sixtofour
+        if inner is None and address in _NAT64:
+            inner = ipaddress.IPv4Address(int(address) & 0xFFFFFFFF)
+        if inner is not None:
+            address = inner
+    if address.is_loopback or address.is_link_local or address.is_multicast or address.is_unspecified or address.is_reserved:
+        return False
+    return address.is_global or (private and address.is_private)
+
+
+class _Guard(AbstractResolver):
+    """Resolves names, and refuses those that lead to where no blob store is."""
+
+    def __init__(self, hosts: BlobHosts, inner: AbstractResolver | None = None) -> None:
+        self._hosts = hosts
+        self._inner = inner or aiohttp.ThreadedResolver()
+
+    async def resolve(self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_INET) -> list[ResolveResult]:
+        found = await self._inner.resolve(host, port, family)
+        private = host.lower().rstrip(".") in self._hosts.exact
+        for one in found:
+            if not address_is_open(one["host"], private=private):
+                raise _Inside(host)
+        return found
+
+    async def close(self) -> None:
+        await self._inner.close()
+
+
+class _Inside(OSError):
+    """The name leads to an address that is no public one."""
+
+    def __init__(self, host: str) -> None:
+        super().__init__(f"{host} resolves to an address that is not public; name the host in blob_hosts=[...] if that is meant")
+
+
+@dataclass(frozen=True, slots=True)
+class BlobPart:
+    """An answer whose body is still to come, in `pieces`. Names of headers are in lower case."""
+
+    status: int
+    headers: Mapping[str, str]
+    pieces: AsyncIterator[bytes]
+
+
+class BlobReader:
+    """Reads files, a piece at a time. Has no key and takes none. Opened by the first read, in its event loop."""
+
+    def __init__(
+        self,
+        hosts: BlobHosts | None = None,
+        timeouts: Timeouts | None = None,
+        ssl_context: ssl.SSLContext | None = None,
+        connections: int = 16,
+        resolver: AbstractResolver | None = None,
+    ) -> None:
+        self.hosts = hosts or BlobHosts()
+        self._timeouts = timeouts or Timeouts()
+        self._ssl = ssl_context
+        self._connections = connections
+        self._resolver = resolver
+        self._kept: aiohttp.ClientSession | None = None
+        self._closed = False
+
+    @asynccontextmanager
+    async def open(self, url: str, *, start: int = 0, validator: str = "", operation: str = "Download") -> AsyncIterator[BlobPart]:
+        """Ask for the file at `url`; from byte `start` on, if it is still the one that `validator` (an ETag) is of.
+
+        Raises, here and from `pieces`:
+            ConnectError: it may not be read from there, or no connection could be made.
+            RequestTimeout: nothing came for `Timeouts.read` seconds.
+            ResponseLost: the connection broke.
+            DecodeError: a redirect, or an encoding that was not asked for.
+        """
+        self.hosts.check(url, operation)
+        host = urlsplit(url).hostname or ""
+        headers = {"Accept": "*/*", "Accept-Encoding": "identity"}
+        if start:
+            headers["Range"] = f"bytes={start}-"
+            if validator:
+                headers["If-Range"] = validator
+        failure: Exception | None = None
+        answer: aiohttp.ClientResponse | None = None
+        try:
+            timeout = aiohttp.ClientTimeout(
+                total=None, connect=self._timeouts.connect, sock_connect=self._timeouts.connect, sock_read=self._timeouts.read
+            )
+            answer = await self._session().get(
+                URL(url, encoded=True), headers=headers, allow_redirects=False, auto_decompress=False, timeout=timeout
+            )
+        except (aiohttp.ClientError, OSError, ValueError) as error:
+            failure = _ours(error, host, operation)
+        if failure is not None or answer is None:
+            assert failure is not None
+            raise failure
+        try:
+            _refuse_strange(answer, operation)
+            yield BlobPart(answer.status, {name.lower(): value for name, value in answer.headers.items()}, _pieces(answer, host, operation))
+        finally:
+            if answer.content.at_eof():
+                answer.release()
+            else:
+                answer.close()
+
+    def _session(self) -> aiohttp.ClientSession:
+        if self._closed:
+            raise RuntimeError("the client is closed")
+        if self._kept is None:
+            guard = _Guard(self.hosts, self._resolver)
+            connector = aiohttp.TCPConnector(limit=self._connections, ssl=self._ssl or True, resolver=guard)
+            self._kept = aiohttp.ClientSession(connector=connector, cookie_jar=aiohttp.DummyCookieJar(), trust_env=False)
+        return self._kept
+
+    async def aclose(self) -> None:
+        """Close the connections."""
+        self._closed = True
+        if self._kept is not None:
+            await self._kept.close()
+
+
+def _refuse_strange(answer: aiohttp.ClientResponse, operation: str) -> None:
+    if answer.status // 100 == 3:
+        target = urlsplit(answer.headers.get("Location", "")).hostname or "another place of the same host"
+        raise DecodeError(f"{operation}: the host of the file redirects ({answer.status}) to {target}; redirects are not followed")
+    encoding = answer.headers.get("Content-Encoding", "").strip().lower()
+    if encoding not in ("", "identity"):
+        raise DecodeError(f"{operation}: the file comes encoded as {encoding[:40]!r}, which was not asked for")
+
+
+async def _pieces(answer: aiohttp.ClientResponse, host: str, operation: str) -> AsyncIterator[bytes]:
+    while True:
+        failure: Exception | None = None
+        piece = b""
+        try:
+            piece = await answer.content.readany()
+        except (aiohttp.ClientError, OSError) as error:
+            failure = _ours(error, host, operation, reading=True)
+        if failure is not None:
+            raise failure
+        if not piece:
+            return
+        yield piece
+
+
+def _ours(error: Exception, host: str, operation: str, *, reading: bool = False) -> ConnectError | RequestTimeout | ResponseLost:
+    """`error` in our words. Never its repr: that has the address in it, with the signature that opens the file."""
+    match error:
+        case aiohttp.ConnectionTimeoutError():
+            return RequestTimeout(f"no connection to {host} in time", operation=operation, sent=False)
+        case TimeoutError():
+            return RequestTimeout(f"nothing came from {host} for too long", operation=operation)
+        case aiohttp.ClientConnectorError() | aiohttp.InvalidURL() | ValueError() if not reading:
+            inner = getattr(error, "certificate_error", None) or getattr(error, "os_error", None) or error
+            why = str(inner) if isinstance(inner, _Inside) else getattr(inner, "strerror", None) or type(inner).__name__
+            return ConnectError(f"no connection to {host}: {why}", operation=operation)
+        case _:
+            return ResponseLost(f"the connection to {host} broke: {type(error).__name__}", operation=operation)
