@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import re
+import time
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
@@ -17,7 +18,7 @@ from typing import TYPE_CHECKING, Annotated
 import anyio
 from cyclopts import Group, Parameter
 
-from .. import ApiVersion, NotFoundError, ProjectClient, TrainingClient
+from .. import ApiVersion, Event, NotFoundError, ProjectClient, RetryScheduled, TrainingClient
 from ._exit import CommandError, ExitCode
 from ._screen import Screen
 from ._text import names
@@ -41,6 +42,10 @@ DEFAULT_EMULATOR = ".customvision-emulator"
 _ENDPOINT, _KEY = "VISION_TRAINING_ENDPOINT", "VISION_TRAINING_KEY"
 _CLOSING = 3.0
 """Seconds for connections and the embedded emulator to close."""
+_WAIT = 0.5
+"""Seconds of waiting that are worth a word."""
+_WAITS_EVERY = 4.0
+"""Seconds between two such words."""
 _GROUP = Group("Connection and output", sort_key=90)
 PROJECTS = Group("Projects", sort_key=2)
 """The heading of the help under which the commands about projects and tags stand."""
@@ -125,6 +130,23 @@ def _version(text: str) -> ApiVersion:
     raise CommandError(f"there is no API version {text}; there are {names(version.value for version in ApiVersion)}")
 
 
+class _Waits:
+    """Tells a person who would otherwise look at a still screen that a request is to be sent again, and why. Now and then is enough."""
+
+    def __init__(self, screen: Screen) -> None:
+        self._screen = screen
+        self._told = -_WAITS_EVERY
+
+    def __call__(self, event: Event) -> None:
+        if not isinstance(event, RetryScheduled) or event.delay < _WAIT or (now := time.monotonic()) - self._told < _WAITS_EVERY:
+            return
+        if "429" in event.reason and event.delay < _WAITS_EVERY:  # finding the quota is part of the work
+            return
+        self._told = now
+        self._screen.note(f"{event.reason.removeprefix(f'{event.operation}: ')}; again in {event.delay:.0f} s", style="dim")
+        self._screen.event("retry", operation=event.operation, reason=event.reason, delay=round(event.delay, 3))
+
+
 @asynccontextmanager
 async def training_client(common: Common, screen: Screen) -> AsyncIterator[TrainingClient]:
     """The client that the options ask for. Closing is shielded from a cancellation, and short."""
@@ -138,7 +160,7 @@ async def training_client(common: Common, screen: Screen) -> AsyncIterator[Train
             endpoint, key = emulator.endpoint, emulator.training_key
             screen.note(f"Emulator kept in {common.emulator}", style="dim")
         try:
-            client = TrainingClient(endpoint, key, api_version=version)
+            client = TrainingClient(endpoint, key, api_version=version, observers=[_Waits(screen)])
         except ValueError as error:
             raise CommandError(str(error), ExitCode.SERVICE) from None
         yield await stack.enter_async_context(client)

@@ -9,7 +9,7 @@ from typing import Any
 import anyio
 from anyio import get_cancelled_exc_class
 
-from .. import BatchReport, BatchRun, ItemResult
+from .. import BatchReport, BatchRun, ItemResult, SkippedFile
 from ._exit import ExitCode, explain
 from ._feed import Feed
 from ._progress import WORTH_SHOWING, Meter, shown
@@ -73,12 +73,14 @@ class Driver:
 
     async def _account(self, run: BatchRun[Any, Any], feed: Feed, error: Exception | None) -> Account:
         report = run.report
+        if self.interrupt.code is None and error is None:
+            return Account(report)
+        found: list[Any] = []
+        whole = False
         with anyio.CancelScope(shield=True):
-            if self.interrupt.code is None and error is None:
-                return Account(report)
-            rest, whole = await feed.rest(report.submitted, _LOOKING)
+            found, whole = await feed.rest(report.submitted, _LOOKING)
             await feed.aclose()
-        return Account(report, rest, whole, error)
+        return Account(report, [item for item in found if not isinstance(item, SkippedFile)], whole, error)
 
     def _tell(self, result: ItemResult[Any, Any], told: dict[str, int]) -> None:
         outcome = "skipped" if result.skipped else "ok" if result.ok else "failed"

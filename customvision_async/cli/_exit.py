@@ -5,7 +5,7 @@ from __future__ import annotations
 import signal
 from enum import IntEnum
 
-from ..errors import CustomVisionError, LimitExceeded, UnsupportedOperation
+from ..errors import CustomVisionError, LimitExceeded, ServiceError, UnsupportedOperation
 
 __all__ = ["HELP", "CommandError", "ExitCode", "explain"]
 
@@ -47,6 +47,11 @@ def explain(error: BaseException) -> tuple[str, ExitCode]:
             return str(error), ExitCode.USAGE
         case LookupError() if not isinstance(error, KeyError | IndexError):  # no such tag or domain; the message names those there are
             return str(error), ExitCode.USAGE
+        case ServiceError():
+            support = f"(request id {error.request_id})" if error.request_id else ""
+            more = " ".join(part for part in (error.advice, support) if part)
+            what = " ".join(dict.fromkeys((str(error.status), error.code))).strip()  # the gateway's code is the status once more
+            return f"{error.operation}: {what}: {error.message}" + (f"\n{more}" if more else ""), ExitCode.SERVICE
         case CustomVisionError():
             return str(error), ExitCode.SERVICE
         case OSError():

@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import ItemError
-from ..models import SkippedFile
 from ..sources import manifest_entry
 from ._drive import Account
 
@@ -30,8 +29,7 @@ def unlanded(account: Account) -> Iterator[dict[str, Any]]:
     for _, item in account.report.unsettled:
         yield from _lines(item, "pending")
     for item in account.rest:
-        if not isinstance(item, SkippedFile):
-            yield from _lines(item, "not begun")
+        yield from _lines(item, "not begun")
 
 
 def _lines(item: object, outcome: str, error: ItemError | None = None, status: str = "") -> Iterator[dict[str, Any]]:

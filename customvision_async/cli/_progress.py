@@ -14,7 +14,7 @@ from typing import Protocol
 from rich.progress import BarColumn, Progress, TextColumn
 
 from ._screen import Screen
-from ._text import duration
+from ._text import clock
 
 __all__ = ["WORTH_SHOWING", "Counters", "Meter", "shown"]
 
@@ -88,7 +88,7 @@ class Meter:
         if now.skipped:
             parts.append(f"{now.skipped:,} skipped")
         if self.left is not None:
-            parts.append(f"{duration(self.left)} left")
+            parts.append(f"{clock(self.left)} left")
         return "  ".join(parts)
 
 

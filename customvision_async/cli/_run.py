@@ -52,9 +52,9 @@ def run(words: Sequence[str]) -> int:
 async def _guarded(command: Callable[[], Awaitable[int]], screen: Screen, interrupt: Interrupt, *, debug: bool) -> int:
     """Run a command: a signal cancels it, an error becomes its line and its code."""
     try:
-        with interrupt.listening():
+        with anyio.CancelScope() as scope, interrupt.listening(scope):
             code = await command()
-            return code if interrupt.code is None else interrupt.code
+            return interrupt.code or code
     except BrokenPipeError:
         raise
     except Exception as error:  # noqa: BLE001  # the last stop: a person is told, with the code that scripts act on

@@ -46,8 +46,9 @@ class Interrupt:
             self._stop = None
 
     @contextmanager
-    def listening(self) -> Iterator[None]:
-        """Signals come here rather than ending the process; what is inside is what they cancel."""
+    def listening(self, scope: anyio.CancelScope) -> Iterator[None]:
+        """Signals come here rather than ending the process; `scope` is what they cancel."""
+        self._scope = scope
         loop = asyncio.get_running_loop()
         before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
 
@@ -60,8 +61,7 @@ class Interrupt:
                     loop.add_signal_handler(number, self._arrived, number)
                 except NotImplementedError:  # Windows
                     signal.signal(number, handler)
-            with anyio.CancelScope() as self._scope:
-                yield
+            yield
         finally:
             for number, old in before.items():
                 with suppress(NotImplementedError):

@@ -6,7 +6,7 @@ import os
 import unicodedata
 from collections.abc import Iterable
 
-__all__ = ["duration", "megabytes", "names", "plural", "printable"]
+__all__ = ["clock", "duration", "megabytes", "names", "plural", "printable"]
 
 # Control characters, surrogates (undecodable bytes of a file name), line and paragraph separators, and the invisible
 # format characters, among which are those that turn the direction of the text.
@@ -47,8 +47,11 @@ def duration(seconds: float) -> str:
     """Seconds as a person says them: "40 ms", "4.2 s", "3:07", "1:02:03"."""
     if seconds < 0.95:
         return f"{1000 * seconds:.0f} ms"
-    if seconds < 60:
-        return f"{seconds:.1f} s"
+    return f"{seconds:.1f} s" if seconds < 60 else clock(seconds)
+
+
+def clock(seconds: float) -> str:
+    """Seconds as a clock shows them: "0:04", "3:07", "1:02:03"."""
     minutes, rest = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"

@@ -84,7 +84,8 @@ class _Demo:
             "upload a folder",
             "uploaded",
             lambda feed: project.upload_images(feed, create_missing_tags=True),
-            [images_in(photos, tags_from_folders=True)],
+            images_in(photos, tags_from_folders=True),
+            drawn.pictures + drawn.copies + len(drawn.bad) + drawn.others,
         )
         self._expect("pictures landed", drawn.pictures + drawn.copies, report.succeeded)
         self._expect("bad pictures were reported", len(drawn.bad), report.failed)
@@ -118,8 +119,8 @@ class _Demo:
         self._step("Tagging the apples as ripe, then taking it back from ten of them")
         await project.create_tag("ripe")
         apples = [image.id async for image in project.list_images(tags=["apple"])]
-        await self._batch("tag", "tagged", lambda feed: project.tag_images(feed, ["ripe"]), [apples])
-        await self._batch("untag", "untagged", lambda feed: project.untag_images(feed, ["ripe"]), [apples[:10]])
+        await self._batch("tag", "tagged", lambda feed: project.tag_images(feed, ["ripe"]), apples, len(apples))
+        await self._batch("untag", "untagged", lambda feed: project.untag_images(feed, ["ripe"]), apples[:10], 10)
         self._expect("images are ripe", len(apples) - 10, await project.count_images(tagged=True, tags=["ripe"]))
 
     async def _regions(self, draw: Any, count: int) -> None:
@@ -128,7 +129,7 @@ class _Demo:
         scenes = await anyio.to_thread.run_sync(draw, self._folder / "scenes", count)
         images = [ImageFile(path, regions=regions) for path, regions in scenes]
         report = await self._batch(
-            "upload with regions", "uploaded", lambda feed: project.upload_images(feed, create_missing_tags=True), [images]
+            "upload with regions", "uploaded", lambda feed: project.upload_images(feed, create_missing_tags=True), images, count
         )
         self._expect("pictures with regions landed", count, report.succeeded)
         listed = [len(image.regions) async for image in project.list_images(tagged=True)]
@@ -138,17 +139,17 @@ class _Demo:
         self._step("Deleting the bananas")
         bananas = [image.id async for image in project.list_images(tags=["banana"])]
         before = await project.count_images()
-        await self._batch("delete", "deleted", project.delete_images, [bananas])
+        await self._batch("delete", "deleted", project.delete_images, bananas, len(bananas))
         self._expect("images are left", before - len(bananas), await project.count_images())
 
-    async def _batch(self, step: str, verb: str, start: Any, sources: list[Any]) -> BatchReport:
-        driver = Driver(self._screen, self._interrupt, "image", verb, described)
+    async def _batch(self, step: str, verb: str, start: Any, source: Any, count: int) -> BatchReport:
+        driver = Driver(self._screen, self._interrupt, "image", verb, described, lambda: count)
 
         def conclude(account: Account) -> None:
             for text in driver.lines(account):
                 self._screen.line(f"  {text}")
 
-        account = await driver.drive(start, Feed(sources), conclude=conclude)
+        account = await driver.drive(start, Feed([source]), conclude=conclude)
         if account.error is not None:
             raise account.error
         report = account.report

@@ -169,7 +169,11 @@ async def _ask(question: str) -> None:
     sys.stderr.write(question)
     sys.stderr.flush()
     if sys.platform != "win32":
-        await anyio.wait_readable(sys.stdin)  # rather than blocking in readline: Ctrl-C must get through
+        try:
+            await anyio.wait_readable(sys.stdin)  # rather than blocking in readline: Ctrl-C must get through
+        except anyio.get_cancelled_exc_class():
+            sys.stderr.write("\n")
+            raise
     if sys.stdin.readline().strip().lower() not in {"y", "yes"}:
         raise CommandError("nothing was deleted", ExitCode.ITEMS)
 
