@@ -15,8 +15,9 @@ from typing import BinaryIO
 from . import limits
 from ._content import Blob
 from .errors import LimitExceeded
+from .models import ImageFile
 
-__all__ = ["NotAnImage", "inspect_bytes", "inspect_file", "inspect_path"]
+__all__ = ["NotAnImage", "inspect_bytes", "inspect_file", "inspect_given", "inspect_path"]
 
 _HEAD = 512
 """Bytes read first: enough for the sides of all but JPEG files with metadata in front, which are walked segment by segment."""
@@ -29,6 +30,25 @@ ReadAt = Callable[[int, int], bytes]
 
 class NotAnImage(Exception):
     """The file is none the service could take, and why."""
+
+
+def inspect_given(one: ImageFile, *, size_limit: limits.Limit = limits.IMAGE_BYTES) -> Blob | Exception:
+    """The same for what a person gave, with the name of it in the error, which is given and not raised: it is one item's."""
+    try:
+        if one.path is not None:
+            return inspect_path(os.fspath(one.path), size_limit=size_limit)
+        if one.data is not None:
+            return inspect_bytes(one.data, size_limit=size_limit)
+        assert one.file is not None
+        return inspect_file(one.file, size_limit=size_limit)
+    except NotAnImage as error:
+        return ValueError(f"{one.name or 'the bytes'}: {error}")
+    except LimitExceeded as error:
+        return LimitExceeded(error.limit, error.actual, one.name or "the bytes")
+    except OSError as error:
+        return OSError(error.errno, f"cannot be read: {error.strerror or error}", one.name or "")
+    except (TypeError, ValueError) as error:  # a text file, a closed file, a path with NUL
+        return ValueError(f"{one.name or 'the file'} cannot be read: {error}")
 
 
 def inspect_path(path: str, *, follow: bool = True, size_limit: limits.Limit = limits.IMAGE_BYTES) -> Blob:

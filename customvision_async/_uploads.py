@@ -25,7 +25,7 @@ from ._bulk.settle import land
 from ._bulk.unit import AGAIN, Again, Done, Failed, Outcome, Unit
 from ._calls import Calls, failed_item, judge
 from ._content import Blob, ContentError
-from ._inspect import NotAnImage, inspect_bytes, inspect_file, inspect_path
+from ._inspect import inspect_given
 from ._operations import Answer
 from ._placing import box_of, region_limits, same_box, send_regions
 from ._tagging import parts, send_tags, tag_limits
@@ -110,7 +110,7 @@ class Uploads:
         unseen = [place for place, one in enumerate(given) if isinstance(one, ImageFile) and blobs[place] is None]
         seen: dict[int, Blob | Exception] = {}
         if unseen:
-            looked = await anyio.to_thread.run_sync(lambda: [_look(given[place]) for place in unseen])
+            looked = await anyio.to_thread.run_sync(lambda: [inspect_given(given[place]) for place in unseen])
             seen = dict(zip(unseen, looked, strict=True))
         return [
             self._unit(start + place, items[place], one, blobs[place] or seen.get(place)) for place, one in enumerate(given)
@@ -277,24 +277,6 @@ def _as_input(item: Any) -> Any:
     except TypeError as error:
         return error
     return TypeError(f"cannot upload a {type(item).__name__}: give an ImageFile, an ImageUrl, a path, bytes, an open file or a prediction")
-
-
-def _look(one: ImageFile) -> Blob | Exception:
-    try:
-        if one.path is not None:
-            return inspect_path(os.fspath(one.path))
-        if one.data is not None:
-            return inspect_bytes(one.data)
-        assert one.file is not None
-        return inspect_file(one.file)
-    except NotAnImage as error:
-        return ValueError(f"{one.name or 'the bytes'}: {error}")
-    except LimitExceeded as error:
-        return LimitExceeded(error.limit, error.actual, one.name or "the bytes")
-    except OSError as error:
-        return OSError(error.errno, f"cannot be read: {error.strerror or error}", one.name or "")
-    except (TypeError, ValueError) as error:  # a text file, a closed file, a path with NUL
-        return ValueError(f"{one.name or 'the file'} cannot be read: {error}")
 
 
 def checked_metadata(metadata: Mapping[str, str] | None, version: ApiVersion) -> Mapping[str, str] | None:
