@@ -1,0 +1,239 @@
+"""One seed, from the upload to the deletion, with the checks in between and at each call."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from typing import Any
+
+from customvision_async import BatchError, BatchRun, CustomVisionError, ItemResult, ProjectClient, Region
+from customvision_async._events import Event, RequestDone
+from tests.support.orchard import Stored
+from tests.support.virtual import client_of, run
+
+from . import checks
+from .scenario import Scenario, SourceError
+
+__all__ = ["Outcome", "play"]
+
+FLOOR = 10
+"""Retries that are always allowed: the default of the options."""
+
+
+@dataclass(slots=True)
+class Outcome:
+    """What came of a seed."""
+
+    seed: int
+    trace: str
+    problems: list[str]
+    faults: Counter[str] = field(default_factory=Counter[str])
+    items: int = 0
+    requests: int = 0
+    in_doubt: int = 0
+    doubled: int = 0
+    virtual_seconds: float = 0.0
+
+
+def play(seed: int, *, most_items: int = 40) -> Outcome:
+    """Play the scenario of `seed`. What it finds wrong is in `problems`; whatever else is raised is wrong too."""
+    return run(_Case(seed, most_items).play())
+
+
+class _Case:
+    def __init__(self, seed: int, most_items: int) -> None:
+        self.scenario = Scenario(seed, most_items=most_items)
+        self.service = self.scenario.service
+        self.problems: list[str] = []
+        self.firsts = self.agains = self.refusals = self.in_doubt = 0
+
+    async def play(self) -> Outcome:
+        scenario, service = self.scenario, self.service
+        async with client_of(service, f"client {scenario.seed}", concurrency=scenario.concurrency, observers=(self._observe,)) as training:
+            project = training.get_project_client(service.project_id)
+            self.dice = scenario.dice
+            items = await self._upload(project)
+            await self._list(project)
+            await self._tag(project)
+            await self._regions(project)
+            await self._delete(project)
+        self._bounded(items)
+        if service.in_flight:
+            self.problems.append(f"{service.in_flight} calls are still in flight")
+        now = asyncio.get_running_loop().time()
+        trace = f"{service.trace}{self.in_doubt:x}"
+        return Outcome(
+            scenario.seed, trace, self.problems + service.violations, scenario.faults.hits, items, service.total, self.in_doubt, self._doubled(), now
+        )
+
+    def _observe(self, event: Event) -> None:
+        if isinstance(event, RequestDone):
+            self.firsts += event.attempt == 1
+            self.agains += event.attempt > 1
+            self.refusals += event.status == 429
+
+    def _bounded(self, items: int) -> None:
+        if self.agains > 0.2 * self.firsts + FLOOR + self.refusals:
+            self.problems.append(f"{self.agains} retries for {self.firsts} first attempts and {self.refusals} refusals")
+        if self.firsts > 16 * items + 150:
+            self.problems.append(f"{self.firsts} first attempts for {items} items")
+
+    def _doubled(self) -> int:
+        return 0 if self.scenario.habits.deduplicate else sum(len(images) - 1 for images in self.service.copies().values())
+
+    # --- runs
+
+    async def _watch(self, make: Callable[[], BatchRun[Any, Any]], mode: str) -> tuple[BatchRun[Any, Any], dict[int, ItemResult[Any, Any]]]:
+        """Let a run go to its end (or leave it), and check its account at each call of the service."""
+        run, seen = make(), {}
+        self.service.on_call = lambda: self.problems.extend(checks.ledger(run, seen))
+        whole = True
+        try:
+            if mode == "await":
+                await run
+            else:
+                whole = await self._look_on(run, seen, mode)
+        except BatchError as error:
+            if error.report.failed == 0:
+                self.problems.append("a BatchError without failures")
+        except (CustomVisionError, SourceError) as error:
+            if error is not run.report.stopped_by:
+                self.problems.append(f"it raised {error!r}, and the report says {run.report.stopped_by!r}")
+        self.service.on_call = lambda: None
+        self.problems += checks.account(run, seen, whole=whole, watched=mode != "await")
+        self.in_doubt += run.progress.in_doubt
+        return run, seen
+
+    async def _look_on(self, run: BatchRun[Any, Any], seen: dict[int, ItemResult[Any, Any]], mode: str) -> bool:
+        leave_after = self.dice.randrange(0, 20) if mode == "leave" else None
+        async with run:
+            async for result in run:
+                if result.index in seen:
+                    self.problems.append(f"item {result.index} has two results")
+                seen[result.index] = result
+                if mode == "slow":
+                    await asyncio.sleep(self.dice.choice((0.0, 0.2, 2.0)))
+                if leave_after is not None and len(seen) > leave_after:
+                    return False
+        return True
+
+    async def _upload(self, project: ProjectClient) -> int:
+        scenario = self.scenario
+        run, seen = await self._watch(
+            lambda: project.upload_images(scenario.source(), tags=scenario.common, create_missing_tags=scenario.create_missing), scenario.mode
+        )
+        self.problems += checks.upload(scenario, run.report, seen)
+        if scenario.breaks_at is None and run.report.stopped_by is None and not run.report.pending and scenario.mode != "leave":
+            expected = len(scenario.given)
+            if run.report.submitted != expected:
+                self.problems.append(f"{run.report.submitted} submitted of {expected}")
+        return run.report.submitted
+
+    async def _change(
+        self,
+        make: Callable[[list[str]], BatchRun[Any, Any]],
+        wanted: Callable[[Stored], frozenset[Any]],
+        there: Callable[[Stored], frozenset[Any]],
+        share: float = 0.7,
+    ) -> None:
+        """A run over some images of the project, each of which is to have `wanted` of `there` in the end, and the others what they had."""
+        before = {id: there(image) for id, image in self.service.images.items()}
+        after = {id: wanted(image) for id, image in self.service.images.items()}
+        ids = [id for id in before if self.dice.random() < share]
+        if self.dice.random() < 0.2:
+            ids.insert(self.dice.randrange(len(ids) + 1), self.service.new_id())
+        run, seen = await self._watch(lambda: make(ids), "watch")
+        results = [seen.get(index) for index in range(len(ids))]
+        for id, result in zip(ids, results, strict=True):
+            image = self.service.images.get(id)
+            if image is None:
+                continue
+            if result is not None and result.ok and there(image) != after[id]:
+                self.problems.append(f"image {id} is said to be changed, and has {len(there(image))} instead of {len(after[id])}")
+            if not (before[id] & after[id] <= there(image) <= before[id] | after[id]):
+                self.problems.append(f"image {id} has what nobody asked for")
+        for id in before.keys() - set(ids):
+            if there(self.service.images[id]) != before[id]:
+                self.problems.append(f"image {id} was changed, and nobody asked for it")
+
+    async def _tag(self, project: ProjectClient) -> None:
+        names = self.dice.sample(self.scenario.names, self.dice.choice((1, 2, 23)))
+        tags = frozenset(self.scenario.id_of(name) for name in names)
+        await self._change(lambda ids: project.tag_images(ids, names), lambda image: _tags(image) | tags, _tags)
+        await self._change(lambda ids: project.untag_images(ids, names), lambda image: _tags(image) - tags, _tags)
+
+    async def _regions(self, project: ProjectClient) -> None:
+        box = (self.dice.randrange(32) / 64, self.dice.randrange(32) / 64, 0.25, 0.5)
+        name = self.dice.choice(self.scenario.names)
+        whole = (self.scenario.id_of(name), *box)
+
+        def make(ids: list[str]) -> BatchRun[Any, Any]:
+            return project.create_regions([(id, Region(name, *box)) for id in ids])
+
+        await self._change(make, lambda image: _boxes(image) | {whole}, _boxes, share=0.4)
+
+    async def _delete(self, project: ProjectClient) -> None:
+        there = set(self.service.images)
+        ids = [id for id in there if self.dice.random() < 0.5] if False else [id for id in self.service.images if self.dice.random() < 0.5]
+        if self.dice.random() < 0.2:
+            ids.append(self.service.new_id())
+        run, seen = await self._watch(lambda: project.delete_images(ids), "watch")
+        for index, id in enumerate(ids):
+            if index in seen and seen[index].ok and id in self.service.images:
+                self.problems.append(f"image {id} is said to be deleted, and is there")
+        if lost := there - set(ids) - self.service.images.keys():
+            self.problems.append(f"{len(lost)} images were deleted, and nobody asked for it")
+
+    # --- lists
+
+    async def _list(self, project: ProjectClient) -> None:
+        """A list while somebody else uploads and deletes: what was there all the time comes once, and nothing comes twice."""
+        dice, service = self.dice, self.service
+        tags = dice.sample(self.scenario.names, 25) if dice.random() < 0.15 else []
+        wanted = {self.scenario.id_of(name) for name in tags}
+        others = asyncio.ensure_future(self._others()) if dice.random() < 0.5 else None
+        stayed = {id for id, image in service.images.items() if not tags or wanted & image.tags.keys()}
+        ever = set(service.images)
+        given: list[str] = []
+        try:
+            order, size = dice.choice(("newest", "oldest")), dice.choice((2, 3, 7, 256))
+            async for image in project.list_images(tags=tags, order=order, page_size=size):
+                given.append(image.id)
+                ever |= service.images.keys()
+                if dice.random() < 0.05:
+                    await asyncio.sleep(dice.choice((0.1, 1.0)))
+        except CustomVisionError:
+            stayed = set()
+        finally:
+            if others is not None:
+                others.cancel()
+                await asyncio.wait((others,))
+        stayed &= service.images.keys()
+        if missed := stayed - set(given):
+            self.problems.append(f"the list lacks {len(missed)} of {len(stayed)} images")
+        if len(set(given)) != len(given):
+            self.problems.append(f"the list gives {len(given) - len(set(given))} images twice")
+        if set(given) - ever:
+            self.problems.append("the list gives images that were never there")
+
+    async def _others(self) -> None:
+        while True:
+            await asyncio.sleep(self.dice.uniform(0.05, 2.0))
+            if self.dice.random() < 0.5 and self.service.images:
+                self.service.images.pop(self.dice.choice(list(self.service.images)))
+            else:
+                self.service.add_image(self.service.new_id().encode(), [self.scenario.id_of(self.dice.choice(self.scenario.names))])
+
+
+def _tags(image: Stored) -> frozenset[str]:
+    return frozenset(image.tags)
+
+
+def _boxes(image: Stored) -> frozenset[Any]:
+    return frozenset(box for _, box in image.regions)
+
+
+def _all(problems: Iterable[str]) -> list[str]:
+    return list(problems)
