@@ -79,7 +79,7 @@ class _Watch:
         self._timer = None
         if self._loop.time() < self._due:
             self._look_at(self._due)
-        else:
+        elif not self._scope.expired():
             self._scope.reschedule(self._loop.time())
 
     def writing(self) -> None:

@@ -50,14 +50,18 @@ class BlobHosts:
         added: besides :data:`AZURE_BLOBS`. Each is a host ("files.example.com", which may then lie in a private network, as behind
             a private endpoint), the end of host names (".example.com"), or an origin with scheme and port
             ("https://127.0.0.1:8443"); plain http only for a literal loopback address, such as an emulator's.
+        endpoint: of the client. If it is a literal loopback address itself, files of that same origin may be read.
     """
 
-    def __init__(self, added: Iterable[str] = ()) -> None:
+    def __init__(self, added: Iterable[str] = (), *, endpoint: str = "") -> None:
         if isinstance(added, str):
             raise TypeError(f"blob_hosts is one string; write blob_hosts=[{added!r}]")
         self._origins: set[tuple[str, str, int | None]] = set()
         self.exact: set[str] = set()
         self._endings = list(AZURE_BLOBS)
+        host = urlsplit(endpoint).hostname or ""
+        if _is_address(host) and ipaddress.ip_address(host).is_loopback:
+            self._origins.add(_origin(endpoint))
         for one in added:
             if "://" in one:
                 self._origins.add(_origin(one))

@@ -232,7 +232,7 @@ class Controller:
 
     def body_sent(self, now: float, call: Call) -> None:
         """The body of `call` is out: its upload slot is free."""
-        if call.sent is None:
+        if call.open and call.sent is None:
             call.sent = now
             self.uploading -= call.upload
 

@@ -1,0 +1,91 @@
+"""The controller alone: laws under any sequence of events, and its figures in a short simulation."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+from statistics import median
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from benchmarks.controller import NAMED, Simulation, campaign, ideal, quantile
+from customvision_async._options import Concurrency
+from customvision_async._transport.controller import Call, Controller
+
+STEP = st.tuples(
+    st.sampled_from(["start", "start", "sent", "accepted", "refused", "lost", "abandoned"]), st.floats(0, 5), st.integers(0, 99)
+)
+
+
+@settings(max_examples=100)
+@given(
+    st.lists(STEP, max_size=150),
+    st.sampled_from(["call", "all"]),
+    st.sampled_from([None, 0.5, 10.0]),
+    st.integers(1, 12),
+    st.integers(1, 4),
+)
+def test_whatever_happens_the_books_are_right(
+    steps: list[tuple[str, float, int]], on_refusal: str, rate: float | None, requests: int, uploads: int
+) -> None:
+    """Caps hold, counts match, and a call can always start in the end."""
+    controller = Controller(Concurrency(requests=requests, uploads=uploads, rate=rate, on_refusal=on_refusal))  # type: ignore[arg-type]
+    now = 0.0
+    calls: list[Call] = []
+    for what, seconds, which in steps:
+        now += seconds
+        if what == "start":
+            pause = controller.wait(now, upload=bool(which % 2))
+            assert pause >= 0
+            if pause == 0:
+                calls.append(controller.start(now, upload=bool(which % 2)))
+        elif calls:
+            call = calls[which % len(calls)]
+            if what == "sent":
+                controller.body_sent(now, call)
+            elif what == "refused":
+                controller.refused(now, call, None if which % 3 else seconds)
+            else:
+                getattr(controller, what)(now, call)
+        going = [call for call in calls if call.open]
+        assert controller.in_flight == len(going) <= requests
+        assert controller.uploading == sum(call.upload and call.sent is None for call in going) <= uploads
+        assert 1 <= controller.limit <= requests
+        assert controller.rate is None or 0 < controller.rate < math.inf
+    for call in calls:
+        controller.abandoned(now, call)
+    assert controller.wait(now, upload=True) < 200
+
+
+@pytest.mark.parametrize("strict", [False, True], ids=["one by one", "every call"])
+def test_it_comes_close_to_the_oracle(strict: bool) -> None:
+    """Twenty scenarios; ``python -m benchmarks.controller`` runs eighty, of any seed."""
+    rows = campaign(7, 20, strict=strict)
+    assert median(row[0] for row in rows) >= 0.95
+    assert quantile([row[0] for row in rows], 0.1) >= (0.5 if strict else 0.8)
+    assert median(row[1] for row in rows) <= 0.05
+
+
+@pytest.mark.parametrize("name", NAMED)
+def test_it_keeps_a_quota_full(name: str) -> None:
+    """95 % of the ideal rate, with few refusals."""
+    run = Simulation(NAMED[name], 1).run()
+    assert run.accepted >= 0.95 * ideal(NAMED[name])
+    assert run.refused / (run.refused + run.accepted) <= (0.05 if "10 calls" in name else 0.12)
+
+
+def test_a_service_that_refuses_every_call_is_noticed() -> None:
+    """With a long Retry-After, a send or two of each pause are wasted, and no more."""
+    run = Simulation(replace(NAMED["think 100 ms, 10 calls/s"], strict=True, retry_after=5.0), 1).run()
+    assert run.refused <= 0.02 * run.accepted
+
+
+def test_all_calls_stop_where_that_is_asked_for() -> None:
+    """on_refusal="all": nothing starts while a Retry-After runs, whatever was learnt."""
+    controller = Controller(Concurrency(on_refusal="all"))
+    call = controller.start(0.0, upload=False)
+    controller.refused(1.0, call, 10.0)
+    assert controller.wait(1.0, upload=False) == 10.0
+    assert controller.wait(10.5, upload=False) == pytest.approx(0.5)
