@@ -8,14 +8,15 @@ another, and sent again after a failure, and memory does not grow with the image
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import BinaryIO
+
+import msgspec
 
 __all__ = ["Blob", "Content", "ContentError"]
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Blob:
+class Blob(msgspec.Struct, frozen=True, eq=False):
     """The bytes of one file: how many, and where they are (exactly one of `path`, `data`, `file`).
 
     `stamp` is (device, inode, mtime in ns) when the file was looked at: a file that has another stamp or size when it
@@ -39,14 +40,14 @@ class Content:
     content_type: str
     pieces: Sequence[bytes | Blob]
     base64: bool = False
+    length: int = field(init=False)
+    """The exact Content-Length."""
 
-    @property
-    def length(self) -> int:
-        """The exact Content-Length."""
-        return sum(
-            len(piece) if isinstance(piece, bytes) else (piece.size + 2) // 3 * 4 if self.base64 else piece.size
-            for piece in self.pieces
-        )
+    def __post_init__(self) -> None:
+        length = 0
+        for piece in self.pieces:
+            length += len(piece) if isinstance(piece, bytes) else (piece.size + 2) // 3 * 4 if self.base64 else piece.size
+        object.__setattr__(self, "length", length)
 
 
 class ContentError(Exception):

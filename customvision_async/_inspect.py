@@ -21,8 +21,13 @@ __all__ = ["NotAnImage", "inspect_bytes", "inspect_file", "inspect_given", "insp
 
 _HEAD = 512
 """Bytes read first: enough for the sides of all but JPEG files with metadata in front, which are walked segment by segment."""
+_SIDE, _RATIO = limits.IMAGE_SIDE.value, limits.IMAGE_ASPECT_RATIO.value
 _SEGMENTS = 1000
 """JPEG segments walked at the most. Real files have a few dozen."""
+
+_FLAGS = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_BINARY", 0)
+"""O_NONBLOCK: a FIFO must not hang us before fstat tells what it is."""
+_NO_FOLLOW = getattr(os, "O_NOFOLLOW", 0)
 
 ReadAt = Callable[[int, int], bytes]
 """Reads (count, offset)."""
@@ -59,8 +64,7 @@ def inspect_path(path: str, *, follow: bool = True, size_limit: limits.Limit = l
         LimitExceeded: too large in bytes, in sides, or in aspect ratio.
         OSError: it cannot be opened or read.
     """
-    flags = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_CLOEXEC", 0) | (0 if follow else getattr(os, "O_NOFOLLOW", 0))
-    fd = os.open(path, flags | getattr(os, "O_BINARY", 0))  # O_NONBLOCK: a FIFO must not hang us before fstat tells what it is
+    fd = os.open(path, _FLAGS if follow else _FLAGS | _NO_FOLLOW)
     try:
         facts = os.fstat(fd)
         if not stat.S_ISREG(facts.st_mode):
@@ -114,9 +118,9 @@ def _check(size: int, head: bytes, read_at: ReadAt, size_limit: limits.Limit) ->
     if sides is None:
         return  # the format is right and the sides are not where they should be: let the service judge
     width, height = sides
-    if max(sides) > limits.IMAGE_SIDE.value:
+    if width > _SIDE or height > _SIDE:
         raise LimitExceeded(limits.IMAGE_SIDE, max(sides), f"{width} x {height}")
-    if min(sides) > 0 and max(sides) > limits.IMAGE_ASPECT_RATIO.value * min(sides):
+    if (width > _RATIO * height or height > _RATIO * width) and width and height:
         raise LimitExceeded(limits.IMAGE_ASPECT_RATIO, max(sides) / min(sides), f"{width} x {height}")
 
 
@@ -149,17 +153,23 @@ def _jpeg_sides(head: bytes, read_at: ReadAt) -> tuple[int, int] | None:
         if len(segment) < 4 or segment[0] != 0xFF:
             return None
         marker = segment[1]
+        if marker in _FRAMES:
+            if len(segment) < 9:
+                return None
+            height, width = _two_shorts(segment, 5)
+            return width, height
         if marker == 0xFF:  # padding
             offset += 1
-        elif marker in (0x01, *range(0xD0, 0xD9)):  # markers without a body
+        elif marker in _BARE:
             offset += 2
         elif marker in (0xD9, 0xDA):  # the picture itself, and no frame header before it
             return None
-        elif 0xC0 <= marker <= 0xCF and marker not in (0xC4, 0xC8, 0xCC):
-            if len(segment) < 9:
-                return None
-            height, width = struct.unpack(">HH", segment[5:9])
-            return width, height
         else:
-            offset += 2 + int(struct.unpack(">H", segment[2:4])[0])
+            offset += 2 + (segment[2] << 8) + segment[3]
     return None
+
+
+_FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
+_BARE = frozenset({0x01, *range(0xD0, 0xD9)})
+"""Markers without a body."""
+_two_shorts = struct.Struct(">HH").unpack_from

@@ -78,17 +78,21 @@ def multipart(parts: Sequence[tuple[str, Blob]], *, field: str | None = None) ->
     """
     boundary = secrets.token_hex(16)
     pieces: list[bytes | Blob] = []
-    between = f"--{boundary}\r\n"
+    common = None if field is None else _quoted(field)
+    opening = f"--{boundary}"
+    between = f'{opening}\r\nContent-Disposition: form-data; name="'
     for name, blob in parts:
         quoted = _quoted(name)
-        head = f'Content-Disposition: form-data; name="{quoted if field is None else _quoted(field)}"; filename="{quoted}"'
-        pieces += (f"{between}{head}\r\nContent-Type: application/octet-stream\r\n\r\n".encode(), blob)
-        between = f"\r\n--{boundary}\r\n"
-    pieces.append(f"{between[:-2]}--\r\n".encode())
+        head = f'{between}{common or quoted}"; filename="{quoted}"\r\nContent-Type: application/octet-stream\r\n\r\n'
+        pieces += (head.encode(), blob)
+        between = f'\r\n{opening}\r\nContent-Disposition: form-data; name="'
+    pieces.append((f"\r\n{opening}--\r\n" if pieces else f"{opening}--\r\n").encode())
     return Content(f"multipart/form-data; boundary={boundary}", pieces)
 
 
 def _quoted(name: str) -> str:
+    if name.isalnum():
+        return name
     if "\r" in name or "\n" in name or "\0" in name:
         raise ValueError(f"the name of a part must not have a line break or NUL in it: {name[:80]!r}")
     return _writable(name).replace('"', "%22")  # as browsers write it; backslashes stay as they are
