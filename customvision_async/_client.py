@@ -12,19 +12,23 @@ from urllib.parse import urlsplit
 from uuid import UUID
 
 from ._credentials import KeyCredential, TokenCredential, authenticate, check_endpoint
+from ._downloads import Downloads
 from ._events import Observer, log_event
+from ._importing import ProjectImport
 from ._operations import Operations
 from ._options import Concurrency, Retry, Timeouts
 from ._paging import AsyncItemPaged, one_page
+from ._polling import AsyncLROPoller, Polling
 from ._project import ProjectClient
 from ._transport.aiohttp import AiohttpSender, tls_context
 from ._transport.base import Sender
+from ._transport.blobs import BlobHosts, BlobReader
 from ._transport.pipeline import Transport
 from ._transport.throttle import shared_limiter
 from ._versions import ApiVersion
 from ._wire.request import id_of
 from .errors import NotFoundError
-from .models import Domain, Project
+from .models import Domain, Project, ProjectExport
 
 __all__ = ["TrainingClient"]
 
@@ -46,6 +50,10 @@ class TrainingClient:
         retry, timeouts, concurrency: how it behaves; see these records for each default and its reason.
         ca_file: certificates to trust instead of the system's (a corporate proxy).
         observers: called with each event (requests, retries, chunks settled).
+        blob_hosts: hosts that files may be downloaded from, besides Azure's blob stores and (for a client of an emulator) the endpoint's
+            own loopback address: a host, the end of host names (".example.com"), or an origin ("http://127.0.0.1:40000"). Downloads never
+            carry the credential.
+        prediction_resource_id: where :meth:`ProjectClient.publish_iteration` publishes, unless told otherwise.
         sender: what carries requests, in place of aiohttp over the network. For tests.
 
     Nothing is sent and no connection is made before the first call. Close it with ``async with`` or :meth:`aclose`.
@@ -67,6 +75,8 @@ class TrainingClient:
         ca_file: str | os.PathLike[str] | None = None,
         ssl_context: ssl.SSLContext | None = None,
         observers: Iterable[Observer] = (),
+        blob_hosts: Iterable[str] = (),
+        prediction_resource_id: str | None = None,
         sender: Sender | None = None,
     ) -> None:
         self.endpoint = check_endpoint(endpoint)
@@ -85,12 +95,17 @@ class TrainingClient:
             limiter=partial(shared_limiter, urlsplit(self.endpoint).netloc, auth.fingerprint, self._concurrency),
             observers=self._observers,
         )
+        self._prediction_resource_id = prediction_resource_id
+        hosts = BlobHosts(blob_hosts, endpoint=self.endpoint)
+        self._downloads = Downloads(BlobReader(hosts, timeouts, ssl_context), retry)
         self.operations = Operations(self._transport, self.endpoint, self.api_version)
         """The REST calls themselves, one coroutine each, named after their operationIds: one request, whose limits are yours to mind."""
 
     @classmethod
     def from_env(cls, **options: Any) -> TrainingClient:
         """A client for the resource that VISION_TRAINING_ENDPOINT and VISION_TRAINING_KEY name, as Microsoft's quickstarts call them.
+
+        VISION_PREDICTION_RESOURCE_ID, if it is set, is where iterations are published.
 
         Raises:
             LookupError: one of them is not set.
@@ -99,6 +114,7 @@ class TrainingClient:
         missing = [name for name in names if not os.environ.get(name, "").strip()]
         if missing:
             raise LookupError(f"{' and '.join(missing)} not set in the environment: the resource's page in the Azure portal has the values")
+        options.setdefault("prediction_resource_id", os.environ.get("VISION_PREDICTION_RESOURCE_ID", "").strip() or None)
         return cls(*(os.environ[name].strip() for name in names), **options)
 
     def __repr__(self) -> str:
@@ -112,7 +128,10 @@ class TrainingClient:
 
     async def aclose(self) -> None:
         """Close the connections."""
-        await self._transport.aclose()
+        try:
+            await self._transport.aclose()
+        finally:
+            await self._downloads.aclose()
 
     # --- projects
 
@@ -182,6 +201,34 @@ class TrainingClient:
         """Delete a project with all its images. The service asks nothing and undoes nothing."""
         await self.operations.delete_project(id_of(project, "project"))
 
+    def begin_import(
+        self, token: str | ProjectExport, *, name: str | None = None, wait: bool = True, polling: Polling | None = None
+    ) -> AsyncLROPoller[Project, ProjectClient]:
+        """Import a project that was exported, here or from another resource (since v3.2): ``project = await training.begin_import(token)``.
+
+        Args:
+            token: what :meth:`ProjectClient.export_project` gave, or the token in it.
+            name: what to call it (since v3.3); as it was called unless given. Where the name is taken the service picks another.
+            wait: False, and awaiting the poller begins the import and does not wait for its end.
+            polling: how often to look.
+
+        A lost answer is resolved by listing the projects.
+
+        Raises (when awaited):
+            BadRequestError: code BadRequestInvalidImportToken: the token is of nowhere, or over a day old.
+            OperationFailed: the import failed.
+        """
+        text = token.token if isinstance(token, ProjectExport) else token
+        work = ProjectImport(self.operations, self._imported, token=text, name=name)
+        return AsyncLROPoller(work, polling, wait=wait)
+
+    def resume_import(self, project: str | UUID | Project, *, polling: Polling | None = None) -> AsyncLROPoller[Project, ProjectClient]:
+        """Wait for an import that was begun before, here or elsewhere: the poller's `id` is the project's."""
+        return AsyncLROPoller(ProjectImport(self.operations, self._imported, project=id_of(project, "project")), polling)
+
+    def _imported(self, project: Project) -> ProjectClient:
+        return self._project(project.id, project.name)
+
     # --- domains
 
     def list_domains(self) -> AsyncItemPaged[Domain]:
@@ -207,4 +254,12 @@ class TrainingClient:
             raise LookupError(f"no domain {domain!r}; there are {names}") from None
 
     def _project(self, project_id: str, name: str | None) -> ProjectClient:
-        return ProjectClient(self.operations, project_id, name=name, concurrency=self._concurrency, observers=self._observers)
+        return ProjectClient(
+            self.operations,
+            project_id,
+            name=name,
+            concurrency=self._concurrency,
+            observers=self._observers,
+            downloads=self._downloads,
+            prediction_resource_id=self._prediction_resource_id,
+        )

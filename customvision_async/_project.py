@@ -2,25 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterable, Callable, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterable, Iterable, Mapping, Sequence
 from os import PathLike
 from typing import Any, Literal, TypeAlias
 from uuid import UUID
 
 from . import limits
 from ._bulk.chunker import ChunkLimits
-from ._bulk.report import ItemResult, Progress
-from ._bulk.run import BatchRun, Job
+from ._bulk.report import ItemResult
+from ._bulk.run import BatchRun
 from ._bulk.unit import AGAIN, Again, Failed, Outcome, Unit
-from ._calls import DONE, Calls, failed_item, id_units, image_id, judge
-from ._events import ChunkSettled, Observer, notify
+from ._calls import DONE, failed_item, id_units, image_id
 from ._listing import ImageList
-from ._operations import Operations
-from ._options import Concurrency
 from ._paging import AsyncItemPaged, one_page
+from ._part import ids_prepared, several
 from ._placing import box_of, region_limits, send_regions
+from ._predicted import PredictedVerbs
 from ._tagging import send_tags, send_untag, tag_limits, untag_limits
 from ._tags import TagBook, UnknownTag
+from ._training import IterationVerbs
+from ._transfer import TransferVerbs
 from ._uploads import Uploads, checked_metadata, upload_limits
 from ._wire import bodies
 from ._wire.advice import VAGUE_STATUSES, status_help
@@ -48,31 +49,12 @@ RegionOn: TypeAlias = tuple[ImageLike, Region] | ImageRegionCreateEntry
 """A region and the image it goes on."""
 
 
-
-class ProjectClient:
+class ProjectClient(IterationVerbs, TransferVerbs, PredictedVerbs):
     """The images, tags and regions of one project. Get one from a :class:`~customvision_async.TrainingClient`.
 
     Verbs in the plural take any number of items, from any iterable or async iterable, and give a :class:`BatchRun`: await it, or watch it.
     Verbs in the singular are one request. `list_*` is iterated over, never awaited.
     """
-
-    def __init__(
-        self,
-        operations: Operations,
-        project_id: str,
-        *,
-        name: str | None = None,
-        concurrency: Concurrency | None = None,
-        observers: tuple[Observer, ...] = (),
-    ) -> None:
-        self.operations = operations
-        """The REST calls themselves; see :attr:`TrainingClient.operations`."""
-        self.id = project_id
-        """The id of the project."""
-        self.name = name
-        """Its name, where it is known without asking (the service may have changed the one that was asked for)."""
-        self._concurrency = concurrency or Concurrency()
-        self._observers = observers
 
     def __repr__(self) -> str:
         return f"<ProjectClient {self.id}{f' {self.name!r}' if self.name else ''}>"
@@ -83,9 +65,7 @@ class ProjectClient:
 
     # --- images
 
-    def upload_images(
-        self, images: Any, *, tags: Iterable[TagLike] = (), create_missing_tags: bool = False
-    ) -> BatchRun[Any, Image]:
+    def upload_images(self, images: Any, *, tags: Iterable[TagLike] = (), create_missing_tags: bool = False) -> BatchRun[Any, Image]:
         """Upload any number of images: files, bytes, URLs and predictions together.
 
         Args:
@@ -102,7 +82,7 @@ class ProjectClient:
             images = [images]
         calls = self._calls()
         book = TagBook(self.operations, self.id, create_missing=create_missing_tags)
-        uploads = Uploads(calls, book, _several(tags))
+        uploads = Uploads(calls, book, several(tags))
         return self._run(images, calls, uploads.prepare, uploads.send, upload_limits(self._concurrency.chunk_bytes), "upload_images")
 
     def delete_images(self, images: Iterable[ImageLike] | AsyncIterable[ImageLike]) -> BatchRun[ImageLike, None]:
@@ -117,12 +97,12 @@ class ProjectClient:
                     raise
             return [DONE] * len(units)
 
-        return self._run(images, calls, _ids(weight=37), send, self._url_limits(limits.IDS_PER_DELETE.value), "delete_images")
+        return self._run(images, calls, ids_prepared(weight=37), send, self._url_limits(limits.IDS_PER_DELETE.value), "delete_images")
 
     def tag_images(self, images: Iterable[ImageLike] | AsyncIterable[ImageLike], tags: Iterable[TagLike]) -> BatchRun[ImageLike, None]:
         """Put every one of `tags` on every image. A result is marked `duplicate` where the image had them all."""
         calls = self._calls()
-        find = self._tags_once(_several(tags))
+        find = self._tags_once(several(tags))
 
         async def prepare(start: int, items: Sequence[Any]) -> list[Unit | ItemResult[Any, Any]]:
             ids = await find()
@@ -137,7 +117,7 @@ class ProjectClient:
     def untag_images(self, images: Iterable[ImageLike] | AsyncIterable[ImageLike], tags: Iterable[TagLike]) -> BatchRun[ImageLike, None]:
         """Take every one of `tags` off every image."""
         calls = self._calls()
-        find = self._tags_once(_several(tags))
+        find = self._tags_once(several(tags))
 
         async def send(units: Sequence[Unit]) -> Sequence[Outcome]:
             return await send_untag(calls, units, await find())
@@ -192,13 +172,13 @@ class ProjectClient:
         Raises:
             LimitExceeded: the page size is over 256.
         """
-        return self._images(tagged, _several(tags), iteration, filter).paged(order, page_size)
+        return self._images(tagged, several(tags), iteration, filter).paged(order, page_size)
 
     async def count_images(
         self, *, tagged: bool | None = None, tags: Iterable[TagLike] = (), iteration: Any = None, filter: str | None = None
     ) -> int:
         """How many images :meth:`list_images` would give."""
-        return await self._images(tagged, _several(tags), iteration, filter).count()
+        return await self._images(tagged, several(tags), iteration, filter).count()
 
     async def get_image(self, image: ImageLike, *, iteration: Any = None) -> Image:
         """One image as the service has it now (since v2.0).
@@ -208,9 +188,7 @@ class ProjectClient:
         """
         found = await self.operations.get_images_by_ids(self.id, [image_id(image)], iteration_id=iteration)
         if not found:
-            raise NotFoundError(
-                f"the project has no image {image_id(image)}", status=404, code="NotFoundImage", operation="GetImagesByIds"
-            )
+            raise NotFoundError(f"the project has no image {image_id(image)}", status=404, code="NotFoundImage", operation="GetImagesByIds")
         return found[0]
 
     def _images(self, tagged: bool | None, tags: tuple[TagLike, ...], iteration: Any, filter: str | None) -> ImageList:
@@ -246,7 +224,7 @@ class ProjectClient:
             return id_of(getattr(region, "region_id", None) or getattr(region, "value", None) or region, "region")
 
         limit = self._url_limits(limits.REGIONS_PER_DELETE.value)
-        return self._run(regions, calls, _ids(weight=37, read=read), send, limit, "delete_regions")
+        return self._run(regions, calls, ids_prepared(weight=37, read=read), send, limit, "delete_regions")
 
     # --- tags
 
@@ -285,51 +263,6 @@ class ProjectClient:
     async def delete_tag(self, tag: TagLike) -> None:
         """Delete a tag: it goes from all images, with its regions; the images stay."""
         await self.operations.delete_tag(self.id, await self._tag_id(tag))
-
-    async def _tag_id(self, tag: TagLike) -> str:
-        return str((await self._tags_once((tag,))())[0])
-
-    def _tags_once(self, tags: tuple[TagLike, ...]) -> Callable[[], Any]:
-        """A function that gives the ids of `tags`, looked up the first time."""
-        book = TagBook(self.operations, self.id)
-        found: list[tuple[str, ...]] = []
-
-        async def find() -> tuple[str, ...]:
-            if not found:
-                await book.learn(tags)
-                found.append(tuple(dict.fromkeys(book.id_of(tag) for tag in tags)))
-            return found[0]
-
-        return find
-
-    # --- how a run is made
-
-    def _calls(self) -> Calls:
-        return Calls(self.operations, self.id, Progress())
-
-    def _run(self, source: Any, calls: Calls, prepare: Any, send: Any, limit: ChunkLimits, verb: str) -> BatchRun[Any, Any]:
-        def settled(items: int, succeeded: int, failed: int, seconds: float) -> None:
-            notify(self._observers, ChunkSettled(verb, items, succeeded, failed, seconds))
-
-        job = Job(prepare, send, judge, limit, chunks=self._concurrency.requests, on_chunk=settled, progress=calls.progress)
-        return BatchRun(source, job)
-
-    def _url_limits(self, count: int) -> ChunkLimits:
-        """As many ids as a URL holds beside its beginning, which is never longer than 300 bytes and the endpoint."""
-        return ChunkLimits(count, limits.URL_BYTES.value - 300 - len(self.operations.endpoint))
-
-
-def _several(tags: Iterable[TagLike]) -> tuple[TagLike, ...]:
-    if isinstance(tags, (str, Tag, UUID)):
-        raise TypeError(f"tags is a single tag: write tags=[{tags.name if isinstance(tags, Tag) else tags!r}]")
-    return tuple(tags)
-
-
-def _ids(*, weight: int, read: Callable[[Any], str] = image_id) -> Any:
-    async def prepare(start: int, items: Sequence[Any]) -> list[Unit | ItemResult[Any, Any]]:
-        return id_units(start, items, weight=weight, read=read)
-
-    return prepare
 
 
 async def _unique_ids(start: int, items: Sequence[Any]) -> list[Unit | ItemResult[Any, Any]]:
@@ -372,5 +305,3 @@ def _region_unit(index: int, item: Any, pair: tuple[str, Region] | Exception, bo
     except (UnknownTag, ValueError) as error:
         return failed_item(index, item, error)
     return Unit(index, item, (pair[0], (placed,)), 1, key=(pair[0], placed))
-
-
