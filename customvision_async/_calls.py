@@ -14,12 +14,14 @@ from ._transport.base import Meter
 from ._wire.request import id_of
 from .errors import (
     AuthenticationError,
-    BadRequestError,
     ConnectError,
+    CustomVisionError,
     DecodeError,
     ItemError,
     NotFoundError,
     PermissionDeniedError,
+    RateLimitError,
+    RequestTimeout,
     ServiceError,
     UnsupportedOperation,
 )
@@ -69,16 +71,24 @@ def judge(error: Exception) -> Verdict:
     match error:
         case AuthenticationError() | PermissionDeniedError() | ConnectError() | UnsupportedOperation():
             return Verdict.FATAL
+        case RequestTimeout() if not error.sent:  # as good as no connection
+            return Verdict.FATAL
         case NotFoundError():
             return Verdict.DIVIDE if error.code in _NOT_THE_PROJECT else Verdict.FATAL
         case ServiceError() if error.status in (408, 413, 414, 431):
             return Verdict.TOO_LARGE
-        case BadRequestError() | DecodeError():
-            return Verdict.DIVIDE
-        case ServiceError() if error.status == 500:  # one picture that the service chokes on looks like this
-            return Verdict.DIVIDE
-        case _:
+        case RateLimitError():
             return Verdict.FINAL
+        case ServiceError() if error.status < 500:  # 400 above all, often without a word on which of them it is about
+            return Verdict.DIVIDE
+        case DecodeError():
+            return Verdict.DOWN
+        case ServiceError() if error.status == 500:  # one picture that the service chokes on looks like this
+            return Verdict.DOWN
+        case CustomVisionError():
+            return Verdict.FINAL
+        case _:  # it could not even be written: one of them has what no request can carry
+            return Verdict.DIVIDE
 
 
 def image_id(image: object) -> str:

@@ -8,23 +8,20 @@ from typing import Any, Literal, TypeAlias
 from uuid import UUID
 
 from . import limits
-from ._bulk.chunker import ChunkLimits
 from ._bulk.report import ItemResult
 from ._bulk.run import BatchRun
-from ._bulk.unit import AGAIN, Again, Failed, Outcome, Unit
+from ._bulk.unit import Outcome, Unit
 from ._calls import DONE, failed_item, id_units, image_id
 from ._listing import ImageList
 from ._paging import AsyncItemPaged, one_page
 from ._part import ids_prepared, several
 from ._placing import box_of, region_limits, send_regions
 from ._predicted import PredictedVerbs
-from ._tagging import send_tags, send_untag, tag_limits, untag_limits
+from ._tagging import metadata_limits, send_metadata, send_tags, send_untag, tag_limits, untag_limits
 from ._tags import TagBook, UnknownTag
 from ._training import IterationVerbs
 from ._transfer import TransferVerbs
 from ._uploads import Uploads, checked_metadata, upload_limits
-from ._wire import bodies
-from ._wire.advice import VAGUE_STATUSES, status_help
 from ._wire.request import id_of
 from .errors import NotFoundError
 from .models import (
@@ -141,13 +138,9 @@ class ProjectClient(IterationVerbs, TransferVerbs, PredictedVerbs):
         calls = self._calls()
 
         async def send(units: Sequence[Unit]) -> Sequence[Outcome]:
-            content = bodies.json_body(checked, self.operations.version)
-            answer = await calls("UpdateImageMetadata", units, {"imageIds": [unit.load for unit in units]}, content)
-            statuses = {entry.image_id.lower(): str(entry.status) for entry in answer.value.images}
-            return [_metadata_outcome(statuses.get(unit.load)) for unit in units]
+            return await send_metadata(calls, units, checked)
 
-        limit = ChunkLimits(limits.IMAGES_PER_METADATA_UPDATE.value)
-        return self._run(images, calls, _unique_ids, send, limit, "update_image_metadata")
+        return self._run(images, calls, _unique_ids, send, metadata_limits(), "update_image_metadata")
 
     def list_images(
         self,
@@ -272,16 +265,6 @@ async def _unique_ids(start: int, items: Sequence[Any]) -> list[Unit | ItemResul
         if isinstance(unit, Unit):
             unit.key = unit.load
     return units
-
-
-def _metadata_outcome(status: str | None) -> Outcome:
-    if status is None:
-        return AGAIN
-    if status == "OK":
-        return DONE
-    known = status_help(status)
-    failure = Failed(f"{status}: {known.cause}: {known.fix}", status)
-    return Again(failure) if status in VAGUE_STATUSES else failure
 
 
 def _pair(item: Any) -> tuple[str, Region] | Exception:

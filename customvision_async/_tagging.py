@@ -1,23 +1,23 @@
-"""Tags onto images and off them, any number at a time."""
+"""Tags onto images and off them, and metadata onto them, any number at a time."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TypeVar
 
 from . import limits
 from ._bulk.chunker import ChunkLimits
-from ._bulk.unit import AGAIN, Done, Failed, Outcome, Unit
+from ._bulk.unit import AGAIN, Again, Done, Failed, Outcome, Unit
 from ._calls import DONE, Calls
 from ._wire import bodies
+from ._wire.advice import VAGUE_STATUSES, status_help
 
-__all__ = ["TagPairs", "parts", "send_tags", "send_untag", "tag_limits", "untag_limits"]
+__all__ = ["TagPairs", "metadata_limits", "parts", "send_metadata", "send_tags", "send_untag", "tag_limits", "untag_limits"]
 
 T = TypeVar("T")
 
 TagPairs = tuple[str, tuple[str, ...]]
 """The load of a unit: an image id and the ids of tags."""
-
 
 
 def parts(sequence: Sequence[T], size: int) -> Iterator[Sequence[T]]:
@@ -59,7 +59,7 @@ def _outcome(load: TagPairs, made: set[tuple[str, str]], there: set[tuple[str, s
             f"{number} of its {len(pairs)} tags were refused: an image has at most {limits.TAGS_PER_IMAGE}", status="ErrorTagLimitExceed"
         )
     if all(pair in made or pair in there for pair in pairs):
-        return Done(duplicate=bool(pairs) and all(pair in there for pair in pairs))
+        return Done(duplicate=bool(pairs) and all(pair in there for pair in pairs) and not any(pair in made for pair in pairs))
     return AGAIN
 
 
@@ -71,3 +71,24 @@ async def send_untag(calls: Calls, units: Sequence[Unit], tags: Sequence[str]) -
     return [DONE] * len(units)
 
 
+def metadata_limits() -> ChunkLimits:
+    """Chunks of images for one update of metadata. Their keys must be their ids: the answer is joined by them."""
+    return ChunkLimits(limits.IMAGES_PER_METADATA_UPDATE.value)
+
+
+async def send_metadata(calls: Calls, units: Sequence[Unit], metadata: Mapping[str, str]) -> list[Outcome]:
+    """Set `metadata` on the images."""
+    content = bodies.json_body(dict(metadata), calls.operations.version)
+    answer = await calls("UpdateImageMetadata", units, {"imageIds": [unit.load for unit in units]}, content)
+    statuses = {entry.image_id.lower(): str(entry.status) for entry in answer.value.images}
+    return [_metadata_outcome(statuses.get(unit.load)) for unit in units]
+
+
+def _metadata_outcome(status: str | None) -> Outcome:
+    if status is None:
+        return AGAIN
+    if status == "OK":
+        return DONE
+    known = status_help(status)
+    failure = Failed(f"{status}: {known.cause}: {known.fix}", status)
+    return Again(failure) if status in VAGUE_STATUSES else failure

@@ -28,7 +28,7 @@ from ._content import Blob, ContentError
 from ._inspect import inspect_given
 from ._operations import Answer
 from ._placing import box_of, region_limits, same_box, send_regions
-from ._tagging import parts, send_tags, tag_limits
+from ._tagging import metadata_limits, send_metadata, send_tags, tag_limits
 from ._tags import TagBook, UnknownTag
 from ._versions import ApiVersion
 from ._wire import bodies
@@ -36,14 +36,28 @@ from ._wire.advice import VAGUE_STATUSES, status_help
 from ._wire.bodies import RegionTuple
 from ._wire.request import id_of, plain_text
 from .errors import CustomVisionError, LimitExceeded
-from .models import Image, ImageCreateResult, ImageFile, ImagePrediction, ImageUrl, PredictedImage, SkippedFile, StoredImagePrediction
+from .models import (
+    Image,
+    ImageCreateResult,
+    ImageFile,
+    ImagePrediction,
+    ImageUrl,
+    PredictedImage,
+    Region,
+    SkippedFile,
+    StoredImagePrediction,
+)
 from .models.inputs import TagLike
 from .sources import ScannedFile
 
 __all__ = ["Uploads", "checked_metadata", "upload_limits"]
 
-_OVERHEAD = 400
-"""Bytes of a body around one picture, generously."""
+_OVERHEAD = 250
+"""Bytes of a body around one picture, generously; and so for each of its tags and regions."""
+_TAG_BYTES = 40
+_REGION_BYTES = 180
+_KNOWN = 10_000
+"""Combinations of tags whose ids are kept at hand."""
 _CLOCKS_APART = timedelta(seconds=2)
 """How far the service's own times may disagree with each other."""
 
@@ -136,6 +150,10 @@ class Uploads:
             raise ValueError(f"regions are not in {self._version}: the first version that has them is v2.0")
         metadata = checked_metadata(one.metadata, self._version)
         with_it, after = _split_tags(tags, regions)
+        if len(with_it) + len(after) > limits.TAGS_PER_IMAGE.value:
+            raise LimitExceeded(limits.TAGS_PER_IMAGE, len(with_it) + len(after), one.name or "the bytes")
+        if len(regions) > limits.REGIONS_PER_IMAGE.value:
+            raise LimitExceeded(limits.REGIONS_PER_IMAGE, len(regions), one.name or "the bytes")
         load = Upload(
             source=blob,
             tags=tuple(tag for tag in tags if tag in with_it),
@@ -145,20 +163,27 @@ class Uploads:
             metadata=metadata,
         )
         stamp = tuple(sorted(metadata.items())) if metadata else None
-        unit = Unit(index, item, load, _OVERHEAD, with_it, lane=(type(one) if not isinstance(one, ImageFile) else ImageFile, stamp))
+        weight = _OVERHEAD + _TAG_BYTES * len(load.tags) + _REGION_BYTES * len(load.regions)
+        unit = Unit(index, item, load, weight, with_it, lane=(type(one) if not isinstance(one, ImageFile) else ImageFile, stamp))
         if isinstance(blob, Blob):
             plain = not regions and not metadata
-            unit.weight += blob.size if plain else (blob.size + 2) // 3 * 4
+            encoded = (blob.size + 2) // 3 * 4
+            unit.weight += blob.size if plain else encoded
+            unit.extra = encoded - blob.size if plain else 0  # in company with other tags it goes as base64
             unit.held = blob.size if blob.data is not None else 0
-            unit.kind = frozenset(with_it) if plain else None
+            unit.kind = with_it if plain else None
         else:
             load.source = unit.key = plain_text(one.url, "url") if isinstance(one, ImageUrl) else id_of(one, "prediction")
+            unit.weight += len(load.source)
+            unit.held = len(load.source) if len(load.source) > _OVERHEAD else 0  # a data: URL
         return unit
 
     def _tag_ids(self, tags: tuple[TagLike, ...]) -> tuple[str, ...]:
         ids = self._known.get(tags)
         if ids is None:
             ids = tuple(dict.fromkeys(self._book.id_of(tag) for tag in (*self._common, *tags)))
+            if len(self._known) >= _KNOWN:
+                self._known.clear()
             self._known[tags] = ids
         return ids
 
@@ -201,18 +226,25 @@ class Uploads:
         results: Sequence[ImageCreateResult] = answer.value.images
         if len(units) == 1 and len(results) == 1:
             return [_outcome(units[0], results[0], answer)]
-        by_name = {(result.source_url or "").strip('"'): result for result in results}
-        if isinstance(units[0].load.source, Blob):
-            names: Iterable[str] = map(str, range(len(units)))
-        else:
-            names = (unit.load.source for unit in units)
+        blobs = isinstance(units[0].load.source, Blob)
+        by_name: dict[str, ImageCreateResult | None] = {}
+        for result in results:
+            name = result.source_url or ""
+            if blobs:
+                name = name.strip('"')
+            elif isinstance(units[0].item, PredictedImage):
+                name = name.lower()
+            if by_name.setdefault(name, result) != result:
+                by_name[name] = None  # it says two things of one picture: ask again
+        names = map(str, range(len(units))) if blobs else (unit.load.source for unit in units)
         found = (by_name.get(name) for name in names)
         return [AGAIN if result is None else _outcome(unit, result, answer) for unit, result in zip(units, found, strict=True)]
 
     async def _completed(self, units: Sequence[Unit], outcomes: list[Outcome]) -> list[Outcome]:
-        """Add what did not go with the create call, and for duplicates everything."""
+        """Add what did not go with the create call, and for pictures that were there before everything."""
         tags: list[Unit] = []
         regions: list[Unit] = []
+        metadata: list[Unit] = []
         for place, (unit, outcome) in enumerate(zip(units, outcomes, strict=True)):
             if not isinstance(outcome, Done):
                 continue
@@ -220,48 +252,55 @@ class Uploads:
             old = outcome.status != "OK"
             add_tags = load.tags + load.after_tags if old else load.after_tags
             add_regions = load.regions + load.after_regions if old else load.after_regions
-            if not add_tags and not add_regions:
+            add_metadata = load.metadata if old else None
+            if not (add_tags or add_regions or add_metadata):
                 continue
             if outcome.value is None:
                 outcomes[place] = _nameless(unit, outcome)
                 continue
+            image = outcome.value.id.lower()
             if add_tags:
-                tags.append(Unit(place, unit, (outcome.value.id, add_tags), len(add_tags)))
+                tags.append(Unit(place, unit, (image, add_tags), len(add_tags), key=image))
             if add_regions:
-                regions.append(Unit(place, unit, (outcome.value.id, add_regions), len(add_regions)))
+                regions.append(Unit(place, unit, (image, add_regions), len(add_regions), key=image))
+            if add_metadata:
+                metadata.append(Unit(place, unit, image, key=image))
         if tags:
-            landed = await land(tags, tag_limits(), lambda part: send_tags(self._calls, part), judge)
-            _enter(outcomes, landed, "tags")
+            _enter(outcomes, await land(tags, tag_limits(), lambda part: send_tags(self._calls, part), judge), "tags")
         if regions:
-            regions = [unit for unit in await self._missing(regions) if isinstance(outcomes[unit.index], Done)]
-            landed = await land(regions, region_limits(), lambda part: send_regions(self._calls, part), judge)
-            _enter(outcomes, landed, "regions")
+            regions = [unit for unit in regions if isinstance(outcomes[unit.index], Done)]
+            _enter(outcomes, await land(regions, region_limits(), self._send_missing, judge), "regions")
+        if metadata:
+            given: Mapping[str, str] = units[0].load.metadata  # a chunk shares it
+            metadata = [unit for unit in metadata if isinstance(outcomes[unit.index], Done)]
+            landed = await land(metadata, metadata_limits(), lambda part: send_metadata(self._calls, part, given), judge)
+            _enter(outcomes, landed, "metadata")
         return outcomes
 
-    async def _missing(self, wanted: Sequence[Unit]) -> list[Unit]:
-        """Of the regions wanted on images, those that are not there."""
-        there: dict[str, Image] = {}
-        for part in parts([unit.load[0] for unit in wanted], limits.IDS_PER_GET.value // 2):
-            query = {"imageIds": list(dict.fromkeys(part))}
-            for image in (await self._calls("GetImagesByIds", (), query)).value:
-                there[image.id] = image
+    async def _send_missing(self, units: Sequence[Unit]) -> list[Outcome]:
+        """Put the regions of each unit on its image, but for those that are there: the service tells them apart by the last digit."""
+        query = {"imageIds": [unit.load[0] for unit in units]}
+        there: dict[str, Image] = {image.id.lower(): image for image in (await self._calls("GetImagesByIds", (), query)).value}
         missing: list[Unit] = []
-        for unit in wanted:
+        for unit in units:
             image_id, regions = unit.load
             known = there[image_id].regions if image_id in there else ()
             left = tuple(
                 region
                 for region in regions
-                if not any(r.tag_id == region[0] and same_box((r.left, r.top, r.width, r.height), region[1:]) for r in known)
+                if not any(r.tag_id.lower() == region[0] and same_box((r.left, r.top, r.width, r.height), region[1:]) for r in known)
             )
-            if left:
-                missing.append(Unit(unit.index, unit.item, (image_id, left), len(left)))
-        return missing
+            missing.append(Unit(unit.index, unit.item, (image_id, left), len(left)))
+        return await send_regions(self._calls, missing)
 
 
 def _as_input(item: Any) -> Any:
     """What a person gave, as one of the inputs; an exception where it is none."""
-    if isinstance(item, (ImageFile, ImageUrl, PredictedImage, SkippedFile)):
+    if isinstance(item, (ImageFile, ImageUrl, PredictedImage)):
+        given: tuple[object, ...] = item.regions
+        wrong = next((region for region in given if not isinstance(region, Region)), None)
+        return item if wrong is None else TypeError(f"{item.name or 'the bytes'}: a region is a Region, not {wrong!r:.80}")
+    if isinstance(item, SkippedFile):
         return item
     try:
         if isinstance(item, (str, PurePath, os.PathLike)):
@@ -283,6 +322,8 @@ def checked_metadata(metadata: Mapping[str, str] | None, version: ApiVersion) ->
     """`metadata`, or None where there is none. Raises ValueError, TypeError or LimitExceeded where the service would not take it."""
     if not metadata:
         return None
+    if not isinstance(metadata, Mapping):  # what a person gave
+        raise TypeError(f"metadata is a mapping of text to text, not {type(metadata).__name__}")
     if version < ApiVersion.V3_3:
         raise ValueError(f"metadata is not in {version}: the first version that has it is v3.3")
     if len(metadata) > limits.METADATA_PAIRS.value:
@@ -345,7 +386,7 @@ def _nameless(unit: Unit, outcome: Done) -> Outcome:
     if unit.in_doubt and not outcome.duplicate and not unit.load.after_tags:
         return outcome  # made by our own earlier attempt, with all that went with it; the result says that it is in doubt
     return Failed(
-        "the project has this picture already, and the service does not say as which image: its tags and regions could not be ensured;"
+        "the project has this picture already, and the service does not say as which image: what was to go with it could not be ensured;"
         " find it with list_images and tag it",
         status=outcome.status,
     )

@@ -1,66 +1,101 @@
 """Cutting a stream of units into chunks that keep every limit at once. An object, no I/O.
 
-Units wait in open chunks, one for each `kind` of a lane, so that units that are cheapest together travel together.
-When too many wait (or the source ends), chunks of different kinds are put together: a full chunk is worth more than a
-pure one, because the service counts calls.
+Units wait in open chunks by `kind`, so that units that are cheapest together travel together. When too many wait (or the
+source ends), chunks of different kinds of a lane are put together: a full chunk is worth more than a pure one, because
+the service counts calls.
 """
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterable, Sequence
+from collections.abc import Callable, Hashable, Iterable, Sequence
 from dataclasses import dataclass
 
 from .unit import Unit
 
 __all__ = ["ChunkLimits", "Chunker"]
 
+_OPEN = 16
+"""Open chunks of one kind, where units do not go together for their labels or keys; then the fullest is sent."""
+
 
 @dataclass(slots=True)
 class ChunkLimits:
     """What one chunk may hold: `count` units, `weight` in all, `labels` distinct ones.
 
-    A unit that is over `weight` by itself goes alone.
+    A unit that is over `weight` by itself goes alone. `weight` is learnt: see :meth:`refused` and :meth:`landed`.
     """
 
     count: int
     weight: int | None = None
     labels: int | None = None
+    most_landed: int = 0
+    """The heaviest chunk that the other side took."""
 
-    def shrink(self, refused: int) -> None:
-        """A chunk of weight `refused` was too heavy for the other side: from now on half of that at the most."""
-        if refused > 0 and (self.weight is None or refused // 2 < self.weight):
-            self.weight = max(1, refused // 2)
+    def refused(self, weight: int) -> None:
+        """A chunk was too heavy for the other side: make none over half of that, but for what is known to land."""
+        most = max(1, weight // 2, self.most_landed)
+        if self.weight is None or most < self.weight:
+            self.weight = most
+
+    def landed(self, weight: int) -> None:
+        """The other side took a chunk of this weight: what was refused before was not refused for being as heavy."""
+        if weight > self.most_landed:
+            self.most_landed = weight
+            if self.weight is not None and weight > self.weight:
+                self.weight = weight
 
 
 class _Open:
     """A chunk that is being filled."""
 
-    __slots__ = ("keys", "labels", "units", "weight")
+    __slots__ = ("extra", "held", "keys", "kind", "labels", "mixed", "units", "weight")
 
     def __init__(self) -> None:
         self.units: list[Unit] = []
-        self.weight = 0
+        self.weight = self.extra = self.held = 0
+        self.kind: Hashable = None
+        self.mixed = False
         self.labels: frozenset[str] = frozenset()
         self.keys: set[Hashable] = set()
 
+    def heavy(self, unit: Unit, limits: ChunkLimits) -> bool:
+        """Whether `unit` is too much for it by weight."""
+        if limits.weight is None or not self.units:
+            return False
+        weight = self.weight + unit.weight
+        if self.mixed or unit.kind != self.kind:
+            weight += self.extra + unit.extra
+        return weight > limits.weight
+
     def takes(self, unit: Unit, limits: ChunkLimits) -> bool:
+        """Whether `unit` may join it."""
         if not self.units:
             return True
-        if len(self.units) >= limits.count:
-            return False
-        if limits.weight is not None and self.weight + unit.weight > limits.weight:
+        if len(self.units) >= limits.count or self.heavy(unit, limits):
             return False
         if limits.labels is not None and not unit.labels <= self.labels and len(self.labels | unit.labels) > limits.labels:
             return False
         return unit.key is None or unit.key not in self.keys
 
     def add(self, unit: Unit) -> None:
+        if not self.units:
+            self.kind = unit.kind
+        elif unit.kind != self.kind:
+            self.mixed = True
         self.units.append(unit)
         self.weight += unit.weight
+        self.extra += unit.extra
+        self.held += unit.held
         if not unit.labels <= self.labels:
             self.labels |= unit.labels
         if unit.key is not None:
             self.keys.add(unit.key)
+
+    def full(self, limits: ChunkLimits) -> bool:
+        """Whether nothing more can join it."""
+        if len(self.units) >= limits.count:
+            return True
+        return limits.weight is not None and self.weight + (self.extra if self.mixed else 0) >= limits.weight
 
 
 class Chunker:
@@ -76,7 +111,7 @@ class Chunker:
         self._limits = limits
         self._most_waiting = waiting
         self._most_held = held
-        self._open: dict[tuple[Hashable, Hashable], _Open] = {}
+        self._open: dict[tuple[Hashable, Hashable], list[_Open]] = {}
         self._waiting = 0
         self._held = 0
 
@@ -85,9 +120,14 @@ class Chunker:
         """Units in open chunks."""
         return self._waiting
 
+    @property
+    def held(self) -> int:
+        """Memory that they hold."""
+        return self._held
+
     def waiting_units(self) -> list[Unit]:
         """The units in open chunks."""
-        return [unit for chunk in self._open.values() for unit in chunk.units]
+        return [unit for chunks in self._open.values() for chunk in chunks for unit in chunk.units]
 
     def feed(self, units: Iterable[Unit]) -> list[list[Unit]]:
         """Take units; give the chunks that are full, each a list of units."""
@@ -95,56 +135,73 @@ class Chunker:
         limits, opened = self._limits, self._open
         for unit in units:
             place = (unit.lane, unit.kind)
-            chunk = opened.get(place)
-            if chunk is None:
-                chunk = opened[place] = _Open()
-            elif not chunk.takes(unit, limits):
-                full.append(self._close(place))
-                chunk = opened[place] = _Open()
+            chunks = opened.get(place)
+            if chunks is None:
+                chunks = opened[place] = []
+            for chunk in chunks:
+                if chunk.takes(unit, limits):
+                    break
+            else:
+                full += self._make_room(place, unit)
+                chunk = _Open()
+                opened.setdefault(place, []).append(chunk)
             chunk.add(unit)
             self._waiting += 1
             self._held += unit.held
-            if len(chunk.units) >= limits.count or (limits.weight is not None and chunk.weight >= limits.weight):
-                full.append(self._close(place))
-            elif self._waiting > self._most_waiting or self._held > self._most_held:
-                full.append(self._fullest())
+            if chunk.full(limits):
+                full.append(self._close(place, chunk))
+            while self._held > self._most_held:
+                full.append(self._mixture(lambda chunk: chunk.held))
+            while self._waiting > self._most_waiting:
+                full.append(self._mixture(lambda chunk: len(chunk.units)))
         return full
 
     def flush(self) -> list[list[Unit]]:
         """Give all that waits, in as few chunks as can be found."""
         lanes: dict[Hashable, list[_Open]] = {}
-        for (lane, _), chunk in self._open.items():
-            lanes.setdefault(lane, []).append(chunk)
+        for (lane, _), chunks in self._open.items():
+            lanes.setdefault(lane, []).extend(chunks)
         self._open.clear()
         self._waiting = self._held = 0
         return [chunk for opened in lanes.values() for chunk in self._packed(opened)]
 
-    def _close(self, place: tuple[Hashable, Hashable]) -> list[Unit]:
-        units = self._open.pop(place).units
-        self._waiting -= len(units)
-        self._held -= sum(unit.held for unit in units)
-        return units
+    def _make_room(self, place: tuple[Hashable, Hashable], unit: Unit) -> list[list[Unit]]:
+        """No open chunk takes `unit`: close those that are too heavy for it, and the fullest where there are many."""
+        closed = [self._close(place, chunk) for chunk in list(self._open[place]) if chunk.heavy(unit, self._limits)]
+        left = self._open.get(place, ())
+        if len(left) >= _OPEN:
+            closed.append(self._close(place, max(left, key=lambda chunk: len(chunk.units))))
+        return closed
 
-    def _fullest(self) -> list[Unit]:
+    def _close(self, place: tuple[Hashable, Hashable], chunk: _Open) -> list[Unit]:
+        chunks = self._open[place]
+        chunks.remove(chunk)
+        if not chunks:
+            del self._open[place]
+        self._waiting -= len(chunk.units)
+        self._held -= chunk.held
+        return chunk.units
+
+    def _mixture(self, size: Callable[[_Open], int]) -> list[Unit]:
         """The largest open chunk, filled up with units of the smallest ones of its lane."""
-        place = max(self._open, key=lambda place: len(self._open[place].units))
-        base = self._open[place]
-        units = self._close(place)
-        for other_place in sorted(self._open, key=lambda place: len(self._open[place].units)):
-            if other_place[0] != place[0] or len(units) >= self._limits.count:
-                continue
-            other = self._open.pop(other_place)
+        place, base = max(((place, chunk) for place, chunks in self._open.items() for chunk in chunks), key=lambda pair: size(pair[1]))
+        self._close(place, base)
+        others = [(other, chunk) for other, chunks in self._open.items() if other[0] == place[0] for chunk in chunks]
+        for other_place, other in sorted(others, key=lambda pair: len(pair[1].units)):
+            if base.full(self._limits):
+                break
+            self._close(other_place, other)
             left = _Open()
             for unit in other.units:
                 if base.takes(unit, self._limits):
-                    base.add(unit)  # base.units is `units`
-                    self._waiting -= 1
-                    self._held -= unit.held
+                    base.add(unit)
                 else:
                     left.add(unit)
             if left.units:
-                self._open[other_place] = left
-        return units
+                self._open.setdefault(other_place, []).append(left)
+                self._waiting += len(left.units)
+                self._held += left.held
+        return base.units
 
     def _packed(self, opened: Sequence[_Open]) -> list[list[Unit]]:
         """Whole chunks put together if that gives as few chunks as moving single units does; pure ones stay pure where it can be had."""
@@ -156,6 +213,7 @@ class Chunker:
         return whole if len(whole) <= len(single) else single
 
     def _first_fit(self, blocks: Sequence[Sequence[Unit]]) -> list[list[Unit]]:
+        done: list[_Open] = []
         chunks: list[_Open] = []
         for block in blocks:
             for chunk in chunks:
@@ -166,7 +224,10 @@ class Chunker:
                 chunks.append(chunk)
             for unit in block:
                 chunk.add(unit)
-        return [chunk.units for chunk in chunks]
+            if chunk.full(self._limits):
+                chunks.remove(chunk)
+                done.append(chunk)
+        return [chunk.units for chunk in done + chunks]
 
     def _takes_all(self, chunk: _Open, block: Sequence[Unit]) -> bool:
         if len(block) == 1:
@@ -174,8 +235,12 @@ class Chunker:
         limits = self._limits
         if len(chunk.units) + len(block) > limits.count:
             return False
-        if limits.weight is not None and chunk.weight + sum(unit.weight for unit in block) > limits.weight:
-            return False
+        if limits.weight is not None:
+            weight = chunk.weight + sum(unit.weight for unit in block)
+            if chunk.mixed or any(unit.kind != chunk.kind for unit in block):
+                weight += chunk.extra + sum(unit.extra for unit in block)
+            if weight > limits.weight:
+                return False
         if limits.labels is not None and len(chunk.labels.union(*(unit.labels for unit in block))) > limits.labels:
             return False
         return not any(unit.key is not None and unit.key in chunk.keys for unit in block)

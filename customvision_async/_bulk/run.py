@@ -21,13 +21,16 @@ from .chunker import Chunker, ChunkLimits
 from .flow import Admission
 from .report import BatchReport, ItemResult, Progress, batch_error
 from .settle import Judge, Send, Settler
-from .source import Groups, groups_of, known_length
+from .source import Groups, check_source, groups_of, known_length
 from .unit import Done, Failed, Unit
 
 __all__ = ["BatchRun", "Job"]
 
 T = TypeVar("T")
 V = TypeVar("V")
+
+_FIRST_GROUP = 8
+"""Items pulled at first, until it is known how much memory they hold: then more at a time, or fewer."""
 
 Prepare = Callable[[int, Sequence[Any]], Awaitable[Sequence[Unit | ItemResult[Any, Any]]]]
 """Turns items (the first has the given index) into units, or into results where they can be settled without being sent.
@@ -70,10 +73,15 @@ class BatchRun(Generic[T, V]):
     and leaves nothing behind. A run goes once.
 
     An error of the source stops the feeding: what is in flight still lands, then that error comes up as it is. So does an
-    error after which nothing can land (a refused key, a project that is gone).
+    error after which nothing can land (a refused key, a project that is gone) when the run is watched; awaited, it is the cause of the
+    BatchError, whose report tells what landed before.
+
+    Raises:
+        TypeError: the source cannot be iterated over, or is a single thing where many are meant.
     """
 
     def __init__(self, source: Any, job: Job) -> None:
+        check_source(source)
         self._job = job
         self._source = source
         self.progress = job.progress
@@ -107,10 +115,10 @@ class BatchRun(Generic[T, V]):
             raise
         await self._stop()
         report = self.report
+        if self._stopped_by is not None and (self._settler.fatal is None or not report.failed):
+            raise self._stopped_by
         if report.failed:
-            raise batch_error(report) from report.stopped_by
-        if report.stopped_by is not None:
-            raise report.stopped_by
+            raise batch_error(report) from self._stopped_by
         return report
 
     async def __aenter__(self) -> BatchRun[T, V]:
@@ -197,20 +205,29 @@ class BatchRun(Generic[T, V]):
 
         async def send_all(chunks: Sequence[list[Unit]]) -> None:
             for chunk in chunks:
-                self._under_way.update((unit.index, unit) for unit in chunk)
-            for chunk in chunks:
                 held = sum(unit.held for unit in chunk)
                 await admission.enter(held)
                 tasks.start_soon(self._land, chunk, held, admission, give)
 
-        source = groups_of(self._source, self._job.limits.count, self._job.linger)
+        try:
+            source = groups_of(self._source)
+        except Exception as error:  # noqa: BLE001 - the source's own
+            self._stopped_by = error
+            return
         self._settler.on_fatal = source.interrupt
         try:
             await self._pull(source, send_all, give)
         finally:
             with anyio.CancelScope(shield=True):
-                await source.aclose()
-        await send_all(self._chunker.flush())
+                await self._let_go(source)
+        await send_all(self._flushed())
+
+    async def _let_go(self, source: Groups) -> None:
+        try:
+            await source.aclose()
+        except Exception as error:  # noqa: BLE001 - the source's own: what is in flight still lands
+            if self._stopped_by is None:
+                self._stopped_by = error
 
     async def _pull(
         self,
@@ -218,27 +235,47 @@ class BatchRun(Generic[T, V]):
         send_all: Callable[[Sequence[list[Unit]]], Awaitable[None]],
         give: MemoryObjectSendStream[Sequence[ItemResult[T, V]]],
     ) -> None:
+        most, linger = self._job.limits.count, self._job.linger
+        count = min(most, _FIRST_GROUP)
+        waited = 0.0  # how long the source has kept units in open chunks waiting
         while self._settler.fatal is None:
+            began = anyio.current_time()
             try:
-                items = await source.next_group(idle=self._chunker.waiting > 0)
+                items = await source.next_group(count, max(0.0, linger - waited) if self._chunker.waiting else None)
             except StopAsyncIteration:
                 return
             except Exception as error:  # noqa: BLE001 - the source's own: what is in flight still lands
                 self._stopped_by = error
                 return
-            if not items:  # the source is idle: do not let those that wait, wait for it
-                await send_all(self._chunker.flush())
+            waited = waited + anyio.current_time() - began if self._chunker.waiting else 0.0
+            if not items:  # the source is slow: do not let those that wait, wait for it
+                waited = 0.0
+                await send_all(self._flushed())
                 continue
             prepared = await self._prepared(items)
-            chunks = self._chunker.feed([one for one in prepared if isinstance(one, Unit)])
-            self._preparing = (0, ())
+            units = [one for one in prepared if isinstance(one, Unit)]
             results = [one for one in prepared if isinstance(one, ItemResult)]
-            if results:
-                self._count(results)
-                if self._watched:
-                    await give.send(results)
+            chunks = self._fed(units)
+            self._count(results)
+            self._preparing = (0, ())
+            if results and self._watched:
+                await give.send(results)
             await send_all(chunks)
-        self._stopped_by = self._settler.fatal
+            largest = max((unit.held for unit in units), default=0)
+            count = min(most, 2 * count, max(1, self._job.held // 4 // largest) if largest else most)
+        self._stopped_by = self._stopped_by or self._settler.fatal
+
+    def _fed(self, units: Sequence[Unit]) -> list[list[Unit]]:
+        """The chunks that `units` make full, which are under way from here on: at any moment each unit stands in just one place."""
+        return self._on_their_way(self._chunker.feed(units))
+
+    def _flushed(self) -> list[list[Unit]]:
+        return self._on_their_way(self._chunker.flush())
+
+    def _on_their_way(self, chunks: list[list[Unit]]) -> list[list[Unit]]:
+        for chunk in chunks:
+            self._under_way.update((unit.index, unit) for unit in chunk)
+        return chunks
 
     async def _prepared(self, items: Sequence[Any]) -> Sequence[Unit | ItemResult[T, V]]:
         progress = self.progress
@@ -266,8 +303,7 @@ class BatchRun(Generic[T, V]):
                         await give.send(results)
         finally:
             admission.leave(held)
-        if self._settler.fatal is not None:
-            self._stopped_by = self._settler.fatal
+        self._stopped_by = self._stopped_by or self._settler.fatal
         if self._job.on_chunk is not None:
             self._job.on_chunk(len(chunk), len(chunk) - failed, failed, anyio.current_time() - began)
 

@@ -6,8 +6,11 @@ nothing) goes again in a chunk half as large, until it stands alone and the answ
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from enum import Enum
+
+import msgspec
 
 from .chunker import Chunker, ChunkLimits
 from .unit import AGAIN, Again, Done, Failed, Outcome, Unit
@@ -22,6 +25,7 @@ class Verdict(Enum):
     """What an exception of `send` means."""
 
     DIVIDE = "one unit may be to blame: find it"
+    DOWN = "the same, but the service itself may be to blame as well"
     TOO_LARGE = "the chunk is too heavy: divide it, and make no more as heavy"
     FINAL = "this chunk will not land"
     FATAL = "nothing will land any more: the run should end"
@@ -31,9 +35,13 @@ Judge = Callable[[Exception], Verdict]
 
 _ALONE = 2
 """How often a unit that stands alone is sent before its answer is taken as final: the cause may have been passing."""
-_BARREN = 8
-"""After this many chunks in a row that were divided to the last unit and had not one good unit in them, the service
-is at fault and not the units: chunks are no longer divided, until one lands."""
+_SUSPICIOUS = 16
+"""After this many chunks in a row that were refused whole, of the whole run, only one chunk at a time is divided: if the service is
+at fault and not the units, dividing is of no use, and one chunk shows it as well as all those under way."""
+_HOPELESS = 128
+"""After this many units in a row that were refused standing alone, chunks are no longer divided, until one lands."""
+_DOWN = 8
+"""A refusal that looks like the fault of the service counts as so many towards that."""
 
 
 class Settler:
@@ -43,7 +51,9 @@ class Settler:
         self._send = send
         self._judge = judge
         self._limits = limits
-        self._barren = 0
+        self._refused = 0
+        self._alone = 0
+        self._one_divides = asyncio.Lock()
         self.fatal: Exception | None = None
         self.on_fatal: Callable[[], None] = lambda: None
 
@@ -56,39 +66,62 @@ class Settler:
 
     async def settle(self, chunk: Sequence[Unit]) -> AsyncGenerator[list[tuple[Unit, Done | Failed]], None]:
         """Yield the units of `chunk` with their outcomes, as they become known; each exactly once."""
-        divided = landed = False
         waiting: list[tuple[Sequence[Unit], int]] = [(chunk, 1)]
-        while waiting:
-            units, tries = waiting.pop()
-            settled: list[tuple[Unit, Done | Failed]] = []
-            together: list[tuple[Unit, Failed]] = []
-            smaller: list[tuple[Unit, Failed]] = []
-            for unit, outcome in zip(units, await self._outcomes(units), strict=True):
-                if not isinstance(outcome, Again):
-                    settled.append((unit, outcome))
-                    landed = landed or isinstance(outcome, Done)
+        known: dict[int, Failed] = {}
+        ours = False
+        try:
+            while waiting:
+                if known and self._refused >= _SUSPICIOUS and not ours:
+                    ours = await self._one_divides.acquire()
+                units, tries = waiting.pop()
+                if self._hopeless and all(unit.index in known for unit in units):
+                    settled: list[tuple[Unit, Done | Failed]] = [(unit, _untried(known[unit.index], tries)) for unit in units]
                 else:
-                    (together if outcome.together else smaller).append((unit, outcome.failure))
-            if settled and together:
-                waiting.append(([unit for unit, _ in together], 1))
-            else:  # the same company again would be the same again
-                smaller += together
-            if smaller and (self.fatal is not None or self._barren >= _BARREN or (len(units) == 1 and tries >= _ALONE)):
-                settled.extend(smaller)
-            elif smaller:
-                divided = divided or len(units) > 1
-                again = [unit for unit, _ in smaller]
-                if len(again) == 1:
-                    waiting.append((again, tries + 1 if len(units) == 1 else 1))
-                else:
-                    middle = (len(again) + 1) // 2
-                    waiting += [(again[middle:], 1), (again[:middle], 1)]
-            if settled:
-                yield settled
+                    settled, smaller = self._sorted(units, await self._outcomes(units), waiting)
+                    if len(units) == 1 and tries >= _ALONE:
+                        settled += smaller
+                    elif smaller:
+                        known.update((unit.index, failure) for unit, failure in smaller)
+                        waiting += _halves([unit for unit, _ in smaller], tries + 1 if len(units) == 1 else 1)
+                if ours and self._refused < _SUSPICIOUS:
+                    self._one_divides.release()
+                    ours = False
+                if settled:
+                    yield settled
+        finally:
+            if ours:
+                self._one_divides.release()
+
+    @property
+    def _hopeless(self) -> bool:
+        return self._alone >= _HOPELESS and self.fatal is None
+
+    def _sorted(
+        self, units: Sequence[Unit], outcomes: Sequence[Outcome], waiting: list[tuple[Sequence[Unit], int]]
+    ) -> tuple[list[tuple[Unit, Done | Failed]], list[tuple[Unit, Failed]]]:
+        """Which units have their outcome, and which go again in smaller company; those that go again as they are join `waiting`."""
+        settled: list[tuple[Unit, Done | Failed]] = []
+        together: list[tuple[Unit, Failed]] = []
+        smaller: list[tuple[Unit, Failed]] = []
+        landed = False
+        for unit, outcome in zip(units, outcomes, strict=True):
+            if not isinstance(outcome, Again):
+                settled.append((unit, outcome))
+                landed = landed or isinstance(outcome, Done)
+            else:
+                (together if outcome.together else smaller).append((unit, outcome.failure))
+        if settled and together:
+            waiting.append(([unit for unit, _ in together], 1))
+        else:  # the same company again would be the same again
+            smaller += together
         if landed:
-            self._barren = 0
-        elif divided:
-            self._barren += 1
+            self._refused = self._alone = 0
+            if len(settled) == len(units):
+                self._limits.landed(sum(unit.weight for unit in units))
+        elif not settled:
+            self._refused += 1
+            self._alone += len(units) == 1
+        return settled, smaller
 
     async def _outcomes(self, units: Sequence[Unit]) -> Sequence[Outcome]:
         if self.fatal is not None:
@@ -99,11 +132,29 @@ class Settler:
             verdict = self._judge(error)
             if verdict is Verdict.FATAL:
                 return [self.give_up(error)] * len(units)
-            if verdict is Verdict.TOO_LARGE:
-                self._limits.shrink(sum(unit.weight for unit in units))
+            if len(units) == 1:
+                self._refused += 1
+                self._alone += _DOWN if verdict is Verdict.DOWN else 1
+            elif verdict is Verdict.TOO_LARGE:
+                self._limits.refused(sum(unit.weight for unit in units))
             divide = len(units) > 1 and verdict is not Verdict.FINAL
             return [Again(_failure(error)) if divide else _failure(error)] * len(units)
         return outcomes if len(outcomes) == len(units) else [AGAIN] * len(units)
+
+
+def _halves(units: Sequence[Unit], tries: int) -> list[tuple[Sequence[Unit], int]]:
+    """What goes again, the first half last: it is taken from the end."""
+    if len(units) == 1:
+        return [(units, tries)]
+    middle = (len(units) + 1) // 2
+    return [(units[middle:], 1), (units[:middle], 1)]
+
+
+def _untried(failed: Failed, tries: int) -> Failed:
+    if tries > 1:
+        return failed
+    note = " (of all those it was refused with; it was not tried alone, since too many before it had failed alone)"
+    return msgspec.structs.replace(failed, reason=failed.reason + note)
 
 
 async def land(units: Sequence[Unit], limits: ChunkLimits, send: Send, judge: Judge) -> list[tuple[Unit, Done | Failed]]:

@@ -7,19 +7,21 @@ iterator of lists; the others are gathered here.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator, Sized
+from collections.abc import AsyncIterator, Iterator, Mapping, Sized
 from contextlib import suppress
 from itertools import islice
 from typing import Any, Protocol
 
-__all__ = ["Groups", "groups_of", "known_length"]
+__all__ = ["Groups", "check_source", "groups_of", "known_length"]
 
 
 class Groups(Protocol):
     """A source, in groups."""
 
-    async def next_group(self, *, idle: bool) -> list[Any]:
-        """The next items, at least one; or with `idle` an empty list once the source has kept us waiting for the linger time.
+    async def next_group(self, count: int, patience: float | None) -> list[Any]:
+        """The next items, at least one and at most `count`; or an empty list once the source has kept us waiting for `patience` seconds.
+
+        A source that has groups of its own gives these, whatever the count.
 
         Raises:
             StopAsyncIteration: the source is at its end.
@@ -35,39 +37,47 @@ class Groups(Protocol):
         ...
 
 
+def check_source(source: Any) -> None:
+    """Raise TypeError unless `source` can be iterated over, and is no single thing where many are meant (text, bytes, a mapping)."""
+    kind = type(source).__name__
+    if isinstance(source, (str, bytes, bytearray, memoryview, Mapping)):
+        raise TypeError(f"a batch takes an iterable of items, not a single {kind}: put it in a list")
+    if not (hasattr(source, "groups") or hasattr(source, "__aiter__") or hasattr(source, "__iter__") or hasattr(source, "__getitem__")):
+        raise TypeError(f"a batch takes an iterable or async iterable of items, not a {kind}: put a single item in a list")
+
+
 def known_length(source: Any) -> int | None:
     """How many items the source has, where it can say."""
     return len(source) if isinstance(source, Sized) else None
 
 
-def groups_of(source: Any, count: int, linger: float) -> Groups:
-    """`source` in groups of up to `count` items.
+def groups_of(source: Any) -> Groups:
+    """`source` in groups.
 
     Raises:
-        TypeError: it cannot be iterated over, or is a single thing where many are meant (a string, bytes, a mapping).
+        Exception: whatever the source raises when it is asked for its iterator.
     """
     if hasattr(source, "groups"):
-        return _Lingering(source.groups(), 1, linger, grouped=True)
+        return _Lingering(source.groups(), grouped=True)
     if hasattr(source, "__aiter__"):
-        return _Lingering(aiter(source), count, linger, grouped=False)
-    return _Plain(iter(source), count)
+        return _Lingering(aiter(source), grouped=False)
+    return _Plain(iter(source))
 
 
 class _Plain:
     """A plain iterable. It is advanced on the event loop: an iterator may belong to its thread. The loop gets a turn after each group."""
 
-    def __init__(self, items: Iterator[Any], count: int) -> None:
+    def __init__(self, items: Iterator[Any]) -> None:
         self._items = items
-        self._count = count
         self._error: Exception | None = None
 
-    async def next_group(self, *, idle: bool) -> list[Any]:
+    async def next_group(self, count: int, patience: float | None) -> list[Any]:
         await asyncio.sleep(0)
         if self._error is not None:
             raise self._error
         group: list[Any] = []
         try:
-            group.extend(islice(self._items, self._count))  # extend keeps what came before an error
+            group.extend(islice(self._items, count))  # extend keeps what came before an error
         except Exception as error:
             if not group:
                 raise
@@ -91,20 +101,20 @@ class _Lingering:
     The iterator is advanced by one task of its own, so that giving up waiting never cancels it in the middle of a step.
     """
 
-    def __init__(self, items: AsyncIterator[Any], count: int, linger: float, *, grouped: bool) -> None:
+    def __init__(self, items: AsyncIterator[Any], *, grouped: bool) -> None:
         self._items = items
-        self._count = count
-        self._linger = linger
         self._grouped = grouped
         self._step: asyncio.Future[Any] | None = None
         self._end: Exception | None = None
         self._interrupted: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
-    async def next_group(self, *, idle: bool) -> list[Any]:
+    async def next_group(self, count: int, patience: float | None) -> list[Any]:
         if self._end is not None:
             raise self._end
         group: list[Any] = []
-        while len(group) < self._count:
+        if self._grouped:
+            count = 1
+        while len(group) < count:
             if self._step is None:
                 self._step = asyncio.ensure_future(self._advance())
             if not self._step.done():
@@ -113,8 +123,7 @@ class _Lingering:
                     if not self._step.done():
                         break
                 else:
-                    timeout = self._linger if idle else None
-                    await asyncio.wait((self._step, self._interrupted), timeout=timeout, return_when=asyncio.FIRST_COMPLETED)
+                    await asyncio.wait((self._step, self._interrupted), timeout=patience, return_when=asyncio.FIRST_COMPLETED)
                     if not self._step.done():
                         return []
             step, self._step = self._step, None

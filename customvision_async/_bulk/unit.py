@@ -14,7 +14,8 @@ class Unit(msgspec.Struct, eq=False):
     """One item of the input, ready to be sent.
 
     `index` is its place in the input and `item` what was given; `load` is what `send` needs of it.
-    Limits: `weight` counts towards the chunk's weight, `labels` are its distinct labels, `key` must be unique in a chunk.
+    Limits: `weight` counts towards the chunk's weight (with `extra` more in a chunk of several kinds), `labels` are its distinct
+    labels, `key` must be unique in a chunk.
     Company: units of different `lane` never share a chunk; units of one `kind` are cheapest together.
     `held` is the memory it occupies until it settles. `attempts` counts the requests it was in; `in_doubt` says
     that one of these may have taken effect without our hearing of it.
@@ -29,6 +30,7 @@ class Unit(msgspec.Struct, eq=False):
     lane: Hashable = None
     kind: Hashable = None
     held: int = 0
+    extra: int = 0
     attempts: int = 0
     in_doubt: bool = False
 
