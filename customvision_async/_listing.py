@@ -6,6 +6,7 @@ From v3.3 one operation lists all; before, the tagged and the untagged are walke
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
+from contextlib import aclosing
 from typing import Any, Literal
 
 from . import limits
@@ -82,19 +83,22 @@ class ImageList:
             walks = [self._walk(self._tagged, list(part), order, size) for part in parts(tags, limits.TAGS_PER_FILTER.value)]
             sign = -1 if order == "newest" else 1
             pages = merged(walks, _id, lambda image: sign * (image.created.timestamp() if image.created else 0.0))
-            async for page in pages:
-                yield page
+            async with aclosing(pages):
+                async for page in pages:
+                    yield page
             return
         if self._operations.version < ApiVersion.V3_3 and self._tagged is None:
             seen: set[str] = set()  # an image that is tagged between the walks is met twice
             for tagged in (True, False):
-                async for page in self._walk(tagged, [], order, size):
-                    fresh = [image for image in page if image.id not in seen]
-                    seen.update(image.id for image in fresh)
-                    yield fresh
+                async with aclosing(self._walk(tagged, [], order, size)) as pages:
+                    async for page in pages:
+                        fresh = [image for image in page if image.id not in seen]
+                        seen.update(image.id for image in fresh)
+                        yield fresh
             return
-        async for page in self._walk(self._tagged, list(tags), order, size):
-            yield page
+        async with aclosing(self._walk(self._tagged, list(tags), order, size)) as pages:
+            async for page in pages:
+                yield page
 
     def _walk(self, tagged: bool | None, tags: list[str], order: Order, size: int) -> AsyncGenerator[Sequence[Image], None]:
         operations = self._operations

@@ -12,7 +12,7 @@ import asyncio
 import heapq
 from collections import deque
 from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
-from contextlib import aclosing
+from contextlib import AsyncExitStack, aclosing
 from typing import Any, Generic, TypeVar
 
 from .errors import DecodeError
@@ -171,21 +171,24 @@ async def merged(
                 heapq.heappush(heads, (order(page[0]), number, deque(page)))
                 return
 
-    for number in range(len(walks)):
-        await refill(number)
-    out: list[T] = []
-    while heads:
-        _, number, items = heapq.heappop(heads)
-        item = items.popleft()
-        if key(item) not in seen:
-            seen.add(key(item))
-            out.append(item)
-        if items:
-            heapq.heappush(heads, (order(items[0]), number, items))
-        else:
+    async with AsyncExitStack() as stack:  # whatever ends one of them, the pages that the others have under way are let go
+        for walk in walks:
+            await stack.enter_async_context(aclosing(walk))
+        for number in range(len(walks)):
             await refill(number)
-            if out:
-                yield out
-                out = []
-    if out:
-        yield out
+        out: list[T] = []
+        while heads:
+            _, number, items = heapq.heappop(heads)
+            item = items.popleft()
+            if key(item) not in seen:
+                seen.add(key(item))
+                out.append(item)
+            if items:
+                heapq.heappush(heads, (order(items[0]), number, items))
+            else:
+                await refill(number)
+                if out:
+                    yield out
+                    out = []
+        if out:
+            yield out

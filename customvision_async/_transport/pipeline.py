@@ -13,7 +13,7 @@ from .._events import Observer, RequestDone, RetryScheduled, notify
 from .._options import Retry
 from ..errors import RequestTimeout, ResponseLost, TransportError
 from .base import Meter, Request, Response, Sender
-from .retry import RetryBudget, RetryPolicy, maybe_taken_up, parse_retry_after
+from .retry import RetryBudget, RetryPolicy, maybe_taken_up
 from .throttle import Limiter, Ticket
 
 __all__ = ["Auth", "Transport"]
@@ -146,7 +146,7 @@ class Transport:
         if not isinstance(outcome, Response) or outcome.status in {408, 502, 503, 504}:
             ticket.lost()
         elif outcome.status == 429:
-            ticket.refused(parse_retry_after(outcome.headers, outcome.body, self._clock()))
+            ticket.refused(self._policy.asked(outcome, self._clock()))
         else:
             ticket.accepted()
 

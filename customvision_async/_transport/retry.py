@@ -121,14 +121,19 @@ class RetryPolicy:
         if isinstance(outcome, Response):
             if outcome.status not in RETRIED_STATUSES:
                 return None
-            asked = parse_retry_after(outcome.headers, outcome.body, now)
+            asked = self.asked(outcome, now)
         if isinstance(outcome, Response) and outcome.status == 429:
-            wait = self._jitter(options.throttle_backoff, refusals) if asked is None else min(asked, options.retry_after_most)
+            wait = self._jitter(options.throttle_backoff, refusals) if asked is None else asked
         else:
             if attempts >= self._most_attempts(outcome) or (maybe_taken_up(outcome) and not request.repeatable):
                 return None
-            wait = max(self._jitter(options.backoff, attempts), min(asked or 0.0, options.retry_after_most))
+            wait = max(self._jitter(options.backoff, attempts), asked or 0.0)
         return wait if elapsed + wait <= options.deadline else None
+
+    def asked(self, response: Response, now: float) -> float | None:
+        """The wait that `response` asks for, cut to what is obeyed; None if it asks for none that can be read."""
+        asked = parse_retry_after(response.headers, response.body, now)
+        return None if asked is None else min(asked, self._options.retry_after_most)
 
     def _most_attempts(self, outcome: Response | TransportError) -> int:
         if isinstance(outcome, CertificateError):
