@@ -21,6 +21,10 @@ from ._options import Concurrency as Concurrency
 from ._options import Retry as Retry
 from ._options import Timeouts as Timeouts
 from ._paging import AsyncItemPaged as AsyncItemPaged
+from ._polling import AsyncLROPoller as AsyncLROPoller
+from ._polling import Polling as Polling
+from ._polling import PollingProgress as PollingProgress
+from ._prediction import PredictionClient as PredictionClient
 from ._project import ProjectClient as ProjectClient
 from ._versions import ApiVersion as ApiVersion
 from ._versions import PredictionVersion as PredictionVersion
@@ -34,7 +38,9 @@ from .errors import DecodeError as DecodeError
 from .errors import InternalServerError as InternalServerError
 from .errors import ItemError as ItemError
 from .errors import LimitExceeded as LimitExceeded
+from .errors import LinkExpired as LinkExpired
 from .errors import NotFoundError as NotFoundError
+from .errors import OperationFailed as OperationFailed
 from .errors import PermissionDeniedError as PermissionDeniedError
 from .errors import RateLimitError as RateLimitError
 from .errors import RequestTimeout as RequestTimeout
@@ -43,6 +49,7 @@ from .errors import ServiceError as ServiceError
 from .errors import TransportError as TransportError
 from .errors import UnsupportedOperation as UnsupportedOperation
 from .models import Domain as Domain
+from .models import Export as Export
 from .models import Image as Image
 from .models import ImageFile as ImageFile
 from .models import ImagePrediction as ImagePrediction
@@ -50,8 +57,10 @@ from .models import ImageUrl as ImageUrl
 from .models import Iteration as Iteration
 from .models import PredictedImage as PredictedImage
 from .models import Project as Project
+from .models import ProjectExport as ProjectExport
 from .models import Region as Region
 from .models import SkippedFile as SkippedFile
+from .models import StoredImagePrediction as StoredImagePrediction
 from .models import Tag as Tag
 from .sources import images_from_manifest as images_from_manifest
 from .sources import images_from_urls as images_from_urls
@@ -62,6 +71,7 @@ __version__ = "0.1.0"
 __all__ = [
     "ApiVersion",
     "AsyncItemPaged",
+    "AsyncLROPoller",
     "AuthenticationError",
     "BadRequestError",
     "BatchError",
@@ -75,6 +85,7 @@ __all__ = [
     "DecodeError",
     "Domain",
     "Event",
+    "Export",
     "Image",
     "ImageFile",
     "ImagePrediction",
@@ -85,14 +96,20 @@ __all__ = [
     "Iteration",
     "KeyCredential",
     "LimitExceeded",
+    "LinkExpired",
     "NotFoundError",
     "Observer",
+    "OperationFailed",
     "PermissionDeniedError",
+    "Polling",
+    "PollingProgress",
     "PredictedImage",
+    "PredictionClient",
     "PredictionVersion",
     "Progress",
     "Project",
     "ProjectClient",
+    "ProjectExport",
     "RateLimitError",
     "Region",
     "RequestDone",
@@ -102,6 +119,7 @@ __all__ = [
     "RetryScheduled",
     "ServiceError",
     "SkippedFile",
+    "StoredImagePrediction",
     "Tag",
     "Timeouts",
     "TokenCredential",

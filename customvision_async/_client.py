@@ -5,26 +5,22 @@ from __future__ import annotations
 import os
 import ssl
 from collections.abc import Iterable
-from functools import partial
 from types import TracebackType
 from typing import Any
-from urllib.parse import urlsplit
 from uuid import UUID
 
-from ._credentials import KeyCredential, TokenCredential, authenticate, check_endpoint
+from ._connection import Connection, from_env
+from ._credentials import KeyCredential, TokenCredential
 from ._downloads import Downloads
-from ._events import Observer, log_event
+from ._events import Observer
 from ._importing import ProjectImport
 from ._operations import Operations
 from ._options import Concurrency, Retry, Timeouts
 from ._paging import AsyncItemPaged, one_page
 from ._polling import AsyncLROPoller, Polling
 from ._project import ProjectClient
-from ._transport.aiohttp import AiohttpSender, tls_context
 from ._transport.base import Sender
 from ._transport.blobs import BlobHosts, BlobReader
-from ._transport.pipeline import Transport
-from ._transport.throttle import shared_limiter
 from ._versions import ApiVersion
 from ._wire.request import id_of
 from .errors import NotFoundError
@@ -79,25 +75,28 @@ class TrainingClient:
         prediction_resource_id: str | None = None,
         sender: Sender | None = None,
     ) -> None:
-        self.endpoint = check_endpoint(endpoint)
+        link = Connection(
+            endpoint,
+            credential,
+            "Training-Key",
+            retry=retry,
+            timeouts=timeouts,
+            concurrency=concurrency,
+            ca_file=ca_file,
+            ssl_context=ssl_context,
+            observers=observers,
+            sender=sender,
+        )
+        self.endpoint = link.endpoint
         """The endpoint in its plain form."""
         self.api_version = ApiVersion(api_version)
         """The version of the API that is spoken."""
-        self._concurrency = concurrency or Concurrency()
-        self._observers = (log_event, *observers)
-        auth = authenticate(credential, "Training-Key")
-        if ssl_context is None and self.endpoint.startswith("https:"):
-            ssl_context = tls_context(None if ca_file is None else os.fspath(ca_file))
-        self._transport = Transport(
-            sender or AiohttpSender(timeouts, self._concurrency.requests, ssl_context),
-            auth=auth,
-            retry=retry,
-            limiter=partial(shared_limiter, urlsplit(self.endpoint).netloc, auth.fingerprint, self._concurrency),
-            observers=self._observers,
-        )
+        self._concurrency = link.concurrency
+        self._observers = link.observers
+        self._transport = link.transport
         self._prediction_resource_id = prediction_resource_id
         hosts = BlobHosts(blob_hosts, endpoint=self.endpoint)
-        self._downloads = Downloads(BlobReader(hosts, timeouts, ssl_context), retry)
+        self._downloads = Downloads(BlobReader(hosts, timeouts, link.ssl_context), retry)
         self.operations = Operations(self._transport, self.endpoint, self.api_version)
         """The REST calls themselves, one coroutine each, named after their operationIds: one request, whose limits are yours to mind."""
 
@@ -110,12 +109,8 @@ class TrainingClient:
         Raises:
             LookupError: one of them is not set.
         """
-        names = ("VISION_TRAINING_ENDPOINT", "VISION_TRAINING_KEY")
-        missing = [name for name in names if not os.environ.get(name, "").strip()]
-        if missing:
-            raise LookupError(f"{' and '.join(missing)} not set in the environment: the resource's page in the Azure portal has the values")
         options.setdefault("prediction_resource_id", os.environ.get("VISION_PREDICTION_RESOURCE_ID", "").strip() or None)
-        return cls(*(os.environ[name].strip() for name in names), **options)
+        return from_env(cls, ("VISION_TRAINING_ENDPOINT", "VISION_TRAINING_KEY"), options)
 
     def __repr__(self) -> str:
         return f"<TrainingClient {self.endpoint} {self.api_version}>"

@@ -24,9 +24,9 @@ import anyio.to_thread
 from ._options import Retry
 from ._transport.blobs import BlobPart, BlobReader
 from ._transport.retry import RETRIED_STATUSES, parse_retry_after
-from .errors import DecodeError, InternalServerError, NotFoundError, PermissionDeniedError, ResponseLost, ServiceError, TransportError
+from .errors import DecodeError, InternalServerError, LinkExpired, NotFoundError, ResponseLost, ServiceError, TransportError
 
-__all__ = ["Downloads", "LinkExpired", "save"]
+__all__ = ["Downloads", "save"]
 
 _WRITE = 1 << 20
 """Bytes written by one hop to a worker thread."""
@@ -40,10 +40,6 @@ class _Busy(InternalServerError):
     def __init__(self, retry_after: float | None, **fields: Any) -> None:
         super().__init__("the host of the file cannot give it now", **fields)
         self.retry_after = retry_after
-
-
-class LinkExpired(PermissionDeniedError):
-    """The address of a file is no longer valid: they live for a day."""
 
 
 class Downloads:

@@ -9,7 +9,7 @@ from typing import Any, Literal
 from urllib.parse import urlsplit
 
 from ._calls import image_id
-from ._downloads import LinkExpired, save
+from ._downloads import save
 from ._listing import ImageList
 from ._operations import Operations
 from ._paging import AsyncItemPaged, one_page
@@ -17,7 +17,7 @@ from ._part import ProjectPart
 from ._polling import AsyncLROPoller, Begun, LongWork, Polling, Seen
 from ._training import IterationLike
 from ._wire.request import id_of
-from .errors import NotFoundError
+from .errors import LinkExpired, NotFoundError
 from .models import Export, ExportFlavor, ExportPlatform, ExportStatus, Image, ProjectExport
 
 __all__ = ["TransferVerbs"]

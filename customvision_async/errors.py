@@ -9,6 +9,7 @@
      |   +- BadRequestError             400
      |   +- AuthenticationError         401
      |   +- PermissionDeniedError       403
+     |   |   +- LinkExpired             the address of a file is no longer valid
      |   +- NotFoundError               404
      |   +- ConflictError               409
      |   +- RateLimitError              429
@@ -42,6 +43,7 @@ __all__ = [
     "InternalServerError",
     "ItemError",
     "LimitExceeded",
+    "LinkExpired",
     "NotFoundError",
     "OperationFailed",
     "PermissionDeniedError",
@@ -117,6 +119,10 @@ class AuthenticationError(ServiceError):
 
 class PermissionDeniedError(ServiceError):
     """403: known, but not allowed."""
+
+
+class LinkExpired(PermissionDeniedError):
+    """403 from where the service keeps its files: their addresses live for a day."""
 
 
 class NotFoundError(ServiceError):

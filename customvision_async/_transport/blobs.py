@@ -24,7 +24,7 @@ from ..errors import ConnectError, DecodeError, RequestTimeout, ResponseLost
 
 __all__ = ["AZURE_BLOBS", "BlobHosts", "BlobPart", "BlobReader"]
 
-AZURE_BLOBS = (
+AZURE_BLOBS: tuple[str, ...] = (
     ".blob.core.windows.net",
     ".blob.storage.azure.net",
     ".blob.core.usgovcloudapi.net",
@@ -58,7 +58,7 @@ class BlobHosts:
             raise TypeError(f"blob_hosts is one string; write blob_hosts=[{added!r}]")
         self._origins: set[tuple[str, str, int | None]] = set()
         self.exact: set[str] = set()
-        self._endings = list(AZURE_BLOBS)
+        self._endings: list[str] = list(AZURE_BLOBS)
         host = urlsplit(endpoint).hostname or ""
         if _is_address(host) and ipaddress.ip_address(host).is_loopback:
             self._origins.add(_origin(endpoint))
