@@ -15,7 +15,7 @@ from customvision_async._options import Concurrency
 from customvision_async._transport.base import Request
 from customvision_async._transport.pipeline import Transport
 from customvision_async._transport.throttle import Limiter, Ticket, shared_limiter
-from tests.support.service import Quota
+from tests.support.senders import Quota
 from tests.support.vloop import VirtualLoop, run
 
 pytestmark = pytest.mark.anyio

@@ -16,7 +16,7 @@ from customvision_async._options import Retry
 from customvision_async._transport.base import Meter, Request, Response
 from customvision_async._transport.pipeline import Transport
 from customvision_async.errors import ConnectError, DecodeError, RequestTimeout, ResponseLost, TransportError
-from tests.support.service import Outcome, Scripted
+from tests.support.senders import Outcome, Scripted
 from tests.support.vloop import VirtualLoop
 
 pytestmark = pytest.mark.anyio

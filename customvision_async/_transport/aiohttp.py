@@ -46,7 +46,7 @@ class _Watch:
         self.timeouts = timeouts
         self.phase = "connect"
         self.body_done = False
-        self.content_error: ContentError | None = None
+        self.body_error: Exception | None = None
         self._on_sent = on_sent
         self._scope = asyncio.timeout(None)
         self._loop = asyncio.get_running_loop()
@@ -137,8 +137,10 @@ class _Body(Payload):
         watch.writing()
         try:
             await stream(self._content, write)
-        except ContentError as error:
-            watch.content_error = error
+        except (OSError, aiohttp.ClientError):
+            raise  # the link's
+        except Exception as error:
+            watch.body_error = error
             raise
         watch.enter("wait", watch.timeouts.read)
         watch.sent()
@@ -169,14 +171,14 @@ class AiohttpSender:
         """One attempt; see :class:`~.base.Sender`."""
         _refuse_injection(request, headers)
         watch = _Watch(self._timeouts, on_sent)
-        failure: CustomVisionError | ContentError
+        failure: Exception
         try:
             async with watch.running():
                 return await self._exchange(request, headers, watch)
         except (CustomVisionError, ContentError) as error:
             failure = error
         except (aiohttp.ClientError, OSError, _Wrapped) as error:
-            failure = watch.content_error or _ours(error, request, watch)
+            failure = watch.body_error or _ours(error, request, watch)
         failure.__cause__ = failure.__context__ = None
         raise failure
 
