@@ -6,6 +6,8 @@ never decoded, so a hostile file costs no more than any other.
 
 from __future__ import annotations
 
+import inspect
+import io
 import os
 import stat
 import struct
@@ -52,7 +54,7 @@ def inspect_given(one: ImageFile, *, size_limit: limits.Limit = limits.IMAGE_BYT
         return LimitExceeded(error.limit, error.actual, one.name or "the bytes")
     except OSError as error:
         return OSError(error.errno, f"cannot be read: {error.strerror or error}", one.name or "")
-    except (TypeError, ValueError) as error:  # a text file, a closed file, a path with NUL
+    except Exception as error:  # noqa: BLE001 - a closed file, a path with NUL, whatever a file object of somebody's raises
         return ValueError(f"{one.name or 'the file'} cannot be read: {error}")
 
 
@@ -68,7 +70,7 @@ def inspect_path(path: str, *, follow: bool = True, size_limit: limits.Limit = l
     try:
         facts = os.fstat(fd)
         if not stat.S_ISREG(facts.st_mode):
-            raise NotAnImage("not a regular file")
+            raise NotAnImage("a folder: images_in() gives its pictures" if stat.S_ISDIR(facts.st_mode) else "not a regular file")
         head = os.read(fd, _HEAD)
 
         def read_at(count: int, offset: int) -> bytes:
@@ -93,8 +95,13 @@ def inspect_file(file: BinaryIO, *, size_limit: limits.Limit = limits.IMAGE_BYTE
 
     One that cannot seek is read whole: it could not be sent twice otherwise.
     """
+    if inspect.iscoroutinefunction(file.read):
+        raise TypeError("it is an asynchronous file: read it, and give data=")
+    given: object = file
+    if isinstance(given, io.TextIOBase):
+        raise TypeError("it was opened as text: open it with 'rb'")
     if not file.seekable():
-        return inspect_bytes(file.read(size_limit.value + 1), size_limit=size_limit)
+        return inspect_bytes(_all_of(file, size_limit.value + 1), size_limit=size_limit)
     start = file.tell()
     size = file.seek(0, os.SEEK_END) - start
 
@@ -109,8 +116,17 @@ def inspect_file(file: BinaryIO, *, size_limit: limits.Limit = limits.IMAGE_BYTE
     return Blob(size, file=file, offset=start)
 
 
+def _all_of(file: BinaryIO, most: int) -> bytes:
+    """The rest of a file, at most `most` bytes. An unbuffered one gives them as they come."""
+    pieces: list[bytes] = []
+    while most > 0 and (piece := file.read(most)):
+        pieces.append(piece)
+        most -= len(piece)
+    return b"".join(pieces)
+
+
 def _check(size: int, head: bytes, read_at: ReadAt, size_limit: limits.Limit) -> None:
-    if not size:
+    if size <= 0:
         raise NotAnImage("the file is empty (0 bytes)")
     sides = _sides(head, read_at)
     if size > size_limit.value:

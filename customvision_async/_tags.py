@@ -6,7 +6,8 @@ from collections.abc import Iterable
 from uuid import UUID
 
 from ._operations import Operations
-from .errors import BadRequestError, ServiceError, TransportError
+from ._wire.request import id_of
+from .errors import BadRequestError, ConflictError, ConnectError, DecodeError, InternalServerError, ServiceError, TransportError
 from .models import Tag
 from .models.inputs import TagLike
 
@@ -50,7 +51,7 @@ class TagBook:
             UnknownTag: there is none.
         """
         if isinstance(tag, Tag):
-            return tag.id
+            return id_of(tag, "tag")
         if isinstance(tag, UUID):
             return str(tag)
         if not isinstance(tag, str):
@@ -70,28 +71,38 @@ class TagBook:
         return {tag.name: tag.id for tag in await self._operations.get_tags(self._project_id)}
 
     async def _create(self, name: str, ids: dict[str, str]) -> None:
-        """Make a tag. Not repeated blindly: after a lost answer, or if somebody else was first, the list tells."""
-        for last in (False, True):
-            try:
-                ids[name] = (await self._operations.create_tag(self._project_id, name)).id
-                return
-            except BadRequestError as error:
-                if error.code == "BadRequestTagNameNotUnique":
-                    ids.update(await self._listed())
-                if name not in ids:
-                    self._refused[name] = str(error)
-                return
-            except (ValueError, TypeError) as error:
-                self._refused[name] = str(error)
-                return
-            except (TransportError, ServiceError) as error:
-                if isinstance(error, ServiceError) and error.status < 500 and error.status != 408:
-                    raise
-                ids.update(await self._listed())
-                if name in ids:
+        """Make a tag. Not repeated blindly: after a lost answer, or if somebody else was first, the list tells.
+
+        What is wrong with the name, or with the tag alone, is kept for those that ask for it; what is wrong with all is raised.
+        """
+        try:
+            for last in (False, True):
+                try:
+                    ids[name] = (await self._operations.create_tag(self._project_id, name)).id
                     return
-                if last:
-                    raise
+                except (TransportError, ServiceError, DecodeError) as error:
+                    if isinstance(error, ServiceError) and error.status < 500 and error.status != 408:
+                        raise
+                    ids.update(await self._listed())
+                    if name in ids:
+                        return
+                    if last or isinstance(error, ConnectError):
+                        raise
+        except (BadRequestError, ConflictError) as error:
+            if error.code == "BadRequestTagNameNotUnique":
+                ids.update(await self._listed())
+                self._adopt(name, ids)
+            if name not in ids:
+                self._refused[name] = str(error)
+        except (ValueError, TypeError, InternalServerError, DecodeError) as error:
+            self._refused[name] = str(error)
+
+    @staticmethod
+    def _adopt(name: str, ids: dict[str, str]) -> None:
+        """The service holds a name to be taken that no tag has just so: then it is that of the tag which differs in case alone."""
+        alike = [known for known in ids if known.casefold() == name.casefold()]
+        if name not in ids and len(alike) == 1:
+            ids[name] = ids[alike[0]]
 
 
 def _is_uuid(text: str) -> bool:

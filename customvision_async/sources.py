@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import errno
+import json
 import os
 from collections.abc import AsyncIterator, Iterable, Iterator
 from itertools import islice
 from pathlib import Path, PurePath
-from typing import Any, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
+from uuid import UUID
 
 import aiofiles
 import anyio.to_thread
@@ -16,7 +18,7 @@ import msgspec
 from ._content import Blob
 from ._inspect import NotAnImage, inspect_path
 from .errors import ItemError, LimitExceeded
-from .models import ImageFile, ImageUrl, PredictedImage, Region, SkippedFile, Tag
+from .models import ImageFile, ImagePrediction, ImageUrl, PredictedImage, Region, SkippedFile, StoredImagePrediction, Tag
 from .models.inputs import TagLike
 
 __all__ = ["FolderImages", "ManifestImages", "ScannedFile", "images_from_manifest", "images_from_urls", "images_in", "manifest_entry"]
@@ -68,7 +70,7 @@ def images_in(
     """
     if isinstance(tags, str):
         raise TypeError(f"tags is one string; write tags=[{tags!r}]")
-    return FolderImages(os.fspath(folder), tuple(tags), tags_from_folders, recursive)
+    return FolderImages(os.fsdecode(folder), tuple(tags), tags_from_folders, recursive)
 
 
 class FolderImages:
@@ -99,32 +101,49 @@ class FolderImages:
             yield group
 
     def _scan(self) -> Iterator[Found]:
-        if os.path.isdir(self._folder):
-            yield from self._scan_folder(self._folder, "", self._tags)
-        else:
+        if not os.path.isdir(self._folder):
             yield self._look(self._folder, os.path.basename(self._folder), self._tags)
+            return
+        open_folders = [self._listed(self._folder, "", self._tags)]  # a stack, since folders may be deeper than Python recurses
+        while open_folders:
+            for found in open_folders[-1]:
+                if isinstance(found, _Folder):
+                    open_folders.append(self._listed(found.path, f"{found.name}/", found.tags))
+                    break
+                yield found
+            else:
+                open_folders.pop()
 
-    def _scan_folder(self, folder: str, prefix: str, tags: tuple[TagLike, ...]) -> Iterator[Found]:
+    def _listed(self, folder: str, prefix: str, tags: tuple[TagLike, ...]) -> Iterator[Found | _Folder]:
+        """What is right in `folder`, by name. Of a name only what cannot be found out later is kept: there may be a million."""
+        names: list[str] = []
+        links: set[str] = set()
+        folders: set[str] = set()
         try:
             with os.scandir(folder) as listing:
-                entries = sorted(listing, key=lambda entry: entry.name)
+                for entry in listing:
+                    names.append(entry.name)
+                    if entry.is_symlink():
+                        links.add(entry.name)
+                    elif entry.is_dir(follow_symlinks=False):
+                        folders.add(entry.name)
         except OSError as error:
             if not prefix:
                 raise
             yield SkippedFile(prefix, _reason(error), folder)
             return
-        for entry in entries:
-            name = prefix + entry.name
-            if entry.name.startswith("."):
-                yield SkippedFile(name, "hidden", entry.path)
-            elif entry.is_symlink():
-                yield SkippedFile(name, "a symbolic link: these are not followed", entry.path)
-            elif entry.is_dir(follow_symlinks=False):
-                if self._recursive:
-                    below = (*tags, entry.name) if self._tags_from_folders and not prefix and entry.name not in tags else tags
-                    yield from self._scan_folder(entry.path, f"{name}/", below)
-            else:
-                yield self._look(entry.path, name, tags)
+        names.sort(reverse=True)
+        while names:
+            base = names.pop()
+            path, name = os.path.join(folder, base), prefix + base
+            if base.startswith("."):
+                yield SkippedFile(name, "hidden", path)
+            elif base in links:
+                yield SkippedFile(name, "a symbolic link: these are not followed", path)
+            elif base not in folders:
+                yield self._look(path, name, tags)
+            elif self._recursive:
+                yield _Folder(path, name, (*tags, base) if self._tags_from_folders and not prefix and base not in tags else tags)
 
     def _look(self, path: str, name: str, tags: tuple[TagLike, ...]) -> Found:
         try:
@@ -137,6 +156,12 @@ class FolderImages:
             return SkippedFile(name, _reason(error), path)
 
 
+class _Folder(NamedTuple):
+    path: str
+    name: str
+    tags: tuple[TagLike, ...]
+
+
 def _reason(error: OSError) -> str:
     if error.errno == errno.ELOOP:
         return "a symbolic link: these are not followed"
@@ -144,9 +169,25 @@ def _reason(error: OSError) -> str:
 
 
 def images_from_urls(urls: Iterable[str], *, tags: Iterable[TagLike] = ()) -> Iterator[ImageUrl]:
-    """Pictures for the service to fetch, each with `tags`. Lazy: `urls` is read as the batch goes (an open text file of URLs will do)."""
-    given = tuple(tags)
-    return (ImageUrl(line, tags=given) for url in urls if (line := url.strip()))
+    """Pictures for the service to fetch, each with `tags`. Lazy: `urls` is read as the batch goes (an open text file of URLs will do).
+
+    What is no string goes through as it is, and fails as that one item of the batch.
+
+    Raises:
+        TypeError: `urls` or `tags` is a single string.
+    """
+    for given, name in ((urls, "urls"), (tags, "tags")):
+        if isinstance(given, str):
+            raise TypeError(f"{name} is one string; write {name}=[{given[:80]!r}]")
+    return _image_urls(urls, tuple(tags))
+
+
+def _image_urls(urls: Iterable[Any], tags: tuple[TagLike, ...]) -> Iterator[ImageUrl]:
+    for url in urls:
+        if not isinstance(url, str):
+            yield url
+        elif line := url.strip():
+            yield ImageUrl(line, tags=tags)
 
 
 def images_from_manifest(path: str | os.PathLike[str]) -> ManifestImages:
@@ -178,8 +219,9 @@ class ManifestImages:
 
     def _read(self, line: bytes, number: int) -> ImageFile | ImageUrl | PredictedImage | SkippedFile:
         try:
-            entry = msgspec.json.decode(line, type=_Entry)
-            common: dict[str, Any] = {"name": entry.name, "tags": entry.tags, "regions": entry.regions, "metadata": entry.metadata}
+            entry = msgspec.convert(json.loads(line), _Entry)  # msgspec's own reader refuses names that are no Unicode
+            regions = [Region(box.tag, box.left, box.top, box.width, box.height) for box in entry.regions]
+            common: dict[str, Any] = {"name": entry.name, "tags": entry.tags, "regions": regions, "metadata": entry.metadata}
             if entry.path is not None:
                 path = self._path.parent / entry.path
                 return ImageFile(path, **{**common, "name": entry.name or entry.path})
@@ -187,9 +229,17 @@ class ManifestImages:
                 return ImageUrl(entry.url, **common)
             if entry.prediction is not None:
                 return PredictedImage(entry.prediction, **common)
-        except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        except (ValueError, RecursionError) as error:  # msgspec's errors and json's are ValueErrors
             return SkippedFile(f"{self._path.name}:{number}", f"not a line of a manifest: {error}", str(self._path))
         return SkippedFile(f"{self._path.name}:{number}", "not a line of a manifest: it has none of path, url, prediction", str(self._path))
+
+
+class _Box(msgspec.Struct):
+    tag: str
+    left: float
+    top: float
+    width: float
+    height: float
 
 
 class _Entry(msgspec.Struct, omit_defaults=True):
@@ -198,7 +248,7 @@ class _Entry(msgspec.Struct, omit_defaults=True):
     prediction: str | None = None
     name: str | None = None
     tags: list[str] = []
-    regions: list[Region] = []
+    regions: list[_Box] = []
     metadata: dict[str, str] | None = None
     error: str | None = None
 
@@ -219,6 +269,8 @@ def manifest_entry(item: object, error: ItemError | str | None = None) -> dict[s
         entry.url = item.url
     elif isinstance(item, PredictedImage):
         entry.prediction = item.id
+    elif isinstance(item, (UUID, ImagePrediction, StoredImagePrediction)):
+        entry.prediction = str(item if isinstance(item, UUID) else item.id)
     elif isinstance(item, (str, PurePath)):
         entry.path = os.path.abspath(item)
     else:
@@ -226,7 +278,7 @@ def manifest_entry(item: object, error: ItemError | str | None = None) -> dict[s
     if isinstance(item, (ImageFile, ImageUrl, PredictedImage)):
         entry.name = item.name
         entry.tags = [known(tag) for tag in item.tags]
-        entry.regions = [Region(known(region.tag), region.left, region.top, region.width, region.height) for region in item.regions]
+        entry.regions = [_Box(known(region.tag), region.left, region.top, region.width, region.height) for region in item.regions]
         entry.metadata = dict(item.metadata) if item.metadata else None
     plain: dict[str, Any] = msgspec.to_builtins(entry)
     return plain
