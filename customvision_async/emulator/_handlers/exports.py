@@ -36,7 +36,9 @@ def _iteration(call: Call) -> Any:
 def _view(call: Call, row: Any, *, fresh: bool = False) -> dict[str, Any]:
     done = row["ready"] <= call.world.state.clock.now() and not fresh
     address = call.world.address(blob_name("x", row["iteration"]), f"{blob_name('m', row['id'])}.zip")
-    out = {"platform": row["platform"], "status": "Done" if done else "Exporting", "downloadUri": address if done else None}
+    out: dict[str, Any] = {"platform": row["platform"], "status": "Done" if done else "Exporting"}
+    if done or call.version != V.V3_0:  # whose document does not have it null
+        out["downloadUri"] = address if done else None
     if call.version >= V.V2_0:
         out["flavor"] = row["flavor"] or None
     if call.version >= V.V2_1:
