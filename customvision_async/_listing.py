@@ -88,17 +88,34 @@ class ImageList:
                     yield page
             return
         if self._operations.version < ApiVersion.V3_3 and self._tagged is None:
-            seen: set[str] = set()  # an image that is tagged between the walks is met twice
-            for tagged in (True, False):
-                async with aclosing(self._walk(tagged, [], order, size)) as pages:
-                    async for page in pages:
-                        fresh = [image for image in page if image.id not in seen]
-                        seen.update(image.id for image in fresh)
-                        yield fresh
+            async with aclosing(self._both(order, size)) as both:
+                async for page in both:
+                    yield page
             return
         async with aclosing(self._walk(self._tagged, list(tags), order, size)) as pages:
             async for page in pages:
                 yield page
+
+    async def _both(self, order: Order, size: int) -> AsyncGenerator[Sequence[Image], None]:
+        """The tagged, then the untagged. One that is tagged meanwhile is in neither walk: the number of tagged ones tells."""
+        seen: set[str] = set()
+        found = 0
+        for turn, tagged in enumerate((True, False, True)):
+            if turn == 2 and not await self._more_tagged(found):
+                return
+            async with aclosing(self._walk(tagged, [], order, size)) as pages:
+                async for page in pages:
+                    fresh = [image for image in page if image.id not in seen]
+                    seen.update(image.id for image in fresh)
+                    yield fresh
+            if turn == 0:
+                found = len(seen)
+
+    async def _more_tagged(self, found: int) -> bool:
+        operations = self._operations
+        if operations.version < ApiVersion.V2_0:
+            return False
+        return found != await operations.get_tagged_image_count(self._project_id, iteration_id=self._iteration_id)
 
     def _walk(self, tagged: bool | None, tags: list[str], order: Order, size: int) -> AsyncGenerator[Sequence[Image], None]:
         operations = self._operations

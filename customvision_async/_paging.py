@@ -2,8 +2,9 @@
 
 How drift is noticed. The service pages by counting (take, skip), so an image that is uploaded or deleted while we list moves all that
 come after it. Pages are therefore asked for with one item of overlap: the first item of a page must be one we have seen.
-If it is not, something slipped past us; then we step back until we meet items we have seen, and go on from there. Items already
-given are never given again, so uploads cause no doubles and deletes (our own, too) cause no gaps.
+If it is not, something slipped past us: the page is dropped, we step back (further each time) until a page begins with an item we
+have seen, or at the beginning, and go on from there. So at every step all items before the last one seen have been given: deletes
+(our own, too) cause no gaps; and what was given is never given again, so uploads cause no doubles.
 """
 
 from __future__ import annotations
@@ -15,6 +16,8 @@ from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack, aclosing
 from typing import Any, Generic, TypeVar
 
+import anyio
+
 from .errors import DecodeError
 
 __all__ = ["AsyncItemPaged", "Fetch", "merged", "one_page", "skip_pages"]
@@ -24,8 +27,10 @@ T = TypeVar("T")
 Fetch = Callable[[int, int], Awaitable[Sequence[T]]]
 """Gets (take, skip) items."""
 
-_STUCK = 3
-"""Full pages in a row without one new item, after which a service is taken to repeat itself for ever."""
+_PATIENCE = 16
+"""Pages in a row without a new item, beyond those that it may take to find our place again; then the service is taken to repeat itself."""
+_CALM = 4
+"""After drift, pages that must come as expected before any is fetched ahead again: what is fetched ahead of drift is for nothing."""
 
 
 class AsyncItemPaged(Generic[T]):
@@ -71,10 +76,10 @@ async def skip_pages(fetch: Fetch[T], key: Callable[[T], str], *, size: int, ahe
         fetch: gets (take, skip) items.
         key: what tells one item from another.
         size: items a page, at least 2.
-        ahead: pages under way at once. It begins with one, so that a short list costs one request.
+        ahead: pages under way at once. It begins with one, so that a short list costs one request, and after drift.
 
     Raises:
-        DecodeError: the service gives the same full page again and again.
+        DecodeError: the service gives the same pages again and again.
     """
     walk = _Walk(fetch, key, max(2, size), max(1, ahead))
     try:
@@ -82,7 +87,7 @@ async def skip_pages(fetch: Fetch[T], key: Callable[[T], str], *, size: int, ahe
             if fresh:
                 yield fresh
     finally:
-        walk.drop()
+        await walk.aclose()
 
 
 class _Walk(Generic[T]):
@@ -93,25 +98,30 @@ class _Walk(Generic[T]):
         self._key = key
         self._size = size
         self._most_ahead = ahead
-        self._ahead = 1
         self._seen: set[str] = set()
         self._next = 0
         self._under_way: deque[tuple[int, asyncio.Task[Sequence[T]]]] = deque()
-        self._stale = 0
+        self._back = 0
+        self._calm = 0
+        self._barren = 0
         self._over = False
 
     async def step(self) -> list[T] | None:
         """The new items of the next page, maybe none; None at the end."""
         if self._over:
             return None
-        while len(self._under_way) < self._ahead:
+        while len(self._under_way) < max(1, min(self._calm + 1, self._most_ahead)):
             self._ask(self._next)
             self._next += self._size - 1
         skip, task = self._under_way.popleft()
         page = await task
-        drifted = bool(self._seen) and (not page or self._key(page[0]) not in self._seen)
-        fresh = await self._recovered(skip) if drifted else []
-        fresh += self._new(page)
+        if self._seen and (not page or self._key(page[0]) not in self._seen):
+            return await self._recovered(skip, page)
+        return self._taken(skip, page)
+
+    def _taken(self, skip: int, page: Sequence[T]) -> list[T]:
+        """The new items of a page that goes on where we are."""
+        fresh = self._new(page)
         if len(page) < self._size:
             self._over = True
         elif fresh:
@@ -119,21 +129,24 @@ class _Walk(Generic[T]):
             self._ahead = self._most_ahead if self._ahead > 1 else min(2, self._most_ahead)
         else:
             self._stale += 1
-            if self._stale >= _STUCK:
+            if self._stale >= _STUCK + len(self._seen) // (self._size - 1):  # as many may have moved by what was uploaded meanwhile
                 raise DecodeError(f"the service gives the same page again and again (skip={skip}): the list cannot be walked")
         return fresh
 
-    async def _recovered(self, skip: int) -> list[T]:
-        """What slipped to before `skip`: step back until a page has items that were seen."""
-        lost: list[T] = []
-        while skip > 0:
+    async def _recovered(self, skip: int, page: Sequence[T]) -> list[T]:
+        """What slipped to before `skip`: step back to a page that has items we have seen, and go on from there."""
+        while True:
             skip = max(0, skip - self._size + 1)
-            page = await self._fetch(self._size, skip)
-            met = any(self._key(item) in self._seen for item in page)
-            lost = self._new(page) + lost
-            if met:
+            back = await self._fetch(self._size, skip)
+            if skip == 0 or any(self._key(item) in self._seen for item in back):
                 break
-        return lost
+        fresh = self._taken(skip, back)
+        if page and self._key(page[0]) in self._seen:  # nothing lies between the two
+            self._over = False
+            return fresh + self._taken(skip, page)
+        self.drop()
+        self._next = skip + self._size - 1
+        return fresh
 
     def _new(self, page: Sequence[T]) -> list[T]:
         fresh: list[T] = []
@@ -151,11 +164,21 @@ class _Walk(Generic[T]):
 
         self._under_way.append((skip, asyncio.ensure_future(get())))
 
-    def drop(self) -> None:
+    def _drop(self) -> list[asyncio.Task[Sequence[T]]]:
         """Cancel what is under way; an error nobody will ask for is not to be reported as forgotten."""
-        for _, task in self._under_way:
+        tasks = [task for _, task in self._under_way]
+        self._under_way.clear()
+        for task in tasks:
             task.cancel()
             task.add_done_callback(lambda done: done.cancelled() or done.exception())
+        self._under_way.clear()
+        return tasks
+
+    async def aclose(self) -> None:
+        """End what is under way."""
+        if tasks := self._drop():
+            with anyio.CancelScope(shield=True):
+                await asyncio.wait(tasks)
 
 
 async def merged(
