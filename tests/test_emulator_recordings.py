@@ -202,11 +202,9 @@ class Session:
     def _sizes(self, tag: str) -> list[tuple[int, int]]:
         """The sides of the recorded images of a tag, oldest first."""
         listed = [body for body in self.bodies if isinstance(body, list) and body and "width" in body[0]]
-        images = {image["id"]: image for body in listed for image in body if tag in members(image, "tagName")}
-        return [
-            (image["width"], image["height"])
-            for image in sorted(list(images.values())[::-1], key=lambda image: image["created"].ljust(27, "0"))
-        ]
+        found = {image["id"]: image for body in listed for image in body if tag in members(image, "tagName")}
+        numbered = sorted(enumerate(found.values()), key=lambda pair: (pair[1]["created"].ljust(27, "0"), -pair[0]))  # ties: last is first
+        return [(image["width"], image["height"]) for _, image in numbered]
 
     def _pair_tag(self, entry: Any, name: str, tag: str) -> None:
         for one in entry if isinstance(entry, list) else ():
