@@ -1,0 +1,336 @@
+"""The poller, in virtual time over a scripted service: when it looks, what it survives, and that nothing is begun twice."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Callable, Mapping
+from itertools import pairwise
+from typing import Any
+
+import pytest
+
+from customvision_async import (
+    AuthenticationError,
+    BadRequestError,
+    InternalServerError,
+    Iteration,
+    NotFoundError,
+    OperationFailed,
+    Polling,
+    ProjectClient,
+    ResponseLost,
+    Retry,
+    TrainingClient,
+)
+from customvision_async._transport.base import Request, Response
+from tests.support.vloop import run
+
+PROJECT = "11111111-1111-1111-1111-111111111111"
+ITERATION = "22222222-2222-2222-2222-222222222222"
+OLD = "33333333-3333-3333-3333-333333333333"
+ONCE = Retry(attempts=1)
+
+Step = dict[str, Any] | list[Any] | Response | Exception
+
+
+class Script:
+    """A service whose answers to each operation are given beforehand, the last one for ever. `at` is when each was asked."""
+
+    def __init__(self, **answers: list[Step] | Callable[[], Step]) -> None:
+        self.answers = answers
+        self.asked: list[tuple[str, float]] = []
+
+    async def send(self, request: Request, headers: Mapping[str, str], *, on_sent: Callable[[], None] | None = None) -> Response:
+        """The next answer."""
+        self.asked.append((request.operation, asyncio.get_running_loop().time()))
+        given = self.answers[request.operation]
+        step = given() if callable(given) else given.pop(0) if len(given) > 1 else given[0]
+        if on_sent is not None:
+            on_sent()
+        await asyncio.sleep(0.001)
+        if isinstance(step, Exception):
+            raise step
+        return step if isinstance(step, Response) else answer(step)
+
+    async def aclose(self) -> None:
+        """Nothing to close."""
+
+    def times(self, operation: str) -> list[float]:
+        """When an operation was asked for."""
+        return [at for name, at in self.asked if name == operation]
+
+    def count(self, operation: str) -> int:
+        """How often."""
+        return len(self.times(operation))
+
+
+def answer(value: Any, status: int = 200, **headers: str) -> Response:
+    """An answer in JSON."""
+    return Response(status, {"content-type": "application/json", **headers}, json.dumps(value).encode())
+
+
+def iteration(status: str = "Training", id: str = ITERATION, **more: Any) -> dict[str, Any]:
+    """An iteration as the service writes it."""
+    return {"id": id, "name": "Iteration 1", "status": status, "projectId": PROJECT, **more}
+
+
+def refusal(status: int, code: str) -> Response:
+    """An error as the service writes it."""
+    return answer({"code": code, "message": "no"}, status)
+
+
+def lost() -> Exception:
+    """The answer did not come."""
+    return ResponseLost("the connection broke", operation="X")
+
+
+def project_of(script: Script, retry: Retry | None = None) -> ProjectClient:
+    """A project behind a script."""
+    return TrainingClient("http://127.0.0.1:9", "key", sender=script, retry=retry).get_project_client(PROJECT)
+
+
+def test_looks_at_growing_intervals() -> None:
+    """The first look after a second, each interval half as long again, never over the most, each varied by a tenth at the most."""
+
+    async def main() -> None:
+        script = Script(GetIterations=[[]], TrainProject=[iteration()], GetIteration=[iteration()] * 12 + [iteration("Completed")])
+        done = await project_of(script).begin_training(polling=Polling(first=1, growth=1.5, most=10))
+        assert done.status == "Completed"
+        times = script.times("TrainProject") + script.times("GetIteration")
+        ideal = 1.0
+        for before, after in pairwise(times):
+            assert 0.9 * ideal <= after - before - 0.001 <= 1.1 * ideal + 0.01
+            ideal = min(10.0, ideal * 1.5)
+
+    run(main())
+
+
+def test_waits_as_long_as_the_service_asks() -> None:
+    """Retry-After on a look puts off the next one; one of a day is cut to ten minutes."""
+
+    async def main() -> None:
+        slow = [answer(iteration(), **{"retry-after": "45"}), answer(iteration(), **{"retry-after": "86400"}), iteration("Completed")]
+        script = Script(GetIterations=[[]], TrainProject=[iteration()], GetIteration=slow)
+        await project_of(script).begin_training()
+        first, second, third = script.times("GetIteration")
+        assert 45 <= second - first < 46
+        assert 600 <= third - second < 601
+
+    run(main())
+
+
+def test_survives_lost_connections_and_refusals() -> None:
+    """Looks that fail, whichever way, cost nothing but time; the training is begun once."""
+
+    async def main() -> None:
+        trouble: list[Step] = [lost(), refusal(503, ""), lost(), refusal(500, "ErrorUnknown"), Response(200, {}, b"<html>")]
+        script = Script(GetIterations=[[]], TrainProject=[iteration()], GetIteration=[*trouble, iteration(), iteration("Completed")])
+        assert (await project_of(script, ONCE).begin_training()).status == "Completed"
+        assert script.count("TrainProject") == 1
+
+    run(main())
+
+
+def test_gives_up_after_its_patience_and_says_how_to_go_on() -> None:
+    """A service that is away for good raises what it last raised; the same poller can be awaited again when it is back."""
+
+    async def main() -> None:
+        away = True
+        script = Script(GetIterations=[[]], TrainProject=[iteration()], GetIteration=lambda: lost() if away else iteration("Completed"))
+        poller = project_of(script, ONCE).begin_training(polling=Polling(patience=300))
+        with pytest.raises(ResponseLost) as caught:
+            await poller
+        assert any(f"resume_training('{ITERATION}')" in note for note in caught.value.__notes__)
+        assert 300 <= asyncio.get_running_loop().time() < 400
+        assert poller.id == ITERATION
+        assert not poller.done
+        away = False
+        assert (await poller).status == "Completed"
+        assert script.count("TrainProject") == 1
+
+    run(main())
+
+
+def test_what_patience_does_not_help_is_raised_at_once() -> None:
+    """A refused key and an iteration that was deleted end the waiting."""
+
+    async def main() -> None:
+        for status, code, kind in ((401, "", AuthenticationError), (404, "NotFoundIteration", NotFoundError)):
+            script = Script(GetIterations=[[]], TrainProject=[iteration()], GetIteration=[refusal(status, code)])
+            with pytest.raises(kind):
+                await project_of(script).begin_training()
+            assert script.count("GetIteration") == 1
+
+    run(main())
+
+
+def test_a_failed_training_is_an_error_that_says_why() -> None:
+    """The error has the service's word, its reason, and the iteration."""
+
+    async def main() -> None:
+        failed = iteration("Failed", trainingErrorDetails="The model did not converge.")
+        script = Script(GetIterations=[[]], TrainProject=[iteration()], GetIteration=[failed])
+        poller = project_of(script).begin_training()
+        for _ in range(2):  # awaiting it again says the same, and asks nothing
+            with pytest.raises(OperationFailed, match=r"TrainProject: it ended as Failed: The model did not converge\.") as caught:
+                await poller
+        assert caught.value.status == "Failed"
+        assert isinstance(caught.value.state, Iteration)
+        assert (poller.done, poller.status, script.count("GetIteration")) == (True, "Failed", 1)
+
+    run(main())
+
+
+def test_tells_what_it_sees() -> None:
+    """Iterating gives each state; progress, status, id and state are there at any time."""
+
+    async def main() -> None:
+        script = Script(GetIterations=[[]], TrainProject=[iteration("Queued")], GetIteration=[iteration(), iteration("Completed")])
+        poller = project_of(script).begin_training()
+        assert (poller.status, poller.id, poller.state, poller.done) == ("NotStarted", None, None, False)
+        assert poller.progress.seconds == 0
+        seen = [(state.status, poller.progress.looks, poller.done) async for state in poller]
+        assert seen == [("Queued", 0, False), ("Training", 1, False), ("Completed", 2, True)]
+        assert 2 < poller.progress.seconds < 3
+        assert ITERATION in repr(poller)
+        assert [state.status async for state in poller] == ["Completed"]
+
+    run(main())
+
+
+def test_begun_once_whoever_awaits_it() -> None:
+    """Two tasks, a timeout and a third await share one training, and one look at a time."""
+
+    async def main() -> None:
+        script = Script(GetIterations=[[]], TrainProject=[iteration()], GetIteration=[iteration(), iteration(), iteration("Completed")])
+        poller = project_of(script).begin_training()
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(0.5):
+                await poller
+        assert await asyncio.gather(poller.result(), poller.result()) == [await poller] * 2
+        assert (script.count("TrainProject"), script.count("GetIteration")) == (1, 3)
+
+    run(main())
+
+
+def test_wait_false_begins_and_comes_back() -> None:
+    """The iteration that has begun; what becomes of it can be taken up by its id."""
+
+    async def main() -> None:
+        script = Script(GetIterations=[[]], TrainProject=[iteration()], GetIteration=[iteration(), iteration("Completed")])
+        project = project_of(script)
+        begun = await project.begin_training(wait=False)
+        assert (begun.status, script.count("GetIteration")) == ("Training", 0)
+        assert (await project.resume_training(begun.id)).status == "Completed"
+        assert script.count("TrainProject") == 1
+
+    run(main())
+
+
+def test_a_lost_answer_is_resolved_by_what_is_there() -> None:
+    """The iteration that was not there before is the one; older ones, and the workspace that is not trained, are not taken for it."""
+
+    async def main() -> None:
+        before = [iteration("Completed", OLD), iteration("New", ITERATION)]
+        after = [iteration("Completed", OLD), iteration("Training", ITERATION), iteration("New", PROJECT)]
+        for trouble in (lost(), refusal(504, ""), Response(200, {}, b'{"id": "')):
+            script = Script(GetIterations=[before, after], TrainProject=[trouble], GetIteration=[iteration("Completed")])
+            assert (await project_of(script).begin_training()).id == ITERATION
+            assert (script.count("TrainProject"), script.count("GetIterations")) == (1, 2)
+
+    run(main())
+
+
+def test_sent_again_only_when_nothing_has_begun() -> None:
+    """Two looks, some time apart, find nothing: then, and once, it is sent again."""
+
+    async def main() -> None:
+        script = Script(GetIterations=[[]], TrainProject=[lost(), iteration()], GetIteration=[iteration("Completed")])
+        await project_of(script).begin_training()
+        assert (script.count("TrainProject"), script.count("GetIterations")) == (2, 3)
+
+        script = Script(GetIterations=[[]], TrainProject=[lost()])
+        with pytest.raises(ResponseLost):
+            await project_of(script).begin_training()
+        assert script.count("TrainProject") == 2
+
+    run(main())
+
+
+def test_begun_late_by_the_first_of_two_sends() -> None:
+    """The second send is refused because the first has begun after all: that training is the one."""
+
+    async def main() -> None:
+        lists: list[Step] = [[], [], [], [iteration()]]
+        sends: list[Step] = [lost(), refusal(400, "BadRequestTrainingAlreadyInProgress")]
+        script = Script(GetIterations=lists, TrainProject=sends, GetIteration=[iteration("Completed")])
+        assert (await project_of(script).begin_training()).id == ITERATION
+
+    run(main())
+
+
+def test_a_refusal_is_no_lost_answer() -> None:
+    """What the service refuses comes up as it is, after one send; awaiting again may find that it is wanted now."""
+
+    async def main() -> None:
+        script = Script(
+            GetIterations=[[]],
+            TrainProject=[refusal(400, "BadRequestTrainingNotNeeded"), iteration()],
+            GetIteration=[iteration("Completed")],
+        )
+        poller = project_of(script).begin_training()
+        with pytest.raises(BadRequestError, match="force the training"):
+            await poller
+        assert script.count("TrainProject") == 1
+        assert (await poller).status == "Completed"
+
+    run(main())
+
+
+def test_cancelled_while_it_begins() -> None:
+    """Whether a training has begun whose answer nobody waited for is found out before another is begun."""
+
+    async def main() -> None:
+        never = asyncio.Event()
+        script = Script(GetIterations=[[], [iteration()]], TrainProject=[iteration()], GetIteration=[iteration("Completed")])
+        real = script.send
+
+        async def send(request: Request, headers: Mapping[str, str], *, on_sent: Callable[[], None] | None = None) -> Response:
+            got = await real(request, headers, on_sent=on_sent)
+            if request.operation == "TrainProject":
+                await never.wait()
+            return got
+
+        script.send = send  # type: ignore[method-assign]
+        poller = project_of(script).begin_training()
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(5):
+                await poller
+        assert (await poller).id == ITERATION
+        assert script.count("TrainProject") == 1
+
+    run(main())
+
+
+def test_a_service_that_is_down_begins_nothing() -> None:
+    """No list, no training: what cannot be found out later is not begun."""
+
+    async def main() -> None:
+        script = Script(GetIterations=[refusal(500, "")], TrainProject=[iteration()])
+        with pytest.raises(InternalServerError):
+            await project_of(script, ONCE).begin_training()
+        assert script.count("TrainProject") == 0
+
+    run(main())
+
+
+def test_an_unknown_status_is_not_the_end_unless_it_is_dated() -> None:
+    """The service's statuses are open: it is trained when it says when it was."""
+
+    async def main() -> None:
+        looks: list[Step] = [iteration("Optimising"), iteration("Finished", trainedAt="2026-01-01T00:00:00Z")]
+        script = Script(GetIterations=[[]], TrainProject=[iteration()], GetIteration=looks)
+        assert (await project_of(script).begin_training()).status == "Finished"
+
+    run(main())
