@@ -7,8 +7,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, cast
 
 from .. import limits
+from .._versions import ApiVersion
 from .._wire.bodies import files_batch, ids_batch, json_body, multipart, pairs_batch, regions_batch, urls_batch
 from .._wire.request import id_of, ids_of, plain_text
+from ..errors import UnsupportedOperation
 from ..models import (
     Id,
     Image,
@@ -210,6 +212,10 @@ class ImageOperations(Caller):
         ids = _some(image_ids)
         if ids is None and not all_images:
             raise ValueError("DeleteImages: give image_ids, or all_images=True to delete every image of the project")
+        if ids is None and self.version < ApiVersion.V3_1:
+            message = f"DeleteImages has no allImages in {self.version}: the first version that has it is {ApiVersion.V3_1}"
+            first = ApiVersion.V3_1.value
+            raise UnsupportedOperation(message, operation="DeleteImages", version=self.version.value, first_version=first)
         query = {"imageIds": ids, "allImages": all_images, "allIterations": all_iterations}
         await self.call("DeleteImages", path={"projectId": project_id}, query=query)
 
