@@ -2,8 +2,8 @@
 
 How drift is noticed. The service pages by counting (take, skip), so an image that is uploaded or deleted while we list moves all that
 come after it. Pages are therefore asked for with one item of overlap: the first item of a page must be one we have seen.
-If it is not, something slipped past us: the page is dropped, we step back (further each time) until a page begins with an item we
-have seen, or at the beginning, and go on from there. So at every step all items before the last one seen have been given: deletes
+If it is not, something slipped past us: we step back (further each time) until a page has an item we have seen, or at the
+beginning, and go on from there. So at every step all items before the last one seen have been given: deletes
 (our own, too) cause no gaps; and what was given is never given again, so uploads cause no doubles.
 """
 
@@ -28,7 +28,7 @@ Fetch = Callable[[int, int], Awaitable[Sequence[T]]]
 """Gets (take, skip) items."""
 
 _PATIENCE = 16
-"""Pages in a row without a new item, beyond those that it may take to find our place again; then the service is taken to repeat itself."""
+"""Pages in a row without a new item, besides as many as were seen (so far may uploads have moved them); then the service repeats itself."""
 _CALM = 4
 """After drift, pages that must come as expected before any is fetched ahead again: what is fetched ahead of drift is for nothing."""
 
@@ -101,7 +101,6 @@ class _Walk(Generic[T]):
         self._seen: set[str] = set()
         self._next = 0
         self._under_way: deque[tuple[int, asyncio.Task[Sequence[T]]]] = deque()
-        self._back = 0
         self._calm = 0
         self._barren = 0
         self._over = False
@@ -122,29 +121,28 @@ class _Walk(Generic[T]):
     def _taken(self, skip: int, page: Sequence[T]) -> list[T]:
         """The new items of a page that goes on where we are."""
         fresh = self._new(page)
+        self._calm += 1
+        self._barren = 0 if fresh else self._barren + 1
         if len(page) < self._size:
             self._over = True
-        elif fresh:
-            self._stale = 0
-            self._ahead = self._most_ahead if self._ahead > 1 else min(2, self._most_ahead)
-        else:
-            self._stale += 1
-            if self._stale >= _STUCK + len(self._seen) // (self._size - 1):  # as many may have moved by what was uploaded meanwhile
-                raise DecodeError(f"the service gives the same page again and again (skip={skip}): the list cannot be walked")
+        elif self._barren >= _PATIENCE + len(self._seen) // (self._size - 1):  # as many may have moved by what was uploaded meanwhile
+            raise DecodeError(f"the service gives the same page again and again (skip={skip}): the list cannot be walked")
         return fresh
 
     async def _recovered(self, skip: int, page: Sequence[T]) -> list[T]:
         """What slipped to before `skip`: step back to a page that has items we have seen, and go on from there."""
+        steps, self._calm = 1, -_CALM
         while True:
-            skip = max(0, skip - self._size + 1)
+            skip = max(0, skip - steps * (self._size - 1))
             back = await self._fetch(self._size, skip)
             if skip == 0 or any(self._key(item) in self._seen for item in back):
                 break
+            steps *= 2
         fresh = self._taken(skip, back)
         if page and self._key(page[0]) in self._seen:  # nothing lies between the two
             self._over = False
             return fresh + self._taken(skip, page)
-        self.drop()
+        self._drop()
         self._next = skip + self._size - 1
         return fresh
 
@@ -171,7 +169,6 @@ class _Walk(Generic[T]):
         for task in tasks:
             task.cancel()
             task.add_done_callback(lambda done: done.cancelled() or done.exception())
-        self._under_way.clear()
         return tasks
 
     async def aclose(self) -> None:

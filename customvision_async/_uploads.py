@@ -193,7 +193,8 @@ class Uploads:
         """Create the images of one chunk, then what has to be added afterwards."""
         now = anyio.current_time()
         for unit in units:
-            unit.load.sent_at = unit.load.sent_at or now
+            if unit.load.sent_at is None:
+                unit.load.sent_at = now
         try:
             answer = await self._create(units)
         except ContentError as error:
@@ -238,7 +239,7 @@ class Uploads:
                 by_name[name] = None  # it says two things of one picture: ask again
         names = map(str, range(len(units))) if blobs else (unit.load.source for unit in units)
         found = (by_name.get(name) for name in names)
-        return [AGAIN if result is None else _outcome(unit, result, answer) for unit, result in zip(units, found, strict=True)]
+        return [_outcome(unit, result, answer) for unit, result in zip(units, found, strict=True)]
 
     async def _completed(self, units: Sequence[Unit], outcomes: list[Outcome]) -> list[Outcome]:
         """Add what did not go with the create call, and for pictures that were there before everything."""
@@ -348,11 +349,15 @@ def _split_tags(tags: tuple[str, ...], regions: tuple[RegionTuple, ...]) -> tupl
     return frozenset(ordered[:most]), frozenset(ordered[most:])
 
 
-def _outcome(unit: Unit, result: ImageCreateResult, answer: Answer) -> Outcome:
+def _outcome(unit: Unit, result: ImageCreateResult | None, answer: Answer) -> Outcome:
+    if result is None:
+        unit.in_doubt = True  # it may have landed all the same
+        return AGAIN
     status = str(result.status)
     if status in ("OK", "OKDuplicate") and (status != "OK" or result.image is not None):
         return Done(status, result.image, status == "OKDuplicate" and not _our_own(unit, result.image, answer))
     if status == "OK":
+        unit.in_doubt = True
         return Again(Failed("the service says OK and gives no image", status))
     known = status_help(status)
     reason = f"{status}: {known.cause}" + (f": {known.fix}" if known.fix else "")

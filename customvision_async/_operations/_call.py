@@ -87,7 +87,7 @@ class Caller:
             again = parse_retry_after(headers, b"", time.time()) if "retry-after" in headers else None
             return Answer(value, status, response.attempts, response.in_doubt, _date_of(headers), again)
         error = error_from(row, status, headers, body, retry_after=parse_retry_after(headers, body, time.time()) if status == 429 else None)
-        if row.method == "DELETE" and status == 404 and response.in_doubt and error.code.startswith("NotFound"):
+        if _deletes_one(row) and status == 404 and response.in_doubt and error.code.startswith("NotFound"):
             # An earlier attempt, whose answer was lost, did it.
             return Answer(None, status, response.attempts, in_doubt=True, date=date_of(headers))
         raise error
@@ -102,6 +102,11 @@ def _date_of(headers: Mapping[str, str]) -> datetime | None:
     except (KeyError, ValueError):
         return None
     return date if date.tzinfo is not None else date.replace(tzinfo=UTC)
+
+
+def _deletes_one(row: Operation) -> bool:
+    """Whether it deletes the one thing its path names: of a list of ids, a single one that is unknown makes a 404 of them all."""
+    return row.method == "DELETE" and not any(param.kind == "ids" for param in row.query)
 
 
 def _no_body(row: Operation, version: Version) -> UnsupportedOperation:
