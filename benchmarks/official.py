@@ -11,7 +11,6 @@ from azure.cognitiveservices.vision.customvision.training import CustomVisionTra
 from azure.cognitiveservices.vision.customvision.training.models import (
     ImageFileCreateBatch,
     ImageFileCreateEntry,
-    ImageTagCreateBatch,
     ImageTagCreateEntry,
     Region,
 )
@@ -95,7 +94,7 @@ def tag(task: Task) -> dict[str, float]:
 
     def send(part: Sequence[str]) -> int:
         pairs = [ImageTagCreateEntry(image_id=one, tag_id=TAG) for one in part]
-        return len(client.create_image_tags(PROJECT, ImageTagCreateBatch(tags=pairs)).created)
+        return len(client.create_image_tags(PROJECT, tags=pairs).created)
 
     with Meter() as meter:
         done = _in_threads(task, send, ids, 128)

@@ -23,7 +23,8 @@ IN_FLIGHT = Concurrency(requests=8, start=8)
 async def _project(task: Task) -> AsyncIterator[ProjectClient]:
     async with TrainingClient(task.endpoint, KEY, ca_file=task.ca, concurrency=IN_FLIGHT) as training:
         project = training.get_project_client(PROJECT)
-        await project.list_tags().all()
+        await project.list_tags().all()  # opens a connection
+        await project.delete_images([])  # loads what is loaded late
         yield project
 
 
@@ -148,6 +149,7 @@ def engine(task: Task) -> dict[str, float]:
     async def main() -> dict[str, float]:
         ids: Iterable[str] = task.ids()
         async with TrainingClient("https://example.invalid", KEY, sender=_Nowhere()) as training:
+            await training.get_project_client(PROJECT).delete_images([])
             return await _watched(lambda: training.get_project_client(PROJECT).delete_images(ids), task.count)
 
     return _run(main())

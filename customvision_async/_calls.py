@@ -11,7 +11,7 @@ from ._bulk.unit import Done, Unit
 from ._content import Content
 from ._operations import Answer, Operations
 from ._transport.base import Meter
-from ._wire.request import id_of
+from ._wire.request import are_ids, id_of
 from .errors import (
     AuthenticationError,
     ConnectError,
@@ -115,6 +115,8 @@ def failed_item(index: int, item: object, error: Exception | str, status: str = 
 
 def id_units(start: int, items: Sequence[Any], *, weight: int = 1, read: Any = image_id) -> list[Unit | ItemResult[Any, Any]]:
     """Units whose load is the id that `read` finds in each item; where it finds none the item fails."""
+    if read is image_id and are_ids(items):
+        return [Unit(index, item, item, weight) for index, item in enumerate(items, start)]
     units: list[Unit | ItemResult[Any, Any]] = []
     for index, item in enumerate(items, start):
         try:

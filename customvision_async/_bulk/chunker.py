@@ -7,8 +7,10 @@ the service counts calls.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Hashable, Iterable, Sequence
 from dataclasses import dataclass
+from itertools import islice
 
 from .unit import Unit
 
@@ -133,7 +135,10 @@ class Chunker:
         """Take units; give the chunks that are full, each a list of units."""
         full: list[list[Unit]] = []
         limits, opened = self._limits, self._open
-        for unit in units:
+        given = list(units)
+        number = 0
+        while number < len(given):
+            unit = given[number]
             place = (unit.lane, unit.kind)
             chunks = opened.get(place)
             if chunks is None:
@@ -148,6 +153,9 @@ class Chunker:
             chunk.add(unit)
             self._waiting += 1
             self._held += unit.held
+            number += 1
+            if number < len(given) and not chunk.full(limits) and chunk is opened[place][0]:
+                number = self._run_of(given, number, chunk)
             if chunk.full(limits):
                 full.append(self._close(place, chunk))
             while self._held > self._most_held:
@@ -155,6 +163,36 @@ class Chunker:
             while self._waiting > self._most_waiting:
                 full.append(self._mixture(lambda chunk: len(chunk.units)))
         return full
+
+    def _run_of(self, units: list[Unit], start: int, chunk: _Open) -> int:
+        """Add to `chunk` the units from `start` on that are just like its last one, while it takes them: the short way, for most.
+
+        Gives where they end.
+        """
+        like = chunk.units[-1]
+        lane, kind, labels = like.lane, like.kind, like.labels
+        if chunk.mixed or like.key is not None:
+            return start
+        weight = extra = held = 0
+        most = math.inf if self._limits.weight is None else self._limits.weight - chunk.weight
+        most_held = self._most_held - self._held
+        end = start
+        for unit in islice(units, start, start + min(self._limits.count - len(chunk.units), self._most_waiting - self._waiting)):
+            if unit.kind is not kind or unit.labels is not labels or unit.lane is not lane or unit.key is not None:
+                break
+            if weight + unit.weight > most or held > most_held:
+                break
+            weight += unit.weight
+            extra += unit.extra
+            held += unit.held
+            end += 1
+        chunk.units += units[start:end]
+        chunk.weight += weight
+        chunk.extra += extra
+        chunk.held += held
+        self._waiting += end - start
+        self._held += held
+        return end
 
     def flush(self) -> list[list[Unit]]:
         """Give all that waits, in as few chunks as can be found."""

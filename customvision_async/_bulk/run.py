@@ -205,7 +205,7 @@ class BatchRun(Generic[T, V]):
 
         async def send_all(chunks: Sequence[list[Unit]]) -> None:
             for chunk in chunks:
-                held = sum(unit.held for unit in chunk)
+                held = sum([unit.held for unit in chunk])
                 await admission.enter(held)
                 tasks.start_soon(self._land, chunk, held, admission, give)
 
@@ -254,14 +254,14 @@ class BatchRun(Generic[T, V]):
                 continue
             prepared = await self._prepared(items)
             units = [one for one in prepared if isinstance(one, Unit)]
-            results = [one for one in prepared if isinstance(one, ItemResult)]
+            results = [one for one in prepared if isinstance(one, ItemResult)] if len(units) < len(prepared) else []
             chunks = self._fed(units)
             self._count(results)
             self._preparing = (0, ())
             if results and self._watched:
                 await give.send(results)
             await send_all(chunks)
-            largest = max((unit.held for unit in units), default=0)
+            largest = max([unit.held for unit in units], default=0)
             count = min(most, 2 * count, max(1, self._job.held // 4 // largest) if largest else most)
         self._stopped_by = self._stopped_by or self._settler.fatal
 
@@ -274,7 +274,7 @@ class BatchRun(Generic[T, V]):
 
     def _on_their_way(self, chunks: list[list[Unit]]) -> list[list[Unit]]:
         for chunk in chunks:
-            self._under_way.update((unit.index, unit) for unit in chunk)
+            self._under_way.update({unit.index: unit for unit in chunk})
         return chunks
 
     async def _prepared(self, items: Sequence[Any]) -> Sequence[Unit | ItemResult[T, V]]:
@@ -297,8 +297,9 @@ class BatchRun(Generic[T, V]):
         try:
             async with aclosing(self._settler.settle(chunk)) as settling:
                 async for settled in settling:
+                    failed -= self.progress.failed
                     results = self._settled(settled)
-                    failed += sum(not result.ok for result in results)
+                    failed += self.progress.failed
                     if self._watched:
                         await give.send(results)
         finally:
@@ -310,12 +311,26 @@ class BatchRun(Generic[T, V]):
     # --- the account
 
     def _settled(self, settled: Sequence[tuple[Unit, Done | Failed]]) -> list[ItemResult[T, V]]:
-        """Enter the outcomes in the account, each at the same step as its unit leaves the list of those under way."""
-        under_way = self._under_way
-        results = [self._result(unit, outcome) for unit, outcome in settled]
+        """Enter the outcomes in the account, each at the same step as its unit leaves the list of those under way.
+
+        Gives the results. Of what landed there are none in a run that nobody watches: it is only counted.
+        """
+        progress, under_way = self.progress, self._under_way
+        done = [(unit, outcome) for unit, outcome in settled if isinstance(outcome, Done)]
+        results: list[ItemResult[T, V]] = []
+        if len(done) < len(settled):
+            results += [self._result(unit, outcome) for unit, outcome in settled if isinstance(outcome, Failed)]
+            self._count(results)
         for unit, _ in settled:
             under_way.pop(unit.index, None)
-        self._count(results)
+        progress.succeeded += len(done)
+        progress.duplicates += sum([outcome.duplicate for _, outcome in done])
+        progress.in_doubt += sum([unit.in_doubt for unit, _ in done])
+        if self._watched:
+            results += [
+                ItemResult(unit.index, unit.item, True, was.status, was.value, None, unit.attempts, was.duplicate, unit.in_doubt)
+                for unit, was in done
+            ]
         return results
 
     def _count(self, results: Sequence[ItemResult[T, V]]) -> None:
@@ -333,11 +348,7 @@ class BatchRun(Generic[T, V]):
             progress.in_doubt += result.in_doubt
 
     @staticmethod
-    def _result(unit: Unit, outcome: Done | Failed) -> ItemResult[T, V]:
-        if isinstance(outcome, Done):
-            return ItemResult(
-                unit.index, unit.item, True, outcome.status, outcome.value, None, unit.attempts, outcome.duplicate, unit.in_doubt
-            )
-        error = ItemError(outcome.reason, index=unit.index, item=unit.item, status=outcome.status)
-        error.__cause__ = outcome.cause
-        return ItemResult(unit.index, unit.item, False, outcome.status, outcome.value, error, unit.attempts, False, unit.in_doubt)
+    def _result(unit: Unit, failed: Failed) -> ItemResult[T, V]:
+        error = ItemError(failed.reason, index=unit.index, item=unit.item, status=failed.status)
+        error.__cause__ = failed.cause
+        return ItemResult(unit.index, unit.item, False, failed.status, failed.value, error, unit.attempts, False, unit.in_doubt)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from enum import Enum
+from typing import cast
 
 import msgspec
 
@@ -100,6 +101,10 @@ class Settler:
         self, units: Sequence[Unit], outcomes: Sequence[Outcome], waiting: list[tuple[Sequence[Unit], int]]
     ) -> tuple[list[tuple[Unit, Done | Failed]], list[tuple[Unit, Failed]]]:
         """Which units have their outcome, and which go again in smaller company; those that go again as they are join `waiting`."""
+        if set(map(type, outcomes)) == {Done}:  # as it is for most
+            self._refused = self._alone = 0
+            self._limits.landed(sum([unit.weight for unit in units]))
+            return list(zip(units, cast("Sequence[Done]", outcomes), strict=True)), []
         settled: list[tuple[Unit, Done | Failed]] = []
         together: list[tuple[Unit, Failed]] = []
         smaller: list[tuple[Unit, Failed]] = []

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
-from typing import Any
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, cast
 from urllib.parse import quote
 from uuid import UUID
 
@@ -12,11 +12,19 @@ from .._versions import ApiVersion, PredictionVersion
 from ..errors import LimitExceeded, UnsupportedOperation
 from .row import Operation, Param, Version
 
-__all__ = ["base_path", "build", "id_of", "ids_of", "plain_text"]
+__all__ = ["are_ids", "base_path", "build", "id_of", "ids_of", "plain_text"]
 
 _CANONICAL = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}").fullmatch
 _UNSAFE = re.compile("[\r\n\0]").search
 _CAPITAL = frozenset({ApiVersion.V1_2, ApiVersion.V2_0, ApiVersion.V2_1, ApiVersion.V2_2, PredictionVersion.V1_1, PredictionVersion.V2_0})
+
+
+def are_ids(values: Sequence[object]) -> bool:
+    """Whether all of `values` are ids written as :func:`id_of` writes them: many looked at in one go."""
+    try:
+        return all(map(_CANONICAL, cast("Sequence[str]", values)))
+    except TypeError:  # something else than text is among them
+        return False
 
 
 def id_of(value: object, what: str = "id") -> str:
@@ -45,6 +53,8 @@ def ids_of(values: Iterable[object], what: str = "id") -> list[str]:
     """The ids of several; see :func:`id_of`."""
     if isinstance(values, (str, UUID)):
         raise TypeError(f"{what} must be a sequence of ids, not one: put it in a list")
+    if isinstance(values, list) and are_ids(values):
+        return values
     return [value if type(value) is str and _CANONICAL(value) else id_of(value, what) for value in values]
 
 
