@@ -31,6 +31,8 @@ class Blob(msgspec.Struct, frozen=True, eq=False):
     offset: int = 0
     stamp: tuple[int, int, int] | None = None
     follow: bool = True
+    ahead: list[bytes] | None = None
+    """At most one: the bytes of a small file, read when it was looked at. The first send takes them out; later ones read the file."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)

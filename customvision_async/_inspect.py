@@ -58,8 +58,8 @@ def inspect_given(one: ImageFile, *, size_limit: limits.Limit = limits.IMAGE_BYT
         return ValueError(f"{one.name or 'the file'} cannot be read: {error}")
 
 
-def inspect_path(path: str, *, follow: bool = True, size_limit: limits.Limit = limits.IMAGE_BYTES) -> Blob:
-    """Look at the file at `path` and give the :class:`Blob` to send.
+def inspect_path(path: str, *, follow: bool = True, size_limit: limits.Limit = limits.IMAGE_BYTES, ahead: int = 0) -> Blob:
+    """Look at the file at `path` and give the :class:`Blob` to send. One of up to `ahead` bytes is read whole.
 
     Raises:
         NotAnImage: not a regular file, empty, or its first bytes are of no format the service takes.
@@ -71,14 +71,15 @@ def inspect_path(path: str, *, follow: bool = True, size_limit: limits.Limit = l
         facts = os.fstat(fd)
         if not stat.S_ISREG(facts.st_mode):
             raise NotAnImage("a folder: images_in() gives its pictures" if stat.S_ISDIR(facts.st_mode) else "not a regular file")
-        head = os.read(fd, _HEAD)
+        head = os.read(fd, facts.st_size if facts.st_size <= ahead else _HEAD)
 
         def read_at(count: int, offset: int) -> bytes:
             os.lseek(fd, offset, os.SEEK_SET)
             return os.read(fd, count)
 
         _check(facts.st_size, head, read_at, size_limit)
-        return Blob(facts.st_size, path=path, stamp=(facts.st_dev, facts.st_ino, facts.st_mtime_ns), follow=follow)
+        whole = [head] if facts.st_size <= ahead and len(head) == facts.st_size else None
+        return Blob(facts.st_size, path, None, None, 0, (facts.st_dev, facts.st_ino, facts.st_mtime_ns), follow, whole)
     finally:
         os.close(fd)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from enum import StrEnum
+from typing import Self
 
 __all__ = ["ApiVersion", "PredictionVersion"]
 
@@ -10,9 +11,13 @@ __all__ = ["ApiVersion", "PredictionVersion"]
 class _Ordered(StrEnum):
     """Members compare by age (their place in the class), not by spelling."""
 
-    @property
-    def _age(self) -> int:
-        return list(type(self)).index(self)
+    _age: int
+
+    def __new__(cls, value: str) -> Self:
+        member = str.__new__(cls, value)
+        member._value_ = value
+        member._age = len(cls.__members__)
+        return member
 
     def __lt__(self, other: object) -> bool:
         return self._age < other._age if isinstance(other, type(self)) else NotImplemented

@@ -24,7 +24,9 @@ from .models.inputs import TagLike
 __all__ = ["FolderImages", "ManifestImages", "ScannedFile", "images_from_manifest", "images_from_urls", "images_in", "manifest_entry"]
 
 _GROUP = 128
-"""Files looked at in one hop to a worker thread: a hop costs about 60 us, a file 15."""
+"""Files looked at in one hop to a worker thread: a hop costs about 60 us, a file 10."""
+_AHEAD = 32 * 1024
+"""A file of up to this length is read when it is looked at: to open it once more for the body would cost more than to keep it a while."""
 
 Found: TypeAlias = "ScannedFile | ImageFile | SkippedFile"
 
@@ -36,15 +38,12 @@ class ScannedFile(ImageFile):
     blob: Blob
 
     def __init__(self, blob: Blob, name: str, tags: tuple[TagLike, ...]) -> None:  # pyright: ignore[reportMissingSuperCall]
-        put = object.__setattr__  # not ImageFile's: nothing here needs checking, and there are many
-        put(self, "blob", blob)
-        put(self, "path", blob.path)
-        put(self, "data", None)
-        put(self, "file", None)
-        put(self, "name", name)
-        put(self, "tags", tags)
-        put(self, "regions", ())
-        put(self, "metadata", None)
+        for put, value in zip(_PUTS, (blob, blob.path, None, None, name, tags, (), None), strict=True):
+            put(self, value)
+
+
+# Not by ImageFile's own __init__: nothing here needs checking, and there are many.
+_PUTS = tuple(getattr(ScannedFile, name).__set__ for name in ("blob", "path", "data", "file", "name", "tags", "regions", "metadata"))
 
 
 def images_in(
@@ -147,7 +146,7 @@ class FolderImages:
 
     def _look(self, path: str, name: str, tags: tuple[TagLike, ...]) -> Found:
         try:
-            return ScannedFile(inspect_path(path, follow=path == self._folder), name, tags)
+            return ScannedFile(inspect_path(path, follow=path == self._folder, ahead=_AHEAD), name, tags)
         except NotAnImage as error:
             return SkippedFile(name, str(error), path)
         except LimitExceeded:

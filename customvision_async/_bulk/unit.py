@@ -10,7 +10,7 @@ import msgspec
 __all__ = ["AGAIN", "Again", "Done", "Failed", "Outcome", "Unit"]
 
 
-class Unit(msgspec.Struct, eq=False):
+class Unit(msgspec.Struct, eq=False, gc=False):
     """One item of the input, ready to be sent.
 
     `index` is its place in the input and `item` what was given; `load` is what `send` needs of it.
@@ -19,6 +19,8 @@ class Unit(msgspec.Struct, eq=False):
     Company: units of different `lane` never share a chunk; units of one `kind` are cheapest together.
     `held` is the memory it occupies until it settles. `attempts` counts the requests it was in; `in_doubt` says
     that one of these may have taken effect without our hearing of it.
+
+    The collector does not look at units (there are many): nothing that a unit holds may lead back to it.
     """
 
     index: int
@@ -35,7 +37,7 @@ class Unit(msgspec.Struct, eq=False):
     in_doubt: bool = False
 
 
-class Done(msgspec.Struct, frozen=True):
+class Done(msgspec.Struct, frozen=True, gc=False):
     """It landed. `duplicate`: it had been there before."""
 
     status: str = "OK"

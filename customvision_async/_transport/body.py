@@ -120,10 +120,10 @@ class _Source:
         self._offset = 0
         self._descriptor = -1
         self.left = blob.size
-        if blob.data is not None:
-            self._data = memoryview(blob.data).cast("B")
-            if len(self._data) != blob.size:
-                raise ContentError(blob, "the bytes have changed in length since they were looked at")
+        data = blob.ahead.pop() if blob.ahead else blob.data
+        self._data = None if data is None else memoryview(data).cast("B")
+        if self._data is not None and len(self._data) != blob.size:
+            raise ContentError(blob, "the bytes have changed in length since they were looked at")
 
     def some(self, view: memoryview) -> int:
         """Put the next bytes in `view`, at least one and none beyond the blob's; gives how many.
@@ -134,13 +134,13 @@ class _Source:
         """
         if len(view) > self.left:
             view = view[: self.left]
-        if self._blob.path is not None:
-            count = self._some_of_path(view)
-        elif self._blob.file is not None:
-            count = self._some_of_file(view)
-        else:
+        if self._data is not None:
             count = len(view)
             view[:] = self._data[self._offset : self._offset + count]
+        elif self._blob.path is not None:
+            count = self._some_of_path(view)
+        else:
+            count = self._some_of_file(view)
         if count == 0:
             raise ContentError(self._blob, "the file has changed since it was looked at: it ends early")
         self._offset += count
@@ -198,9 +198,10 @@ def _assemble_raw(content: Content, reader: Reader) -> Generator[Buffer | None, 
     buffer = reader.buffer()
     at = 0
     for piece in content.pieces:
-        if isinstance(piece, bytes) and at + len(piece) < PIECE:
-            buffer[at : at + len(piece)] = piece
-            at += len(piece)
+        small = piece if isinstance(piece, bytes) else piece.ahead.pop() if piece.ahead and at + piece.size < PIECE else None
+        if small is not None and at + len(small) < PIECE:
+            buffer[at : at + len(small)] = small
+            at += len(small)
             continue
         source = _Source(_as_blob(piece), reader)
         try:
