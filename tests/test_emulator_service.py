@@ -32,7 +32,8 @@ async def test_v1_2_speaks_pascal_case() -> None:
         made = await call("POST", "/projects?name=Old&description=d")
         assert list(made) == ["Id", "Name", "Description", "Settings", "CurrentIterationId", "Created", "LastModified", "ThumbnailUri"]
         assert made["Settings"]["Classification"] == "MultiLabel"
-        assert not made["Created"].endswith("Z") and made["LastModified"].endswith("Z")
+        assert not made["Created"].endswith("Z")
+        assert made["LastModified"].endswith("Z")
         project = f"/projects/{made['Id']}"
         tag = (await call("POST", f"{project}/tags?name=apple"))["Id"]
         entry = {"Name": "a b.png", "Contents": "AAE=", "TagIds": [tag]}
@@ -44,7 +45,8 @@ async def test_v1_2_speaks_pascal_case() -> None:
         assert set(image) == {"Id", "Created", "Width", "Height", "ImageUri", "ThumbnailUri", "Tags"}
         assert set(image["Tags"][0]) == {"TagId", "Created"}
         posted = await call("POST", f"{project}/images/tags", json={"Tags": [{"ImageId": image["Id"], "TagId": tag}]})
-        assert list(posted) == ["Created", "Duplicated", "Exceeded"] and len(posted["Duplicated"]) == 1
+        assert list(posted) == ["Created", "Duplicated", "Exceeded"]
+        assert len(posted["Duplicated"]) == 1
         tags = await call("GET", f"{project}/tags")
         assert (tags["TotalTaggedImages"], tags["TotalUntaggedImages"], tags["Tags"][0]["ImageCount"]) == (1, 0, 1)
         account = await call("GET", "/account")
@@ -86,7 +88,8 @@ async def test_null_in_place_of_empty_lists() -> None:
         tag = await call.tag(project, "apple")
         image = (await call.upload(project, {"a": picture(1)}, [tag]))["a"]["image"]["id"]
         posted = await call("POST", f"{project}/images/tags", json={"tags": [{"imageId": image, "tagId": tag}]})
-        assert posted["created"] is None and len(posted["duplicated"]) == 1
+        assert posted["created"] is None
+        assert len(posted["duplicated"]) == 1
 
 
 async def test_headers_are_the_recorded_ones() -> None:
@@ -95,10 +98,12 @@ async def test_headers_are_the_recorded_ones() -> None:
         response, body = await call.raw("GET", "/domains")
         assert response.headers["Request-Id"] == response.headers["apim-request-id"]
         assert response.headers["Content-Type"] == "application/json; charset=utf-8"
-        assert "Server" not in response.headers and int(response.headers["Content-Length"]) == len(body)
+        assert "Server" not in response.headers
+        assert int(response.headers["Content-Length"]) == len(body)
         assert json.dumps(json.loads(body), separators=(",", ":")).encode() == body
         response, _ = await call.at("v2.1").raw("GET", "/domains")
-        assert "Request-Id" not in response.headers and "apim-request-id" in response.headers
+        assert "Request-Id" not in response.headers
+        assert "apim-request-id" in response.headers
 
 
 # Keys.
@@ -109,7 +114,8 @@ async def test_each_api_has_its_key() -> None:
     async with calling(training_key="train", prediction_key="predict", bearer_tokens=("token",)) as call:
         for headers in ({"Training-Key": "wrong"}, {"Training-Key": ""}, {"Training-Key": "predict"}):
             response, body = await call.raw("GET", "/projects", headers=headers)
-            assert (response.status, response.reason) == (401, "Access Denied") and GATEWAY.match(body.decode())
+            assert (response.status, response.reason) == (401, "Access Denied")
+            assert GATEWAY.match(body.decode())
         path = "/00000000-0000-0000-0000-000000000000/classify/iterations/x/image"
         response, _ = await call.at("v3.1").raw("POST", path, api="prediction", headers={"Prediction-Key": "train"})
         assert response.status == 401
@@ -123,7 +129,8 @@ async def test_a_key_may_be_rotated() -> None:
     """A key that was replaced is refused from then on; keys are random, and the prediction key is the training key, unless given."""
     async with calling() as call:
         old = call.emulator.training_key
-        assert len(old) == 32 and call.emulator.prediction_key == old
+        assert len(old) == 32
+        assert call.emulator.prediction_key == old
         call.emulator.training_key = "new"
         response, _ = await call.raw("GET", "/projects", headers={"Training-Key": old})
         assert response.status == 401
@@ -142,7 +149,8 @@ async def test_the_log_has_no_keys() -> None:
             ("CreateImagesFromData", 200),
             ("", 404),
         ]
-        assert seen[1].body_bytes > len(picture(1)) and seen[0].query == "name=Orchard"
+        assert seen[1].body_bytes > len(picture(1))
+        assert seen[0].query == "name=Orchard"
         assert "secret-key" not in repr(seen)
 
 
@@ -155,7 +163,8 @@ async def test_calls_above_the_rate_are_refused_in_the_services_words() -> None:
         answers = [await call.raw("GET", "/projects") for _ in range(5)]
         assert [response.status for response, _ in answers] == [200, 200, 429, 429, 429]
         response, body = answers[-1]
-        assert response.headers["Retry-After"] == "1" and GATEWAY.match(body.decode())
+        assert response.headers["Retry-After"] == "1"
+        assert GATEWAY.match(body.decode())
         expected = (
             "Requests to the GetProjects Operation under Custom_Vision_Training_3.3 have exceeded rate limit of your current "
             "Custom_Vision.Training F0 pricing tier. Please retry after 1 second. To increase your rate limit switch to a paid tier."
@@ -236,6 +245,14 @@ async def test_refusals_of_projects_and_tags_have_their_codes() -> None:
         assert await call.refused("POST", f"{project}/images/tags", 404, json={"tags": [pair | {"imageId": nowhere}]}) == "NotFoundImage"
 
 
+async def test_names_of_tags_may_differ_in_case_alone() -> None:
+    """By default "Apple" is "apple"; the switch makes them two."""
+    async with calling(names_ignore_case=False) as call:
+        project = await call.project()
+        assert await call.tag(project, "apple") != await call.tag(project, "Apple")
+        assert await call.refused("POST", f"{project}/tags?name=apple") == "BadRequestTagNameNotUnique"
+
+
 async def test_tags_are_listed_in_sql_servers_order() -> None:
     """Neither by name nor by age: the last six bytes of the id come first (the recorded four, and any)."""
     recorded = [
@@ -244,7 +261,7 @@ async def test_tags_are_listed_in_sql_servers_order() -> None:
         "82ec06a8-d127-487d-9854-9d0bf061df23",
         "c90ec502-5409-4228-8f3c-c2a17f7e7d0c",
     ]
-    assert sorted(recorded[::-1], key=guid_key) == recorded
+    assert sorted(set(recorded), key=guid_key) == recorded
     assert [guid_text(guid_key(id.upper())) for id in recorded] == recorded
     async with calling() as call:
         project = await call.project()
@@ -278,6 +295,17 @@ async def test_a_folder_keeps_everything(tmp_path: Path) -> None:
         assert await call.project("Another") != project
 
 
+async def test_a_folder_is_for_one_emulator_at_a_time(tmp_path: Path) -> None:
+    """A second emulator on the folder, or a file that is no database, is an OSError that names the folder."""
+    async with Emulator(data=tmp_path / "one"):
+        with pytest.raises(OSError, match=r"one.*another emulator"):
+            await Emulator(data=tmp_path / "one").start()
+    (tmp_path / "two").mkdir()
+    (tmp_path / "two" / "emulator.sqlite3").write_bytes(b"this is no database, and too long to be taken for an empty one" * 20)
+    with pytest.raises(OSError, match="two"):
+        await Emulator(data=tmp_path / "two").start()
+
+
 async def test_the_same_seed_gives_the_same_ids() -> None:
     """Two emulators with one seed make the same ids and shuffle alike."""
     seen: list[Any] = []
@@ -302,7 +330,8 @@ async def test_faults_of_the_connection(kind: Any) -> None:
         fault = call.emulator.faults.add(kind, operation="CreateImagesFromData")
         with pytest.raises(aiohttp.ClientError):
             await call.upload(project, {"a": picture(1)})
-        assert fault.hits == 1 and call.emulator.requests[-1].fault == kind
+        assert fault.hits == 1
+        assert call.emulator.requests[-1].fault == kind
         assert await call("GET", f"{project}/images/count") == (1 if kind in EFFECT else 0)
         await call.upload(project, {"b": picture(2)})
 
@@ -316,7 +345,8 @@ async def test_faults_of_status() -> None:
         assert statuses == [200, 429, 429, 200]
         faults.add("status", status=500, body=b"<html>", effect=True, operation="CreateProject")
         response, body = await call.raw("POST", "/projects?name=x")
-        assert (response.status, body) == (500, b"<html>") and len(await call("GET", "/projects")) == 1
+        assert (response.status, body) == (500, b"<html>")
+        assert len(await call("GET", "/projects")) == 1
 
 
 @pytest.mark.parametrize(
@@ -327,7 +357,8 @@ async def test_faults_of_content(kind: Any, expected: bytes) -> None:
     async with calling() as call:
         call.emulator.faults.add(kind)
         response, body = await call.raw("GET", "/projects")
-        assert response.status == 200 and body.startswith(expected)
+        assert response.status == 200
+        assert body.startswith(expected)
 
 
 async def test_faults_that_take_time() -> None:
@@ -374,7 +405,17 @@ async def test_faults_by_chance_are_the_same_from_a_seed() -> None:
             assert fault.hits == seen[-1].count(503)
             call.emulator.faults.remove(fault)
             await call("GET", "/projects")
-    assert seen[0] == seen[1] and {200, 503} == set(seen[0])
+    assert seen[0] == seen[1]
+    assert {200, 503} == set(seen[0])
+
+
+async def test_a_fault_that_is_forestalled_is_not_counted() -> None:
+    """A call that is refused for its key or rate does not use a fault up."""
+    async with calling(calls_per_second=1) as call:
+        await call("GET", "/projects")
+        fault = call.emulator.faults.add("html")
+        response, _ = await call.raw("GET", "/projects")
+        assert (response.status, fault.hits, call.emulator.requests[-1].fault) == (429, 0, "")
 
 
 def test_unknown_faults_switches_and_tiers_are_refused() -> None:
@@ -397,7 +438,8 @@ async def test_many_requests_at_a_time_are_counted() -> None:
     """in_flight and most_in_flight tell how many there were."""
     async with calling(think_seconds=0.05) as call:
         await asyncio.gather(*(call("GET", "/projects") for _ in range(8)))
-        assert call.emulator.most_in_flight > 1 and call.emulator.in_flight == 0
+        assert call.emulator.most_in_flight > 1
+        assert call.emulator.in_flight == 0
 
 
 def test_the_emulator_serves_from_a_thread(emulator: Emulator) -> None:
@@ -415,6 +457,13 @@ def test_the_emulator_serves_from_a_thread(emulator: Emulator) -> None:
 def test_the_mark_gives_the_fixture_its_arguments(emulator: Emulator) -> None:
     """@pytest.mark.emulator(...) is passed on to Emulator."""
     assert emulator.switches.deduplicate is False
+
+
+async def test_the_training_fixture_is_a_client(training: Any, emulator: Emulator) -> None:
+    """The plugin's other fixture is a client of the same emulator."""
+    orchard = await training.create_project("Orchard")
+    assert emulator.requests[-1].operation == "CreateProject"
+    assert [project.id async for project in training.list_projects()] == [orchard.id]
 
 
 async def test_stopping_twice_and_a_port_that_is_taken() -> None:

@@ -9,10 +9,11 @@ from typing import Any
 
 import msgspec
 
+from ._ids import guid_key
 from ._pictures import Buffer
 from ._refusals import Refusal
 
-__all__ = ["Part", "field", "parts_of", "read_json"]
+__all__ = ["Part", "field", "keys_field", "list_field", "number_field", "parts_of", "read_json", "text_field"]
 
 _BOUNDARY = re.compile(r'boundary=(?:"([^"]+)"|([^;\s]+))', re.IGNORECASE)
 _PARAMETER = re.compile(r';\s*(name|filename)\s*=\s*("(?:[^"]*)"|[^;\r\n]*)', re.IGNORECASE)
@@ -35,6 +36,40 @@ def field(value: Any, name: str) -> Any:
         return value[name]
     wanted = name.lower()
     return next((item for key, item in value.items() if key.lower() == wanted), None)
+
+
+def text_field(value: Any, name: str) -> str | None:
+    """A member that is a string or null."""
+    found = field(value, name)
+    if found is not None and not isinstance(found, str):
+        raise Refusal("BadRequest", f"{name} must be a string.")
+    return found
+
+
+def number_field(value: Any, name: str, default: float) -> float:
+    """A member that is a number, `default` where it is absent or null."""
+    found = field(value, name)
+    if found is None:
+        return default
+    if isinstance(found, bool) or not isinstance(found, (int, float)):
+        raise Refusal("BadRequest", f"{name} must be a number.")
+    return found
+
+
+def list_field(value: Any, name: str) -> list[Any]:
+    """A member that is a list, empty where it is absent or null."""
+    found = field(value, name)
+    if found is not None and not isinstance(found, list):
+        raise Refusal("BadRequest", f"{name} must be a list.")
+    return found or []
+
+
+def keys_field(value: Any, name: str) -> list[bytes]:
+    """A member that is a list of ids."""
+    try:
+        return [guid_key(str(id)) for id in list_field(value, name)]
+    except ValueError as error:
+        raise Refusal("BadRequestInvalidIds", f"{name}: {error}") from None
 
 
 def read_json(body: Buffer) -> Any:

@@ -73,16 +73,26 @@ class State:
         else:
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
             target = str(folder / "emulator.sqlite3")
-        self.db = sqlite3.connect(target, isolation_level=None, cached_statements=512, check_same_thread=False)
+        self.db = sqlite3.connect(target, timeout=1.0, isolation_level=None, cached_statements=512, check_same_thread=False)
         self.db.row_factory = sqlite3.Row
+        try:
+            starts = self._open()
+        except sqlite3.DatabaseError as error:
+            self.db.close()
+            raise OSError(f"{folder}: cannot keep the emulator's state there ({error}); does another emulator use the folder?") from error
+        self.secret = self._meta("secret", secrets.token_hex(32)).encode()
+        self.ids = IdSource(None if seed is None else f"{seed}/{starts}")
+        self.clock = Clock()
+
+    def _open(self) -> int:
+        """Take hold of the database; returns how often it was opened, this time included."""
+        self.db.execute("PRAGMA locking_mode = EXCLUSIVE")  # two emulators on one folder would not know of each other
         self.db.execute("PRAGMA journal_mode = WAL")
         self.db.execute("PRAGMA synchronous = NORMAL")
         self.db.executescript(_SCHEMA)
         starts = int(self._meta("starts", "0")) + 1
         self.db.execute("UPDATE meta SET value = ? WHERE name = 'starts'", (str(starts),))
-        self.secret = self._meta("secret", secrets.token_hex(32)).encode()
-        self.ids = IdSource(None if seed is None else f"{seed}/{starts}")
-        self.clock = Clock()
+        return starts
 
     def _meta(self, name: str, default: str) -> str:
         self.db.execute("INSERT OR IGNORE INTO meta VALUES (?, ?)", (name, default))

@@ -40,6 +40,8 @@ class Switches:
     """tagIds of an entry add to those of the batch, or replace them."""
     tag_limit_over_all: bool = True
     """The 20 tags of a batch are the distinct ones of batch, entries and regions together, or each list counts alone."""
+    names_ignore_case: bool = True
+    """"Apple" and "apple" are the same name of a tag (as SQL Server compares by default), or two."""
     strict_ids: bool = False
     """An unknown id in a delete or untag is refused with 404, or ignored."""
     strict_metadata: bool = True
@@ -98,6 +100,7 @@ class SwitchChanges(TypedDict, total=False):
     quoted_file_names: bool
     entry_tags_add: bool
     tag_limit_over_all: bool
+    names_ignore_case: bool
     strict_ids: bool
     strict_metadata: bool
     null_lists: bool

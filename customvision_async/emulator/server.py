@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
+import logging
 import signal
 import ssl
 from collections import deque
@@ -35,6 +36,7 @@ from ._world import World
 
 __all__ = ["Emulator", "serve"]
 
+_log = logging.getLogger(__name__)
 Tier = Literal["F0", "S0"] | None
 _LINE = 1 << 16  # 256 ids in the URL of a DELETE are 9,471 characters
 _READ_BUFFER = 1 << 18
@@ -130,6 +132,7 @@ class Emulator:
     async def start(self) -> None:
         """Open the state and listen."""
         host, port = self._where
+        self._closing = asyncio.Event()
         state = State(self._folder, self._seed)
         self._fetcher = Fetcher(self.switches.allow_internet)
         world = self._world = World(state, self.switches, self._quota, self._seed)
@@ -249,7 +252,10 @@ class Emulator:
             call = Call(world, match, seen.query, request.headers.get(hdrs.CONTENT_TYPE, ""), body, request_id)
             answer = Answer() if fault and not fault.has_effect else await _answered(call)
         except GatewayRefusal as refusal:
-            answer, fault = Answer(refusal.status, refusal.body, headers=refusal.headers), None
+            answer = Answer(refusal.status, refusal.body, headers=refusal.headers)
+            if fault:  # it did not come to that
+                fault.hits -= 1
+                seen.fault = ""
             seen.status = answer.status
             return await send(request, answer, _encode(answer, match), request_id, match, reason=refusal.reason)
         if self.switches.think_seconds:
@@ -296,6 +302,11 @@ async def _answered(call: Call) -> Answer:
             return HANDLERS[call.operation](call)
     except Refusal as refusal:
         return Answer(refusal.status, refusal.body)
+    except (GatewayRefusal, asyncio.CancelledError):
+        raise
+    except Exception:  # noqa: BLE001 - a failure of the emulator looks like one of the service
+        _log.exception("the emulator failed in %s", call.operation)
+        return Answer(500, Refusal("ErrorUnknown", "The emulator failed; its log says where.").body)
 
 
 def _encode(answer: Answer, match: Match | None) -> Buffer:

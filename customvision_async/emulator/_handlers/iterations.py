@@ -9,9 +9,9 @@ import json
 from typing import Any
 
 from .. import _model
-from .._bodies import field
+from .._bodies import field, keys_field, text_field
 from .._call import Answer, Call, handles
-from .._ids import guid_key, guid_text
+from .._ids import guid_text
 from .._refusals import Refusal
 from .._state import State
 from .._views import iteration_json
@@ -69,7 +69,7 @@ def get_iteration(call: Call) -> Answer:
 def update_iteration(call: Call) -> Answer:
     """Rename an iteration, or make it the default (before v3.0)."""
     row, state = _own(call), call.world.state
-    name, default = field(call.json, "name"), field(call.json, "isDefault")
+    name, default = text_field(call.json, "name"), field(call.json, "isDefault")
     name = row["name"] if name is None else name
     if not isinstance(name, str) or not name.strip() or len(name) > 256:
         raise Refusal("BadRequestIterationName", "The iteration name must have 1 to 256 characters.")
@@ -154,7 +154,7 @@ def _tags_to_train(call: Call, project: Any) -> list[Any]:
         " FROM tags WHERE project = ? ORDER BY id",
         project["id"],
     )
-    selected = [guid_key(str(id)) for id in field(call.json, "selectedTags") or ()]
+    selected = keys_field(call.json, "selectedTags")
     for key in selected:
         call.world.tag(project["id"], key)
     rows = [row for row in rows if row["n"] and (not selected or row["id"] in selected)]

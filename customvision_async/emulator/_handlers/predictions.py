@@ -14,7 +14,7 @@ import msgspec
 from ... import limits
 from ..._versions import ApiVersion as V
 from .. import _model, _pictures
-from .._bodies import field
+from .._bodies import field, keys_field, list_field, number_field, text_field
 from .._call import Answer, Call, handles, handles_slowly
 from .._ids import guid_key, guid_text, instant
 from .._pictures import Picture, Unfit
@@ -123,11 +123,13 @@ def query_predictions(call: Call) -> Answer:
     """Stored predictions by a token; the answer has the token of the next page."""
     world, given = call.world, call.json
     project = world.project(call.key("projectId"))["id"]
-    token = {name: field(given, name) for name in _TOKEN}
+    token: dict[str, Any] = {name: text_field(given, name) for name in _TOKEN if name not in ("tags", "maxCount")}
+    token |= {"tags": list_field(given, "tags") or None, "maxCount": field(given, "maxCount")}
+    token = {name: token[name] for name in _TOKEN}
     if len(token["tags"] or ()) > limits.TAGS_PER_PREDICTION_QUERY.value:
         raise Refusal("BadRequestPredictionTagsExceededCount", "A query may combine at most 2 tags.")
     most = token["maxCount"] or _PAGE
-    if not isinstance(most, int) or most < 0 or most > limits.TAKE.value:
+    if isinstance(most, bool) or not isinstance(most, int) or most < 0 or most > limits.TAKE.value:
         raise Refusal("BadRequestPredictionResultsExceededCount", f"maxCount must be between 0 and {limits.TAKE.value}.")
     order = str(token["orderBy"] or "Newest")
     if order not in ("Newest", "Oldest", "Suggested"):
@@ -168,10 +170,8 @@ def _stored(world: World, project: bytes, token: dict[str, Any], order: str) -> 
 
 
 def _has(row: Any, tag: Any) -> bool:
-    id, least, most = (field(tag, name) for name in ("id", "minThreshold", "maxThreshold"))
-    return any(
-        score["tagId"] == str(id).lower() and (least or 0) <= score["probability"] <= (most or 1) for score in json.loads(row["results"])
-    )
+    id, least, most = field(tag, "id"), number_field(tag, "minThreshold", 0.0), number_field(tag, "maxThreshold", 1.0)
+    return any(score["tagId"] == str(id).lower() and least <= score["probability"] <= most for score in json.loads(row["results"]))
 
 
 def _place(token: dict[str, Any], rows: list[Any]) -> int:
@@ -253,8 +253,8 @@ async def query_suggested_images(call: Call) -> Answer:
     iteration = world.iteration(project["id"], call.optional_key("iterationId") or b"")
     rows = world.state.rows("SELECT * FROM images WHERE project = ? AND present = 1 AND tagged = 0 ORDER BY created, id", project["id"])
     found = list(zip(rows, await _suggestions(call, project, iteration, rows), strict=True))
-    tags = [str(id).lower() for id in field(given, "tagIds") or ()]
-    least = field(given, "threshold") or 0.0
+    tags = [guid_text(key) for key in keys_field(given, "tagIds")]
+    least = number_field(given, "threshold", 0.0)
 
     def scoring(scores: list[dict[str, Any]], wanted: list[str]) -> bool:
         return any(score["probability"] >= least and (not wanted or score["tagId"] in wanted) for score in scores)
@@ -265,12 +265,12 @@ async def query_suggested_images(call: Call) -> Answer:
     found = [pair for pair in found if scoring(pair[1], tags)]
     sort = field(given, "sortBy") or "UncertaintyAscending"
     found.sort(key=lambda pair: (_model.uncertainty(pair[1]), pair[0]["id"]), reverse=sort == "UncertaintyDescending")
-    continuation = field(given, "continuation")
+    continuation = text_field(given, "continuation")
     ids = [guid_text(row["id"]) for row, _ in found]
     if continuation and continuation not in ids:
         raise Refusal("BadRequestInvalid", "The continuation token is stale: begin the query again without it.")
     start = ids.index(continuation) + 1 if continuation else 0
-    most = field(given, "maxCount") or _PAGE
+    most = int(min(max(number_field(given, "maxCount", _PAGE), 0), limits.TAKE.value)) or _PAGE
     page = found[start : start + most]
     more = start + most < len(found)
     token = {

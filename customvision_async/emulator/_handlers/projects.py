@@ -8,7 +8,7 @@ import json
 from typing import Any
 
 from ..._versions import ApiVersion as V
-from .._bodies import field
+from .._bodies import field, list_field, text_field
 from .._call import Answer, Call, handles
 from .._domains import DOMAINS, GENERAL, Domain
 from .._refusals import ACCESS_DENIED, GatewayRefusal, Refusal
@@ -87,9 +87,9 @@ def _classification(domain: Domain, given: str | None) -> str | None:
     return found
 
 
-def _platforms(given: list[str]) -> str:
+def _platforms(given: list[Any]) -> str:
     for platform in given:
-        if platform not in _PLATFORMS:
+        if not isinstance(platform, str) or platform not in _PLATFORMS:
             raise Refusal("BadRequestProjectUnsupportedExportPlatform", f"Unsupported export platform '{platform}'.")
     return json.dumps(given)
 
@@ -111,7 +111,7 @@ def create_project(call: Call) -> Answer:
     options = {}
     if call.version >= V.V3_4_PREVIEW and call.body:
         wanted = ("exportModelContainerUri", "notificationQueueUri")
-        options = {key: field(call.json, key) for key in wanted if field(call.json, key)}
+        options = {key: text_field(call.json, key) for key in wanted if text_field(call.json, key)}
     mind_project_quota(world)
     key, now = state.ids.key(), state.clock.now()
     state.db.execute(
@@ -139,15 +139,15 @@ def update_project(call: Call) -> Answer:
     """Change name, description or settings; what is not in the body stays."""
     world, body = call.world, call.json
     row = world.project(call.key("projectId"))
-    name, description, settings = field(body, "name"), field(body, "description"), field(body, "settings")
+    name, description, settings = text_field(body, "name"), text_field(body, "description"), field(body, "settings")
     name = row["name"] if name is None else _name(name)
     if world.state.scalar("SELECT 1 FROM projects WHERE lower(name) = lower(?) AND id <> ?", name, row["id"]):
         raise Refusal("BadRequestProjectNameNotUnique", f"A project named '{name}' exists already.")
-    domain = _wanted_domain(world, field(settings, "domainId") or row["domain"])
+    domain = _wanted_domain(world, text_field(settings, "domainId") or row["domain"])
     if domain.detects != world.domain(row["domain"]).detects:
         raise Refusal("BadRequestProjectUnsupportedDomainTypeChange", "A project cannot change between classification and detection.")
-    kind = _classification(domain, field(settings, "classificationType") or row["classification"])
-    targets = field(settings, "targetExportPlatforms")
+    kind = _classification(domain, text_field(settings, "classificationType") or row["classification"])
+    targets = list_field(settings, "targetExportPlatforms") if field(settings, "targetExportPlatforms") is not None else None
     world.state.db.execute(
         "UPDATE projects SET name = ?, description = ?, domain = ?, classification = ?, platforms = ?, modified = ? WHERE id = ?",
         (

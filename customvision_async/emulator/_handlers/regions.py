@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ... import limits
-from .._bodies import field
+from .._bodies import field, list_field
 from .._call import Answer, Call, handles
 from .._ids import guid_key, guid_text
 from .._numbers import single, to_single
@@ -67,7 +67,7 @@ def create_image_regions(call: Call) -> Answer:
     """Add regions to images: which are new, which were there, which would be over the limit of an image."""
     world, state = call.world, call.world.state
     project = world.project(call.key("projectId"))
-    given = field(call.json, "regions")
+    given = list_field(call.json, "regions")
     if not given:
         raise Refusal("BadRequestImageRegions", "No image regions provided")
     most = limits.REGIONS_PER_BATCH.value

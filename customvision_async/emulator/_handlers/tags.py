@@ -8,7 +8,7 @@ from typing import Any
 
 from ... import limits
 from ..._versions import ApiVersion as V
-from .._bodies import field
+from .._bodies import field, list_field, text_field
 from .._call import Answer, Call, handles
 from .._ids import guid_key, guid_text
 from .._refusals import Refusal
@@ -70,7 +70,8 @@ def get_tag(call: Call) -> Answer:
 def _name(call: Call, project: bytes, name: Any, *, but: bytes = b"") -> str:
     if not isinstance(name, str) or not name.strip() or len(name) > 256:
         raise Refusal("BadRequestTagName", "The tag name must have 1 to 256 characters.")
-    if call.world.state.scalar("SELECT 1 FROM tags WHERE project = ? AND lower(name) = lower(?) AND id <> ?", project, name, but):
+    same = "lower(name) = lower(?)" if call.world.switches.names_ignore_case else "name = ?"
+    if call.world.state.scalar(f"SELECT 1 FROM tags WHERE project = ? AND {same} AND id <> ?", project, name, but):
         raise Refusal("BadRequestTagNameNotUnique", f"A tag named '{name}' exists in the project already.")
     return name
 
@@ -109,7 +110,7 @@ def update_tag(call: Call) -> Answer:
     world, body = call.world, call.json
     project = world.project(call.key("projectId"))
     row = world.tag(project["id"], call.key("tagId"))
-    name, description, kind = field(body, "name"), field(body, "description"), field(body, "type")
+    name, description, kind = (text_field(body, member) for member in ("name", "description", "type"))
     name = row["name"] if name is None else _name(call, project["id"], name, but=row["id"])
     kind = _type(call, project, kind or row["type"], but=row["id"])
     description = row["description"] if description is None else description or None
@@ -134,7 +135,7 @@ def create_image_tags(call: Call) -> Answer:
     """Give tags to images: what was new, what they had already, and what would be over the limit of an image."""
     world, state = call.world, call.world.state
     project = world.project(call.key("projectId"))
-    entries = field(call.json, "tags")
+    entries = list_field(call.json, "tags")
     if not entries:
         raise Refusal("BadRequestImageTags", "No image tags provided")
     most = limits.TAG_PAIRS_PER_BATCH.value

@@ -15,7 +15,7 @@ from typing import Any
 from ... import limits
 from ..._versions import ApiVersion as V
 from .. import _pictures
-from .._bodies import Part, field, parts_of
+from .._bodies import Part, field, list_field, parts_of
 from .._call import Answer, Call, handles, handles_slowly
 from .._ids import guid_key, guid_text
 from .._pictures import Buffer, Picture, Unfit
@@ -59,18 +59,16 @@ class _Batch:
     def read(self, name: str) -> list[Any]:
         """Read the JSON body; `name` is the member of an entry that says which image it is. Returns the entries' objects."""
         body = self.call.json
-        images = field(body, "images") or []
-        if not isinstance(images, list):
-            raise Refusal("BadRequestImageBatch", self.nothing)
+        images = list_field(body, "images")
         self.limit_count(len(images))
         try:
-            self.tags = [guid_key(str(id)) for id in field(body, "tagIds") or ()]
+            self.tags = [guid_key(str(id)) for id in list_field(body, "tagIds")]
             for entry in images:
                 source = field(entry, name)
-                tags = [guid_key(str(id)) for id in field(entry, "tagIds") or ()]
-                boxes = [read_box(region) for region in field(entry, "regions") or ()]
+                tags = [guid_key(str(id)) for id in list_field(entry, "tagIds")]
+                boxes = [read_box(region) for region in list_field(entry, "regions")]
                 self.entries.append(_Entry("" if source is None else str(source), None, tags=tags, boxes=boxes))
-        except ValueError:  # one id that is no GUID and the service sees no body at all (azure-sdk-for-python, issue 24026)
+        except (ValueError, Refusal):  # one id that is no GUID and the service sees no body at all (azure-sdk-for-python, issue 24026)
             raise Refusal("BadRequestImageBatch", self.nothing) from None
         if self.call.version >= V.V3_3:
             self.metadata = checked_metadata(self.call, field(body, "metadata"))
