@@ -1,0 +1,112 @@
+"""The fault campaign as a command: ``python -m tests.campaign --seeds 100000``. Writes what it came to to a file.
+
+A seed that finds a problem is named with it; ``--first SEED --seeds 1`` plays that one again, exactly.
+"""
+
+from __future__ import annotations
+
+import argparse
+import multiprocessing
+import os
+import sys
+import time
+from collections import Counter
+from collections.abc import Iterator
+from functools import partial
+from pathlib import Path
+
+from .case import Outcome, play
+
+SUMMARY = Path(__file__).with_name("SUMMARY.md")
+
+
+def played(seed: int, *, most_items: int) -> Outcome:
+    """Play a seed; what it raises is a problem like any other."""
+    try:
+        return play(seed, most_items=most_items)
+    except BaseException as error:
+        if isinstance(error, KeyboardInterrupt):
+            raise
+        return Outcome(seed, "", [f"it raised {error!r}"[:1000]])
+
+
+def campaign(first: int, seeds: int, *, jobs: int, most_items: int) -> Iterator[Outcome]:
+    """The outcome of each seed, in their order."""
+    work = partial(played, most_items=most_items)
+    if jobs == 1:
+        yield from map(work, range(first, first + seeds))
+        return
+    with multiprocessing.get_context("spawn").Pool(jobs) as pool:
+        yield from pool.imap(work, range(first, first + seeds), chunksize=20)
+
+
+class Sum:
+    """What many seeds came to."""
+
+    def __init__(self) -> None:
+        self.seeds = self.items = self.requests = self.in_doubt = self.doubled = 0
+        self.virtual_seconds = 0.0
+        self.faults: Counter[str] = Counter()
+        self.problems: list[str] = []
+
+    def add(self, outcome: Outcome) -> None:
+        """Add a seed."""
+        self.seeds += 1
+        self.items += outcome.items
+        self.requests += outcome.requests
+        self.in_doubt += outcome.in_doubt
+        self.virtual_seconds += outcome.virtual_seconds
+        self.faults += outcome.faults
+        self.problems += [f"seed {outcome.seed}: {problem}" for problem in outcome.problems]
+
+    def text(self, first: int, seconds: float) -> str:
+        """The summary, as Markdown."""
+        lines = [
+            "# The fault campaign",
+            "",
+            f"Written by `python -m tests.campaign --first {first} --seeds {self.seeds}`.",
+            "",
+            "| what | how many |",
+            "|---|---|",
+            f"| seeds | {self.seeds:,} (from {first:,}) |",
+            f"| items uploaded | {self.items:,} |",
+            f"| requests | {self.requests:,} |",
+            f"| faults injected | {sum(self.faults.values()):,} |",
+            f"| items in doubt, each reported | {self.in_doubt:,} |",
+            f"| virtual time | {self.virtual_seconds / 3600:,.0f} h |",
+            f"| real time | {seconds:,.0f} s |",
+            f"| **problems found** | **{len(self.problems):,}** |",
+            "",
+            "| fault | times |",
+            "|---|---|",
+            *(f"| {kind} | {count:,} |" for kind, count in sorted(self.faults.items())),
+        ]
+        if self.problems:
+            lines += ["", "## Problems", "", *(f"* {problem}" for problem in self.problems[:200])]
+        return "\n".join(lines) + "\n"
+
+
+def main() -> int:
+    """Run it; 1 where a problem was found."""
+    parser = argparse.ArgumentParser(prog="python -m tests.campaign", description="Play random faults against the engine in virtual time.")
+    parser.add_argument("--seeds", type=int, default=2000, help="how many to play (default 2000)")
+    parser.add_argument("--first", type=int, default=0, help="the first of them (default 0)")
+    parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1, help="processes (default: one for each core)")
+    parser.add_argument("--items", type=int, default=40, help="items of an upload at the most (default 40)")
+    parser.add_argument("--out", type=Path, default=SUMMARY, help="where the summary goes")
+    options = parser.parse_args()
+    began, total = time.perf_counter(), Sum()
+    for outcome in campaign(options.first, options.seeds, jobs=options.jobs, most_items=options.items):
+        total.add(outcome)
+        for problem in outcome.problems[:5]:
+            print(f"seed {outcome.seed}: {problem}", flush=True)
+        if total.seeds % 1000 == 0:
+            print(f"{total.seeds:,} seeds, {sum(total.faults.values()):,} faults, {len(total.problems)} problems", file=sys.stderr, flush=True)
+    text = total.text(options.first, time.perf_counter() - began)
+    options.out.write_text(text)
+    print(text)
+    return 1 if total.problems else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
