@@ -431,7 +431,7 @@ def test_unknown_faults_switches_and_tiers_are_refused() -> None:
 def test_the_switches_and_their_types_agree() -> None:
     """What type checkers are told is what there is."""
     assert get_type_hints(SwitchChanges) == get_type_hints(Switches)
-    assert len(list(Switches.combinations("deduplicate", "multi_status", "duplicate_has_image"))) == 8
+    assert len(Switches.combinations("deduplicate", "multi_status", "duplicate_has_image")) == 8
 
 
 async def test_many_requests_at_a_time_are_counted() -> None:

@@ -29,7 +29,7 @@ CREATE TABLE IF NOT EXISTS projects (
 CREATE TABLE IF NOT EXISTS tags (
     id BLOB PRIMARY KEY, project BLOB, name TEXT, description TEXT, type TEXT);
 CREATE INDEX IF NOT EXISTS tags_of ON tags (project, id);
-CREATE TABLE IF NOT EXISTS pictures (digest BLOB PRIMARY KEY, data BLOB) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS pictures (digest BLOB PRIMARY KEY, data BLOB);
 CREATE TABLE IF NOT EXISTS images (
     id BLOB PRIMARY KEY, project BLOB, created INTEGER, width INTEGER, height INTEGER, digest BLOB, metadata TEXT,
     present INTEGER DEFAULT 1, tagged INTEGER DEFAULT 0);

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
-from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal, TypedDict
 
@@ -80,10 +79,12 @@ class Switches:
     """A larger body ends in 408 (reported for batches above some 55 MB)."""
 
     @classmethod
-    def combinations(cls, *names: str) -> Iterator[Switches]:
+    def combinations(cls, *names: str) -> list[Switches]:
         """Every combination of the two-valued switches named."""
-        for values in itertools.product((False, True), repeat=len(names)):
-            yield dataclasses.replace(cls(), **dict(zip(names, values, strict=True)))  # type: ignore[arg-type]
+        return [
+            dataclasses.replace(cls(), **dict(zip(names, values, strict=True)))  # type: ignore[arg-type]
+            for values in itertools.product((False, True), repeat=len(names))
+        ]
 
 
 class SwitchChanges(TypedDict, total=False):

@@ -19,6 +19,7 @@ from .._views import images_json
 from .._world import World
 
 _CLAUSE = re.compile(r"\s*(?:metadata\s*=\s*)?(?:'((?:[^']|'')*)'|([^\s']+))\s+(eq|ne)\s+'((?:[^']|'')*)'\s*", re.IGNORECASE)
+_AT_ONCE = 512
 _JOIN = re.compile(r"(and|or)\b", re.IGNORECASE)
 
 
@@ -243,18 +244,22 @@ def _delete_all(world: World, project: bytes, everywhere: bool) -> None:
 
 def drop_images(world: World, keys: list[bytes], everywhere: bool) -> None:
     """Take images out of the working set, and out of the store where no iteration has them (or `everywhere`)."""
-    db = world.state.db
-    digests: set[bytes] = set()
-    for key in keys:
-        scope = "" if everywhere else " AND iteration = X''"
-        for table in ("image_tags", "regions"):
-            db.execute(f"DELETE FROM {table} WHERE image = ?{scope}", (key,))
-        if everywhere:
-            db.execute("DELETE FROM iteration_images WHERE image = ?", (key,))
-        elif db.execute("SELECT 1 FROM iteration_images WHERE image = ? LIMIT 1", (key,)).fetchone():
-            db.execute("UPDATE images SET present = 0 WHERE id = ?", (key,))
-            continue
-        digests.add(db.execute("SELECT digest FROM images WHERE id = ?", (key,)).fetchone()[0])
-        db.execute("DELETE FROM images WHERE id = ?", (key,))
+    for start in range(0, len(keys), _AT_ONCE):
+        _drop(world, keys[start : start + _AT_ONCE], everywhere)
+
+
+def _drop(world: World, keys: list[bytes], everywhere: bool) -> None:
+    state, db = world.state, world.state.db
+    among = f"IN ({','.join('?' * len(keys))})"
+    scope = "" if everywhere else " AND iteration = X''"
+    for table in ("image_tags", "regions"):
+        db.execute(f"DELETE FROM {table} WHERE image {among}{scope}", keys)
+    if everywhere:
+        db.execute(f"DELETE FROM iteration_images WHERE image {among}", keys)
+    # What an iteration was trained on stays, out of sight.
+    db.execute(f"UPDATE images SET present = 0 WHERE id {among} AND EXISTS (SELECT 1 FROM iteration_images WHERE image = images.id)", keys)
+    gone = f"id {among} AND NOT EXISTS (SELECT 1 FROM iteration_images WHERE image = images.id)"
+    digests = {row[0] for row in state.rows(f"SELECT digest FROM images WHERE {gone}", *keys)}
+    db.execute(f"DELETE FROM images WHERE {gone}", keys)
     if world.switches.keep_images:
         world.sweep(digests)
