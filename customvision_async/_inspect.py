@@ -12,6 +12,7 @@ import os
 import stat
 import struct
 from collections.abc import Callable
+from functools import partial
 from typing import BinaryIO
 
 from . import limits
@@ -29,6 +30,7 @@ _SEGMENTS = 1000
 
 _FLAGS = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_BINARY", 0)
 """O_NONBLOCK: a FIFO must not hang us before fstat tells what it is."""
+_KIND = stat.S_IFMT(0o177777)
 _NO_FOLLOW = getattr(os, "O_NOFOLLOW", 0)
 
 ReadAt = Callable[[int, int], bytes]
@@ -69,19 +71,20 @@ def inspect_path(path: str, *, follow: bool = True, size_limit: limits.Limit = l
     fd = os.open(path, _FLAGS if follow else _FLAGS | _NO_FOLLOW)
     try:
         facts = os.fstat(fd)
-        if not stat.S_ISREG(facts.st_mode):
+        if facts.st_mode & _KIND != stat.S_IFREG:
             raise NotAnImage("a folder: images_in() gives its pictures" if stat.S_ISDIR(facts.st_mode) else "not a regular file")
-        head = os.read(fd, facts.st_size if facts.st_size <= ahead else _HEAD)
-
-        def read_at(count: int, offset: int) -> bytes:
-            os.lseek(fd, offset, os.SEEK_SET)
-            return os.read(fd, count)
-
-        _check(facts.st_size, head, read_at, size_limit)
-        whole = [head] if facts.st_size <= ahead and len(head) == facts.st_size else None
-        return Blob(facts.st_size, path, None, None, 0, (facts.st_dev, facts.st_ino, facts.st_mtime_ns), follow, whole)
+        size = facts.st_size
+        head = os.read(fd, size if size <= ahead else _HEAD)
+        _check(size, head, partial(_read_at, fd), size_limit)
+        whole = [head] if size <= ahead and len(head) == size else None
+        return Blob(size, path, None, None, 0, (facts.st_dev, facts.st_ino, facts.st_mtime_ns), follow, whole)
     finally:
         os.close(fd)
+
+
+def _read_at(fd: int, count: int, offset: int) -> bytes:
+    os.lseek(fd, offset, os.SEEK_SET)
+    return os.read(fd, count)
 
 
 def inspect_bytes(data: bytes | bytearray | memoryview, *, size_limit: limits.Limit = limits.IMAGE_BYTES) -> Blob:
@@ -165,15 +168,19 @@ def _bmp_sides(head: bytes) -> tuple[int, int] | None:
 
 def _jpeg_sides(head: bytes, read_at: ReadAt) -> tuple[int, int] | None:
     offset = 2
+    known = len(head) - 9
     for _ in range(_SEGMENTS):
-        segment = head[offset : offset + 9] if offset + 9 <= len(head) else read_at(9, offset)
-        if len(segment) < 4 or segment[0] != 0xFF:
+        at = offset
+        segment = head
+        if offset > known:
+            segment, at = read_at(9, offset), 0
+        if len(segment) - at < 4 or segment[at] != 0xFF:
             return None
-        marker = segment[1]
+        marker = segment[at + 1]
         if marker in _FRAMES:
-            if len(segment) < 9:
+            if len(segment) - at < 9:
                 return None
-            height, width = _two_shorts(segment, 5)
+            height, width = _two_shorts(segment, at + 5)
             return width, height
         if marker == 0xFF:  # padding
             offset += 1
@@ -182,7 +189,7 @@ def _jpeg_sides(head: bytes, read_at: ReadAt) -> tuple[int, int] | None:
         elif marker in (0xD9, 0xDA):  # the picture itself, and no frame header before it
             return None
         else:
-            offset += 2 + (segment[2] << 8) + segment[3]
+            offset += 2 + (segment[at + 2] << 8) + segment[at + 3]
     return None
 
 

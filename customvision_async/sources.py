@@ -38,12 +38,20 @@ class ScannedFile(ImageFile):
     blob: Blob
 
     def __init__(self, blob: Blob, name: str, tags: tuple[TagLike, ...]) -> None:  # pyright: ignore[reportMissingSuperCall]
-        for put, value in zip(_PUTS, (blob, blob.path, None, None, name, tags, (), None), strict=True):
-            put(self, value)
+        _put_blob(self, blob)
+        _put_path(self, blob.path)
+        _put_data(self, None)
+        _put_file(self, None)
+        _put_name(self, name)
+        _put_tags(self, tags)
+        _put_regions(self, ())
+        _put_metadata(self, None)
 
 
 # Not by ImageFile's own __init__: nothing here needs checking, and there are many.
-_PUTS = tuple(getattr(ScannedFile, name).__set__ for name in ("blob", "path", "data", "file", "name", "tags", "regions", "metadata"))
+_put_blob, _put_path, _put_data, _put_file, _put_name, _put_tags, _put_regions, _put_metadata = (
+    getattr(ScannedFile, name).__set__ for name in ("blob", "path", "data", "file", "name", "tags", "regions", "metadata")
+)
 
 
 def images_in(
@@ -132,9 +140,10 @@ class FolderImages:
             yield SkippedFile(prefix, _reason(error), folder)
             return
         names.sort(reverse=True)
+        root = os.path.join(folder, "")
         while names:
             base = names.pop()
-            path, name = os.path.join(folder, base), prefix + base
+            path, name = root + base, prefix + base
             if base.startswith("."):
                 yield SkippedFile(name, "hidden", path)
             elif base in links:
