@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import re
+import sqlite3
 import time
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -148,6 +149,19 @@ class _Waits:
 
 
 @asynccontextmanager
+async def _embedded(folder: str) -> AsyncIterator[Emulator]:
+    emulator = emulator_class()(data=folder)
+    try:
+        await emulator.start()
+    except (OSError, sqlite3.Error) as error:
+        raise CommandError(f"no emulator can be kept in {folder}: {getattr(error, 'strerror', None) or error}") from None
+    try:
+        yield emulator
+    finally:
+        await emulator.stop()
+
+
+@asynccontextmanager
 async def training_client(common: Common, screen: Screen) -> AsyncIterator[TrainingClient]:
     """The client that the options ask for. Closing is shielded from a cancellation, and short."""
     version = _version(common.api_version)
@@ -156,7 +170,7 @@ async def training_client(common: Common, screen: Screen) -> AsyncIterator[Train
         if common.emulator is None:
             endpoint, key = _credentials(common)
         else:
-            emulator = await stack.enter_async_context(emulator_class()(data=common.emulator))
+            emulator = await stack.enter_async_context(_embedded(common.emulator))
             endpoint, key = emulator.endpoint, emulator.training_key
             screen.note(f"Emulator kept in {common.emulator}", style="dim")
         try:

@@ -38,17 +38,22 @@ def _lines(item: object, outcome: str, error: ItemError | None = None, status: s
         yield {"outcome": outcome, **({"status": status} if status else {}), **entry}
 
 
-def write_failed(path: Path, lines: Iterable[dict[str, Any]]) -> int:
-    """Write the file whole or not at all, readable by its owner alone; return the number of lines."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
-    count = 0
+def write_failed(path: Path, lines: Iterable[dict[str, Any]]) -> None:
+    """Write the file whole or not at all, readable by its owner alone. What is there and is no regular file (a pipe) is written to."""
+    if path.exists() and not path.is_file():
+        _write(os.open(path, os.O_WRONLY | os.O_APPEND), lines)
+        return
+    path = path.resolve()
+    temporary = path.with_name(f".{path.name[:200]}.{os.getpid()}.part")
     try:
-        with open(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="ascii") as file:
-            for count, fields in enumerate(lines, 1):  # noqa: B007  # the number of lines is what is returned
-                file.write(json.dumps(fields) + "\n")
+        _write(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), lines)
         temporary.replace(path)
     except BaseException:
         with suppress(OSError):
             temporary.unlink()
         raise
-    return count
+
+
+def _write(descriptor: int, lines: Iterable[dict[str, Any]]) -> None:
+    with open(descriptor, "w", encoding="ascii") as file:
+        file.writelines(json.dumps(line) + "\n" for line in lines)

@@ -35,8 +35,8 @@ def run(words: Sequence[str]) -> int:
             command(*bound.args, **bound.kwargs)
             return ExitCode.OK
     except CycloptsError as error:
-        screen.error(f"{_plain(error, words)}\ncustomvision --help tells what there is.")
-        screen.event("summary", ok=False, exit_code=int(ExitCode.USAGE), error=str(error))
+        screen.error(f"{_plain(error)}\ncustomvision --help tells what there is.")
+        screen.event("summary", ok=False, exit_code=int(ExitCode.USAGE), error=_plain(error))
         return ExitCode.USAGE
     interrupt = Interrupt(screen.note)
     services = {"screen": screen, "interrupt": interrupt}
@@ -97,7 +97,8 @@ def _with_emulator_folder(words: Sequence[str]) -> list[str]:
     return result
 
 
-def _plain(error: CycloptsError, words: Sequence[str]) -> str:
-    if any(word.partition("=")[0] in {"--key", "--training-key"} for word in words):
+def _plain(error: CycloptsError) -> str:
+    text = str(error).rstrip()
+    if text.startswith(("Unknown option: --key", "Unknown option: --training-key")):  # never shown: the key may follow
         return "a key is never an argument, where others could read it: set VISION_TRAINING_KEY, or give --env-file"
-    return str(error).rstrip()
+    return text

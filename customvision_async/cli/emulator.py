@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Annotated, Literal
 
 from cyclopts import Parameter
+from cyclopts.validators import Number
 
 from ._common import Output, emulator_class
 from ._exit import ExitCode
@@ -19,7 +20,7 @@ __all__ = ["emulator"]
 async def emulator(
     *,
     host: Annotated[str, Parameter(help="Loopback address to listen on.")] = "127.0.0.1",
-    port: Annotated[int, Parameter(help="Port to listen on; 0 takes a free one.")] = 0,
+    port: Annotated[int, Parameter(validator=Number(gte=0, lte=65_535), help="Port to listen on; 0 takes a free one.")] = 0,
     training_key: Annotated[str | None, Parameter(help="Training key to accept; a random one, printed, if left out.")] = None,
     prediction_key: Annotated[str | None, Parameter(help="Prediction key to accept; the training key if left out.")] = None,
     data: Annotated[Path | None, Parameter(help="Folder to keep everything in; in memory if left out.")] = None,

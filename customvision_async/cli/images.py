@@ -12,6 +12,7 @@ from typing import Annotated, Any
 import anyio
 import msgspec
 from cyclopts import Group, Parameter
+from cyclopts.validators import Number
 
 from .. import Image, ProjectClient
 from ._common import Common, ProjectOption, find_project, training_client
@@ -71,7 +72,7 @@ async def list_images(
     *,
     project: ProjectOption,
     chosen: Filter = Filter(),  # frozen
-    limit: Annotated[int | None, Parameter(help="Stop after so many.")] = None,
+    limit: Annotated[int | None, Parameter(validator=Number(gte=0), help="Stop after so many.")] = None,
     common: Common = Common(),  # noqa: B008
     screen: Given,
 ) -> int:
@@ -110,6 +111,7 @@ async def tag(
     """Give tags to images."""
     async with training_client(common, screen) as client:
         target = await find_project(client, project)
+        await _check_tags(target, tags)
         ids = await _selected(target, images, chosen)
         driver = _driver(screen, interrupt, "tagged", len(ids))
         return await _change(driver, lambda feed: target.tag_images(feed, tags), ids)
@@ -127,6 +129,7 @@ async def untag(
     """Take tags from images."""
     async with training_client(common, screen) as client:
         target = await find_project(client, project)
+        await _check_tags(target, tags)
         ids = await _selected(target, images, chosen)
         driver = _driver(screen, interrupt, "untagged", len(ids))
         return await _change(driver, lambda feed: target.untag_images(feed, tags), ids)
@@ -161,6 +164,12 @@ async def delete(
         if ids and not yes:
             await _ask(f"Delete {plural(len(ids), 'image')} of project {printable(project)} for good? [y/N] ")
         return await _change(_driver(screen, interrupt, "deleted", len(ids)), target.delete_images, ids)
+
+
+async def _check_tags(project: ProjectClient, tags: tuple[str, ...]) -> None:
+    """Better one line about a slip in a tag than one for each image. Raises LookupError, whose message names the tags there are."""
+    for name in tags:
+        await project.get_tag(name)
 
 
 async def _ask(question: str) -> None:
