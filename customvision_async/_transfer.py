@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any, Literal
-from urllib.parse import urlsplit
 
 from ._calls import image_id
 from ._downloads import save
@@ -26,6 +26,8 @@ _EXPORT_BYTES = 8 * 1024**3
 """An exported model is 2 MB to some hundred; a container with its base image is the largest."""
 _IMAGE_BYTES = 16 * 1024**2
 """A picture is 6 MB at the most when it is uploaded."""
+
+_ABSOLUTE = re.compile(r"(?:[A-Za-z][A-Za-z0-9+.-]*:|//)").match
 
 _URIS = {"original": "original_uri", "resized": "resized_image_uri", "thumbnail": "thumbnail_uri"}
 
@@ -135,7 +137,7 @@ class TransferVerbs(ProjectPart):
         return await self._download(url, path, "DownloadImage", _IMAGE_BYTES, overwrite)
 
     async def _download(self, url: str, path: str | os.PathLike[str], operation: str, most: int, overwrite: bool) -> Path:
-        if not urlsplit(url).scheme:  # of a resource in a virtual network: a path, behind the key
+        if not _ABSOLUTE(url):  # of a resource in a virtual network: a path, behind the key
             return await save(await self.get_artifact(url), path, overwrite=overwrite)
         if self._downloads is None:
             raise RuntimeError("a ProjectClient downloads only if a TrainingClient has made it")
