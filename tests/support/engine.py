@@ -1,0 +1,89 @@
+"""A run of the batch engine over a pretended service, for tests in virtual time."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Any
+
+from customvision_async._bulk.chunker import ChunkLimits
+from customvision_async._bulk.report import ItemResult
+from customvision_async._bulk.run import BatchRun, Job
+from customvision_async._bulk.settle import Verdict
+from customvision_async._bulk.unit import Done, Outcome, Unit
+
+
+class Poison(Exception):
+    """One of the chunk is bad."""
+
+
+class TooLarge(Exception):
+    """The chunk is too heavy."""
+
+
+class Down(Exception):
+    """The service fails."""
+
+
+class Fatal(Exception):
+    """Nothing will land any more."""
+
+
+class Lost(Exception):
+    """This chunk will not land."""
+
+
+VERDICTS: dict[type[Exception], Verdict] = {
+    Poison: Verdict.DIVIDE,
+    TooLarge: Verdict.TOO_LARGE,
+    Down: Verdict.DOWN,
+    Fatal: Verdict.FATAL,
+    Lost: Verdict.FINAL,
+}
+
+
+def judge(error: Exception) -> Verdict:
+    """What these errors mean."""
+    return VERDICTS[type(error)]
+
+
+class Pretended:
+    """A service that takes a second a chunk, and does with it what `act` says."""
+
+    def __init__(self, act: Callable[[list[Any]], Sequence[Outcome] | None] = lambda items: None, seconds: float = 1.0) -> None:
+        self.act = act
+        self.seconds = seconds
+        self.sent: list[list[Any]] = []
+        self.in_flight = self.most_in_flight = 0
+
+    async def send(self, units: Sequence[Unit]) -> Sequence[Outcome]:
+        """One request."""
+        items = [unit.item for unit in units]
+        self.sent.append(items)
+        self.in_flight += 1
+        self.most_in_flight = max(self.most_in_flight, self.in_flight)
+        try:
+            await asyncio.sleep(self.seconds)
+            outcomes = self.act(items)
+            return [Done(value=item) for item in items] if outcomes is None else outcomes
+        finally:
+            self.in_flight -= 1
+
+
+async def _plain(start: int, items: Sequence[Any]) -> list[Unit | ItemResult[Any, Any]]:
+    return [Unit(start + n, item, None, 1) for n, item in enumerate(items)]
+
+
+def batch(
+    source: Any,
+    service: Pretended,
+    *,
+    count: int = 10,
+    weight: int | None = None,
+    chunks: int = 4,
+    held: int = 1000,
+    linger: float = 1.0,
+    prepare: Callable[[int, Sequence[Any]], Awaitable[Sequence[Unit | ItemResult[Any, Any]]]] = _plain,
+) -> BatchRun[Any, Any]:
+    """A run of `source`."""
+    return BatchRun(source, Job(prepare, service.send, judge, ChunkLimits(count, weight), chunks=chunks, held=held, linger=linger))
