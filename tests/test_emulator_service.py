@@ -395,6 +395,38 @@ async def test_other_faults() -> None:
         assert await call("GET", "/projects") == [{"more": True}]
 
 
+async def test_faults_of_blobs() -> None:
+    """What addresses lead to can fail too: half a picture, then the whole."""
+    async with calling() as call:
+        project = await call.project()
+        uri = (await call.upload(project, {"a": picture(1)}))["a"]["image"]["originalImageUri"]
+        call.emulator.faults.add("truncated_answer", operation="Blob")
+        with pytest.raises(aiohttp.ClientError):
+            async with call.session.get(uri) as response:
+                await response.read()
+        async with call.session.get(uri) as response:
+            assert await response.read() == picture(1)
+        assert [request.operation for request in call.emulator.requests][-2:] == ["Blob", "Blob"]
+
+
+async def test_a_client_that_goes_away_leaves_nothing_behind(caplog: pytest.LogCaptureFixture) -> None:
+    """A body that ends half-way is no error of the emulator's, and has no effect."""
+    async with calling() as call:
+        port = int(call.emulator.endpoint.rpartition(":")[2])
+        _, writer = await asyncio.open_connection("127.0.0.1", port)
+        key = call.emulator.training_key
+        writer.write(f"POST /customvision/v3.3/training/projects?name=x HTTP/1.1\r\nHost: x\r\nTraining-Key: {key}\r\n".encode())
+        writer.write(b"Content-Length: 10\r\n\r\nabc")
+        await writer.drain()
+        while not call.emulator.in_flight:
+            await asyncio.sleep(0.001)
+        writer.transport.abort()
+        while call.emulator.in_flight:
+            await asyncio.sleep(0.001)
+        assert await call("GET", "/projects") == []
+        assert [record.message for record in caplog.records if record.levelname == "ERROR"] == []
+
+
 async def test_faults_by_chance_are_the_same_from_a_seed() -> None:
     """A probability strikes some calls, and the same ones each time."""
     seen = []

@@ -104,7 +104,7 @@ class Faults:
 
         Args:
             kind: what happens; see :class:`Fault`, whose other fields are the `details`.
-            operation: the operationId ("CreateImagesFromData") or several; None for any call.
+            operation: the operationId ("CreateImagesFromData"), "Blob" (pictures and exports), or several; None for any call.
             after: so many calls (of these operations) go well first.
             times: how often it strikes; None for ever.
             probability: the share of calls that it strikes, drawn from the emulator's seed.

@@ -16,7 +16,7 @@ _SECRET = frozenset(("training-key", "prediction-key", "authorization", "ocp-api
 class SeenRequest:
     """One request: what was asked (the credentials left out), and how it ended.
 
-    `operation` is empty for what is no operation (pictures, unknown paths); `path` and `query` are as sent; `status` is 0
+    `operation` is "Blob" for pictures and exports, and empty for unknown paths; `path` and `query` are as sent; `status` is 0
     until (and unless) an answer was sent; `fault` names the kind of the fault that struck; `at` is monotonic, in seconds.
     """
 

@@ -224,7 +224,7 @@ class Emulator:
     async def _handle(self, request: web.Request) -> web.StreamResponse:
         path, _, query = request.raw_path.partition("?")
         match = find_route(request.method, path)
-        operation = match.route.operation if isinstance(match, Match) else ""
+        operation = match.route.operation if isinstance(match, Match) else "" if _is_api(path) else "Blob"
         seen = SeenRequest.of(request, operation, path, query)
         self.requests.append(seen)
         self.in_flight += 1
@@ -258,6 +258,8 @@ class Emulator:
                 seen.fault = ""
             seen.status = answer.status
             return await send(request, answer, _encode(answer, match), request_id, match, reason=refusal.reason)
+        except ConnectionError:  # the client went away before its body was there
+            return await refuse_connection(request, None)
         if self.switches.think_seconds:
             await asyncio.sleep(self.switches.think_seconds)
         return await deliver(request, answer, lambda: _encode(answer, match), request_id, match, fault, seen, self._closing)
@@ -283,7 +285,7 @@ class Emulator:
         self, world: World, request: web.Request, status: int, seen: SeenRequest, fault: Fault | None
     ) -> web.StreamResponse:
         """What is no operation: blobs, and paths of nowhere."""
-        if request.method in ("GET", "HEAD") and not seen.path.lower().lstrip("/").startswith("customvision"):
+        if request.method in ("GET", "HEAD") and not _is_api(seen.path):
             answer = await serve_blob(world, seen.path, seen.query, request.headers.get(hdrs.RANGE))
         elif status == 405:
             answer = Answer(405, {"message": f"The requested resource does not support http method '{request.method}'."})
@@ -291,6 +293,11 @@ class Emulator:
             answer = Answer(404, GatewayRefusal(404, NOT_FOUND).body)
         request_id = world.state.ids.text()
         return await deliver(request, answer, lambda: _encode(answer, None), request_id, None, fault, seen, self._closing)
+
+
+def _is_api(path: str) -> bool:
+    """Whether a path is under the APIs, and not that of a blob."""
+    return path.lstrip("/").lower().startswith("customvision")
 
 
 async def _answered(call: Call) -> Answer:

@@ -14,8 +14,6 @@ from yarl import URL
 
 from customvision_async.emulator import Emulator
 
-JSON = "application/json; charset=utf-8"
-
 
 class Caller:
     """Calls operations of one version by method and path, relative to the base path of the API."""
