@@ -42,7 +42,8 @@ async def test_results_carry_the_file_names_in_quotes_and_tags_without_names() -
             form.add_field("imageData", picture(number), filename=f"{number}")
         summary = await call("POST", f"{project}/images?tagIds={tag}", data=form)
         names = [result["sourceUrl"] for result in summary["images"]]
-        assert sorted(names) == [f'"{number}"' for number in range(8)] and names != sorted(names)
+        assert sorted(names) == [f'"{number}"' for number in range(8)]
+        assert names != sorted(names)
         assert summary["isBatchSuccessful"] is True
         assert {entry["tagName"] for result in summary["images"] for entry in result["image"]["tags"]} == {None}
         listed = await call("GET", f"{project}/images/tagged")
@@ -121,7 +122,8 @@ async def test_pictures_are_looked_at(data: bytes, status: str) -> None:
     async with calling("v3.4-preview") as call:
         project = await call.project()
         results = await call.upload(project, {"good": picture(99), "tested": data}, expect=200 if status == "OK" else 207)
-        assert results["tested"]["status"] == status and results["good"]["status"] == "OK"
+        assert results["tested"]["status"] == status
+        assert results["good"]["status"] == "OK"
         assert (results["tested"]["image"] is None) == (status != "OK")
 
 
@@ -283,13 +285,16 @@ async def test_regions_bring_and_take_their_tag() -> None:
         made = await call("POST", f"{project}/images/regions", json={"regions": boxes})
         assert [region["tagName"] for region in made["created"]] == [None, None]
         again = await call("POST", f"{project}/images/regions", 207, json={"regions": boxes[:1]})
-        assert len(again["duplicated"]) == 1 and again["created"] == []
+        assert len(again["duplicated"]) == 1
+        assert again["created"] == []
         for number, region in enumerate(made["created"]):
             found = (await call("GET", f"{project}/images/id?imageIds={image}"))[0]
-            assert len(found["regions"]) == 2 - number and found["tags"][0]["tagName"] == "fork"
+            assert len(found["regions"]) == 2 - number
+            assert found["tags"][0]["tagName"] == "fork"
             await call("DELETE", f"{project}/images/regions?regionIds={region['regionId']}", 204)
         found = (await call("GET", f"{project}/images/id?imageIds={image}"))[0]
-        assert "tags" not in found and "regions" not in found
+        assert "tags" not in found
+        assert "regions" not in found
 
 
 async def test_untagging_takes_the_regions_too() -> None:
@@ -327,7 +332,8 @@ async def test_delete_all_is_accepted_and_may_take_time() -> None:
         project = await call.project()
         await many(call, project, 5)
         response, _ = await call.raw("DELETE", f"{project}/images?allImages=true")
-        assert response.status == 202 and await call("GET", f"{project}/images/count") == 5
+        assert response.status == 202
+        assert await call("GET", f"{project}/images/count") == 5
         await call.at("v3.0").refused("DELETE", f"{project}/images?allImages=true")
     async with calling() as call:
         project = await call.project()
@@ -375,9 +381,11 @@ async def test_addresses_are_served_to_those_who_were_given_them() -> None:
         image = (await call.upload(project, {"a": data}))["a"]["image"]
         assert image["resizedImageUri"] != image["originalImageUri"]
         async with call.session.get(image["originalImageUri"]) as response:
-            assert await response.read() == data and response.content_type == "image/png"
+            assert await response.read() == data
+            assert response.content_type == "image/png"
         async with call.session.get(image["originalImageUri"], headers={"Range": "bytes=100-"}) as response:
-            assert response.status == 206 and await response.read() == data[100:]
+            assert response.status == 206
+            assert await response.read() == data[100:]
         for name, side in (("thumbnailUri", 300), ("resizedImageUri", 1600)):
             async with call.session.get(image[name]) as response:
                 assert Image.open(io.BytesIO(await response.read())).size == (side, side // 2)
@@ -395,6 +403,7 @@ async def test_a_resource_in_a_virtual_network_gives_paths() -> None:
         image = (await call.upload(project, {"a": picture(1)}))["a"]["image"]
         assert "://" not in image["originalImageUri"]
         response, body = await call.raw("GET", f"{project}/artifacts?path={image['originalImageUri'].replace('/', '%2F')}")
-        assert body == picture(1) and response.content_type == "application/octet-stream"
+        assert body == picture(1)
+        assert response.content_type == "application/octet-stream"
         refused = await call.refused("GET", f"{other}/artifacts?path={image['originalImageUri']}")
         assert refused == "BadRequestInvalidArtifactUri"

@@ -62,7 +62,9 @@ async def test_training_goes_through_its_states() -> None:
         with anyio.fail_after(10):
             while (done := await call("GET", path))["status"] == "Training":
                 await anyio.sleep(0.01)
-        assert done["trainedAt"].endswith("Z") and done["classificationType"] == "Multilabel" and done["trainingTimeInMinutes"] == 1
+        assert done["trainedAt"].endswith("Z")
+        assert done["classificationType"] == "Multilabel"
+        assert done["trainingTimeInMinutes"] == 1
         assert await call.refused("POST", f"{project}/train") == "BadRequestTrainingNotNeeded"
         assert (await call("POST", f"{project}/train?forceTrain=true"))["name"] == "Iteration 2"
         assert tags
@@ -75,7 +77,8 @@ async def test_training_needs_enough_images() -> None:
             project, _ = await ready(call, each=4, classificationType=kind)
             answer = await call("POST", f"{project}/train", 400)
             assert answer["code"] == f"BadRequest{subject}TrainingValidationFailed"
-            assert "Not enough images for training" in answer["message"] and "apple" in answer["message"]
+            assert "Not enough images for training" in answer["message"]
+            assert "apple" in answer["message"]
         project, _ = await ready(call, each=14, domainId=DETECTION)
         assert await call.refused("POST", f"{project}/train") == "BadRequestDetectionTrainingValidationFailed"
         project = await call.project("One tag")
@@ -97,7 +100,8 @@ async def test_parameters_of_training() -> None:
         begun = await call("POST", f"{project}/train?trainingType=Advanced&reservedBudgetInHours=2", json={"selectedTags": tags})
         assert (begun["trainingType"], begun["reservedBudgetInHours"]) == ("Advanced", 2)
         listed = await call("GET", f"{project}/tags?iterationId={begun['id']}")
-        assert {tag["id"] for tag in listed} == set(tags) and {tag["imageCount"] for tag in listed} == {5}
+        assert {tag["id"] for tag in listed} == set(tags)
+        assert {tag["imageCount"] for tag in listed} == {5}
         images = await call("GET", f"{project}/images/tagged?iterationId={begun['id']}")
         assert len(images) == 10
 
@@ -123,7 +127,8 @@ async def test_predictions_are_the_same_each_time_and_know_their_pictures() -> N
         await trained(call, project)
         assert [entry["tagId"] for entry in (await predicted(call, project, 101))["predictions"]] == [tags[1], tags[0]]
         once, again = [(await predicted(call, project, 777))["predictions"] for _ in range(2)]
-        assert once == again and sum(entry["probability"] for entry in once) == pytest.approx(1)
+        assert once == again
+        assert sum(entry["probability"] for entry in once) == pytest.approx(1)
         headers = {"Content-Type": "application/octet-stream"}
         other = await call("POST", f"{project}/quicktest/image", data=picture(3, format="PNG"), headers=headers)
         assert other["predictions"][0]["tagId"] == tags[0]
@@ -138,7 +143,8 @@ async def test_the_id_of_a_prediction_is_its_requests() -> None:
         response, body = await call.raw("POST", f"{project}/quicktest/image", data=picture(1), headers=headers)
         assert f'"id":"{response.headers["apim-request-id"]}"'.encode() in body
         response, body = await call.at("v1.2").raw("POST", f"{project}/quicktest/image", data=picture(1), headers=headers)
-        assert response.headers["apim-request-id"].encode() not in body and b'"Tag":"apple","Probability":' in body
+        assert response.headers["apim-request-id"].encode() not in body
+        assert b'"Tag":"apple","Probability":' in body
 
 
 async def test_publishing_and_its_refusals() -> None:
@@ -213,7 +219,8 @@ async def test_stored_predictions_by_token() -> None:
             "application",
         ]
         second = await call("POST", query, json=first["token"])
-        assert [result["id"] for result in second["results"]] == made[3:] and second["token"]["continuation"] is None
+        assert [result["id"] for result in second["results"]] == made[3:]
+        assert second["token"]["continuation"] is None
         tag = {"id": tags[1], "minThreshold": 0.9, "maxThreshold": 1.0}
         some = await call("POST", query, json={"orderBy": "Newest", "tags": [tag]})
         assert [result["id"] for result in some["results"]] == made[:2:-1]
@@ -237,13 +244,15 @@ async def test_performance_follows_the_threshold() -> None:
         project, tags = await ready(call)
         path = await trained(call, project)
         low, high = [await call("GET", f"{path}/performance?threshold={value}") for value in (0.1, 0.9)]
-        assert low["precision"] < high["precision"] and low["recall"] > high["recall"]
+        assert low["precision"] < high["precision"]
+        assert low["recall"] > high["recall"]
         assert low == await call("GET", f"{path}/performance?threshold=0.1")
         assert await call.refused("GET", f"{path}/performance?threshold=2") == "BadRequest"
         assert await call.at("v1.2")("GET", f"{path}/performance", 400)
         assert await call("GET", f"{path}/performance/images/count") == 2
         images = await call("GET", f"{path}/performance/images")
-        assert images[0]["predictions"][0]["probability"] > 0.9 and "imageUri" in images[0]
+        assert images[0]["predictions"][0]["probability"] > 0.9
+        assert "imageUri" in images[0]
         assert await call("GET", f"{path}/performance/images/count?tagIds={tags[0]}") == 1
 
 
@@ -265,7 +274,8 @@ async def test_exports_are_zips() -> None:
         async with call.session.get(done["downloadUri"], headers={"Range": "bytes=1000-"}) as response:
             assert (await response.read(), response.headers["ETag"]) == (data[1000:], etag)
         with zipfile.ZipFile(io.BytesIO(data)) as archive:
-            assert archive.testzip() is None and archive.namelist() == ["model.onnx", "labels.txt"]
+            assert archive.testzip() is None
+            assert archive.namelist() == ["model.onnx", "labels.txt"]
 
 
 async def test_suggestions_for_untagged_images() -> None:
@@ -276,7 +286,8 @@ async def test_suggestions_for_untagged_images() -> None:
         iteration = path.rpartition("/")[2]
         loose = [result["image"]["id"] for result in (await call.upload(project, {str(n): picture(900 + n) for n in range(5)})).values()]
         told = await call("POST", f"{project}/tagsandregions/suggestions?iterationId={iteration}&imageIds={','.join(loose)}")
-        assert [entry["id"] for entry in told] == loose and 0 <= told[0]["predictionUncertainty"] <= 1
+        assert [entry["id"] for entry in told] == loose
+        assert 0 <= told[0]["predictionUncertainty"] <= 1
         token = {"tagIds": tags, "threshold": 0, "maxCount": 3, "sortBy": "UncertaintyAscending"}
         seen: list[str] = []
         while True:
@@ -285,7 +296,8 @@ async def test_suggestions_for_untagged_images() -> None:
             token = page["token"]
             if token["continuation"] is None:
                 break
-        assert sorted(seen) == sorted(loose) and page["results"][0]["width"] == 64
+        assert sorted(seen) == sorted(loose)
+        assert page["results"][0]["width"] == 64
         counts = await call("POST", f"{project}/images/suggested/count?iterationId={iteration}", json={"tagIds": tags[:1], "threshold": 0})
         assert counts == {tags[0]: 5}
         stale = token | {"continuation": "gone"}
@@ -317,7 +329,8 @@ async def test_a_project_moves_to_another_emulator() -> None:
         assert done["status"] == "Succeeded"
         assert sorted((tag["name"], tag["imageCount"]) for tag in await there("GET", f"{copy}/tags")) == [("apple", 16), ("pear", 15)]
         moved = (await there("GET", f"{copy}/images?$filter=farm%20eq%20'north'"))[0]
-        assert moved["regions"][0]["width"] == 0.3 and moved["id"] != image
+        assert moved["regions"][0]["width"] == 0.3
+        assert moved["id"] != image
         assert [iteration["status"] for iteration in await there("GET", f"{copy}/iterations")] == ["Completed"]
         assert (await predicted(there, copy, 3))["predictions"][0]["tagName"] == "apple"
         for token in ("nonsense", f"{source.emulator.endpoint}/prjexp-{uuid.uuid4().hex}/project-export-info", "http://192.0.2.1/"):
@@ -330,7 +343,8 @@ async def test_region_proposals_are_the_same_for_the_same_picture() -> None:
         project = await call.project(domainId=DETECTION)
         image = (await call.upload(project, {"a": picture(1)}))["a"]["image"]["id"]
         once, again = [await call("POST", f"{project}/images/{image}/regionproposals") for _ in range(2)]
-        assert once == again and len(once["proposals"]) == 25
+        assert once == again
+        assert len(once["proposals"]) == 25
         confidences = [proposal["confidence"] for proposal in once["proposals"]]
         assert confidences == sorted(confidences, reverse=True)
         boxes = [proposal["boundingBox"] for proposal in once["proposals"]]

@@ -101,7 +101,8 @@ def test_the_main_job(running: Emulator, training: Recorded) -> None:
 def main_job(training: Recorded) -> None:
     """What most users do."""
     orchard = training.create_project("Orchard", description="fruit")
-    assert orchard.name == "Orchard" and orchard.settings.classification_type == "Multilabel"
+    assert orchard.name == "Orchard"
+    assert orchard.settings.classification_type == "Multilabel"
     apple, pear = training.create_tag(orchard.id, "apple"), training.create_tag(orchard.id, "pear", description="green")
     assert {tag.name: tag.description for tag in training.get_tags(orchard.id)} == {"apple": None, "pear": "green"}
 
@@ -112,13 +113,18 @@ def main_job(training: Recorded) -> None:
     first = training.get_images_by_ids(orchard.id, files[:1])[0]
     other = training.create_project("Other")
     urls = training.create_images_from_urls(other.id, m.ImageUrlCreateBatch(images=[m.ImageUrlCreateEntry(url=first.original_image_uri)]))
-    assert urls.images[0].source_url == first.original_image_uri and urls.images[0].status == "OK"
+    assert urls.images[0].source_url == first.original_image_uri
+    assert urls.images[0].status == "OK"
 
-    assert len(files) == 10 and first.tags[0].tag_name == "apple" and (first.width, first.height) == (64, 48)
-    assert training.get_tagged_image_count(orchard.id) == 11 and training.get_untagged_image_count(orchard.id) == 1
+    assert len(files) == 10
+    assert first.tags[0].tag_name == "apple"
+    assert (first.width, first.height) == (64, 48)
+    assert training.get_tagged_image_count(orchard.id) == 11
+    assert training.get_untagged_image_count(orchard.id) == 1
     assert training.get_tagged_image_count(orchard.id, tag_ids=[pear.id]) == 1
     listed = training.get_tagged_images(orchard.id, take=4, skip=8)
-    assert len(listed) == 3 and {image.id for image in listed} <= {*files, *ids(data)}
+    assert len(listed) == 3
+    assert {image.id for image in listed} <= {*files, *ids(data)}
     assert [image.id for image in training.get_untagged_images(orchard.id)] == ids(more)
 
     pairs = [m.ImageTagCreateEntry(image_id=image, tag_id=pear.id) for image in files[:5]]
@@ -142,7 +148,8 @@ def test_duplicates_and_bad_pictures_have_their_status(training: Recorded) -> No
         m.ImageFileCreateEntry(name="text", contents=b"this is no picture"),
     ]
     answer = training.create_images_from_files(project, m.ImageFileCreateBatch(images=entries), raw=True)
-    assert answer.response.status_code == 207 and not answer.output.is_batch_successful
+    assert answer.response.status_code == 207
+    assert not answer.output.is_batch_successful
     statuses = {result.source_url: result.status for result in answer.output.images}
     assert statuses == {"again": "OKDuplicate", "new": "OK", "text": "ErrorImageFormat"}
 
@@ -179,7 +186,8 @@ def test_every_operation_of_the_sdk(running: Emulator, training: Recorded, predi
 def classification(running: Emulator, training: Recorded, prediction: Recorded) -> None:
     """A classification project, from its domain to its export."""
     domains = training.get_domains()
-    assert len(domains) == 14 and training.get_domain(COMPACT).name == "General (compact)"
+    assert len(domains) == 14
+    assert training.get_domain(COMPACT).name == "General (compact)"
     project = training.create_project("Orchard", domain_id=COMPACT, classification_type="Multiclass", target_export_platforms=["CoreML"]).id
     assert (
         training.update_project(project, m.Project(name="Garden", description="d", settings=m.ProjectSettings(domain_id=COMPACT))).name
@@ -195,7 +203,8 @@ def classification(running: Emulator, training: Recorded, prediction: Recorded) 
     apples, pears = upload(training, project, apple, range(6)), upload(training, project, pear, range(50, 56))
     loose = upload(training, project, None, range(90, 92))
     updated = training.update_image_metadata(project, apples[:2], {"farm": "north"})
-    assert updated.is_batch_successful and updated.images[0].metadata == {"farm": "north"}
+    assert updated.is_batch_successful
+    assert updated.images[0].metadata == {"farm": "north"}
     assert len(training.get_images(project, filter="metadata=farm eq 'north'")) == 2
     assert len(training.get_images(project, tagging_status="Untagged")) == 2
     image = training.get_images_by_ids(project, apples[:1])[0]
@@ -203,18 +212,24 @@ def classification(running: Emulator, training: Recorded, prediction: Recorded) 
     assert b"".join(training.get_artifact(project, path)).startswith(b"\xff\xd8")
 
     begun = training.train_project(project)
-    assert begun.status == "Training" and begun.trained_at is None and begun.name == "Iteration 1"
+    assert begun.status == "Training"
+    assert begun.trained_at is None
+    assert begun.name == "Iteration 1"
     iteration = completed(training, project, begun.id)
-    assert iteration.exportable and [each.id for each in training.get_iterations(project)] == [iteration.id]
+    assert iteration.exportable
+    assert [each.id for each in training.get_iterations(project)] == [iteration.id]
     assert training.update_iteration(project, iteration.id, "first").name == "first"
     performance = training.get_iteration_performance(project, iteration.id, threshold=0.5)
-    assert 0 < performance.precision <= 1 and {tag.name for tag in performance.per_tag_performance} == {"apple", "Pear"}
+    assert 0 < performance.precision <= 1
+    assert {tag.name for tag in performance.per_tag_performance} == {"apple", "Pear"}
     assert training.get_image_performance_count(project, iteration.id) == len(training.get_image_performances(project, iteration.id)) == 3
     suggested = training.suggest_tags_and_regions(project, iteration.id, loose)
-    assert {each.id for each in suggested} == set(loose) and 0 <= suggested[0].prediction_uncertainty <= 1
+    assert {each.id for each in suggested} == set(loose)
+    assert 0 <= suggested[0].prediction_uncertainty <= 1
     token = m.SuggestedTagAndRegionQueryToken(tag_ids=[apple, pear], threshold=0.0, max_count=1, sort_by="UncertaintyDescending")
     page = training.query_suggested_images(project, iteration.id, token)
-    assert len(page.results) == 1 and len(training.query_suggested_images(project, iteration.id, page.token).results) == 1
+    assert len(page.results) == 1
+    assert len(training.query_suggested_images(project, iteration.id, page.token).results) == 1
     counts = training.query_suggested_image_count(project, iteration.id, tag_ids=[apple], threshold=0.0)
     assert counts == {apple: 2}
 
@@ -228,18 +243,22 @@ def classification(running: Emulator, training: Recorded, prediction: Recorded) 
     for verb in ("classify_image_url", "classify_image_url_with_no_store"):
         assert getattr(prediction, verb)(project, "live", image.original_image_uri).predictions[0].tag_name == "apple"
     stored = training.query_predictions(project, m.PredictionQueryToken(order_by="Newest", max_count=0))
-    assert len(stored.results) == 3 and stored.results[-1].id == tested.id
+    assert len(stored.results) == 3
+    assert stored.results[-1].id == tested.id
     training.delete_prediction(project, [stored.results[0].id])
     fresh = training.quick_test_image(project, picture(500)).id
     kept = training.create_images_from_predictions(project, m.ImageIdCreateBatch(images=[m.ImageIdCreateEntry(id=fresh, tag_ids=[pear])]))
-    assert kept.images[0].status == "OK" and kept.images[0].source_url == fresh
+    assert kept.images[0].status == "OK"
+    assert kept.images[0].source_url == fresh
 
     assert training.export_iteration(project, iteration.id, "TensorFlow", flavor="TensorFlowLite").status == "Exporting"
     export = training.get_exports(project, iteration.id)[0]
-    assert export.status == "Done" and export.flavor == "TensorFlowLite"
+    assert export.status == "Done"
+    assert export.flavor == "TensorFlowLite"
     path = export.download_uri.split("?")[0].removeprefix(running.endpoint + "/")
     with zipfile.ZipFile(io.BytesIO(b"".join(training.get_artifact(project, path)))) as archive:
-        assert archive.testzip() is None and archive.read("labels.txt").decode().split() == sorted_tags(iteration, training, project)
+        assert archive.testzip() is None
+        assert archive.read("labels.txt").decode().split() == sorted_tags(iteration, training, project)
     training.unpublish_iteration(project, iteration.id)
     training.delete_iteration(project, iteration.id)
 
@@ -251,7 +270,8 @@ def classification(running: Emulator, training: Recorded, prediction: Recorded) 
         if training.get_project(copy.id).status != "Importing":
             break
         time.sleep(0.01)
-    assert training.get_project(copy.id).status == "Succeeded" and training.get_image_count(copy.id) == 15
+    assert training.get_project(copy.id).status == "Succeeded"
+    assert training.get_image_count(copy.id) == 15
     training.delete_images(copy.id, all_images=True)
     assert training.get_tagged_image_count(copy.id) == training.get_untagged_image_count(copy.id) == 0
     assert len(pears) == 6
@@ -270,17 +290,20 @@ def detection(training: Recorded, prediction: Recorded) -> None:
     entries = [m.ImageFileCreateEntry(name=str(seed), contents=picture(seed), regions=[region]) for seed in range(15)]
     images = ids(training.create_images_from_files(project, m.ImageFileCreateBatch(images=entries)))
     proposals = training.get_image_region_proposals(project, images[0]).proposals
-    assert len(proposals) == 25 and proposals[0].confidence >= proposals[-1].confidence
+    assert len(proposals) == 25
+    assert proposals[0].confidence >= proposals[-1].confidence
     box = m.ImageRegionCreateEntry(image_id=images[0], tag_id=fork, left=0.5, top=0.5, width=0.25, height=0.25)
     made = training.create_image_regions(project, regions=[box]).created[0]
-    assert made.width == 0.25 and len(training.get_images_by_ids(project, images[:1])[0].regions) == 2
+    assert made.width == 0.25
+    assert len(training.get_images_by_ids(project, images[:1])[0].regions) == 2
     training.delete_image_regions(project, [made.region_id])
     assert len(training.get_images_by_ids(project, images[:1])[0].regions) == 1
     iteration = completed(training, project, training.train_project(project, force_train=True).id)
     training.publish_iteration(project, iteration.id, "tools", "resource")
     for verb in ("detect_image", "detect_image_with_no_store"):
         found = getattr(prediction, verb)(project, "tools", picture(3)).predictions[0]
-        assert found.probability > 0.9 and found.bounding_box.width == pytest.approx(0.3)
+        assert found.probability > 0.9
+        assert found.bounding_box.width == pytest.approx(0.3)
     uri = training.get_tagged_images(project)[0].original_image_uri
     for verb in ("detect_image_url", "detect_image_url_with_no_store"):
         assert getattr(prediction, verb)(project, "tools", uri).predictions[0].tag_name == "fork"

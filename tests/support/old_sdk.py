@@ -114,6 +114,7 @@ def main(endpoint: str, training_key: str, prediction_key: str) -> None:
     api.delete_project(project)
     assert not api.missed(), api.missed()
     assert not prediction.missed(), prediction.missed()
+    sys.stdout.write(" ".join(sorted(api.called | prediction.called)))
 
 
 if __name__ == "__main__":
