@@ -3,8 +3,8 @@
 How it works. :func:`assemble` is a plain generator that fills buffers of 128 KiB (small pieces joined, large ones
 sliced, base64 on the way) and hands them out. Where every byte it needs is in memory or in the page cache, it runs
 on the event loop: no hop to a thread is cheaper than such a read. The first read that would wait for a disk is
-noticed (Linux tells, by ``RWF_NOWAIT``), and from then on worker threads run the same generator, a megabyte a hop
-and one hop ahead of the link; where the system cannot tell, they do so from the start.
+noticed (Linux tells, by ``RWF_NOWAIT``), and goes to a thread; after a few of them worker threads run the same generator to
+the end, a megabyte a hop and one hop ahead of the link. Where the system cannot tell, they do so from the start.
 
 The figures behind the sizes: pieces of 64 to 128 KiB cost least CPU, larger ones page faults; a pause of one turn of
 the loop each 256 KiB keeps it held for milliseconds only.
@@ -21,6 +21,7 @@ import stat
 import threading
 from collections.abc import Awaitable, Callable, Generator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 
 from .._content import Blob, Content, ContentError
 
@@ -39,6 +40,8 @@ PIECE = 128 * 1024
 _RAW_PIECE = PIECE // 4 * 3 // 3 * 3  # what becomes one piece as base64
 _BREATH = 256 * 1024
 _GROUP = 1024 * 1024
+_PATIENCE = 4
+"""Reads of one body that would wait, before threads read the rest: now and then a page is not there in a file that otherwise is."""
 _NOWAIT: int | None = getattr(os, "RWF_NOWAIT", None)
 _OPEN_FLAGS = functools.reduce(
     int.__or__, (getattr(os, name, 0) for name in ("O_RDONLY", "O_CLOEXEC", "O_NONBLOCK", "O_NOCTTY", "O_BINARY"))
@@ -270,25 +273,41 @@ async def stream(content: Content, write: Write) -> None:
     """
     reader = Reader()
     pieces = assemble(content, reader)
+    hops = 0
+    breath = _BREATH
     try:
-        breath = _BREATH
-        if not reader.may_wait:
-            for piece in pieces:
-                if piece is None:
-                    reader.may_wait = True
+        while not reader.may_wait:
+            piece = next(pieces, b"")
+            if piece is None:
+                hops += 1
+                reader.may_wait = True
+                if hops > _PATIENCE:
                     break
-                breath -= len(piece)
-                if await write(piece) and isinstance(piece, memoryview):
-                    reader.spare = piece
-                if breath <= 0:
-                    breath = _BREATH
-                    await asyncio.sleep(0)
-            else:
+                piece = await _next_from_thread(pieces)
+                reader.may_wait = False
+            if not piece:
                 return
+            breath -= len(piece)
+            if await write(piece) and isinstance(piece, memoryview):
+                reader.spare = piece
+            if breath <= 0:
+                breath = _BREATH
+                await asyncio.sleep(0)
     except BaseException:
-        pieces.close()
+        with suppress(ValueError):  # it runs in a thread still, which closes it
+            pieces.close()
         raise
     await _stream_from_threads(pieces, write)
+
+
+async def _next_from_thread(pieces: Generator[Buffer | None, None, None]) -> Buffer | None:
+    """The next piece, read where one may wait."""
+    ahead = _pool().submit(next, pieces, b"")
+    try:
+        return await asyncio.wrap_future(ahead)
+    except asyncio.CancelledError:
+        ahead.add_done_callback(lambda _: pieces.close())  # a generator that runs in a thread can only be closed after
+        raise
 
 
 def _group(pieces: Generator[Buffer | None, None, None]) -> list[Buffer]:
