@@ -3,6 +3,8 @@
 A seed that finds a problem is named with it; ``--first SEED --seeds 1`` plays that one again, exactly.
 """
 
+# ruff: noqa: T201 - a command speaks
+
 from __future__ import annotations
 
 import argparse
@@ -15,7 +17,7 @@ from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 
-from .case import Outcome, play
+from tests.campaign.case import Outcome, play
 
 SUMMARY = Path(__file__).with_name("SUMMARY.md")
 
@@ -101,7 +103,8 @@ def main() -> int:
         for problem in outcome.problems[:5]:
             print(f"seed {outcome.seed}: {problem}", flush=True)
         if total.seeds % 1000 == 0:
-            print(f"{total.seeds:,} seeds, {sum(total.faults.values()):,} faults, {len(total.problems)} problems", file=sys.stderr, flush=True)
+            faults = sum(total.faults.values())
+            print(f"{total.seeds:,} seeds, {faults:,} faults, {len(total.problems)} problems", file=sys.stderr, flush=True)
     text = total.text(options.first, time.perf_counter() - began)
     options.out.write_text(text)
     print(text)

@@ -6,9 +6,8 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from customvision_async import BatchReport, BatchRun, ItemResult
+from tests.campaign.scenario import Given, Scenario
 from tests.support.orchard import Box, Service, Stored
-
-from .scenario import Given, Scenario
 
 __all__ = ["account", "ledger", "upload"]
 
@@ -68,7 +67,8 @@ def upload(scenario: Scenario, report: BatchReport, seen: Mapping[int, Result]) 
         left = [index for index in indices if index in unsettled]
         yield from check(scenario, copies.get(content, []), content in scenario.before, members, left)
     if not scenario.habits.deduplicate and not report.pending:
-        doubled = sum(_extra(copies.get(content, []), content in scenario.before, indices, results) > 0 for content, indices in groups.items())
+        before = scenario.before
+        doubled = sum(_extra(copies.get(content, []), content in before, indices, results) > 0 for content, indices in groups.items())
         if doubled > report.in_doubt:
             yield f"{doubled} pictures are there too often, and {report.in_doubt} items are in doubt"
 
@@ -158,8 +158,8 @@ def _group_without_deduplication(
 
 def _extra(stored: list[Stored], before: bool, indices: Iterable[int], results: Mapping[int, Result | None]) -> int:
     """Copies beyond those that the results own up to."""
-    owned = [result for result in (results[index] for index in indices) if _landed(result) or (result is not None and result.image is not None)]
-    return len(stored) - before - len(owned)
+    known = (results[index] for index in indices)
+    return len(stored) - before - sum(_landed(result) or (result is not None and result.image is not None) for result in known)
 
 
 def _boxes(image: Stored) -> frozenset[Box]:

@@ -22,8 +22,7 @@ from uuid import UUID
 
 from customvision_async._content import Blob, Content, ContentError
 from customvision_async._transport.base import Request, Response
-
-from .faults import Faults, Strike
+from tests.support.faults import Faults, Strike
 
 __all__ = ["BASE", "ENDPOINT", "KEY", "Box", "Endless", "Habits", "Service", "Stored"]
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import ssl
 import warnings
 from collections.abc import Callable, Coroutine, Iterator
 from contextlib import contextmanager
@@ -14,13 +15,15 @@ import anyio.to_thread
 from customvision_async import Concurrency, Retry, TrainingClient
 from customvision_async._events import Observer
 from customvision_async._transport.retry import RetryPolicy
-
-from .orchard import BASE, ENDPOINT, KEY, Service
-from .vloop import VirtualLoop
+from tests.support.orchard import BASE, ENDPOINT, KEY, Service
+from tests.support.vloop import VirtualLoop
 
 __all__ = ["Left", "client_of", "inline_threads", "run"]
 
 T = TypeVar("T")
+
+_NO_TLS = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+"""Nothing is sent over it. Spares each client the reading of the system's certificates, which takes longer than a whole seed."""
 
 
 class Left(AssertionError):
@@ -36,7 +39,7 @@ def inline_threads() -> Iterator[None]:
         await asyncio.sleep(0)
         return function(*args)
 
-    anyio.to_thread.run_sync = run_sync
+    anyio.to_thread.run_sync = run_sync  # type: ignore[assignment]  # without its options
     try:
         yield
     finally:
@@ -69,7 +72,9 @@ def client_of(
     service: Service, seed: str, *, concurrency: Concurrency | None = None, retry: Retry | None = None, observers: tuple[Observer, ...] = ()
 ) -> TrainingClient:
     """A client that speaks to `service`, all of whose chance comes from `seed`, and whose calendar is that of the loop."""
-    training = TrainingClient(ENDPOINT, KEY, sender=service, concurrency=concurrency, retry=retry, observers=observers)
+    training = TrainingClient(
+        ENDPOINT, KEY, sender=service, concurrency=concurrency, retry=retry, observers=observers, ssl_context=_NO_TLS
+    )
     training._transport._policy = RetryPolicy(retry or Retry(), Random(seed))
     training._transport._clock = lambda: BASE.timestamp() + asyncio.get_running_loop().time()
     return training

@@ -1,0 +1,237 @@
+"""Cancelling at every step of the loop: nothing is left behind, the account is true, and the client is as good as before."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from random import Random
+from typing import Any
+
+import pytest
+
+from customvision_async import (
+    BatchRun,
+    Concurrency,
+    CustomVisionError,
+    ImageFile,
+    ImageUrl,
+    ItemResult,
+    ProjectClient,
+    Region,
+    TrainingClient,
+)
+from customvision_async._events import Event, RequestDone
+from customvision_async.emulator import Emulator
+from tests.campaign import checks
+from tests.campaign.scenario import picture
+from tests.support import pictures, virtual, vloop
+from tests.support.faults import Faults
+from tests.support.orchard import Habits, Service
+
+SEEDS = ("one", "two", "three")
+"""Of the faults that are about; each gives another way through the work."""
+
+
+class _Axe(vloop.VirtualLoop):
+    """A loop that cancels a task at a given step of its own."""
+
+    steps = 0
+    fall_at = -1
+    victim: asyncio.Task[Any] | None = None
+
+    def _run_once(self) -> None:
+        if self.victim is not None and not self.victim.done():
+            self.steps += 1
+            if self.steps == self.fall_at:
+                self.victim.cancel()
+        super()._run_once()  # type: ignore[misc]  # the one place where every step passes
+
+
+class _Stage:
+    """A project with a few images, a flaky service, and the runs that were made on it."""
+
+    def __init__(self, seed: str) -> None:
+        faults = Faults(Random(seed), rate=0.15)
+        self.service = Service(Random("service"), habits=Habits(deduplicate=False), faults=faults)
+        for name in ("apple", "pear", *(f"tag{n}" for n in range(24))):
+            self.service.add_tag(name)
+        self.before = [self.service.add_image(f"before {n}".encode()).id for n in range(9)]
+        self.upload: BatchRun[Any, Any] | None = None
+        self.runs: list[tuple[BatchRun[Any, Any], dict[int, ItemResult[Any, Any]]]] = []
+
+    def watch(self, run: BatchRun[Any, Any]) -> tuple[BatchRun[Any, Any], dict[int, ItemResult[Any, Any]]]:
+        """Note a run; its results go into the dictionary."""
+        self.runs.append((run, {}))
+        return self.runs[-1]
+
+    def items(self) -> list[Any]:
+        """What is uploaded: both encodings, a bad one, one that needs calls afterwards."""
+        self.service.pictures["https://pictures.example/1.gif"] = picture("url")
+        return [
+            *(ImageFile(data=picture(str(n)), tags=["apple"]) for n in range(5)),
+            ImageFile(data=picture("BAD"), tags=["apple"]),
+            ImageFile(data=picture("boxed"), regions=[Region("pear", 0.0, 0.0, 0.5, 0.5)]),
+            ImageFile(data=picture("many"), tags=[f"tag{n}" for n in range(24)]),
+            ImageUrl("https://pictures.example/1.gif"),
+            b"no picture",
+        ]
+
+
+async def _await(stage: _Stage, project: ProjectClient) -> None:
+    run, _ = stage.watch(project.upload_images(stage.items()))
+    stage.upload = run
+    await run
+
+
+async def _watch(stage: _Stage, project: ProjectClient) -> None:
+    async def source() -> Any:
+        for item in stage.items():
+            await asyncio.sleep(0.1)
+            yield item
+
+    run, seen = stage.watch(project.upload_images(source(), tags=["new"], create_missing_tags=True))
+    stage.upload = run
+    async with run:
+        async for result in run:
+            seen[result.index] = result
+            await asyncio.sleep(0.01)
+
+
+async def _list(stage: _Stage, project: ProjectClient) -> None:
+    async for _ in project.list_images(page_size=3):
+        await asyncio.sleep(0.01)
+    await project.list_images(tags=["apple", "pear", *(f"tag{n}" for n in range(24))], page_size=2).all()
+    await project.count_images()
+
+
+async def _change(stage: _Stage, project: ProjectClient) -> None:
+    for make in (
+        lambda: project.tag_images(stage.before, ["apple", "pear"]),
+        lambda: project.create_regions([(id, Region("pear", 0.0, 0.0, 0.5, 0.5)) for id in stage.before]),
+        lambda: project.untag_images(stage.before, ["apple"]),
+        lambda: project.update_image_metadata(stage.before, {"a": "b"}),
+        lambda: project.delete_images(stage.before[:5]),
+    ):
+        run, seen = stage.watch(make())
+        async with run:
+            async for result in run:
+                seen[result.index] = result
+
+
+Work = Callable[[_Stage, ProjectClient], Awaitable[None]]
+
+
+async def _play(work: Work, seed: str, axe: _Axe, fall_at: int) -> list[str]:
+    """Do `work`, cancelled at a step; then see what is left, and whether the client still works."""
+    stage = _Stage(seed)
+    service = stage.service
+    async with virtual.client_of(service, "client", concurrency=Concurrency(chunk_bytes=1500, requests=3, uploads=1)) as training:
+        project = training.get_project_client(service.project_id)
+        axe.victim = asyncio.ensure_future(work(stage, project))
+        axe.fall_at = fall_at
+        try:
+            await axe.victim
+        except (asyncio.CancelledError, CustomVisionError):
+            pass
+        problems = _problems(stage)
+        for _ in range(10):  # a generator that a cancelled `async for` let go of is closed by the loop, in a task
+            await asyncio.sleep(0)
+        if len(asyncio.all_tasks()) > 1:
+            problems.append(f"left behind: {asyncio.all_tasks()}")
+        if service.in_flight:
+            problems.append(f"{service.in_flight} calls are still in flight")
+        service.faults.rate = 0.0
+        report = await project.upload_images([ImageFile(data=picture(f"after {n}")) for n in range(12)])
+        if report.succeeded != 12:
+            problems.append("the client does not work any more")
+    return problems + service.violations
+
+
+def _problems(stage: _Stage) -> list[str]:
+    problems: list[str] = []
+    for run, seen in stage.runs:
+        problems += checks.ledger(run, seen)
+        for result in seen.values():
+            if result.ok and result.image is not None and hasattr(result.image, "id") and result.image.id not in stage.service.images:
+                problems.append(f"item {result.index} is said to have landed")
+    if stage.upload is not None:
+        problems += _upload_problems(stage, stage.upload)
+    return problems
+
+
+def _upload_problems(stage: _Stage, run: BatchRun[Any, Any]) -> list[str]:
+    """Each picture that is there belongs to an item that succeeded, is pending, or is in doubt; each success is there."""
+    report = run.report
+    there = sum(content.startswith(b"GIF") for content in stage.service.copies())
+    if not report.succeeded <= there <= report.succeeded + report.pending + report.in_doubt:
+        return [f"{there} are there; {report.succeeded} succeeded, {report.pending} are pending, {report.in_doubt} in doubt"]
+    return []
+
+
+def _run(work: Work, seed: str, fall_at: int) -> tuple[list[str], int]:
+    with virtual.inline_threads(), asyncio.Runner(loop_factory=_Axe) as runner:
+        axe = runner.get_loop()
+        assert isinstance(axe, _Axe)
+        return runner.run(_play(work, seed, axe, fall_at)), axe.steps
+
+
+WORKS = (_await, _watch, _list, _change)
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+@pytest.mark.parametrize("work", WORKS, ids=lambda work: work.__name__)
+def test_cancelling_at_any_step_leaves_nothing_behind_and_a_true_account(work: Work, seed: str) -> None:
+    """At every single step: no orphan task, no call in flight, no slot of the limiter lost, and no success that is not there."""
+    problems, steps = _run(work, seed, -1)
+    assert not problems
+    found = {}
+    for step in range(1, steps + 1):
+        problems, _ = _run(work, seed, step)
+        if problems:
+            found[step] = problems
+    assert not found
+
+
+def test_there_are_enough_steps_to_cancel_at() -> None:
+    """The test above cancels at more than 500 points."""
+    assert sum(_run(work, seed, -1)[1] for work in WORKS for seed in SEEDS) > 500
+
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize("after", [0, 1, 2, 3, 5, 8])
+async def test_cancelling_over_sockets_closes_what_was_open(after: int) -> None:
+    """An upload cancelled after so many answers leaves no task and no connection; the report holds what the emulator holds."""
+    before = asyncio.all_tasks()
+    async with Emulator(seed=1, think_seconds=0.02) as emulator:
+        serving = asyncio.all_tasks()
+        answers = asyncio.Semaphore(0)
+
+        def observe(event: Event) -> None:
+            if isinstance(event, RequestDone):
+                answers.release()
+
+        async with TrainingClient(emulator.endpoint, emulator.training_key, observers=[observe]) as training:
+            project = await training.create_project("Orchard")
+            await project.create_tag("apple")
+            for _ in range(2):
+                await answers.acquire()
+            items = [ImageFile(data=pictures.picture(n), tags=["apple"] if n % 2 else []) for n in range(40)]
+            run = project.upload_images(items)
+            run._job.limits.count = 4
+            task = asyncio.ensure_future(run._to_the_end())
+            for _ in range(after):
+                await answers.acquire()
+            await asyncio.sleep(0)
+            task.cancel()
+            await asyncio.wait((task,))
+            report = run.report
+            assert report.succeeded + report.failed + report.pending == report.submitted
+            assert len(report.unsettled) == report.pending
+            there = await project.count_images()
+            assert report.succeeded <= there <= report.succeeded + report.pending
+            again = await project.upload_images(items)
+            assert again.succeeded == 40
+        assert not [task for task in asyncio.all_tasks() - serving if "_run" in repr(task.get_coro()) and "emulator" not in repr(task)]
+    await asyncio.sleep(0)
+    assert asyncio.all_tasks() - before <= {asyncio.current_task()}
