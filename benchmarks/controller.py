@@ -11,10 +11,12 @@ from __future__ import annotations
 import argparse
 import heapq
 import math
+from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from random import Random
 from statistics import median
+from typing import Any
 
 from customvision_async._options import Concurrency
 from customvision_async._transport.controller import Call, Controller
@@ -36,6 +38,11 @@ class Scenario:
     workers: int | None = None
     retry_after: float | None = 1.0
     strict: bool = False
+    """Every call is refused until a Retry-After is over."""
+    extends: bool = False
+    """And each call refused meanwhile begins it anew."""
+    window: bool = False
+    """No bucket: at most `rate` calls within any second."""
     early: bool = False
     rival: tuple[float, float, float] | None = None
     """From when, until when, and what share of the rate another client takes."""
@@ -103,12 +110,20 @@ class _Service:
         self._tokens = scenario.burst
         self._at = 0.0
         self.blocked = 0.0
+        self._seen: deque[float] = deque()
+        self._second = max(1.0, 1.0 / scenario.rate)
 
     def _refill(self, now: float) -> None:
         self._tokens = min(self._s.burst, self._tokens + (now - self._at) * self._s.rate)
         self._at = now
 
     def until_token(self, now: float) -> float:
+        """Seconds until a call would be taken up."""
+        if self._s.window:
+            while self._seen and self._seen[0] <= now - self._second:
+                self._seen.popleft()
+            full = len(self._seen) >= max(1, int(self._s.rate * self._second))
+            return self._seen[0] + self._second - now + 1e-9 if full else 0.0
         self._refill(now)
         return 0.0 if self._tokens >= 1 - 1e-9 else (1 - self._tokens) / self._s.rate + 1e-9
 
@@ -117,12 +132,15 @@ class _Service:
         if self.until_token(now) > 0:
             return False
         self._tokens -= 1
+        self._seen.append(now)
         return True
 
     def admits(self, now: float) -> tuple[bool, float | None]:
         """Whether a call is taken up, and else its Retry-After."""
         wait = self._s.retry_after
         if self._s.strict and now < self.blocked:
+            if self._s.extends:
+                self.blocked = now + (wait or 0.0)
             return False, self.blocked - now
         if self.take(now):
             return True, None
@@ -284,6 +302,15 @@ NAMED = {
     "another takes 60 % for a third": Scenario(size=5e4, rival=(200.0, 400.0, 0.6), seconds=600),
 }
 
+KINDS: dict[str, dict[str, Any]] = {
+    "bucket": {},
+    "bucket, strict": {"strict": True},
+    "window": {"window": True},
+    "window, strict": {"window": True, "strict": True},
+    "window, strict, extended": {"window": True, "strict": True, "extends": True},
+}
+"""Ways of counting and refusing calls: which of them the service has is not known."""
+
 
 def share_of_oracle(scenario: Scenario, seed: int, options: Concurrency | None = None) -> tuple[float, float]:
     """What was done of what the oracle does (for a job: its time by ours), and the wasted share."""
@@ -342,11 +369,11 @@ def main() -> None:
                     print(f"      {share:.2f} {waste:.0%} {scenario}")
     print("share of the ideal rate; answered 429")
     for name, scenario in NAMED.items():
-        for strict in (False, True):
-            runs = [Simulation(replace(scenario, strict=strict), number).run() for number in range(10)]
+        for kind, changes in KINDS.items():
+            runs = [Simulation(replace(scenario, **changes), number).run() for number in range(10)]
             got = median(run.accepted for run in runs) / ideal(scenario)
             refused = median(run.refused / (run.refused + run.accepted) for run in runs)
-            print(f"  {name + (', strict' if strict else ''):52s} {got:.3f}   {refused:.1%}")
+            print(f"  {name + ', ' + kind:52s} {got:.3f}   {refused:.1%}")
 
 
 if __name__ == "__main__":

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from benchmarks.controller import NAMED, Simulation, campaign, ideal, quantile
+from benchmarks.controller import KINDS, NAMED, Simulation, campaign, ideal, quantile
 from customvision_async._options import Concurrency
 from customvision_async._transport.controller import Call, Controller
 
@@ -74,6 +74,15 @@ def test_it_keeps_a_quota_full(name: str) -> None:
     run = Simulation(NAMED[name], 1).run()
     assert run.accepted >= 0.95 * ideal(NAMED[name])
     assert run.refused / (run.refused + run.accepted) <= (0.05 if "10 calls" in name else 0.12)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("name", ["think 100 ms, 10 calls/s", "think 2 s, 10 calls/s", "F0: 2 calls/s"])
+def test_it_lives_with_every_way_of_counting(name: str, kind: str) -> None:
+    """Bucket or sliding second, one call refused or all, or all anew with each: 90 % of the rate, and few refusals."""
+    run = Simulation(replace(NAMED[name], **KINDS[kind]), 1).run()
+    assert run.accepted >= 0.9 * ideal(NAMED[name])
+    assert run.refused <= 0.07 * run.accepted
 
 
 def test_a_service_that_refuses_every_call_is_noticed() -> None:

@@ -26,12 +26,16 @@ CUT_MOST = 0.95
 """One cut takes away no more than down to this share of the rate: with a small bucket, chance alone refuses a call now and then."""
 CUT_MOST_COSTLY = 0.5
 """The same where a refusal stops everything."""
+CUT_SEARCHING = 0.97
+"""The same for a refusal in the search beyond the last ceiling, which is slow: the limit is just here."""
 PLATEAU = 6.0
 """Seconds from a cut back to the rate before it."""
 PLATEAU_BY_COST = 15.0
 """The same, as a multiple of the time for which a refusal stops everything."""
 SLOWEST = 0.05
 """Calls a second, at the least: a controller that stops cannot learn."""
+LATE = 0.02
+"""Seconds by which a timer may be late without the next call waiting for it; more would put three calls where two belong."""
 LOST = 0.7
 """Of the calls in flight, how many may go on after one that got no answer."""
 LITTLE = 2.0
@@ -76,7 +80,8 @@ class _ServiceTime:
 class _Verdict:
     """Whether the service refuses every call until a Retry-After is over: decided by calls that are sent meanwhile.
 
-    Where it does, sending stops for the rest of it; one call half way through each such pause asks whether it still does.
+    Where it does, sending stops for the rest of it; now and then, ever more rarely, one call half way through such a
+    pause asks whether it still does.
     """
 
     def __init__(self, always: bool) -> None:
@@ -87,6 +92,8 @@ class _Verdict:
         self._began = -math.inf
         self._until = -math.inf
         self._asked = False
+        self._rest = 0
+        self._rests = 0
 
     @property
     def every(self) -> bool:
@@ -107,18 +114,22 @@ class _Verdict:
         """A call that began at `started` was refused. Whether that says anything of the rate: not while others are running out."""
         meanwhile = self._began < started < self._until
         if meanwhile and not self._some:
+            if self._every:
+                self._rest = min(2 * self._rest + 1, 31)
+                self._rests = self._rest
             self._refused += 1
             self._every = self._every or self._refused >= VERDICT
             self._until = max(self._until, now + retry_after)
             return False
         if started > self._began:
-            self._began, self._refused, self._asked = now, 0, False
+            self._began, self._refused, self._asked = now, 0, self._rests > 0
+            self._rests = max(0, self._rests - 1)
         self._until = max(self._until, now + retry_after)
         return True
 
     def accepted(self, started: float) -> None:
         if self._began < started < self._until:
-            self._every, self._some, self._refused = False, True, 0
+            self._every, self._some, self._refused, self._rest, self._rests = False, True, 0, 0, 0
 
 
 class _Pace:
@@ -131,6 +142,11 @@ class _Pace:
         self._age = PLATEAU
         self.paced = rate is not None
         self._next = 0.0
+
+    @property
+    def searching(self) -> bool:
+        """Beyond the last ceiling, slowly."""
+        return self._age > self._plateau
 
     @property
     def rate(self) -> float:
@@ -146,7 +162,7 @@ class _Pace:
             if bound:
                 self._age += min(since, 2.0 / self.rate)
             interval = 1.0 / self.rate
-            self._next = max(self._next, now - min(interval, 0.25)) + interval
+            self._next = max(self._next, now - min(interval / 8.0, LATE)) + interval
 
     def cut(self, ceiling: float, plateau: float) -> None:
         self._ceiling = max(SLOWEST, ceiling)
@@ -177,6 +193,7 @@ class Controller:
         self._empty_at: float | None = None
         self._taken = self._starts = 0
         self._paused = 0.0
+        self._paused_since: float | None = None
         self._began: float | None = None
 
     def restrain(self, options: Concurrency) -> None:
@@ -210,6 +227,8 @@ class Controller:
             return math.inf
         pause = self._verdict.pause(now)
         if pause > 0:
+            if self._paused_since is None:
+                self._paused_since = now
             return pause
         pause = self._pace.wait(now)
         if pause > 0:
@@ -221,6 +240,9 @@ class Controller:
         self._pace.start(now, bound=self._pace_bound, since=now - self._last_start)
         self._pace_bound = False
         self._verdict.started(now)
+        if self._paused_since is not None:
+            self._paused += now - self._paused_since
+            self._paused_since = None
         self._last_start = now
         if self._began is None:
             self._began = now
@@ -275,14 +297,15 @@ class Controller:
             ceiling = min(0.8 * rate, max(1, self._taken) / max(1.0, now - (self._began or now)))
         else:
             elapsed = max(1e-3, now - self._empty_at)
-            rate = min(rate, 1.2 * (self._starts + 1) / elapsed)  # the link may have been slower than the pace
-            taken = self._taken + 0.5
             going = max(0.05 * elapsed, elapsed - self._paused)  # a bucket fills during a pause, but for what runs over
-            ceiling = min(rate, max(taken / math.sqrt(elapsed * going), (CUT_MOST_COSTLY if cost else CUT_MOST) * rate))
+            rate = min(rate, 1.2 * (self._starts + 1) / going)  # the link may have been slower than the pace
+            taken = self._taken + 0.5
+            most = CUT_SEARCHING if self._pace.searching else CUT_MOST_COSTLY if cost else CUT_MOST
+            ceiling = min(rate, max(taken / math.sqrt(elapsed * going), most * rate))
             plateau = min(plateau, 2.0 * elapsed)
         self._pace.cut(ceiling, max(PLATEAU, plateau))
         self._cut_at = self._empty_at = now
-        self._paused = cost
+        self._paused = 0.0
         self._taken = self._starts = 0
 
     def _close(self, now: float, call: Call) -> bool:
