@@ -19,6 +19,8 @@ __all__ = ["Outcome", "play"]
 
 FLOOR = 10
 """Retries that are always allowed: the default of the options."""
+LONGEST = 3 * 3600.0
+"""Seconds of virtual time that no scenario should take."""
 UNSENT = 12
 """First attempts that were let go before they were sent (pages ahead, runs that were left): the budget counted them."""
 
@@ -64,6 +66,8 @@ class _Case:
         if service.in_flight:
             self.problems.append(f"{service.in_flight} calls are still in flight")
         now = asyncio.get_running_loop().time()
+        if now > LONGEST:
+            self.problems.append(f"it took {now:,.0f} s")
         trace = f"{service.trace}{self.in_doubt:x}"
         problems = self.problems + service.violations
         return Outcome(
@@ -129,6 +133,8 @@ class _Case:
             scenario.mode,
         )
         self.problems += checks.upload(scenario, run.report, seen)
+        if scenario.faults.rate == 0.0 and scenario.faults.for_ever is None:
+            self.problems += checks.well(scenario, run.report)
         if scenario.breaks_at is None and run.report.stopped_by is None and not run.report.pending and scenario.mode != "leave":
             expected = len(scenario.given)
             if run.report.submitted != expected:

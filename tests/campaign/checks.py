@@ -9,7 +9,7 @@ from customvision_async import BatchReport, BatchRun, ItemResult
 from tests.campaign.scenario import Given, Scenario
 from tests.support.orchard import Box, Service, Stored
 
-__all__ = ["account", "ledger", "upload"]
+__all__ = ["account", "ledger", "upload", "well"]
 
 Result = ItemResult[Any, Any]
 Tags = frozenset[str]
@@ -71,6 +71,14 @@ def upload(scenario: Scenario, report: BatchReport, seen: Mapping[int, Result]) 
         doubled = sum(_extra(copies.get(content, []), content in before, indices, results) > 0 for content, indices in groups.items())
         if doubled > report.in_doubt:
             yield f"{doubled} pictures are there too often, and {report.in_doubt} items are in doubt"
+
+
+def well(scenario: Scenario, report: BatchReport) -> Iterable[str]:
+    """With a service that does no wrong, only what cannot land has failed."""
+    for result in report.failures:
+        given = scenario.given[result.index]
+        if given.content is not None and not (result.status == "OKDuplicate" and not scenario.habits.duplicate_has_image):
+            yield f"item {result.index} failed for no reason: {result.error}"
 
 
 def _landed(result: Result | None) -> bool:
