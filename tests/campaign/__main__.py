@@ -96,12 +96,15 @@ def main() -> int:
     parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1, help="processes (default: one for each core)")
     parser.add_argument("--items", type=int, default=40, help="items of an upload at the most (default 40)")
     parser.add_argument("--out", type=Path, default=SUMMARY, help="where the summary goes")
+    parser.add_argument("--stop", action="store_true", help="end at the first problem")
     options = parser.parse_args()
     began, total = time.perf_counter(), Sum()
     for outcome in campaign(options.first, options.seeds, jobs=options.jobs, most_items=options.items):
         total.add(outcome)
         for problem in outcome.problems[:5]:
             print(f"seed {outcome.seed}: {problem}", flush=True)
+        if options.stop and total.problems:
+            break
         if total.seeds % 1000 == 0:
             faults = sum(total.faults.values())
             print(f"{total.seeds:,} seeds, {faults:,} faults, {len(total.problems)} problems", file=sys.stderr, flush=True)

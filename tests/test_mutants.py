@@ -1,0 +1,26 @@
+"""The tests have teeth: a few mutants in every run. All of them: ``python -m tests.mutants``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+import customvision_async
+from tests.mutants.__main__ import judged, mutated
+from tests.mutants.table import MUTANTS, QUICK
+
+
+def test_every_mutant_can_be_made() -> None:
+    """What a mutant changes stands in the source, just once; else the table is to be brought up to date."""
+    source = Path(customvision_async.__file__).parent
+    for mutant in MUTANTS:
+        assert mutated(source, mutant) != (source / mutant.file).read_text()
+    assert len({mutant.name for mutant in MUTANTS}) == len(MUTANTS) >= 15
+
+
+@pytest.mark.parametrize("name", QUICK)
+def test_a_mutant_is_killed(name: str) -> None:
+    """The fault campaign sees a mistake in the engine."""
+    mutant = next(mutant for mutant in MUTANTS if mutant.name == name)
+    assert judged(mutant).killed
