@@ -23,14 +23,17 @@ from ._training import IterationVerbs
 from ._transfer import TransferVerbs
 from ._uploads import Uploads, checked_metadata, upload_limits
 from ._wire.request import id_of
-from .errors import NotFoundError
+from .errors import BadRequestError, NotFoundError
 from .models import (
     Image,
     ImageFile,
+    ImagePrediction,
     ImageRegionCreateEntry,
     ImageUrl,
+    PredictedImage,
     Project,
     Region,
+    StoredImagePrediction,
     Tag,
     TagType,
     TagUpdate,
@@ -41,6 +44,13 @@ __all__ = ["ImageLike", "ProjectClient", "RegionOn"]
 
 ImageLike: TypeAlias = str | UUID | Image | ItemResult[Any, Any]
 """An image as a person gives it: its id, its model, or the result of its upload."""
+
+_SINGLE = (
+    str, bytes, bytearray, memoryview, PathLike, UUID, ImageFile, ImageUrl, PredictedImage, ImagePrediction, StoredImagePrediction
+)  # fmt: skip
+"""What is one picture and no iterable of them."""
+_NO_SUCH_REGION = frozenset({"BadRequestInvalidIds", "NotFoundRegion", "NotFoundInvalid"})
+"""No recording says how a region that is not there is refused."""
 
 RegionOn: TypeAlias = tuple[ImageLike, Region] | ImageRegionCreateEntry
 """A region and the image it goes on."""
@@ -75,7 +85,7 @@ class ProjectClient(IterationVerbs, TransferVerbs, PredictedVerbs):
         case its tags and regions are made sure of. A file that is no picture, over 6 MB, over 10,240 pixels a side or
         over 25:1 fails before it is sent, and costs the others nothing.
         """
-        if isinstance(images, (str, bytes, bytearray, memoryview, PathLike, ImageFile, ImageUrl)) or hasattr(images, "read"):
+        if isinstance(images, _SINGLE) or hasattr(images, "read"):
             images = [images]
         calls = self._calls()
         book = TagBook(self.operations, self.id, create_missing=create_missing_tags)
@@ -206,11 +216,15 @@ class ProjectClient(IterationVerbs, TransferVerbs, PredictedVerbs):
         return self._run(regions, calls, prepare, lambda units: send_regions(calls, units), region_limits(), "create_regions")
 
     def delete_regions(self, regions: Iterable[Any] | AsyncIterable[Any]) -> BatchRun[Any, None]:
-        """Delete regions, given by id or as those of an image. An image loses the tag with its last region of that tag."""
+        """Delete regions, given by id or as those of an image; one that is not there counts as deleted. An image loses the tag with its last region of that tag."""
         calls = self._calls()
 
         async def send(units: Sequence[Unit]) -> Sequence[Outcome]:
-            await calls("DeleteImageRegions", units, {"regionIds": [unit.load for unit in units]})
+            try:
+                await calls("DeleteImageRegions", units, {"regionIds": [unit.load for unit in units]})
+            except (NotFoundError, BadRequestError) as error:
+                if len(units) > 1 or error.code not in _NO_SUCH_REGION:
+                    raise
             return [DONE] * len(units)
 
         def read(region: Any) -> str:

@@ -1,0 +1,72 @@
+"""A project on an emulator over real sockets, and what it holds."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Any
+
+from customvision_async import ApiVersion, Concurrency, Image, ProjectClient, Retry, TrainingClient
+from customvision_async.emulator import Emulator
+
+VERSIONS = (ApiVersion.V1_2, ApiVersion.V2_1, ApiVersion.V3_0, ApiVersion.V3_3, ApiVersion.V3_4_PREVIEW)
+"""Those in which something differs for a batch."""
+
+QUICK = Retry(attempts=3, backoff=0.001, throttle_backoff=0.001, most=0.01, budget=1.0, budget_floor=1000)
+"""Retries without the waiting."""
+
+
+@dataclass
+class Bench:
+    """An emulator, a client of it, a project of its own."""
+
+    emulator: Emulator
+    training: TrainingClient
+    project: ProjectClient
+
+    def asked(self, *operations: str) -> int:
+        """How often operations were called (any of those that upload, if none is named)."""
+        return sum(request.operation.startswith(operations or "CreateImagesFrom") for request in self.emulator.requests)
+
+    def forget(self) -> None:
+        """Count from here."""
+        self.emulator.requests.clear()
+
+    async def tags(self) -> dict[str, str]:
+        """The ids of the tags, by name."""
+        return {tag.name: tag.id async for tag in self.project.list_tags()}
+
+    async def images(self) -> list[Image]:
+        """All images."""
+        return await self.project.list_images().all()
+
+    async def tag_counts(self) -> Counter[str]:
+        """How many images have each tag. (Images of v1.2 have no names of tags.)"""
+        names = {id: name for name, id in (await self.tags()).items()}
+        return Counter(names[tag.tag_id] for image in await self.images() for tag in image.tags)
+
+
+@asynccontextmanager
+async def bench(
+    *,
+    domain: str = "General",
+    version: ApiVersion = ApiVersion.V3_3,
+    tags: tuple[str, ...] = (),
+    retry: Retry = QUICK,
+    concurrency: Concurrency | None = None,
+    classification_type: str | None = None,
+    **options: Any,
+) -> AsyncIterator[Bench]:
+    """A project with `tags` in an emulator with `options`."""
+    async with Emulator(seed=1, **options) as emulator:
+        async with TrainingClient(
+            emulator.endpoint, emulator.training_key, api_version=version, retry=retry, concurrency=concurrency
+        ) as training:
+            project = await training.create_project("Orchard", domain=domain, classification_type=classification_type)
+            for tag in tags:
+                await project.create_tag(tag)
+            one = Bench(emulator, training, project)
+            one.forget()
+            yield one
