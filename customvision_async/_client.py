@@ -9,8 +9,10 @@ from types import TracebackType
 from typing import Any
 from uuid import UUID
 
+from msgspec import UNSET, UnsetType
+
 from ._connection import Connection, from_env
-from ._credentials import KeyCredential, TokenCredential
+from ._credentials import KeyCredential, TokenCredential, sealed
 from ._downloads import Downloads
 from ._events import Observer
 from ._importing import ProjectImport
@@ -24,7 +26,16 @@ from ._transport.blobs import BlobHosts, BlobReader
 from ._versions import ApiVersion
 from ._wire.request import id_of
 from .errors import NotFoundError
-from .models import Domain, Project, ProjectExport
+from .models import (
+    Classifier,
+    Domain,
+    ExportPlatform,
+    Project,
+    ProjectExport,
+    ProjectSettings,
+    ProjectSettingsUpdate,
+    ProjectUpdate,
+)
 
 __all__ = ["TrainingClient"]
 
@@ -75,6 +86,7 @@ class TrainingClient:
         prediction_resource_id: str | None = None,
         sender: Sender | None = None,
     ) -> None:
+        credential = sealed(credential)
         link = Connection(
             endpoint,
             credential,
@@ -113,7 +125,7 @@ class TrainingClient:
         return from_env(cls, ("VISION_TRAINING_ENDPOINT", "VISION_TRAINING_KEY"), options)
 
     def __repr__(self) -> str:
-        return f"<TrainingClient {self.endpoint} {self.api_version}>"
+        return f"<TrainingClient {getattr(self, 'endpoint', '(not made)')}>"  # one that failed to be made is shown by tracebacks
 
     async def __aenter__(self) -> TrainingClient:
         return self
@@ -188,11 +200,52 @@ class TrainingClient:
         """The projects of the resource, all at once."""
         return AsyncItemPaged(lambda: one_page(self.operations.get_projects))
 
-    async def get_project(self, project: str | UUID | Project) -> Project:
+    async def get_project(self, project: str | UUID | Project | ProjectClient) -> Project:
         """A project by id, as the service has it now."""
         return await self.operations.get_project(id_of(project, "project"))
 
-    async def delete_project(self, project: str | UUID | Project) -> None:
+    async def update_project(
+        self,
+        project: str | UUID | Project | ProjectClient,
+        *,
+        name: str | None = None,
+        description: str | None = None,
+        domain: str | UUID | Domain | None = None,
+        classification_type: Classifier | str | None = None,
+        export_platforms: Iterable[ExportPlatform | str] | None = None,
+    ) -> Project:
+        """Change what is given of a project, and leave the rest. `domain` is as for :meth:`create_project`.
+
+        Args:
+            project: which.
+            name, description: what to call it.
+            domain: of the same kind as before.
+            classification_type: "Multiclass" or "Multilabel" (since v2.1).
+            export_platforms: what iterations are to be exported for, of a compact domain (since v3.0).
+
+        Raises:
+            LookupError: there is no such domain.
+        """
+        now = await self.operations.get_project(id_of(project, "project"))
+        settings: ProjectSettingsUpdate | UnsetType = UNSET
+        if domain is not None or classification_type is not None or export_platforms is not None:
+            old = now.settings or ProjectSettings()
+            domain_id = old.domain_id if domain is None else await self._domain_id(domain)
+            kind = old.classification_type if classification_type is None else Classifier(classification_type)
+            platforms = old.target_export_platforms if export_platforms is None else tuple(map(ExportPlatform, export_platforms))
+            settings = ProjectSettingsUpdate(
+                domain_id=UNSET if domain_id is None else domain_id,
+                classification_type=UNSET if kind is None else kind,
+                target_export_platforms=platforms if platforms or export_platforms is not None else UNSET,
+            )
+        update = ProjectUpdate(
+            name=now.name if name is None else name,
+            description=now.description if description is None else description,
+            settings=settings,
+        )
+        return await self.operations.update_project(now.id, update)
+
+    async def delete_project(self, project: str | UUID | Project | ProjectClient) -> None:
         """Delete a project with all its images. The service asks nothing and undoes nothing."""
         await self.operations.delete_project(id_of(project, "project"))
 

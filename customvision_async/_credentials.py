@@ -13,7 +13,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, NoReturn, Protocol, runtime_checkable
 from urllib.parse import urlsplit
 
-__all__ = ["KeyAuth", "KeyCredential", "TokenAuth", "TokenCredential", "authenticate", "check_endpoint"]
+__all__ = ["KeyAuth", "KeyCredential", "TokenAuth", "TokenCredential", "authenticate", "check_endpoint", "sealed"]
 
 TOKEN_SCOPE = "https://cognitiveservices.azure.com/.default"  # noqa: S105
 """The scope of Microsoft Entra tokens for every Azure AI service."""
@@ -164,6 +164,11 @@ class TokenAuth:
         except Exception:
             if self._clock() >= self._expires:
                 raise
+
+
+def sealed(credential: str | KeyCredential | TokenCredential) -> str | KeyCredential | TokenCredential:
+    """The same credential; a key given as text can no longer be shown by a traceback with locals."""
+    return Secret(credential) if isinstance(credential, str) else credential
 
 
 def authenticate(credential: str | KeyCredential | TokenCredential, header: str) -> KeyAuth | TokenAuth:

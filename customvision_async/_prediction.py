@@ -21,7 +21,7 @@ from ._bulk.unit import Done, Failed, Outcome, Unit
 from ._calls import failed_item, judge
 from ._connection import Connection, from_env
 from ._content import Blob, Content, ContentError
-from ._credentials import KeyCredential, TokenCredential
+from ._credentials import KeyCredential, TokenCredential, sealed
 from ._events import ChunkSettled, Observer, notify
 from ._operations import PredictionOperations
 from ._options import Concurrency, Retry, Timeouts
@@ -85,6 +85,7 @@ class PredictionClient:
         observers: Iterable[Observer] = (),
         sender: Sender | None = None,
     ) -> None:
+        credential = sealed(credential)
         link = Connection(
             endpoint,
             credential,
@@ -115,7 +116,7 @@ class PredictionClient:
         return from_env(cls, ("VISION_PREDICTION_ENDPOINT", "VISION_PREDICTION_KEY"), options)
 
     def __repr__(self) -> str:
-        return f"<PredictionClient {self.endpoint} {self.api_version}>"
+        return f"<PredictionClient {getattr(self, 'endpoint', '(not made)')}>"  # as that of TrainingClient
 
     async def __aenter__(self) -> PredictionClient:
         return self
