@@ -58,10 +58,11 @@ async def test_list_in_json_has_everything_and_a_summary(orchard: dict[str, str]
 
 async def test_an_unknown_tag_is_named(orchard: dict[str, str]) -> None:
     """A slip in a tag's name is no empty result."""
-    done = await run("list", *HERE, "--tag", "aple", env=orchard)
-    assert done.code == 2
-    assert "aple" in done.err
-    assert len(done.err.splitlines()) <= 2
+    for words in (["list", "--tag", "aple"], ["tag", "--all", "--tag", "aple"], ["delete", "--tag", "aple", "--yes"]):
+        done = await run(*words, *HERE, env=orchard)
+        assert done.code == 2
+        assert "aple" in done.err
+        assert len(done.err.splitlines()) <= 2
 
 
 async def test_tag_and_untag_what_a_filter_chooses(orchard: dict[str, str]) -> None:

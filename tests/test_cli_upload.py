@@ -91,6 +91,18 @@ async def test_what_failed_is_in_a_file_that_goes_back_in(tmp_path: Path) -> Non
         assert (done.code, await tags_in(emulator, "Orchard")) == (0, {"apple": 21})
 
 
+async def test_a_name_that_is_no_text_goes_through_the_file_and_back(tmp_path: Path) -> None:
+    """File names are bytes: one that is not UTF-8 is found again by the failed-items file."""
+    bad = tmp_path / os.fsdecode(b"latin-\xe9.jpg")
+    bad.write_bytes(b"\xff\xd8\xff\xe0 and no more")
+    async with Emulator() as emulator:
+        words = ("--project", "P", "--create-project", "--failed-file", "left.jsonl")
+        assert (await run("upload", bad, *words, env=environment(emulator), cwd=tmp_path)).code == 1
+        bad.write_bytes(picture(1))
+        assert (await run("upload", "--from-failed", "left.jsonl", *words, env=environment(emulator), cwd=tmp_path)).code == 0
+    assert (tmp_path / "left.jsonl").read_text() == ""
+
+
 async def test_a_folder_with_rubbish_gives_its_pictures_and_reports_the_rest(tmp_path: Path) -> None:
     """Text named .jpg, empty files, links, FIFOs and hidden files are left out and told; the pictures beside them land."""
     photos = tmp_path / "photos"

@@ -53,10 +53,14 @@ async def test_every_command_has_help(command: str) -> None:
         (["list", "--project", "p", "--key=canary-5c1"], "a key is never an argument"),
         (["projects", "--api-version", "v9.9"], "there is no API version v9.9"),
         (["demo", "--pictures", "7"], "--pictures takes 50"),
+        (["emulator", "--port", "99999", "--training-key", "k"], "--port"),
+        (["list", "--project", "p", "--limit", "-1"], "--limit"),
+        (["projects", "--emulator", "odd"], "no emulator can be kept in odd"),
     ],
 )
 async def test_wrong_use_is_two_lines_and_code_2(words: list[str], told: str, tmp_path: Path) -> None:
     """What is wrong, in a line or two, never a traceback, never an echo of a key; nothing on stdout."""
+    (tmp_path / "odd").write_text("a file, and no folder")
     done = await run(*words, env=environment(), cwd=tmp_path)
     assert done.code == 2
     assert told in done.err

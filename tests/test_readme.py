@@ -42,6 +42,16 @@ async def test_the_example_does_what_it_says(tmp_path: Path) -> None:
             assert {tag.name: tag.image_count async for tag in orchard.list_tags()} == {"apple": 20, "pear": 20}
 
 
+async def test_the_test_in_it_passes(tmp_path: Path) -> None:
+    """The fixtures come with the package, in a project that knows nothing of this one's settings."""
+    (tmp_path / "conftest.py").write_text('import pytest\n\n\n@pytest.fixture\ndef anyio_backend():\n    return "asyncio"\n')
+    (tmp_path / "test_it.py").write_text("import pytest\n\n\n" + blocks("python", "Use it")[1])
+    command = [sys.executable, "-m", "pytest", "-q", "-W", "error", "--rootdir", str(tmp_path), "test_it.py"]
+    done = await anyio.run_process(command, env=environment(), cwd=tmp_path, check=False)
+    assert done.returncode == 0, done.stdout.decode()
+    assert "1 passed" in done.stdout.decode()
+
+
 @pytest.mark.parametrize("heading, does", [("Try it", "customvision demo"), ("Test it", "pytest")])
 def test_a_command_is_one_line_that_makes_its_own_environment(heading: str, does: str) -> None:
     """Each of the two headings has one fenced command of one line that needs nothing installed."""

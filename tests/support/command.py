@@ -54,6 +54,7 @@ def environment(emulator: Any = None, **more: str) -> dict[str, str]:
 async def run(*words: object, env: Mapping[str, str], cwd: Path | None = None, stdin: str = "") -> Finished:
     """Run ``customvision`` with `words`."""
     done = await anyio.run_process([*COMMAND, *map(str, words)], input=stdin.encode(), check=False, env=env, cwd=cwd)
+    assert b"Warning: " not in done.stderr, done.stderr.decode()
     return Finished(done.returncode, done.stdout.decode(), done.stderr.decode())
 
 
