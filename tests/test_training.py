@@ -43,6 +43,26 @@ async def test_from_training_to_deletion_in_every_version(version: ApiVersion) -
         assert await orchard.list_iterations().all() == []
 
 
+@pytest.mark.parametrize("version", list(ApiVersion), ids=str)
+async def test_a_project_is_changed_in_every_version(version: ApiVersion) -> None:
+    """What is given, and nothing else; the domain by its name."""
+    async with serving(version) as (_, training):
+        orchard = await training.create_project("Orchard", "General", description="fruit")
+        changed = await training.update_project(orchard, name="Garden")
+        assert (changed.name, changed.description) == ("Garden", "fruit")
+        changed = await training.update_project(orchard.id, description="", domain="General (compact)")
+        assert (changed.name, changed.description or "") == ("Garden", "")
+        assert changed.settings is not None
+        assert changed.settings.domain_id is not None
+        assert (await training.get_domain(changed.settings.domain_id)).name == "General (compact)"
+        if version >= ApiVersion.V3_0:
+            changed = await training.update_project(orchard, export_platforms=["ONNX"], classification_type="Multiclass")
+            assert changed.settings is not None
+            assert (changed.settings.target_export_platforms, changed.settings.classification_type) == (("ONNX",), "Multiclass")
+        with pytest.raises(LookupError, match="General"):
+            await training.update_project(orchard, domain="Genral")
+
+
 async def test_what_is_asked_of_a_training_reaches_the_service() -> None:
     """Budget, e-mail, tags and force; a budget makes it advanced."""
     async with serving() as (emulator, training):

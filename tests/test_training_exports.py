@@ -466,7 +466,7 @@ async def test_an_image_with_an_old_address_is_asked_for_anew(tmp_path: Path) ->
     async with serving() as (emulator, training):
         orchard = await planted(training, each=5)
         image = (await orchard.list_images().all())[0]
-        emulator.faults.add("status", operation="", status=403, body=b"<Error/>")
+        emulator.faults.add("status", operation="Blob", status=403, body=b"<Error/>")
         assert (await orchard.download_image(image, tmp_path / "a.jpg")).stat().st_size
         assert sum(seen.operation == "GetImagesByIds" for seen in emulator.requests) == 1
 
