@@ -204,7 +204,7 @@ async def test_every_training_operation_of_every_version(version: ApiVersion) ->
         await api.delete_project(project)
         with pytest.raises(NotFoundError):
             await api.get_project(project)
-        called = {request.operation for request in emulator.requests if request.operation}
+        called = {request.operation for request in emulator.requests if request.operation not in ("", "Blob")}
         assert called == {row.id for row in ROWS.values() if row.api == "Training" and row.in_version(version)}
 
 

@@ -5,12 +5,11 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
+from datetime import datetime
 from typing import Any, Protocol
 
 from .._content import Content
-from .._transport.base import Meter, Request, Response
+from .._transport.base import RESPONSE_BYTES, Meter, Request, Response
 from .._transport.retry import parse_retry_after
 from .._wire.answers import date_of, decode_answer, error_from
 from .._wire.bodies import json_body
@@ -20,6 +19,10 @@ from .._wire.row import Operation, Version
 from ..errors import UnsupportedOperation
 
 __all__ = ["Answer", "Caller", "Sends"]
+
+
+ARTIFACT_BYTES = 1 << 30
+"""The longest file that is taken as an answer: an exported model, where the resource is in a virtual network."""
 
 
 class Sends(Protocol):
@@ -77,7 +80,8 @@ class Caller:
         if content is not None and not row.has_body(self.version):
             raise _no_body(row, self.version)
         method, url, headers = build(row, self.version, self.endpoint, path or {}, query or {})
-        response = await self._transport.send(Request(method, url, row.id, headers, content, row.repeatable, meter=meter))
+        most = ARTIFACT_BYTES if row.answer is bytes else RESPONSE_BYTES
+        response = await self._transport.send(Request(method, url, row.id, headers, content, row.repeatable, most, meter))
         return self._read(row, response)
 
     def _read(self, row: Operation, response: Response) -> Answer:
@@ -85,7 +89,7 @@ class Caller:
         if 200 <= status < 300:
             value = decode_answer(row, self.version, status, headers, body)
             again = parse_retry_after(headers, b"", time.time()) if "retry-after" in headers else None
-            return Answer(value, status, response.attempts, response.in_doubt, _date_of(headers), again)
+            return Answer(value, status, response.attempts, response.in_doubt, date_of(headers), again)
         error = error_from(row, status, headers, body, retry_after=parse_retry_after(headers, body, time.time()) if status == 429 else None)
         if _deletes_one(row) and status == 404 and response.in_doubt and error.code.startswith("NotFound"):
             # An earlier attempt, whose answer was lost, did it.
@@ -94,14 +98,6 @@ class Caller:
 
     def _json(self, value: Any) -> Content:
         return json_body(value, self.version)
-
-
-def _date_of(headers: Mapping[str, str]) -> datetime | None:
-    try:
-        date = parsedate_to_datetime(headers["date"])
-    except (KeyError, ValueError):
-        return None
-    return date if date.tzinfo is not None else date.replace(tzinfo=UTC)
 
 
 def _deletes_one(row: Operation) -> bool:
