@@ -13,7 +13,7 @@ from ._calls import Calls
 from ._tagging import parts
 from ._wire import bodies
 from ._wire.bodies import RegionTuple
-from .models import Region
+from .models import Image, Region
 
 __all__ = ["Box", "box_of", "region_limits", "same_box", "send_regions"]
 
@@ -62,10 +62,11 @@ def region_limits() -> ChunkLimits:
     return ChunkLimits(limits.REGIONS_PER_BATCH.value, limits.REGIONS_PER_BATCH.value)
 
 
-async def send_regions(calls: Calls, units: Sequence[Unit]) -> list[Outcome]:
+async def send_regions(calls: Calls, units: Sequence[Unit], *, named: bool = True) -> list[Outcome]:
     """Put the regions of each unit (its load: the image's id and the regions) on its image.
 
-    The answer is joined by image, tag and box: it has no other key, and no order to rely on.
+    The answer is joined by image, tag and box: it has no other key, and no order to rely on. Of regions that were there it does
+    not say the ids: `named` asks for these, too.
     """
     entries = [(unit.load[0], region) for unit in units for region in unit.load[1]]
     answers: dict[tuple[str, str], list[tuple[Box, str, str]]] = defaultdict(list)
@@ -77,7 +78,26 @@ async def send_regions(calls: Calls, units: Sequence[Unit]) -> list[Outcome]:
                 box = (entry.left, entry.top, entry.width, entry.height)
                 region_id = getattr(entry, "region_id", "")
                 answers[entry.image_id.lower(), entry.tag_id.lower()].append((box, word, region_id))
-    return [_outcome(unit, answers) for unit in units]
+    outcomes = [_outcome(unit, answers) for unit in units]
+    return await _named(calls, units, outcomes) if named else outcomes
+
+
+async def _named(calls: Calls, units: Sequence[Unit], outcomes: list[Outcome]) -> list[Outcome]:
+    """The outcomes with the ids of the regions that were there before, perhaps by our own earlier attempt."""
+    nameless = [place for place, outcome in enumerate(outcomes) if isinstance(outcome, Done) and outcome.value is None]
+    if not nameless:
+        return outcomes
+    query = {"imageIds": list(dict.fromkeys(units[place].load[0] for place in nameless))}
+    images: dict[str, Image] = {image.id.lower(): image for image in (await calls("GetImagesByIds", (), query)).value}
+    for place in nameless:
+        image_id, regions = units[place].load
+        outcome = outcomes[place]
+        if image_id in images and regions and isinstance(outcome, Done):
+            tag, *box = regions[-1]
+            there = (r for r in images[image_id].regions if r.tag_id.lower() == tag)
+            found = next((r.region_id for r in there if same_box((r.left, r.top, r.width, r.height), box)), None)
+            outcomes[place] = Done(outcome.status, found, outcome.duplicate)
+    return outcomes
 
 
 def _outcome(unit: Unit, answers: dict[tuple[str, str], list[tuple[Box, str, str]]]) -> Outcome:

@@ -326,7 +326,7 @@ class Uploads:
                 if not any(r.tag_id.lower() == region[0] and same_box((r.left, r.top, r.width, r.height), region[1:]) for r in known)
             )
             missing.append(Unit(unit.index, unit.item, (image_id, left), len(left)))
-        return await send_regions(self._calls, missing)
+        return await send_regions(self._calls, missing, named=False)
 
 
 def _as_input(item: Any) -> Any:
