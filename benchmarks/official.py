@@ -21,8 +21,12 @@ from .worker import PROJECT, TAG, Meter, Task
 __all__ = ["delete", "listing", "tag", "upload", "upload_regions"]
 
 
+_Client: Any = CustomVisionTrainingClient
+_Entry: Any = ImageFileCreateEntry
+
+
 def _client(task: Task) -> Any:
-    client = CustomVisionTrainingClient(task.endpoint, ApiKeyCredentials(in_headers={"Training-key": "0" * 32}))
+    client = _Client(task.endpoint, ApiKeyCredentials(in_headers={"Training-key": "0" * 32}))
     if task.ca is not None:
         client.config.connection.verify = task.ca
     client.get_tags(PROJECT)
@@ -37,14 +41,14 @@ def _in_threads(task: Task, send: Callable[[Sequence[Any]], int], items: Sequenc
 
 def upload(task: Task) -> dict[str, float]:
     """Upload a folder."""
-    return _upload(task, lambda path: ImageFileCreateEntry(name=path.name, contents=path.read_bytes()))
+    return _upload(task, lambda path: _Entry(name=path.name, contents=path.read_bytes()))
 
 
 def upload_regions(task: Task) -> dict[str, float]:
     """The same with a region on each picture."""
     return _upload(
         task,
-        lambda path: ImageFileCreateEntry(
+        lambda path: _Entry(
             name=path.name, contents=path.read_bytes(), regions=[Region(tag_id=TAG, left=0.1, top=0.2, width=0.3, height=0.4)]
         ),
     )

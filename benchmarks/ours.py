@@ -51,14 +51,18 @@ def upload_regions(task: Task) -> dict[str, float]:
 
 async def _upload(task: Task, source: Callable[[], Any]) -> dict[str, float]:
     async with _project(task) as project:
-        done = 0
-        with Meter() as meter:
-            async with project.upload_images(source()) as run:
-                async for result in run:
-                    assert result.ok, result.error
-                    done += 1
-        assert done == task.count, run.report
-        return meter.counted(done, requests=run.progress.requests, bytes=run.progress.bytes_sent)
+        return await _sent(task, project, source)
+
+
+async def _sent(task: Task, project: ProjectClient, source: Callable[[], Any]) -> dict[str, float]:
+    done = 0
+    with Meter() as meter:
+        async with project.upload_images(source()) as run:
+            async for result in run:
+                assert result.ok, result.error
+                done += 1
+    assert done == task.count, run.report
+    return meter.counted(done, requests=run.progress.requests, bytes=run.progress.bytes_sent)
 
 
 def gap(task: Task) -> dict[str, float]:
@@ -74,11 +78,13 @@ def gap(task: Task) -> dict[str, float]:
                 await asyncio.sleep(0.001)
                 late.append(loop.time() - due)
 
-        ticking = asyncio.ensure_future(tick())
-        result = await _upload(task, lambda: images_in(task.folder))
-        ticking.cancel()
+        async with _project(task) as project:
+            await asyncio.sleep(0.1)
+            ticking = asyncio.ensure_future(tick())
+            result = await _sent(task, project, lambda: images_in(task.folder))
+            ticking.cancel()
         late.sort()
-        return {**result, "largest": late[-1] * 1e3, "p99": late[len(late) * 99 // 100] * 1e3}
+        return {**result, "largest": late[-1] * 1e3, "p99": late[len(late) * 99 // 100] * 1e3, "ticks": len(late)}
 
     return _run(main())
 

@@ -36,7 +36,10 @@ class Task:
     count: int = 0
     batch: int = 64
     threads: int = 8
-    uvloop: bool = False
+    rate: float = 10.0
+    think: float = 0.0
+    rival: float = 0.0
+    seconds: float = 300.0
 
     def ids(self) -> list[str]:
         """`count` different ids of images."""

@@ -1,0 +1,195 @@
+"""The rows of the table: what is done, what was aimed at, what was reached."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+from . import corpus
+from .controller import campaign, quantile
+from .measure import CLIENT, Runs, run_once, sink, together
+
+__all__ = ["GROUPS", "Bench", "Row"]
+
+SEED = 20260607
+"""Of the scenarios of the controller: another than those it was made with."""
+
+SIZES = {20_000: 4992, 200_000: 1024, 2_000_000: 96}
+"""Pictures of each size in an upload: whole batches of 64, about as long for all."""
+
+
+@dataclass(frozen=True)
+class Row:
+    """A line of the table. `reached` is compared with `target`: at least that, or (`most`) at most."""
+
+    work: str
+    target: float
+    reached: float
+    unit: str
+    most: bool = False
+    detail: str = ""
+
+    @property
+    def ok(self) -> bool:
+        """Whether the target was reached."""
+        return self.reached <= self.target if self.most else self.reached >= self.target
+
+
+@dataclass(frozen=True)
+class Bench:
+    """Where things are, and how often to repeat."""
+
+    scratch: Path
+    tls: tuple[str, str]
+    rounds: int
+
+    def folder(self, size: int, count: int) -> Path:
+        """A folder of pictures, in the page cache."""
+        folder = corpus.folder_of(self.scratch, size, count)
+        corpus.warm(folder)
+        return folder
+
+    def uploads(self, size: int, kinds: Mapping[str, Mapping[str, Any]], *, tls: bool, times: int = 1) -> Runs:
+        """The kinds of clients side by side, with the same folder, of `times` as many pictures as SIZES says."""
+        count = SIZES[size] * times
+        folder = self.folder(size, count)
+        with sink(self.tls if tls else None, picture=size) as reach:
+            common = {**reach, "folder": str(folder), "count": count, "picture": size}
+            return together({kind: {**common, **task} for kind, task in kinds.items()}, self.rounds)
+
+
+def _span(values: list[float]) -> str:
+    return f"{min(values):.3g} to {max(values):.3g}"
+
+
+def _micro(runs: Runs) -> str:
+    """CPU of each kind, in microseconds an item."""
+    return ", ".join(f"{kind} {runs.median(kind, 'cpu') * 1e6:,.3g} us" for kind in runs.lines)
+
+
+_UPLOAD = {"ours": {"job": "ours.upload"}, "SDK": {"job": "official.upload"}, "by hand": {"job": "byhand.upload"}}
+_LESS = {
+    (20_000, False): 8.0, (200_000, False): 14.0, (2_000_000, False): 18.0,
+    (20_000, True): 7.5, (200_000, True): 7.0, (2_000_000, True): 9.0,
+}  # fmt: skip
+
+
+def _named(size: int) -> str:
+    return f"{size // 1_000_000} MB" if size >= 1_000_000 else f"{size // 1000} KB"
+
+
+def uploads(bench: Bench) -> Iterator[Row]:
+    """CPU of uploads from a folder."""
+    for (size, tls), target in _LESS.items():
+        kinds: dict[str, dict[str, Any]] = dict(_UPLOAD)
+        if size == 2_000_000:  # what the service takes: batches of 16 MB, as ours makes them
+            kinds["SDK, 16 MB"] = {"job": "official.upload", "batch": 8}
+        runs = bench.uploads(size, kinds, tls=tls)
+        what = f"{_named(size)} images{', TLS' if tls else ''}"
+        less = runs.ratios("SDK", "ours", "cpu")
+        yield Row(f"upload {what}: CPU, SDK in 8 threads / ours", target, median(less), "x", detail=f"{_span(less)}; {_micro(runs)}")
+        if size == 2_000_000:
+            less = runs.ratios("SDK, 16 MB", "ours", "cpu")
+            yield Row(f"upload {what}: the same, SDK in batches of 16 MB", target, median(less), "x", detail=_span(less))
+        more = runs.ratios("ours", "by hand", "cpu")
+        most = 1.35 if size == 20_000 else 1.15
+        yield Row(f"upload {what}: CPU, ours / loop by hand", most, median(more), "x", most=True, detail=_span(more))
+
+
+def regions(bench: Bench) -> Iterator[Row]:
+    """CPU of uploads with a region on each picture."""
+    for tls in (False, True):
+        runs = bench.uploads(200_000, {"ours": {"job": "ours.upload_regions"}, "SDK": {"job": "official.upload_regions"}}, tls=tls)
+        less = runs.ratios("SDK", "ours", "cpu")
+        what = f"upload 200 KB with regions (JSON){', TLS' if tls else ''}: CPU, SDK / ours"
+        yield Row(what, 10, median(less), "x", detail=f"{_span(less)}; {_micro(runs)}")
+
+
+def _calls(bench: Bench, job: str, count: int, kinds: tuple[str, ...] = ("ours", "official")) -> Runs:
+    with sink() as reach:
+        tasks = {{"official": "SDK"}.get(kind, kind): {**reach, "job": f"{kind}.{job}", "count": count} for kind in kinds}
+        return together(tasks, bench.rounds)
+
+
+def ids(bench: Bench) -> Iterator[Row]:
+    """Lists, deletes and tags."""
+    runs = _calls(bench, "listing", 50_000)
+    more = runs.ratios("ours", "SDK", "rate")
+    rates = f"{runs.median('ours', 'rate'):,.0f} against {runs.median('SDK', 'rate'):,.0f} images/s"
+    yield Row("list 50,000 images: items a second, ours / SDK", 35, median(more), "x", detail=f"{_span(more)}; {rates}")
+    for job, what in (("delete", "delete 100,000 ids"), ("tag", "post 100,000 tag pairs")):
+        runs = _calls(bench, job, 100_000)
+        less = runs.ratios("SDK", "ours", "cpu")
+        yield Row(f"{what}: CPU, SDK in 8 threads / ours", 10, median(less), "x", detail=f"{_span(less)}; {_micro(runs)}")
+
+
+def engine(bench: Bench) -> Iterator[Row]:
+    """The engine by itself."""
+    runs = together({"ours": {"job": "ours.engine", "count": 1_000_000, "core": CLIENT}}, bench.rounds)
+    busy = [1 / each for each in runs.each("ours", "cpu")]
+    yield Row(
+        "1,000,000 ids through delete_images, nothing behind: ids a second of CPU", 300_000, median(busy), " ids/s",
+        detail=f"{min(busy):,.0f} to {max(busy):,.0f}; by the clock {runs.median('ours', 'rate'):,.0f}",
+    )  # fmt: skip
+
+
+def memory(bench: Bench) -> Iterator[Row]:
+    """Peak memory over an idle client, 8 chunks in flight."""
+    peaks: dict[tuple[int, int], float] = {}
+    for size, count in ((2_000_000, 2_000), (20_000, 2_000), (20_000, 200_000)):
+        folder = corpus.folder_of(bench.scratch, size, count)
+        with sink(picture=size, think=0.05) as reach:
+            line = run_once({**reach, "job": "ours.upload", "folder": str(folder), "count": count, "picture": size})
+        peaks[size, count] = line["memory"]
+        yield Row(f"upload {count:,} images of {_named(size)}: peak memory", 64, line["memory"], " MiB", most=True)
+    few, many = peaks[20_000, 2_000], peaks[20_000, 200_000]
+    yield Row("the same for 200,000 images as for 2,000: growth", 16, many - few, " MiB", most=True, detail=f"{few:.1f} and {many:.1f} MiB")
+
+
+def gap(bench: Bench) -> Iterator[Row]:
+    """How late a timer of 1 ms is during an upload."""
+    for size, tls in ((200_000, False), (200_000, True), (2_000_000, True)):
+        runs = bench.uploads(size, {"ours": {"job": "ours.gap"}}, tls=tls, times=3)
+        what = f"upload {_named(size)}{', TLS' if tls else ''}: event loop held,"
+        yield Row(f"{what} largest gap", 20, runs.median("ours", "largest"), " ms", most=True, detail=_span(runs.each("ours", "largest")))
+        yield Row(f"{what} p99", 10, runs.median("ours", "p99"), " ms", most=True)
+
+
+_QUOTAS: tuple[tuple[str, dict[str, float], float], ...] = (
+    ("10 calls/s, 100 ms a call", {"rate": 10, "think": 0.1}, 5),
+    ("10 calls/s, 2 s a call", {"rate": 10, "think": 2}, 5),
+    ("2 calls/s (F0), 100 ms a call", {"rate": 2, "think": 0.1}, 12),
+    ("2 calls/s (F0), 2 s a call", {"rate": 2, "think": 2}, 12),
+    ("10 calls/s, another client takes 60 % for a third", {"rate": 10, "think": 0.5, "rival": 0.6}, 12),
+    ("2 calls/s, another client takes 60 % for a third", {"rate": 2, "think": 0.5, "rival": 0.6}, 12),
+)
+
+
+def quotas(bench: Bench) -> Iterator[Row]:
+    """What gets through a quota, in virtual time; and the controller by itself, on scenarios drawn anew."""
+    for what, told, most in _QUOTAS:
+        line = run_once({"job": "quota.through", **told})
+        yield Row(f"{what}: share of the ideal", 95, line["share"] * 100, " %")
+        yield Row(f"{what}: calls answered 429", most, line["refused"] * 100, " %", most=True)
+    for strict, tenth in ((False, 0.8), (True, 0.5)):
+        scenarios = campaign(SEED, 80, strict=strict)
+        shares, wasted = [one[0] for one in scenarios], [one[1] for one in scenarios]
+        where = "every call refused until Retry-After is over" if strict else "refusals one by one"
+        yield Row(f"controller, 80 scenarios, {where}: share of the oracle, median", 0.95, median(shares), "")
+        yield Row(f"controller, 80 scenarios, {where}: the same, p10", tenth, quantile(shares, 0.1), "")
+        yield Row(f"controller, 80 scenarios, {where}: wasted sends, median", 5, median(wasted) * 100, " %", most=True)
+
+
+GROUPS: dict[str, Callable[[Bench], Iterator[Row]]] = {
+    "uploads": uploads,
+    "regions": regions,
+    "ids": ids,
+    "engine": engine,
+    "memory": memory,
+    "gap": gap,
+    "quotas": quotas,
+}
+"""What can be measured, by name."""
