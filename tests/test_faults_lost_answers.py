@@ -124,7 +124,8 @@ def flips() -> Iterator[Any]:
     for field in dataclasses.fields(default):
         value = getattr(default, field.name)
         if isinstance(value, bool) and field.name not in ("allow_internet", "vnet", "quota_is_401"):
-            yield pytest.param(dataclasses.replace(default, **{field.name: not value}), id=f"{field.name}={not value}")
+            turned: dict[str, Any] = {field.name: not value}
+            yield pytest.param(dataclasses.replace(default, **turned), id=f"{field.name}={not value}")
 
 
 UPLOADS = ("deduplicate", "duplicate_has_image", "duplicate_merges_tags", "multi_status", "strict_ids")

@@ -8,38 +8,16 @@ A seed that finds a problem is named with it; ``--first SEED --seeds 1`` plays t
 from __future__ import annotations
 
 import argparse
-import multiprocessing
 import os
 import sys
 import time
 from collections import Counter
-from collections.abc import Iterator
-from functools import partial
 from pathlib import Path
 
-from tests.campaign.case import Outcome, play
+from tests.campaign.case import Outcome
+from tests.campaign.many import campaign
 
 SUMMARY = Path(__file__).with_name("SUMMARY.md")
-
-
-def played(seed: int, *, most_items: int) -> Outcome:
-    """Play a seed; what it raises is a problem like any other."""
-    try:
-        return play(seed, most_items=most_items)
-    except BaseException as error:
-        if isinstance(error, KeyboardInterrupt):
-            raise
-        return Outcome(seed, "", [f"it raised {error!r}"[:1000]])
-
-
-def campaign(first: int, seeds: int, *, jobs: int, most_items: int) -> Iterator[Outcome]:
-    """The outcome of each seed, in their order."""
-    work = partial(played, most_items=most_items)
-    if jobs == 1:
-        yield from map(work, range(first, first + seeds))
-        return
-    with multiprocessing.get_context("spawn").Pool(jobs) as pool:
-        yield from pool.imap(work, range(first, first + seeds), chunksize=20)
 
 
 class Sum:

@@ -147,7 +147,7 @@ class _Case:
         wanted: Callable[[Stored], frozenset[Any]],
         there: Callable[[Stored], frozenset[Any]],
         share: float = 0.7,
-    ) -> None:
+    ) -> dict[str, ItemResult[Any, Any]]:
         """A run over some images of the project, each of which is to have `wanted` of `there` in the end, and the others what they had."""
         before = {id: there(image) for id, image in self.service.images.items()}
         after = {id: wanted(image) for id, image in self.service.images.items()}
@@ -167,6 +167,7 @@ class _Case:
         for id in before.keys() - set(ids):
             if there(self.service.images[id]) != before[id]:
                 self.problems.append(f"image {id} was changed, and nobody asked for it")
+        return {id: result for id, result in zip(ids, results, strict=True) if result is not None and result.ok}
 
     async def _tag(self, project: ProjectClient) -> None:
         names = self.dice.sample(self.scenario.names, self.dice.choice((1, 2, 23)))
@@ -182,7 +183,10 @@ class _Case:
         def make(ids: list[str]) -> BatchRun[Any, Any]:
             return project.create_regions([(id, Region(name, *box)) for id in ids])
 
-        await self._change(make, lambda image: _boxes(image) | {whole}, _boxes, share=0.4)
+        made = await self._change(make, lambda image: _boxes(image) | {whole}, _boxes, share=0.4)
+        for id, result in made.items():
+            if id in self.service.images and (result.value, whole) not in self.service.images[id].regions:
+                self.problems.append(f"the region on image {id} is said to be {result.value}, and is not")
 
     async def _delete(self, project: ProjectClient) -> None:
         there = set(self.service.images)

@@ -1,6 +1,7 @@
 """Whether the tests have teeth: ``python -m tests.mutants``.
 
-Each mutant of the table is made in a copy of the package, and what must kill it is run. First all the killers are run against a copy without a mistake, which they must let live.
+Each mutant of the table is made in a copy of the package, and what must kill it is run. First all the killers are run against
+a copy without a mistake, which they must let live.
 """
 
 # ruff: noqa: T201 - a command speaks

@@ -73,7 +73,13 @@ MUTANTS: tuple[Mutant, ...] = (
     ),
     Mutant("chunks take any number of tags", "_bulk/chunker.py", "len(self.labels | unit.labels) > limits.labels", "False"),
     Mutant("the content-length of base64 is an estimate", "_content.py", "(piece.size + 2) // 3 * 4", "piece.size * 4 // 3"),
-    Mutant("pages do not overlap", "_paging.py", "            self._next += self._size - 1", "            self._next += self._size"),
+    Mutant(
+        "pages do not overlap",
+        "_paging.py",
+        "            self._next += self._size - 1",
+        "            self._next += self._size",
+        _tests("test_paging_laws"),
+    ),
     Mutant(
         "drift of a list is not looked for", "_paging.py", "        if self._seen and (not page or", "        if False and (not page or"
     ),
