@@ -216,7 +216,10 @@ class ProjectClient(IterationVerbs, TransferVerbs, PredictedVerbs):
         return self._run(regions, calls, prepare, lambda units: send_regions(calls, units), region_limits(), "create_regions")
 
     def delete_regions(self, regions: Iterable[Any] | AsyncIterable[Any]) -> BatchRun[Any, None]:
-        """Delete regions, given by id or as those of an image; one that is not there counts as deleted. An image loses the tag with its last region of that tag."""
+        """Delete regions, given by id or as those of an image; one that is not there counts as deleted.
+
+        An image loses the tag with its last region of that tag.
+        """
         calls = self._calls()
 
         async def send(units: Sequence[Unit]) -> Sequence[Outcome]:

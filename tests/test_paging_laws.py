@@ -154,10 +154,10 @@ def test_an_error_of_a_page_comes_up_and_leaves_no_task() -> None:
         return await shelf.fetch(take, skip)
 
     async def main() -> list[str]:
-        listed = []
+        listed: list[str] = []
         with pytest.raises(OSError, match="gone"):
-            async for item in AsyncItemPaged(lambda: skip_pages(fetch, str, size=10, ahead=4)):
-                listed.append(item)
+            async for page in AsyncItemPaged(lambda: skip_pages(fetch, str, size=10, ahead=4)).by_page():
+                listed += page
         assert shelf.in_flight == 0
         assert asyncio.all_tasks() == {asyncio.current_task()}
         return listed

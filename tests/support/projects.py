@@ -60,13 +60,13 @@ async def bench(
     **options: Any,
 ) -> AsyncIterator[Bench]:
     """A project with `tags` in an emulator with `options`."""
-    async with Emulator(seed=1, **options) as emulator:
-        async with TrainingClient(
-            emulator.endpoint, emulator.training_key, api_version=version, retry=retry, concurrency=concurrency
-        ) as training:
-            project = await training.create_project("Orchard", domain=domain, classification_type=classification_type)
-            for tag in tags:
-                await project.create_tag(tag)
-            one = Bench(emulator, training, project)
-            one.forget()
-            yield one
+    async with (
+        Emulator(seed=1, **options) as emulator,
+        TrainingClient(emulator.endpoint, emulator.training_key, api_version=version, retry=retry, concurrency=concurrency) as training,
+    ):
+        project = await training.create_project("Orchard", domain=domain, classification_type=classification_type)
+        for tag in tags:
+            await project.create_tag(tag)
+        one = Bench(emulator, training, project)
+        one.forget()
+        yield one
