@@ -94,3 +94,19 @@ async def test_a_second_signal_stops_at_once(tmp_path: Path) -> None:
                 assert await process.wait() == 130
     assert b"Again to stop at once" in heard
     assert len((tmp_path / "left.jsonl").read_text().splitlines()) == 10
+
+
+async def test_a_signal_ends_the_demo_too(tmp_path: Path) -> None:
+    """It goes no further than the step it is at, and leaves nothing behind."""
+    env = environment(TMPDIR=str(tmp_path))
+    async with started("demo", "--pictures", "100", env=env, cwd=tmp_path) as process:
+        assert process.stdout is not None
+        seen = ""
+        while "Uploading the folder" not in seen:
+            seen += (await process.stdout.receive()).decode()
+        process.send_signal(signal.SIGINT)
+        with anyio.fail_after(LIMIT):
+            rest = await text_of(process.stdout)
+            assert await process.wait() == 130
+    assert "Deleting the bananas" not in rest
+    assert list(tmp_path.iterdir()) == []

@@ -5,12 +5,14 @@ from __future__ import annotations
 import json
 import os
 import stat
+from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from customvision_async import TrainingClient
+from customvision_async.cli._feed import Feed
 from customvision_async.emulator import Emulator
 from tests.support.command import environment, run
 from tests.support.pictures import fill, picture
@@ -188,3 +190,28 @@ async def test_the_embedded_emulator_keeps_its_folder(tmp_path: Path) -> None:
     assert (tmp_path / ".customvision-emulator").is_dir()
     done = await run("tags", "--emulator", ".customvision-emulator", "--project", "P", env=environment(), cwd=tmp_path)
     assert done.out.split()[1:] == ["3", "apple"]
+
+
+async def test_tags_given_are_added_to_those_of_the_failed_items_file(tmp_path: Path) -> None:
+    """--tag holds for everything that is sent, with what each line says."""
+    (tmp_path / "a.jpg").write_bytes(picture(1))
+    (tmp_path / "left.jsonl").write_text('{"path": "a.jpg", "tags": ["x"]}\n')
+    async with Emulator() as emulator:
+        words = ("upload", "--from-failed", "left.jsonl", "--tag", "y", "--project", "P", "--create-project")
+        assert (await run(*words, env=environment(emulator), cwd=tmp_path)).code == 0
+        assert await tags_in(emulator, "P") == {"x": 1, "y": 1}
+
+
+async def test_a_source_that_breaks_off_keeps_what_landed_and_lists_the_others(tmp_path: Path) -> None:
+    """Sources after one that failed were not reached: they are in the file; the error itself is what the source said."""
+
+    async def broken() -> AsyncIterator[str]:
+        yield "a.jpg"
+        raise OSError(5, "Input/output error", "disk")
+
+    feed = Feed([broken(), ["b.jpg", "c.jpg"]])
+    groups = feed.groups()
+    assert await anext(groups) == ["a.jpg"]
+    with pytest.raises(OSError, match="Input/output"):
+        await anext(groups)
+    assert await feed.rest(1, 10.0) == (["b.jpg", "c.jpg"], True)

@@ -57,6 +57,7 @@ class Driver:
             raise
         account = await self._account(run, feed, error)
         conclude(account)
+        await self.interrupt.obey()
         return account
 
     async def _watch(self, run: BatchRun[Any, Any], feed: Feed) -> Exception | None:

@@ -47,10 +47,12 @@ class Feed:
         """The items beyond the first `submitted`, and whether these are all, `seconds` being spent at the most on looking."""
         begin = len(self._recent) - (self._given - submitted)
         items = list(self._recent)[max(0, begin) :] if submitted < self._given else []
-        with anyio.move_on_after(seconds) as scope:
+        whole = False
+        with anyio.move_on_after(seconds), suppress(Exception):  # a source that fails here has been or will be told of by the run
             while group := await self._next():
                 items.extend(group)
-        return items, not scope.cancelled_caught
+            whole = True
+        return items, whole
 
     async def aclose(self) -> None:
         """Close the sources."""
@@ -65,9 +67,12 @@ class Feed:
         """The next list, or an empty one at the end. Taken by a task of its own: giving up waiting must not end a source in mid-step."""
         if self._step is None:
             self._step = asyncio.ensure_future(self._advance())
-        group = await asyncio.shield(self._step)
-        self._step = None
-        return group
+        step = self._step
+        try:
+            return await asyncio.shield(step)
+        finally:
+            if step.done():
+                self._step = None
 
     async def _advance(self) -> list[Any]:
         while self._sources:

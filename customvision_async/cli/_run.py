@@ -90,9 +90,9 @@ def _with_emulator_folder(words: Sequence[str]) -> list[str]:
     for index, word in enumerate(words):
         if word == "--":
             return [*result, *words[index:]]
-        result.append(word)
+        result.append(word.removesuffix("=") if word == "--emulator=" else word)
         following = words[index + 1] if index + 1 < len(words) else "-"
-        if word == "--emulator" and following.startswith("-"):
+        if word == "--emulator=" or (word == "--emulator" and following.startswith("-")):
             result.append(DEFAULT_EMULATOR)
     return result
 

@@ -17,6 +17,7 @@ from contextlib import contextmanager, suppress
 from types import FrameType
 
 import anyio
+import anyio.lowlevel
 
 from ._exit import ExitCode
 
@@ -35,6 +36,12 @@ class Interrupt:
         self.code: ExitCode | None = None
         self._say = say
         self._stop: Callable[[], None] | None = None
+
+    async def obey(self) -> None:
+        """Once a signal has come: go no further."""
+        if self.code is not None:
+            self._scope.cancel()
+            await anyio.lowlevel.checkpoint()
 
     @contextmanager
     def stopping_with(self, stop: Callable[[], None]) -> Iterator[None]:

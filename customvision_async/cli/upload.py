@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 import shlex
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncIterable, AsyncIterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -105,10 +106,16 @@ def _sources(paths: Sequence[Path], tags: Sequence[str], tags_from_folders: bool
             raise CommandError(f"{path}: {error.strerror}") from None
     if from_failed is not None:
         try:
-            sources.append(images_from_manifest(from_failed))
+            sources.append(_with_tags(images_from_manifest(from_failed), tags))
         except OSError as error:
             raise CommandError(f"the --from-failed file cannot be read: {from_failed}: {error.strerror}") from None
     return sources
+
+
+async def _with_tags(manifest: AsyncIterable[Any], tags: Sequence[str]) -> AsyncIterator[Any]:
+    """The items of a manifest with more tags than it says."""
+    async for item in manifest:
+        yield item if isinstance(item, SkippedFile) else replace(item, tags=tuple(dict.fromkeys((*item.tags, *tags))))
 
 
 def _check_writable(path: Path | None) -> None:
