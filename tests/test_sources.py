@@ -432,7 +432,7 @@ async def test_a_manifest_gives_back_what_was_written(tmp_path: Path) -> None:
 
 
 async def test_a_bad_line_of_a_manifest_is_skipped(tmp_path: Path) -> None:
-    """No JSON, other JSON, wrong types, no UTF-8, nested 100,000 deep: skipped with the number of the line; relative paths are the manifest's."""
+    """No JSON, other JSON, wrong types, no UTF-8, nested 100,000 deep: skipped with the number of the line."""
     (tmp_path / "a.jpg").write_bytes(picture(1))
     lines = [
         b'{"path": "a.jpg"}',
