@@ -1,0 +1,179 @@
+"""Bad data and bad surroundings: each with a typed error, a reported failure, or none at all; no crash, no hang."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import subprocess
+import sys
+from pathlib import Path
+from random import Random
+
+import msgspec
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from customvision_async import BatchError, DecodeError, ImageFile
+from customvision_async._versions import ApiVersion
+from customvision_async._wire.answers import decode_answer, error_from
+from customvision_async._wire.operations import ROWS
+from customvision_async.models import TagType
+from tests.support import virtual
+from tests.support.faults import Faults
+from tests.support.orchard import BASE, Service
+
+from .support.pictures import fill, picture
+from .support.projects import bench
+
+PICTURES = [picture(seed, size=(24, 16)) for seed in range(30)]
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize("count", [0, 1, 64, 65, 130])
+async def test_any_number_of_the_same_picture_is_one_image(count: int) -> None:
+    """None, one, a batch, one more: the picture is there once, with its tag, and every item has its outcome."""
+    async with bench(tags=("a",)) as one:
+        report = await one.project.upload_images([ImageFile(data=PICTURES[0], tags=["a"])] * count)
+        assert report.submitted == report.succeeded == count
+        assert report.duplicates == max(0, count - 1)
+        assert await one.tag_counts() == ({"a": 1} if count else {})
+
+
+@pytest.mark.anyio
+async def test_a_negative_tag_beside_another_costs_its_own_picture_alone() -> None:
+    """The service refuses the pair; the others of the batch land."""
+    async with bench(tags=("a",)) as one:
+        await one.project.create_tag("none", type=TagType.NEGATIVE)
+        items = [ImageFile(data=data, tags=["a"]) for data in PICTURES[:9]]
+        items.insert(4, ImageFile(data=PICTURES[9], tags=["a", "none"]))
+        with pytest.raises(BatchError) as caught:
+            await one.project.upload_images(items)
+        assert [failure.status for failure in caught.value.report.failures] == ["ErrorNegativeAndRegularTagOnSameImage"]
+        assert caught.value.report.succeeded == len(await one.images()) == 9
+
+
+@pytest.mark.anyio
+async def test_a_tag_that_is_renamed_in_mid_run_keeps_its_images() -> None:
+    """Names are looked up once: what the run calls by the old name goes to the same tag."""
+    async with bench(tags=("old",)) as one:
+
+        async def source():  # type: ignore[no-untyped-def]
+            for number, data in enumerate(PICTURES):
+                if number == 15:
+                    await one.project.update_tag("old", name="new")
+                yield ImageFile(data=data, tags=["old"])
+
+        report = await one.project.upload_images(source())
+        assert report.succeeded == len(PICTURES)
+        assert await one.tag_counts() == {"new": len(PICTURES)}
+
+
+@pytest.mark.anyio
+async def test_a_project_that_is_full_takes_what_it_can_and_the_rest_say_so() -> None:
+    """The quota is reached in the middle of a batch: the places are filled, each of the others has the reason."""
+    async with bench() as one:
+        world = one.emulator._world
+        assert world is not None
+        world.quota = dataclasses.replace(world.quota, images=11)
+        with pytest.raises(BatchError) as caught:
+            await one.project.upload_images(PICTURES)
+        report = caught.value.report
+        assert report.succeeded == len(await one.images()) == 11
+        assert {failure.status for failure in report.failures} == {"ErrorLimitExceed"}
+        assert report.failed == len(PICTURES) - 11
+
+
+_FEW_DESCRIPTORS = """
+import asyncio, resource, sys
+resource.setrlimit(resource.RLIMIT_NOFILE, (64, 64))
+from customvision_async import TrainingClient, images_in
+async def main(endpoint, key, project, folder):
+    async with TrainingClient(endpoint, key) as training:
+        upload = training.get_project_client(project).upload_images(images_in(folder, tags_from_folders=True), create_missing_tags=True)
+        report = await upload
+        print(report.submitted, report.succeeded)
+asyncio.run(main(*sys.argv[1:]))
+"""
+
+
+@pytest.mark.anyio
+@pytest.mark.skipif(sys.platform == "win32", reason="has no such limit")
+async def test_few_file_descriptors_are_enough(tmp_path: Path) -> None:
+    """With 64 descriptors, hundreds of files go up."""
+    import anyio
+
+    fill(tmp_path, ("a", "b", "c", "d"), 100, size=(16, 12))
+    async with bench() as one:
+        command = [sys.executable, "-c", _FEW_DESCRIPTORS, one.emulator.endpoint, one.emulator.training_key, one.project.id, str(tmp_path)]
+        done = await anyio.run_process(command, check=False, stderr=subprocess.PIPE)
+        assert done.stdout.split() == [b"400", b"400"], done.stderr.decode()[-2000:]
+        assert len(await one.images()) == 400
+
+
+def test_a_clock_that_is_set_back_by_an_hour_delays_nothing_for_long() -> None:
+    """A Retry-After that is a date, read against a clock that was set back: the wait is cut like any other."""
+    service = Service(Random(1), faults=Faults(Random(2), rate=0.5, kinds={"throttled": 1.0}))
+
+    async def main() -> float:
+        import asyncio
+
+        loop = asyncio.get_running_loop()
+        async with virtual.client_of(service, "clock") as training:
+            training._transport._clock = lambda: BASE.timestamp() + loop.time() - (3600.0 if loop.time() > 1.0 else 0.0)
+            project = training.get_project_client(service.project_id)
+            report = await project.upload_images([ImageFile(data=b"GIF89a\x08\x00\x08\x00" + bytes([n])) for n in range(200)])
+            assert report.succeeded == 200
+        return loop.time()
+
+    assert virtual.run(main()) < 1800.0
+
+
+_SCALARS = st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=20)
+_JSON = st.recursive(
+    _SCALARS, lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.sampled_from(
+        ["id", "images", "status", "created", "tags", "image", "isBatchSuccessful", "regions", "name", "code", "message", "error"]
+    ), inner, max_size=6), max_leaves=12,
+)  # fmt: skip
+_WRITTEN = _JSON.map(lambda value: json.dumps(value).encode("utf-8", "surrogatepass"))
+_BODIES = st.binary(max_size=80) | _WRITTEN | _WRITTEN.map(lambda body: body[: len(body) * 2 // 3])
+
+
+@settings(max_examples=400, deadline=None)
+@given(st.sampled_from(sorted(ROWS)), st.sampled_from(ApiVersion), _BODIES, st.sampled_from(["application/json", "text/html", ""]))
+def test_no_body_can_do_worse_than_a_decode_error(name: str, version: ApiVersion, body: bytes, kind: str) -> None:
+    """Whatever bytes come with a success, they are a model or a DecodeError; whatever come with an error, they are a ServiceError."""
+    row = ROWS[name]
+    if row.api != "Training" or not row.first <= version <= row.last:
+        return
+    try:
+        decode_answer(row, version, 200, {"content-type": kind}, body)
+    except DecodeError:
+        pass
+    assert str(error_from(row, 500, {"content-type": kind}, body))
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"[" * 10_000,
+        b'{"a":' * 10_000,
+        b'{"images":NaN,"isBatchSuccessful":true}',
+        b'{"isBatchSuccessful":true,"images":[{"status":"OK","sourceUrl":"\\ud800"}]}',
+    ],
+    ids=["deep list", "deep object", "NaN", "lone surrogate"],
+)
+def test_json_of_the_worst_sort(body: bytes) -> None:
+    """Nested ten thousand deep, NaN, half of a surrogate pair: a DecodeError, at once."""
+    with pytest.raises(DecodeError):
+        decode_answer(ROWS["CreateImagesFromData"], ApiVersion.V3_3, 200, {"content-type": "application/json"}, body)
+    assert "500" in str(error_from(ROWS["CreateImagesFromData"], 500, {}, body))
+
+
+def test_a_key_that_comes_twice_and_an_unknown_status_are_taken() -> None:
+    """The last of two keys counts; a status of tomorrow stays what it is."""
+    body = b'{"isBatchSuccessful":false,"isBatchSuccessful":true,"images":[{"status":"ErrorOfTomorrow","sourceUrl":"x","new":[1]}]}'
+    value = decode_answer(ROWS["CreateImagesFromData"], ApiVersion.V3_3, 200, {}, body)
+    assert value.is_batch_successful
+    assert value.images[0].status == "ErrorOfTomorrow"
+    assert msgspec.to_builtins(value.images[0].source_url) == "x"
