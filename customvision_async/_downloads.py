@@ -1,7 +1,7 @@
 """A file of the service onto the disk: whole or not at all.
 
-It is written beside its place under another name, made sure of (length, and MD5 where the host gives one), flushed to the disk, and
-only then given its name. A connection that breaks is taken up where it broke, if the host can do so and the file is the same.
+What came is made sure of (its length, and its MD5 where the host gives one) before the file gets its name. A connection that
+breaks is taken up where it broke, if the host can do so and the file is the same.
 """
 
 from __future__ import annotations
@@ -10,20 +10,17 @@ import base64
 import hashlib
 import os
 import random
-import secrets
 import time
 from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
-import aiofiles
 import anyio
-import anyio.to_thread
 
 from ._options import Retry
 from ._transport.blobs import BlobPart, BlobReader
 from ._transport.retry import RETRIED_STATUSES, parse_retry_after
+from ._whole import WholeFile, whole_file
 from .errors import DecodeError, InternalServerError, LinkExpired, NotFoundError, ResponseLost, ServiceError, TransportError
 
 __all__ = ["Downloads", "save"]
@@ -60,7 +57,7 @@ class Downloads:
             DecodeError: it is over `most` bytes, or is not what the host says it is.
         """
         self._reader.hosts.check(url, operation)
-        async with placed(path, overwrite=overwrite) as file:
+        async with whole_file(path, overwrite=overwrite) as file:
             await _Transfer(self._reader, self._retry, url, operation, most, file).run()
         return Path(path)
 
@@ -71,70 +68,15 @@ class Downloads:
 
 async def save(data: bytes, path: str | os.PathLike[str], *, overwrite: bool = True) -> Path:
     """Write `data` to `path`, whole or not at all."""
-    async with placed(path, overwrite=overwrite) as file:
+    async with whole_file(path, overwrite=overwrite) as file:
         await file.write(data)
     return Path(path)
-
-
-@asynccontextmanager
-async def placed(path: str | os.PathLike[str], *, overwrite: bool) -> AsyncIterator[Any]:
-    """A file open for writing that gets its name at the end, and is gone after an exception. Readable by its owner alone."""
-    target = os.fspath(path)
-    await anyio.to_thread.run_sync(_check_place, target, overwrite)
-    part = os.path.join(os.path.dirname(target), f".{secrets.token_hex(8)}.part")
-    try:
-        async with aiofiles.open(part, "xb", opener=lambda name, flags: os.open(name, flags, 0o600)) as file:
-            yield file
-            await file.flush()
-            await anyio.to_thread.run_sync(os.fsync, file.fileno())
-        with anyio.CancelScope(shield=True):
-            await anyio.to_thread.run_sync(_name, part, target, overwrite)
-    except BaseException:
-        with anyio.CancelScope(shield=True):
-            await anyio.to_thread.run_sync(_forget, part)
-        raise
-
-
-def _check_place(target: str, overwrite: bool) -> None:
-    if os.path.isdir(target):
-        raise IsADirectoryError(f"{target} is a folder: give the name of the file")
-    if not overwrite and os.path.lexists(target):
-        raise FileExistsError(f"{target} is there already")
-
-
-def _name(part: str, target: str, overwrite: bool) -> None:
-    if overwrite:
-        os.replace(part, target)
-    else:
-        try:
-            os.link(part, target)  # fails where somebody was faster
-        except FileExistsError:
-            raise
-        except OSError:  # a file system without links
-            os.rename(part, target)
-        else:
-            os.unlink(part)
-    if hasattr(os, "O_DIRECTORY"):
-        folder = os.open(os.path.dirname(target) or ".", os.O_RDONLY | os.O_DIRECTORY)
-        try:
-            os.fsync(folder)
-        except OSError:  # a file system that cannot: the file itself is safe
-            pass
-        finally:
-            os.close(folder)
-
-
-def _forget(part: str) -> None:
-    try:
-        os.unlink(part)
-    except OSError:
-        pass
 
 
 class _Transfer:
     """One file on its way, over as many connections as it takes."""
 
-    def __init__(self, reader: BlobReader, retry: Retry, url: str, operation: str, most: int, file: Any) -> None:
+    def __init__(self, reader: BlobReader, retry: Retry, url: str, operation: str, most: int, file: WholeFile) -> None:
         self._reader = reader
         self._retry = retry
         self._url = url
@@ -196,8 +138,7 @@ class _Transfer:
         self._md5 = headers.get("content-md5", "")
         self._digest = hashlib.md5(usedforsecurity=False)
         self._there = 0
-        await self._file.seek(0)
-        await self._file.truncate()
+        await self._file.restart()
 
     async def _copy(self, pieces: AsyncIterator[bytes]) -> None:
         waiting: list[bytes] = []

@@ -11,14 +11,14 @@ import msgspec
 from . import limits
 from ._bulk.chunker import ChunkLimits
 from ._bulk.run import BatchRun
-from ._bulk.unit import AGAIN, Done, Outcome, Unit
+from ._bulk.unit import AGAIN, Again, Done, Failed, Outcome, Unit
 from ._calls import DONE, image_id
 from ._paging import AsyncItemPaged
 from ._part import ProjectPart, ids_prepared, several
 from ._picture import one_picture, unread_as_os_error
 from ._training import IterationLike
 from ._wire.request import id_of
-from .errors import DecodeError, LimitExceeded
+from .errors import DecodeError, LimitExceeded, NotFoundError
 from .models import (
     ImagePrediction,
     ImageRegionProposal,
@@ -119,7 +119,13 @@ class PredictedVerbs(ProjectPart):
         calls = self._calls()
 
         async def send(units: Sequence[Unit]) -> Sequence[Outcome]:
-            await calls("DeletePrediction", units, {"ids": [unit.load for unit in units]})
+            try:
+                await calls("DeletePrediction", units, {"ids": [unit.load for unit in units]})
+            except NotFoundError as error:
+                if error.code == "NotFoundProject" or not error.code.startswith("NotFound"):
+                    raise
+                if len(units) > 1:  # one of them is not there: find it
+                    return [Again(Failed(str(error), error.code, error))] * len(units)
             return [DONE] * len(units)
 
         def read(prediction: Any) -> str:

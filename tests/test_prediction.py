@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 
 from customvision_async import (
+    ApiVersion,
     AuthenticationError,
     BadRequestError,
     BatchError,
@@ -354,6 +355,35 @@ async def test_quick_tests_and_kept_predictions() -> None:
         assert calls(emulator, "DeletePrediction") == ["DeletePrediction"] * 2
         assert await project.list_predictions().all() == []
         assert (await project.delete_predictions([kept[0].id])).succeeded == 1
+
+
+@pytest.mark.parametrize("version", list(ApiVersion), ids=str)
+async def test_quick_tests_are_kept_in_every_version(version: ApiVersion) -> None:
+    """Picture or address, listed by pages and by tag, and deleted."""
+    async with serving(version) as (_, training):
+        project = await planted(training, domain="General")
+        iteration = await trained(project)
+        address = (await project.list_images(tags=["apple"]).all())[0].original_uri
+        for picture_or_address in (picture(1), picture(101), address):
+            answer = await project.quick_test(picture_or_address, iteration=iteration)
+            assert {one.tag_name for one in answer.predictions} == {"apple", "pear"}
+        kept = await project.list_predictions(page_size=2).all()
+        assert len(kept) == 3
+        sure = PredictionQueryTag(id=(await project.get_tag("apple")).id, min_threshold=0.9)
+        assert len(await project.list_predictions(tags=[sure], iteration=iteration).all()) == 2
+        await project.delete_predictions(kept)
+        assert await project.list_predictions().all() == []
+
+
+async def test_a_prediction_that_is_not_there_costs_the_others_nothing() -> None:
+    """Should the service refuse them all for it, the others are deleted all the same."""
+    async with published() as (emulator, project, _, prediction):
+        await prediction.classify_images(project, "production", [picture(seed) for seed in range(8)])
+        kept = await project.list_predictions().all()
+        body = b'{"code": "NotFoundInvalid", "message": "no such prediction"}'
+        emulator.faults.add("status", operation="DeletePrediction", times=3, status=404, body=body)
+        assert (await project.delete_predictions(kept)).succeeded == 8
+        assert len(calls(emulator, "DeletePrediction")) > 3
 
 
 async def test_a_stale_token_is_the_services_error() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import hashlib
 import logging
@@ -14,6 +15,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
+import anyio
 import pytest
 
 from customvision_async import (
@@ -26,9 +28,11 @@ from customvision_async import (
     NotFoundError,
     OperationFailed,
     ProjectClient,
+    RequestTimeout,
     ResponseLost,
     Retry,
     ServiceError,
+    Timeouts,
     TrainingClient,
 )
 from customvision_async._transport.blobs import BlobHosts, BlobReader, address_is_open
@@ -292,6 +296,41 @@ async def test_a_picture_that_never_ends_is_refused(tmp_path: Path) -> None:
     assert os.listdir(tmp_path) == []
 
 
+async def test_a_download_that_is_given_up_leaves_nothing(tmp_path: Path) -> None:
+    """Half of it has come, the rest never will: after the time-out the folder is as it was."""
+
+    async def half(seen: Seen, reader: Any, writer: Any) -> None:
+        writer.write(f"HTTP/1.1 200 OK\r\nContent-Length: {len(FILE)}\r\n\r\n".encode() + FILE[:CUT])
+        await reader.read()
+
+    async with files(half) as (host, project):
+        for seconds in (0, 0.0001, 0.001, 0.003, 0.01, 0.1, 0.3):
+            with pytest.raises(TimeoutError):
+                with anyio.fail_after(seconds):
+                    await project.download_export(done(f"{host.url}/x"), tmp_path / "x")
+            with pytest.raises(TimeoutError):
+                async with asyncio.timeout(seconds):
+                    await project.download_export(done(f"{host.url}/x"), tmp_path / "x")
+    with anyio.fail_after(10):
+        while os.listdir(tmp_path):  # a thread that was at it when its task was cancelled tidies up by itself
+            await anyio.sleep(0.01)
+
+
+async def test_a_host_that_hangs_is_given_up(tmp_path: Path) -> None:
+    """After the time between two pieces, as often as the retry options say."""
+
+    async def half(seen: Seen, reader: Any, writer: Any) -> None:
+        writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nhello")
+        await reader.read()
+
+    patience = {"timeouts": Timeouts(read=0.05), "retry": Retry(attempts=2, backoff=0.01)}
+    async with peer(half) as host, TrainingClient("http://127.0.0.1:9", KEY, blob_hosts=[host.url], **patience) as training:  # type: ignore[arg-type]
+        with pytest.raises(RequestTimeout, match="for too long"):
+            await training.get_project_client(PROJECT).download_export(done(f"{host.url}/x"), tmp_path / "x")
+        assert len(host.seen) == 2
+    assert os.listdir(tmp_path) == []
+
+
 async def test_redirects_and_encodings_are_refused(tmp_path: Path) -> None:
     """Neither was asked for; the other host sees nothing."""
     async with peer(reply(200, FILE)) as other:
@@ -548,9 +587,10 @@ async def test_an_import_that_fails() -> None:
 # --- all images
 
 
-async def test_all_images_are_deleted_and_counted_out() -> None:
+@pytest.mark.parametrize("version", [version for version in ApiVersion if version >= ApiVersion.V3_1], ids=str)
+async def test_all_images_are_deleted_and_counted_out(version: ApiVersion) -> None:
     """202, then counted until none is left; the number there was is the result."""
-    async with serving(delete_all_seconds=0.2) as (emulator, training):
+    async with serving(version, delete_all_seconds=0.2) as (emulator, training):
         orchard = await planted(training, each=5)
         poller = orchard.delete_all_images(polling=FAST)
         left = [number async for number in poller]
