@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from contextlib import aclosing
+from operator import attrgetter
 from typing import Any, Literal
 
 from . import limits
@@ -147,5 +148,4 @@ class ImageList:
             raise ValueError(f"filter is not in {self._operations.version}: the first version that has it is v3.3")
 
 
-def _id(image: Image) -> str:
-    return image.id
+_id: Callable[[Image], str] = attrgetter("id")

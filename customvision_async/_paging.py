@@ -147,14 +147,9 @@ class _Walk(Generic[T]):
         return fresh
 
     def _new(self, page: Sequence[T]) -> list[T]:
-        fresh: list[T] = []
-        seen, key = self._seen, self._key
-        for item in page:
-            name = key(item)
-            if name not in seen:
-                seen.add(name)
-                fresh.append(item)
-        return fresh
+        fresh = {name: item for name, item in zip(map(self._key, page), page, strict=True) if name not in self._seen}
+        self._seen.update(fresh)
+        return list(fresh.values())
 
     def _ask(self, skip: int) -> None:
         async def get() -> Sequence[T]:

@@ -22,7 +22,7 @@ from ._tags import TagBook, UnknownTag
 from ._training import IterationVerbs
 from ._transfer import TransferVerbs
 from ._uploads import Uploads, checked_metadata, upload_limits
-from ._wire.request import id_of
+from ._wire.request import KnownIds, id_of
 from .errors import BadRequestError, NotFoundError
 from .models import (
     Image,
@@ -98,7 +98,7 @@ class ProjectClient(IterationVerbs, TransferVerbs, PredictedVerbs):
 
         async def send(units: Sequence[Unit]) -> Sequence[Outcome]:
             try:
-                await calls("DeleteImages", units, {"imageIds": [unit.load for unit in units]})
+                await calls("DeleteImages", units, {"imageIds": KnownIds([unit.load for unit in units])})
             except NotFoundError as error:
                 if len(units) > 1 or error.code != "NotFoundImage":
                     raise

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Protocol
 
@@ -41,10 +41,14 @@ class Answer:
     status: int
     attempts: int = 1
     in_doubt: bool = False
-    date: datetime | None = None
-    """When the service says it answered."""
+    headers: Mapping[str, str] = field(default_factory=dict[str, str], repr=False)
     retry_after: float | None = None
     """Seconds after which the service asks to be asked again, where it says so."""
+
+    @property
+    def date(self) -> datetime | None:
+        """When the service says it answered."""
+        return date_of(self.headers)
 
 
 class Caller:
@@ -89,11 +93,11 @@ class Caller:
         if 200 <= status < 300:
             value = decode_answer(row, self.version, status, headers, body)
             again = parse_retry_after(headers, b"", time.time()) if "retry-after" in headers else None
-            return Answer(value, status, response.attempts, response.in_doubt, date_of(headers), again)
+            return Answer(value, status, response.attempts, response.in_doubt, headers, again)
         error = error_from(row, status, headers, body, retry_after=parse_retry_after(headers, body, time.time()) if status == 429 else None)
         if _deletes_one(row) and status == 404 and response.in_doubt and error.code.startswith("NotFound"):
             # An earlier attempt, whose answer was lost, did it.
-            return Answer(None, status, response.attempts, in_doubt=True, date=date_of(headers))
+            return Answer(None, status, response.attempts, in_doubt=True, headers=headers)
         raise error
 
     def _json(self, value: Any) -> Content:

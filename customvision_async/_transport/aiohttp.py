@@ -13,8 +13,8 @@ import os
 import socket
 import ssl
 import zlib
-from collections.abc import AsyncIterator, Callable, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import Callable, Mapping
+from types import TracebackType
 from urllib.parse import urlsplit
 
 import aiohttp
@@ -53,14 +53,13 @@ class _Watch:
         self._due = 0.0
         self._timer: asyncio.TimerHandle | None = None
 
-    @asynccontextmanager
-    async def running(self) -> AsyncIterator[None]:
-        try:
-            async with self._scope:
-                yield
-        finally:
-            if self._timer is not None:
-                self._timer.cancel()
+    async def __aenter__(self) -> None:
+        await self._scope.__aenter__()
+
+    async def __aexit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+        await self._scope.__aexit__(kind, error, trace)
 
     def enter(self, phase: str, seconds: float) -> None:
         """A phase begins, and is over time in `seconds`."""
@@ -173,7 +172,7 @@ class AiohttpSender:
         watch = _Watch(self._timeouts, on_sent)
         failure: Exception
         try:
-            async with watch.running():
+            async with watch:
                 return await self._exchange(request, headers, watch)
         except (CustomVisionError, ContentError) as error:
             failure = error

@@ -12,7 +12,7 @@ from .._versions import ApiVersion, PredictionVersion
 from ..errors import LimitExceeded, UnsupportedOperation
 from .row import Operation, Param, Version
 
-__all__ = ["are_ids", "base_path", "build", "id_of", "ids_of", "plain_text"]
+__all__ = ["KnownIds", "are_ids", "base_path", "build", "id_of", "ids_of", "plain_text"]
 
 _CANONICAL = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}").fullmatch
 _UNSAFE = re.compile("[\r\n\0]").search
@@ -25,6 +25,10 @@ def are_ids(values: Sequence[object]) -> bool:
         return all(map(_CANONICAL, cast("Sequence[str]", values)))
     except TypeError:  # something else than text is among them
         return False
+
+
+class KnownIds(list[str]):
+    """Ids that have been looked at, as :func:`id_of` gives them: they are not looked at again."""
 
 
 def id_of(value: object, what: str = "id") -> str:
@@ -53,7 +57,7 @@ def ids_of(values: Iterable[object], what: str = "id") -> list[str]:
     """The ids of several; see :func:`id_of`."""
     if isinstance(values, (str, UUID)):
         raise TypeError(f"{what} must be a sequence of ids, not one: put it in a list")
-    if isinstance(values, list) and are_ids(values):
+    if isinstance(values, list) and (isinstance(values, KnownIds) or are_ids(values)):
         return values
     return [value if type(value) is str and _CANONICAL(value) else id_of(value, what) for value in values]
 
