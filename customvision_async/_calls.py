@@ -78,7 +78,7 @@ def judge(error: Exception) -> Verdict:
         case ServiceError() if error.status in (408, 413, 414, 431):
             return Verdict.TOO_LARGE
         case RateLimitError():
-            return Verdict.FINAL
+            return Verdict.REFUSED
         case ServiceError() if error.status < 500:  # 400 above all, often without a word on which of them it is about
             return Verdict.DIVIDE
         case DecodeError():

@@ -6,6 +6,7 @@ import dataclasses
 import json
 import subprocess
 import sys
+from collections.abc import AsyncIterator
 from pathlib import Path
 from random import Random
 
@@ -14,7 +15,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from customvision_async import BatchError, DecodeError, ImageFile
+from customvision_async import BatchError, Concurrency, DecodeError, ImageFile, RateLimitError
 from customvision_async._versions import ApiVersion
 from customvision_async._wire.answers import decode_answer, error_from
 from customvision_async._wire.operations import ROWS
@@ -58,7 +59,7 @@ async def test_a_tag_that_is_renamed_in_mid_run_keeps_its_images() -> None:
     """Names are looked up once: what the run calls by the old name goes to the same tag."""
     async with bench(tags=("old",)) as one:
 
-        async def source():  # type: ignore[no-untyped-def]
+        async def source() -> AsyncIterator[ImageFile]:
             for number, data in enumerate(PICTURES):
                 if number == 15:
                     await one.project.update_tag("old", name="new")
@@ -109,6 +110,31 @@ async def test_few_file_descriptors_are_enough(tmp_path: Path) -> None:
         done = await anyio.run_process(command, check=False, stderr=subprocess.PIPE)
         assert done.stdout.split() == [b"400", b"400"], done.stderr.decode()[-2000:]
         assert len(await one.images()) == 400
+
+
+def test_a_quota_that_is_used_up_ends_the_run_within_the_hour() -> None:
+    """Every call is refused for ever: the run ends with that error after a few chunks, and does not wait out every one."""
+    service = Service(Random(1), faults=Faults(Random(2)))
+    service.faults.for_ever = (3, "throttled")
+
+    async def main() -> tuple[float, int]:
+        import asyncio
+
+        async with virtual.client_of(service, "quota", concurrency=Concurrency(requests=1)) as training:
+            run = training.get_project_client(service.project_id).upload_images(
+                ImageFile(data=b"GIF89a\x08\x00\x08\x00%d" % n) for n in range(64_000)
+            )
+            with pytest.raises(BatchError) as caught:
+                await run
+            report = caught.value.report
+            assert isinstance(report.stopped_by, RateLimitError)
+            assert report.submitted == report.succeeded + report.failed < 2000
+            assert report.succeeded == len(service.images) == 128
+        return asyncio.get_running_loop().time(), service.total
+
+    seconds, calls = virtual.run(main())
+    assert seconds < 3600
+    assert calls < 1000
 
 
 def test_a_clock_that_is_set_back_by_an_hour_delays_nothing_for_long() -> None:

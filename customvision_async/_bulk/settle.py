@@ -29,6 +29,7 @@ class Verdict(Enum):
     DOWN = "the same, but the service itself may be to blame as well"
     TOO_LARGE = "the chunk is too heavy: divide it, and make no more as heavy"
     FINAL = "this chunk will not land"
+    REFUSED = "this chunk was refused for minutes and will not land; if the next ones are too, nothing will any more"
     FATAL = "nothing will land any more: the run should end"
 
 
@@ -43,6 +44,8 @@ _HOPELESS = 128
 """After this many units in a row that were refused standing alone, chunks are no longer divided, until one lands."""
 _DOWN = 8
 """A refusal that looks like the fault of the service counts as so many towards that."""
+_CLOSED = 8
+"""After this many chunks in a row that were refused for minutes each, the run ends: it would take hours to hear the same of every other."""
 
 
 class Settler:
@@ -54,6 +57,7 @@ class Settler:
         self._limits = limits
         self._refused = 0
         self._alone = 0
+        self._closed = 0
         self._one_divides = asyncio.Lock()
         self.fatal: Exception | None = None
         self.on_fatal: Callable[[], None] = lambda: None
@@ -102,7 +106,7 @@ class Settler:
     ) -> tuple[list[tuple[Unit, Done | Failed]], list[tuple[Unit, Failed]]]:
         """Which units have their outcome, and which go again in smaller company; those that go again as they are join `waiting`."""
         if set(map(type, outcomes)) == {Done}:  # as it is for most
-            self._refused = self._alone = 0
+            self._refused = self._alone = self._closed = 0
             self._limits.landed(sum([unit.weight for unit in units]))
             return list(zip(units, cast("Sequence[Done]", outcomes), strict=True)), []
         settled: list[tuple[Unit, Done | Failed]] = []
@@ -120,7 +124,7 @@ class Settler:
         else:  # the same company again would be the same again
             smaller += together
         if landed:
-            self._refused = self._alone = 0
+            self._refused = self._alone = self._closed = 0
             if len(settled) == len(units):
                 self._limits.landed(sum(unit.weight for unit in units))
         elif not settled:
@@ -135,14 +139,15 @@ class Settler:
             outcomes = await self._send(units)
         except Exception as error:  # noqa: BLE001 - it is the outcome of these units, and must not cost the others theirs
             verdict = self._judge(error)
-            if verdict is Verdict.FATAL:
+            self._closed += verdict is Verdict.REFUSED
+            if verdict is Verdict.FATAL or self._closed >= _CLOSED:
                 return [self.give_up(error)] * len(units)
             if len(units) == 1:
                 self._refused += 1
                 self._alone += _DOWN if verdict is Verdict.DOWN else 1
             elif verdict is Verdict.TOO_LARGE:
                 self._limits.refused(sum(unit.weight for unit in units))
-            divide = len(units) > 1 and verdict is not Verdict.FINAL
+            divide = len(units) > 1 and verdict not in (Verdict.FINAL, Verdict.REFUSED)
             return [Again(_failure(error)) if divide else _failure(error)] * len(units)
         return outcomes if len(outcomes) == len(units) else [AGAIN] * len(units)
 

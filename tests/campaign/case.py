@@ -61,6 +61,7 @@ class _Case:
             await self._list(project)
             await self._tag(project)
             await self._regions(project)
+            await self._metadata(project)
             await self._delete(project)
         self._bounded(items)
         if service.in_flight:
@@ -187,6 +188,28 @@ class _Case:
         for id, result in made.items():
             if id in self.service.images and (result.value, whole) not in self.service.images[id].regions:
                 self.problems.append(f"the region on image {id} is said to be {result.value}, and is not")
+        await self._delete_regions(project, [result.value for result in made.values() if self.dice.random() < 0.5])
+
+    async def _delete_regions(self, project: ProjectClient, regions: list[Any]) -> None:
+        there = self._region_ids()
+        _, seen = await self._watch(lambda: project.delete_regions(regions), "watch")
+        left = self._region_ids()
+        if any(result.ok and regions[index] in left for index, result in seen.items()):
+            self.problems.append("a region is said to be deleted, and is there")
+        if there - left - set(regions):
+            self.problems.append("regions were deleted, and nobody asked for it")
+
+    def _region_ids(self) -> set[Any]:
+        return {id for image in self.service.images.values() for id, _ in image.regions}
+
+    async def _metadata(self, project: ProjectClient) -> None:
+        number = str(self.dice.randrange(1000))
+        await self._change(
+            lambda ids: project.update_image_metadata(ids, {"number": number}),
+            lambda image: frozenset((image.metadata | {"number": number}).items()),
+            lambda image: frozenset(image.metadata.items()),
+            share=0.3,
+        )
 
     async def _delete(self, project: ProjectClient) -> None:
         there = set(self.service.images)

@@ -349,6 +349,9 @@ class Service:
     def _DeleteImageRegions(self, query: Json, body: Any, strike: Strike) -> tuple[int, None]:  # noqa: N802
         ids = _ids(query, "regionIds")
         self._demand(0 < len(ids) <= 64, f"{len(ids)} regions to delete")
+        there = {id for image in self.images.values() for id, _ in image.regions}
+        if self.habits.strict_ids and not there.issuperset(ids):
+            raise Refused(400, "BadRequestInvalidIds")
         for image in self.images.values():
             gone = [box[0] for id, box in image.regions if id in ids]
             image.regions = [region for region in image.regions if region[0] not in ids]
