@@ -6,9 +6,10 @@ import asyncio
 import time
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import Any
 
-from customvision_async import Concurrency, ImageFile, ProjectClient, Region, TrainingClient, images_in
+from customvision_async import BatchRun, Concurrency, ImageFile, ProjectClient, Region, TrainingClient, images_in
 from customvision_async._transport.base import Request, Response
 
 from .worker import PROJECT, TAG, Meter, Task
@@ -42,10 +43,9 @@ def upload(task: Task) -> dict[str, float]:
 def upload_regions(task: Task) -> dict[str, float]:
     """The same with a region on each picture, so that the batches are JSON with base64."""
 
-    async def source() -> AsyncIterator[ImageFile]:
-        async for found in images_in(task.folder):
-            assert isinstance(found, ImageFile)
-            yield ImageFile(found.path, regions=[Region(TAG, 0.1, 0.2, 0.3, 0.4)])
+    def source() -> list[ImageFile]:
+        paths = sorted(Path(task.folder).rglob("*.jpg"))
+        return [ImageFile(path, regions=[Region(TAG, 0.1, 0.2, 0.3, 0.4)]) for path in paths]
 
     return _run(_upload(task, source))
 
@@ -116,7 +116,7 @@ def delete(task: Task) -> dict[str, float]:
     async def main() -> dict[str, float]:
         ids = task.ids()
         async with _project(task) as project:
-            return await _watched(lambda: project.delete_images(ids), len(ids))
+            return await _awaited(project.delete_images(ids), len(ids))
 
     return _run(main())
 
@@ -127,9 +127,16 @@ def tag(task: Task) -> dict[str, float]:
     async def main() -> dict[str, float]:
         ids = task.ids()
         async with _project(task) as project:
-            return await _watched(lambda: project.tag_images(ids, [TAG]), len(ids))
+            return await _awaited(project.tag_images(ids, [TAG]), len(ids))
 
     return _run(main())
+
+
+async def _awaited(run: BatchRun[Any, Any], count: int) -> dict[str, float]:
+    with Meter() as meter:
+        report = await run
+    assert report.succeeded == count
+    return meter.counted(count, requests=report.requests)
 
 
 async def _watched(start: Callable[[], Any], count: int) -> dict[str, float]:

@@ -44,9 +44,11 @@ async def send_tags(calls: Calls, units: Sequence[Unit]) -> list[Outcome]:
     for part in parts(pairs, limits.TAG_PAIRS_PER_BATCH.value):
         content = bodies.pairs_batch(part, calls.operations.version)
         summary = (await calls("CreateImageTags", units, {}, content)).value
-        made.update((entry.image_id.lower(), entry.tag_id.lower()) for entry in summary.created)
-        there.update((entry.image_id.lower(), entry.tag_id.lower()) for entry in summary.duplicated)
-        over.update((entry.image_id.lower(), entry.tag_id.lower()) for entry in summary.exceeded)
+        made |= {(entry.image_id.lower(), entry.tag_id.lower()) for entry in summary.created}
+        there |= {(entry.image_id.lower(), entry.tag_id.lower()) for entry in summary.duplicated}
+        over |= {(entry.image_id.lower(), entry.tag_id.lower()) for entry in summary.exceeded}
+    if not there and not over and made.issuperset(pairs):  # as it is for most
+        return [DONE] * len(units)
     return [_outcome(unit.load, made, there, over) for unit in units]
 
 
