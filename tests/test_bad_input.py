@@ -23,6 +23,7 @@ from customvision_async import (
     NotFoundError,
     PredictedImage,
     Region,
+    RequestTimeout,
     Retry,
     TrainingClient,
     TransportError,
@@ -212,6 +213,26 @@ def _app(handler: Any) -> web.Application:
     app = web.Application(client_max_size=0)
     app.router.add_route("*", "/{tail:.*}", handler)
     return app
+
+
+async def test_a_host_that_never_answers_a_connect_ends_the_run() -> None:
+    """A firewall drops what is sent: as with no connection at all, an endless upload ends, with a typed error."""
+
+    class Dropped:
+        async def send(self, request: Any, headers: Any, *, on_sent: Any = None) -> Any:
+            raise RequestTimeout("no connection within 15 s", operation=request.operation, sent=False)
+
+        async def aclose(self) -> None:
+            pass
+
+    def endless() -> Any:
+        while True:
+            yield PICTURES[0]
+
+    async with TrainingClient("http://127.0.0.1:9", "0" * 32, retry=QUICK, sender=Dropped()) as client:
+        with pytest.raises(BatchError) as caught:
+            await client.get_project_client(uuid4()).upload_images(endless())
+        assert isinstance(caught.value.__cause__, RequestTimeout)
 
 
 async def test_a_project_that_is_not_there() -> None:

@@ -347,7 +347,7 @@ async def test_open_files_of_every_sort(tmp_path: Path) -> None:
     with os.fdopen(reader, "rb", buffering=0) as pipe, open(text) as as_text, io.BytesIO(b"x" * 10 + picture(3)) as middle:
         middle.seek(10)
         given: list[Any] = [pipe, Dribbling(), middle, as_text, closed, OnlyRead(), Raises(), Asynchronous(), io.BytesIO()]
-        async with bench() as one:
+        async with bench(check_images="decode") as one:
             async with one.project.upload_images(given) as upload:
                 results = sorted([result async for result in upload], key=lambda result: result.index)
             thread.join()
