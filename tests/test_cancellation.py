@@ -51,7 +51,7 @@ class _Stage:
     """A project with a few images, a flaky service, and the runs that were made on it."""
 
     def __init__(self, seed: str) -> None:
-        faults = Faults(Random(seed), rate=0.15)
+        faults = Faults(Random(seed), rate=0.35)
         self.service = Service(Random("service"), habits=Habits(deduplicate=False), faults=faults)
         for name in ("apple", "pear", *(f"tag{n}" for n in range(24))):
             self.service.add_tag(name)
