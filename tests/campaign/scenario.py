@@ -10,7 +10,7 @@ from datetime import timedelta
 from random import Random
 from typing import Any, Literal
 
-from customvision_async import Concurrency, ImageFile, ImageUrl, Region
+from customvision_async import ApiVersion, Concurrency, ImageFile, ImageUrl, Region
 from customvision_async.models import PredictedImage, SkippedFile
 from tests.support.faults import Faults
 from tests.support.orchard import BASE, Box, Habits, Service
@@ -52,18 +52,19 @@ class Scenario:
         self.faults = Faults(Random(f"faults {seed}"), rate=dice.choice((0.0, 0.05, 0.15, 0.15, 0.3, 0.3, 0.5)))
         if dice.random() < 0.12:
             self.faults.for_ever = dice.randrange(1, 30), dice.choice(FOR_EVER)
+        self.version = dice.choice((*(ApiVersion.V3_3,) * 5, ApiVersion.V3_4_PREVIEW, ApiVersion.V3_0, ApiVersion.V2_0, ApiVersion.V2_2))
         self.habits = Habits(
             deduplicate=dice.random() < 0.7,
             duplicate_has_image=dice.random() < 0.7,
             duplicate_merges_tags=dice.random() < 0.3,
-            multi_status=dice.random() < 0.5,
+            multi_status=dice.random() < 0.5 and self.version >= ApiVersion.V3_3,
             shuffle_results=dice.random() < 0.8,
             quoted_file_names=dice.random() < 0.7,
             spoiled_batches=dice.random() < 0.3,
             strict_ids=dice.random() < 0.3,
             calls_per_second=dice.choice((None, None, None, 2.0, 10.0)),
         )
-        self.service = Service(Random(f"service {seed}"), habits=self.habits, faults=self.faults)
+        self.service = Service(Random(f"service {seed}"), habits=self.habits, faults=self.faults, version=self.version)
         self.concurrency = Concurrency(
             chunk_bytes=dice.choice((1500, 3000, 6000, 16_000_000)), requests=dice.choice((1, 3, 16, 64)), uploads=dice.choice((1, 4))
         )
@@ -98,7 +99,7 @@ class Scenario:
         if self.missing and roll > 0.9:
             tags.append(dice.choice(self.missing))
         boxes = [self._region() for _ in range(dice.choice((1, 2, 5)))] if dice.random() < 0.2 else []
-        metadata = {"of": str(dice.randrange(2))} if dice.random() < 0.08 else None
+        metadata = {"of": str(dice.randrange(2))} if dice.random() < 0.08 and self.version >= ApiVersion.V3_3 else None
         content = picture(f"{self.seed} {number}", dice.randrange(300))
         if roll > 0.86 and number:
             content = dice.choice(self.before)

@@ -71,7 +71,7 @@ AFTER_EFFECT = frozenset(
 _ONLY: Mapping[str, frozenset[str]] = {
     **dict.fromkeys(("all_unknown", "some_storage", "some_new_status", "more", "twice", "ok_without_image"), _CREATES),
     "fewer": _CREATES | {"CreateImageTags", "CreateImageRegions", "UpdateImageMetadata"},
-    "page_before": frozenset({"GetImages"}),
+    "page_before": frozenset({"GetImages", "GetTaggedImages", "GetUntaggedImages"}),
 }
 """The kinds that concern some operations only."""
 

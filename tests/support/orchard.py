@@ -22,6 +22,8 @@ from uuid import UUID
 
 from customvision_async._content import Blob, Content, ContentError
 from customvision_async._transport.base import Request, Response
+from customvision_async._versions import ApiVersion
+from customvision_async._wire.request import base_path
 from tests.support.faults import Faults, Strike
 
 __all__ = ["BASE", "ENDPOINT", "KEY", "Box", "Endless", "Habits", "Service", "Stored"]
@@ -78,9 +80,18 @@ class Stored:
 class Service:
     """The service, as a sender."""
 
-    def __init__(self, random: Random, *, habits: Habits | None = None, faults: Faults | None = None, most_calls: int = 20_000) -> None:
+    def __init__(
+        self,
+        random: Random,
+        *,
+        habits: Habits | None = None,
+        faults: Faults | None = None,
+        version: ApiVersion = ApiVersion.V3_3,
+        most_calls: int = 20_000,
+    ) -> None:
         self.random = random
         self.habits = habits or Habits()
+        self.version = version
         self.faults = faults or Faults(random)
         self.project_id = self.new_id()
         self.tags: dict[str, str] = {}
@@ -199,7 +210,7 @@ class Service:
     def _checked(self, request: Request, headers: Mapping[str, str]) -> Json:
         """The query, of a request that is well formed."""
         url = urlsplit(request.url)
-        start = f"/customvision/v3.3/training/projects/{self.project_id}/"
+        start = f"{base_path(self.version)}/projects/{self.project_id}/"
         self._demand(request.url.startswith(ENDPOINT) and url.path.startswith(start), f"goes to {request.url[:200]}")
         self._demand(len(request.url) <= 8192, f"a URL of {len(request.url)} bytes")
         self._demand(headers.get("Training-Key") == KEY and KEY not in request.url, "the key is not in its header alone")
@@ -379,11 +390,11 @@ class Service:
             results.append({"imageId": id, "status": status, "metadata": body if status == "OK" else None})
         return 200, {"isBatchSuccessful": all(result["status"] == "OK" for result in results), "images": results}
 
-    def _GetImages(self, query: Json, body: Any, strike: Strike) -> tuple[int, list[Json]]:  # noqa: N802
+    def _GetImages(self, query: Json, body: Any, strike: Strike, status: str = "") -> tuple[int, list[Json]]:  # noqa: N802
         take, skip = int(query.get("take", 50)), int(query.get("skip", 0))
         self._demand(take <= 256, f"a page of {take}")
         skip = max(0, skip - take + 1) if strike.kind == "page_before" else skip
-        chosen = self._chosen(query)
+        chosen = self._chosen(query, status)
         if query.get("orderBy", "Newest") == "Newest":
             chosen.reverse()
         return 200, [self._image(image) for image in chosen[skip : skip + take]]
@@ -391,8 +402,20 @@ class Service:
     def _GetImageCount(self, query: Json, body: Any, strike: Strike) -> tuple[int, int]:  # noqa: N802
         return 200, len(self._chosen(query))
 
-    def _chosen(self, query: Json) -> list[Stored]:
-        tags, status = set(_ids(query, "tagIds")), query.get("taggingStatus", "All")
+    def _GetTaggedImages(self, query: Json, body: Any, strike: Strike) -> tuple[int, list[Json]]:  # noqa: N802
+        return self._GetImages(query, body, strike, "Tagged")
+
+    def _GetUntaggedImages(self, query: Json, body: Any, strike: Strike) -> tuple[int, list[Json]]:  # noqa: N802
+        return self._GetImages(query, body, strike, "Untagged")
+
+    def _GetTaggedImageCount(self, query: Json, body: Any, strike: Strike) -> tuple[int, int]:  # noqa: N802
+        return 200, len(self._chosen(query, "Tagged"))
+
+    def _GetUntaggedImageCount(self, query: Json, body: Any, strike: Strike) -> tuple[int, int]:  # noqa: N802
+        return 200, len(self._chosen(query, "Untagged"))
+
+    def _chosen(self, query: Json, status: str = "") -> list[Stored]:
+        tags, status = set(_ids(query, "tagIds")), status or query.get("taggingStatus", "All")
         self._demand(len(tags) <= 20, f"a filter of {len(tags)} tags")
         wanted = {"All": (True, False), "Tagged": (True,), "Untagged": (False,)}[status]
         return [image for image in self.images.values() if bool(image.tags) in wanted and (not tags or tags & image.tags.keys())]

@@ -73,7 +73,14 @@ def client_of(
 ) -> TrainingClient:
     """A client that speaks to `service`, all of whose chance comes from `seed`, and whose calendar is that of the loop."""
     training = TrainingClient(
-        ENDPOINT, KEY, sender=service, concurrency=concurrency, retry=retry, observers=observers, ssl_context=_NO_TLS
+        ENDPOINT,
+        KEY,
+        api_version=service.version,
+        sender=service,
+        concurrency=concurrency,
+        retry=retry,
+        observers=observers,
+        ssl_context=_NO_TLS,
     )
     training._transport._policy = RetryPolicy(retry or Retry(), Random(seed))
     training._transport._clock = lambda: BASE.timestamp() + asyncio.get_running_loop().time()
