@@ -102,7 +102,7 @@ class ServiceError(CustomVisionError):
         super().__init__(message)
 
     def __str__(self) -> str:
-        what = f"{self.status} {self.code}".rstrip()
+        what = f"{self.status} {self.code}".rstrip() if self.code != str(self.status) else self.code  # the gateway's code is the status
         text = f"{self.operation}: {what}: {self.message}" if self.operation else f"{what}: {self.message}"
         if self.advice:
             text = f"{text.rstrip('. ')}. {self.advice}"

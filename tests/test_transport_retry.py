@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from customvision_async._options import Retry
 from customvision_async._transport.base import Request, Response
-from customvision_async._transport.retry import CertificateError, RetryBudget, RetryPolicy, UnknownHost, maybe_taken_up, parse_retry_after
+from customvision_async._transport.retry import CertificateError, RetryBudget, RetryPolicy, maybe_taken_up, parse_retry_after
 from customvision_async.errors import ConnectError, RequestTimeout, ResponseLost, TransportError
 
 NOW = 1_700_000_000.0  # Tue, 14 Nov 2023 22:13:20 GMT
@@ -32,10 +32,11 @@ def decide(
     elapsed: float = 0.0,
     options: Retry | None = None,
     seed: int = 1,
+    met: bool = True,
 ) -> float | None:
     """The decision of a fresh policy."""
     policy = RetryPolicy(options or Retry(), Random(seed))
-    return policy.decide(request, outcome, attempts=attempts, refusals=refusals, elapsed=elapsed, now=NOW)
+    return policy.decide(request, outcome, attempts=attempts, refusals=refusals, elapsed=elapsed, now=NOW, met=met)
 
 
 @pytest.mark.parametrize(
@@ -128,10 +129,12 @@ def test_attempts_are_bounded_and_refusals_are_not_among_them() -> None:
 
 
 def test_some_troubles_pass_sooner_or_never() -> None:
-    """A certificate stays as it is; a name is given three chances."""
+    """A certificate stays as it is; an endpoint that never answered has three chances, one that did has all."""
     assert decide(CertificateError("expired")) is None
-    assert decide(UnknownHost("typo"), attempts=2) is not None
-    assert decide(UnknownHost("typo"), attempts=3) is None
+    for unsent in (ConnectError("typo"), RequestTimeout("no connection", sent=False)):
+        assert decide(unsent, attempts=2, met=False) is not None
+        assert decide(unsent, attempts=3, met=False) is None
+        assert decide(unsent, attempts=7, met=True) is not None
 
 
 def test_no_attempt_starts_after_the_deadline() -> None:

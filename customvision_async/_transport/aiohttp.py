@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import asyncio
 import os
-import socket
 import ssl
 import zlib
 from collections.abc import Callable, Mapping
@@ -27,7 +26,7 @@ from .._options import Timeouts
 from ..errors import ConnectError, CustomVisionError, DecodeError, RequestTimeout, ResponseLost, TransportError
 from .base import Request, Response
 from .body import Buffer, stream
-from .retry import CertificateError, UnknownHost
+from .retry import CertificateError
 
 __all__ = ["AiohttpSender", "tls_context"]
 
@@ -282,9 +281,7 @@ def _ours(error: Exception, request: Request, watch: _Watch) -> TransportError:
         case aiohttp.ClientConnectorCertificateError() | aiohttp.ClientConnectorSSLError():
             return CertificateError(f"no trusted TLS connection to {host}: {_reason(error)}", operation=operation)
         case aiohttp.ClientConnectorDNSError():
-            why = f"{host} is not a known host: is the endpoint right, and the network up?"
-            unknown = getattr(error.os_error, "errno", None) == socket.EAI_NONAME
-            return (UnknownHost if unknown else ConnectError)(why, operation=operation)
+            return ConnectError(f"{host} is not a known host: is the endpoint right, and the network up?", operation=operation)
         case aiohttp.ClientConnectorError() | aiohttp.InvalidURL():
             return ConnectError(f"no connection to {host}: {_reason(error)}", operation=operation)
         case _:

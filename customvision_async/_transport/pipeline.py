@@ -82,6 +82,7 @@ class Transport:
         self._budget = RetryBudget(retry.budget, retry.budget_floor)
         self._make_limiter: Callable[[], Limiter] = limiter or Limiter
         self._limiter: Limiter | None = None
+        self._met = False
         self._observers = tuple(observers)
         self._clock = clock
 
@@ -151,12 +152,19 @@ class Transport:
             ticket.accepted()
 
     async def _judge(self, request: Request, outcome: Response | TransportError, journey: _Journey) -> float | None:
+        self._met = self._met or isinstance(outcome, Response)
         if isinstance(outcome, Response) and outcome.status == 401 and not journey.renewed:
             journey.renewed = True
             return 0.0 if await self._auth.renewed(journey.headers) else None
         elapsed = asyncio.get_running_loop().time() - journey.started
         delay = self._policy.decide(
-            request, outcome, attempts=journey.attempts, refusals=journey.refusals, elapsed=elapsed, now=self._clock()
+            request,
+            outcome,
+            attempts=journey.attempts,
+            refusals=journey.refusals,
+            elapsed=elapsed,
+            now=self._clock(),
+            met=self._met,
         )
         if delay is None or (isinstance(outcome, Response) and outcome.status == 429):
             return delay  # a refusal is the limiter's affair, not a failure that the budget is for

@@ -17,21 +17,17 @@ from .._options import Retry
 from ..errors import ConnectError, RequestTimeout, TransportError
 from .base import Request, Response
 
-__all__ = ["RETRIED_STATUSES", "CertificateError", "RetryBudget", "RetryPolicy", "UnknownHost", "maybe_taken_up", "parse_retry_after"]
+__all__ = ["RETRIED_STATUSES", "CertificateError", "RetryBudget", "RetryPolicy", "maybe_taken_up", "parse_retry_after"]
 
 RETRIED_STATUSES = frozenset({408, 429, 500, 502, 503, 504})
 """Answers that another try may change. Every other 4xx says that the request itself is wrong."""
 
-UNKNOWN_HOST_ATTEMPTS = 3
-"""A name that does not resolve is most often a typing error; a network that comes back takes a moment."""
+UNMET_ATTEMPTS = 3
+"""An endpoint that cannot be reached and never answered is most often a typing error; one that answered before comes back."""
 
 
 class CertificateError(ConnectError):
     """The host's certificate is not trusted. Trying again cannot help."""
-
-
-class UnknownHost(ConnectError):
-    """The host's name does not resolve."""
 
 
 _SECONDS = re.compile(r"[0-9]{1,12}(?:\.[0-9]{1,9})?")
@@ -109,12 +105,21 @@ class RetryPolicy:
         self._random = random
 
     def decide(
-        self, request: Request, outcome: Response | TransportError, *, attempts: int, refusals: int, elapsed: float, now: float
+        self,
+        request: Request,
+        outcome: Response | TransportError,
+        *,
+        attempts: int,
+        refusals: int,
+        elapsed: float,
+        now: float,
+        met: bool = True,
     ) -> float | None:
         """Seconds to wait before `request` is sent again, or None if `outcome` is to be taken as final.
 
         `attempts` counts the sends so far that were not refused for rate, `refusals` those that were, this one
-        included; `elapsed` is seconds since the first; `now` is seconds since 1970.
+        included; `elapsed` is seconds since the first; `now` is seconds since 1970; `met` says that the endpoint has answered
+        before, this request or another.
         """
         options = self._options
         asked: float | None = None
@@ -125,7 +130,7 @@ class RetryPolicy:
         if isinstance(outcome, Response) and outcome.status == 429:
             wait = self._jitter(options.throttle_backoff, refusals) if asked is None else asked
         else:
-            if attempts >= self._most_attempts(outcome) or (maybe_taken_up(outcome) and not request.repeatable):
+            if attempts >= self._most_attempts(outcome, met) or (maybe_taken_up(outcome) and not request.repeatable):
                 return None
             wait = max(self._jitter(options.backoff, attempts), asked or 0.0)
         return wait if elapsed + wait <= options.deadline else None
@@ -135,11 +140,11 @@ class RetryPolicy:
         asked = parse_retry_after(response.headers, response.body, now)
         return None if asked is None else min(asked, self._options.retry_after_most)
 
-    def _most_attempts(self, outcome: Response | TransportError) -> int:
+    def _most_attempts(self, outcome: Response | TransportError, met: bool) -> int:
         if isinstance(outcome, CertificateError):
             return 1
-        if isinstance(outcome, UnknownHost):
-            return min(UNKNOWN_HOST_ATTEMPTS, self._options.attempts)
+        if not met and isinstance(outcome, TransportError) and _never_sent(outcome):
+            return min(UNMET_ATTEMPTS, self._options.attempts)
         return self._options.attempts
 
     def _jitter(self, scale: float, failures: int) -> float:
