@@ -88,7 +88,7 @@ class Muddled:
         kept = [result for result in results if self.dice.random() < 0.8]
         for result in results:
             if self.dice.random() < 0.2:
-                lie = {**result, "status": "ErrorStorage", "image": None}
+                lie = {**result, "status": "ErrorImageSize", "image": None}
                 kept += [dict(result), result if self.dice.random() < 0.3 else lie]
         for _ in range(self.dice.randrange(3)):
             stranger = {"id": str(UUID(int=7)), "created": "2026-01-01T00:00:00"}
