@@ -231,6 +231,9 @@ class _Case:
         dice, service = self.dice, self.service
         tags = dice.sample(self.scenario.names, 25) if dice.random() < 0.15 else []
         wanted = {self.scenario.id_of(name) for name in tags}
+        if dice.random() < 0.3:  # enough for the pages to drift
+            for number in range(25):
+                service.add_image(f"other {number}".encode(), [self.scenario.id_of(dice.choice(self.scenario.names))])
         ever = set(service.images)
         others = asyncio.ensure_future(self._others(ever)) if dice.random() < 0.5 else None
         stayed = {id for id, image in service.images.items() if not tags or wanted & image.tags.keys()}
