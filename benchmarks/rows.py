@@ -67,7 +67,8 @@ def _span(values: list[float]) -> str:
 
 def _micro(runs: Runs) -> str:
     """CPU of each kind, in microseconds an item."""
-    return ", ".join(f"{kind} {runs.median(kind, 'cpu') * 1e6:,.3g} us" for kind in runs.lines)
+    each = {kind: runs.median(kind, "cpu") * 1e6 for kind in runs.lines}
+    return ", ".join(f"{kind} {cpu:,.0f} us" if cpu >= 100 else f"{kind} {cpu:.3g} us" for kind, cpu in each.items())
 
 
 _UPLOAD = {"ours": {"job": "ours.upload"}, "SDK": {"job": "official.upload"}, "by hand": {"job": "byhand.upload"}}

@@ -5,7 +5,7 @@ thrown away by the kernel (``MSG_TRUNC``), those of TLS are deciphered into one 
 the form and length of the service's own: 64 results with their images are 80 KB, a page of 256 images 310 KB.
 
 It does not read bodies of pictures: all are of one length that it was told, so the Content-Length tells their number.
-That holds for multipart and for base64, since what stands around a picture is far shorter than any picture here.
+That holds for multipart and for base64, since what stands around a picture is far shorter than it (or the batch is full).
 """
 
 from __future__ import annotations
@@ -124,9 +124,9 @@ class _Connection:
     def _canned(self, method: bytes, verb: str, query: bytes, length: int) -> bytes:
         picture = self._options.picture
         if method == b"POST" and verb == "images":
-            return _summary(length // picture, quoted=True)
+            return _summary(min(64, length // picture), quoted=True)
         if method == b"POST" and verb == "files":
-            return _summary(length // ((picture + 2) // 3 * 4), quoted=False)
+            return _summary(min(64, length // ((picture + 2) // 3 * 4)), quoted=False)
         if method == b"GET" and verb == "images":
             fields = dict(pair.split(b"=", 1) for pair in query.split(b"&"))
             first = int(fields.get(b"skip", b"0"))
