@@ -68,12 +68,7 @@ class TagBook:
         raise UnknownTag(f"the project has no tag {tag!r} ({there}): create it first, or upload with create_missing_tags=True")
 
     async def _listed(self) -> dict[str, str]:
-        """The tags there are. The whole run hangs on it: an answer that cannot be read is asked for once more."""
-        try:
-            tags = await self._operations.get_tags(self._project_id)
-        except DecodeError:
-            tags = await self._operations.get_tags(self._project_id)
-        return {tag.name: tag.id for tag in tags}
+        return {tag.name: tag.id for tag in await self._operations.get_tags(self._project_id)}
 
     async def _create(self, name: str, ids: dict[str, str]) -> None:
         """Make a tag. Not repeated blindly: after a lost answer, or if somebody else was first, the list tells.

@@ -22,6 +22,9 @@ __all__ = ["RETRIED_STATUSES", "CertificateError", "RetryBudget", "RetryPolicy",
 RETRIED_STATUSES = frozenset({408, 429, 500, 502, 503, 504})
 """Answers that another try may change. Every other 4xx says that the request itself is wrong."""
 
+SLOW_BODY_ATTEMPTS = 2
+"""A 408 says that the body took too long: once may be the link, twice is the body, and whoever made it can make a smaller one."""
+
 UNMET_ATTEMPTS = 3
 """An endpoint that cannot be reached and never answered is most often a typing error; one that answered before comes back."""
 
@@ -130,7 +133,7 @@ class RetryPolicy:
         if isinstance(outcome, Response) and outcome.status == 429:
             wait = self._jitter(options.throttle_backoff, refusals) if asked is None else asked
         else:
-            if attempts >= self._most_attempts(outcome, met) or (maybe_taken_up(outcome) and not request.repeatable):
+            if attempts >= self._most_attempts(request, outcome, met) or (maybe_taken_up(outcome) and not request.repeatable):
                 return None
             wait = max(self._jitter(options.backoff, attempts), asked or 0.0)
         return wait if elapsed + wait <= options.deadline else None
@@ -140,9 +143,11 @@ class RetryPolicy:
         asked = parse_retry_after(response.headers, response.body, now)
         return None if asked is None else min(asked, self._options.retry_after_most)
 
-    def _most_attempts(self, outcome: Response | TransportError, met: bool) -> int:
+    def _most_attempts(self, request: Request, outcome: Response | TransportError, met: bool) -> int:
         if isinstance(outcome, CertificateError):
             return 1
+        if isinstance(outcome, Response) and outcome.status == 408 and request.content is not None:
+            return min(SLOW_BODY_ATTEMPTS, self._options.attempts)
         if not met and isinstance(outcome, TransportError) and _never_sent(outcome):
             return min(UNMET_ATTEMPTS, self._options.attempts)
         return self._options.attempts

@@ -58,7 +58,7 @@ def ids_of(values: Iterable[object], what: str = "id") -> list[str]:
     if isinstance(values, (str, UUID)):
         raise TypeError(f"{what} must be a sequence of ids, not one: put it in a list")
     if isinstance(values, list) and (isinstance(values, KnownIds) or are_ids(values)):
-        return values
+        return cast("list[str]", values)
     return [value if type(value) is str and _CANONICAL(value) else id_of(value, what) for value in values]
 
 
