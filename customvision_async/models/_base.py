@@ -7,9 +7,10 @@ from enum import StrEnum
 from typing import TypeVar
 
 import msgspec
+from msgspec import field
 from msgspec.structs import force_setattr
 
-__all__ = ["Body", "Model", "OpenEnum", "aware", "make_aware"]
+__all__ = ["Body", "Created", "Model", "OpenEnum", "aware", "make_aware"]
 
 E = TypeVar("E", bound="OpenEnum")
 
@@ -52,6 +53,22 @@ class OpenEnum(StrEnum):
 def aware(moment: datetime) -> datetime:
     """`moment` in UTC if it has no zone. `combine` does it in 0.1 us, `replace` takes 0.7 (measured, Python 3.11)."""
     return datetime.combine(moment, moment.time(), UTC) if moment.tzinfo is None else moment
+
+
+class Created(Model, frozen=True, kw_only=True):
+    """What was created at some time: images, and the tags and regions on them.
+
+    Lists bring these by the hundred thousand, and few programs look at their times, so the text is kept and read when it is
+    asked for: half the time to decode a page.
+    """
+
+    created_text: str | None = field(default=None, name="created")
+    """When it was created, as the service wrote it."""
+
+    @property
+    def created(self) -> datetime | None:
+        """When it was created, in UTC, to the microsecond. Raises ValueError if the service wrote something that is no time."""
+        return None if self.created_text is None else aware(datetime.fromisoformat(self.created_text))
 
 
 def make_aware(model: Model, *names: str) -> None:

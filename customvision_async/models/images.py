@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import datetime
 
-from msgspec.structs import force_setattr
-
-from ._base import Model, make_aware
+from ._base import Created, Model, make_aware
 from .enums import ImageCreateStatus, ImageMetadataUpdateStatus
 from .predictions import BoundingBox, Prediction
 
@@ -28,23 +26,15 @@ __all__ = [
     "RegionProposal",
 ]
 
-_combine = datetime.combine
 
-
-class ImageTag(Model, frozen=True, kw_only=True):
+class ImageTag(Created, frozen=True, kw_only=True):
     """A tag on an image. In the answer to a create call `tag_name` is None; lists fill it in."""
 
     tag_id: str
     tag_name: str | None = None
-    created: datetime | None = None
-
-    def __post_init__(self) -> None:  # as make_aware, in place: this runs for each of a million
-        created = self.created
-        if created is not None and created.tzinfo is None:
-            force_setattr(self, "created", _combine(created, created.time(), UTC))
 
 
-class ImageRegion(Model, frozen=True, kw_only=True):
+class ImageRegion(Created, frozen=True, kw_only=True):
     """A tagged region of an image: fractions of its width and height, from the top left corner, to seven digits."""
 
     region_id: str
@@ -54,15 +44,9 @@ class ImageRegion(Model, frozen=True, kw_only=True):
     width: float
     height: float
     tag_name: str | None = None
-    created: datetime | None = None
-
-    def __post_init__(self) -> None:
-        created = self.created
-        if created is not None and created.tzinfo is None:
-            force_setattr(self, "created", _combine(created, created.time(), UTC))
 
 
-class Image(Model, frozen=True, kw_only=True):
+class Image(Created, frozen=True, kw_only=True):
     """An image of a project. `width` and `height` are pixels.
 
     The URIs live for a day, then list the image again. Of images in a resource with a private network they are
@@ -70,7 +54,6 @@ class Image(Model, frozen=True, kw_only=True):
     """
 
     id: str
-    created: datetime | None = None
     width: int = 0
     height: int = 0
     resized_image_uri: str | None = None
@@ -83,11 +66,6 @@ class Image(Model, frozen=True, kw_only=True):
     """Of v1.2 to v2.1; see `original_uri`."""
     predictions: tuple[Prediction, ...] = ()
     """Of v1.2 alone."""
-
-    def __post_init__(self) -> None:
-        created = self.created
-        if created is not None and created.tzinfo is None:
-            force_setattr(self, "created", _combine(created, created.time(), UTC))
 
     @property
     def original_uri(self) -> str | None:
