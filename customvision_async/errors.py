@@ -57,7 +57,17 @@ __all__ = [
 
 
 class CustomVisionError(Exception):
-    """The base of every error of this package."""
+    """The base of every error of this package. It can be copied and pickled, so it comes whole out of a process pool."""
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _remade, (type(self), self.args, self.__dict__)
+
+
+def _remade(kind: type[CustomVisionError], args: tuple[Any, ...], fields: dict[str, Any]) -> CustomVisionError:
+    """The error again, without its ``__init__``: that takes other arguments than an exception keeps."""
+    error: CustomVisionError = kind.__new__(kind, *args)
+    error.__dict__.update(fields)
+    return error
 
 
 class TransportError(CustomVisionError):
