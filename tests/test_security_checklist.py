@@ -1,0 +1,42 @@
+"""The security checklist is whole, current and true."""
+
+from __future__ import annotations
+
+import os
+from importlib.metadata import version
+from pathlib import Path
+
+from customvision_async._whole import WholeFile
+from customvision_async.cli._failed import write_failed
+from tests.security_checklist import PAGE, RULES, missing, page
+
+
+def test_every_rule_names_tests_that_exist() -> None:
+    """A rule without a test is one about something this package does not do."""
+    assert missing() == []
+    assert [number for number, _, held in RULES if not held] == ["S15", "S16"]
+
+
+def test_the_page_is_current() -> None:
+    """docs/security.md is what the command writes."""
+    assert PAGE.read_text(encoding="utf-8") == page()
+
+
+def test_files_are_for_their_owner_alone(tmp_path: Path) -> None:
+    """Neither a downloaded file nor a list of failed items can be read by others, even under a umask that allows it."""
+    before = os.umask(0)
+    try:
+        file = WholeFile(str(tmp_path / "download"), overwrite=False)
+        file.open()
+        file.finish()
+        write_failed(tmp_path / "failed.jsonl", [{"path": "a.jpg"}])
+    finally:
+        os.umask(before)
+    assert {path.name: path.stat().st_mode & 0o777 for path in tmp_path.iterdir()} == {"download": 0o600, "failed.jsonl": 0o600}
+
+
+def test_the_floor_of_aiohttp() -> None:
+    """Earlier ones leave CR and LF in the heads of parts, and headers on redirects (CVE-2026-50269 and others)."""
+    assert tuple(map(int, version("aiohttp").split(".")[:3])) >= (3, 14, 3)
+    project = (Path(__file__).parent.parent / "pyproject.toml").read_text(encoding="utf-8")
+    assert '"aiohttp>=3.14.3"' in project
