@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import contextlib
 import ssl
-from typing import Any
+from typing import Any, Literal
 
 import aiohttp
 import anyio
@@ -13,6 +14,9 @@ import pytest
 import trustme
 
 from customvision_async.emulator import Emulator, Switches
+from customvision_async.emulator._quota import QUOTAS, Gate
+from customvision_async.emulator._refusals import GatewayRefusal
+from customvision_async.emulator._routes import Match, find_route
 from tests.support.caller import calling
 from tests.support.pictures import picture
 
@@ -148,6 +152,29 @@ async def test_a_penalty_lasts_as_long_as_calls_come_too_soon() -> None:
     async with calling(calls_per_second=2, penalty=True) as call:
         statuses = [(await call.raw("GET", "/projects"))[0].status for _ in range(4)]
         assert statuses == [200, 200, 429, 429]
+
+
+@pytest.mark.parametrize(("counting", "taken_up"), [("second", 10), ("bucket", 15)])
+async def test_calls_are_counted_by_the_second_or_by_a_bucket(counting: Literal["second", "bucket"], taken_up: int) -> None:
+    """counting: half a second after a full one there is no room in that second; a bucket is half full again."""
+    gate = Gate(QUOTAS["S0"], None, Switches(counting=counting))
+    match = find_route("GET", "/customvision/v3.3/training/projects")
+    assert isinstance(match, Match)
+    count = 0
+    for now in (100.0, 100.5):
+        for _ in range(20):
+            with contextlib.suppress(GatewayRefusal):
+                gate.admit(match, now)
+                count += 1
+    assert count == taken_up
+
+
+@pytest.mark.parametrize("counting", ["second", "bucket"])
+async def test_a_second_of_calls_is_taken_up_at_once_however_it_is_counted(counting: Literal["second", "bucket"]) -> None:
+    """counting: over a socket, a burst of one second's calls passes, and the next call does not."""
+    async with calling(calls_per_second=2, counting=counting) as call:
+        statuses = await asyncio.gather(*(call.raw("GET", "/projects") for _ in range(3)))
+        assert sorted(response.status for response, _ in statuses) == [200, 200, 429]
 
 
 async def test_exports_and_imports_take_their_time() -> None:

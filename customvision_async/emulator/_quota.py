@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from ._refusals import GatewayRefusal
 from ._routes import Match
+from ._switches import Switches
 
 __all__ = ["QUOTAS", "UNLIMITED", "Gate", "Quota"]
 
@@ -37,17 +38,50 @@ QUOTAS = {
 }
 
 
+class _Second:
+    """So many calls within any second; within one call's time, if that is longer."""
+
+    def __init__(self) -> None:
+        self._seen: deque[float] = deque()
+
+    def take(self, now: float, rate: float) -> bool:
+        """Count a call, if there is room for it."""
+        window = max(1.0, 1.0 / rate)
+        while self._seen and self._seen[0] <= now - window:
+            self._seen.popleft()
+        if len(self._seen) >= max(1, int(rate * window)):
+            return False
+        self._seen.append(now)
+        return True
+
+
+class _Bucket:
+    """A bucket that holds one second's calls, one at the least, and fills evenly."""
+
+    def __init__(self) -> None:
+        self._full_at = 0.0
+
+    def take(self, now: float, rate: float) -> bool:
+        """Count a call, if there is room for it."""
+        full_at = max(now, self._full_at) + 1.0 / rate
+        if full_at - now > max(1.0, 1.0 / rate) + 1e-9:
+            return False
+        self._full_at = full_at
+        return True
+
+
 class Gate:
-    """Counts calls over the last second and refuses those above the rate, in the gateway's words.
+    """Counts calls and refuses those above the rate, in the gateway's words.
 
     Training, prediction and TrainProject have counts of their own.
     """
 
-    def __init__(self, quota: Quota, calls_per_second: float | None, penalty: bool) -> None:
+    def __init__(self, quota: Quota, calls_per_second: float | None, switches: Switches) -> None:
         self._quota = quota
         self._given = calls_per_second
-        self._penalty = penalty
-        self._seen: dict[str, deque[float]] = {}
+        self._penalty = switches.penalty
+        self._counter = _Bucket if switches.counting == "bucket" else _Second
+        self._counters: dict[str, _Bucket | _Second] = {}
         self._shut_until: dict[str, float] = {}
 
     def admit(self, match: Match, now: float) -> None:
@@ -55,15 +89,11 @@ class Gate:
         lane, rate = self._lane(match)
         if rate is None:
             return
-        seen = self._seen.setdefault(lane, deque())
-        window = max(1.0, 1.0 / rate)
-        while seen and seen[0] <= now - window:
-            seen.popleft()
-        if self._shut_until.get(lane, 0.0) > now or len(seen) >= max(1, int(rate * window)):
+        counter = self._counters.setdefault(lane, self._counter())
+        if self._shut_until.get(lane, 0.0) > now or not counter.take(now, rate):
             if self._penalty:
                 self._shut_until[lane] = max(self._shut_until.get(lane, 0.0), now + 1.0)
             raise GatewayRefusal(429, _words(match, self._quota.tier), headers={"Retry-After": "1"})
-        seen.append(now)
 
     def _lane(self, match: Match) -> tuple[str, float | None]:
         quota = self._quota

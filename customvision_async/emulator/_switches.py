@@ -55,6 +55,8 @@ class Switches:
     """Too many projects: 401 Access Denied (reported), or 400 BadRequestExceedProjectLimit."""
     refuse_early: bool = False
     """401 and 429 are answered before the body was read, or after."""
+    counting: Literal["second", "bucket"] = "second"
+    """Calls a second are those of the last second at any time; or a bucket holds one second's calls and fills evenly."""
     penalty: bool = False
     """After a 429 every call is refused until its Retry-After is over, or only the rate counts."""
     vnet: bool = False
@@ -109,6 +111,7 @@ class SwitchChanges(TypedDict, total=False):
     all_bad_is_400: bool
     quota_is_401: bool
     refuse_early: bool
+    counting: Literal["second", "bucket"]
     penalty: bool
     vnet: bool
     check_images: Literal["header", "decode", "none"]

@@ -103,7 +103,7 @@ class Emulator:
         self._ssl = ssl_context
         self._folder = None if data is None else Path(data)
         self._quota = QUOTAS[tier]
-        self._gate = Gate(self._quota, calls_per_second, self.switches.penalty)
+        self._gate = Gate(self._quota, calls_per_second, self.switches)
         self._world: World | None = None
         self._closing = asyncio.Event()
         self._timers: set[asyncio.TimerHandle] = set()
