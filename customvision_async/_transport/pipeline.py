@@ -102,8 +102,9 @@ class Transport:
         limiter = self._limiter
         journey = _Journey()
         self._budget.request()
+        ticket = await limiter.admit(upload=request.content is not None)
         while True:
-            outcome = await self._attempt(request, journey, limiter)
+            outcome = await self._attempt(request, journey, ticket)
             delay = await self._judge(request, outcome, journey)
             taken_up = maybe_taken_up(outcome)
             if request.meter is not None and taken_up:
@@ -113,10 +114,13 @@ class Transport:
             journey.in_doubt = journey.in_doubt or taken_up
             notify(self._observers, RetryScheduled(request.operation, journey.sends, delay, _reason(outcome)))
             await asyncio.sleep(delay)
+            ticket = await limiter.admit(upload=request.content is not None, again=True)
+            if limiter.now() - journey.started > self._policy.deadline:  # the pace has become slow meanwhile
+                ticket.abandoned()
+                return _final(request, outcome, journey)
 
-    async def _attempt(self, request: Request, journey: _Journey, limiter: Limiter) -> Response | TransportError:
-        """Admission, then one send."""
-        ticket = await limiter.admit(upload=request.content is not None, again=journey.sends > 0)
+    async def _attempt(self, request: Request, journey: _Journey, ticket: Ticket) -> Response | TransportError:
+        """One send."""
         outcome: Response | TransportError
         now = asyncio.get_running_loop().time
         try:

@@ -107,6 +107,11 @@ class RetryPolicy:
         self._options = options
         self._random = random
 
+    @property
+    def deadline(self) -> float:
+        """Seconds after the first send within which another one may start."""
+        return self._options.deadline
+
     def decide(
         self,
         request: Request,
