@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 from collections.abc import AsyncIterator, Iterator, Sequence
 from typing import Any
 
@@ -12,6 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from customvision_async import BatchError, BatchReport, BatchRun, ItemError, ItemResult
+from customvision_async._bulk.settle import Verdict
 from customvision_async._bulk.unit import Again, Done, Failed, Outcome, Unit
 
 from .support.engine import Down, Fatal, Lost, Poison, Pretended, TooLarge, batch
@@ -650,5 +652,93 @@ def test_known_lengths_are_told() -> None:
         await one
         assert one.progress.rate > 0
         assert "3 of 3" in repr(one.progress)
+
+    run(main())
+
+
+async def _cancels_itself() -> None:
+    """What awaits a shared task that somebody else has cancelled meets this."""
+    shared = asyncio.ensure_future(asyncio.sleep(10))
+    shared.cancel()
+    await shared
+
+
+def test_a_source_that_ends_in_a_cancellation_of_its_own_is_an_error() -> None:
+    """What it gave lands, then the error comes up: the run does not end as if all were well."""
+
+    async def source() -> AsyncIterator[int]:
+        for number in range(25):
+            yield number
+        await _cancels_itself()
+
+    async def main() -> BatchReport:
+        one = batch(source(), Pretended())
+        with pytest.raises(RuntimeError, match="the source awaited something that was cancelled"):
+            await one
+        assert alone()
+        return one.report
+
+    report = run(main())
+    assert (report.submitted, report.succeeded, report.pending) == (25, 25, 0)
+
+
+def test_a_send_that_ends_in_a_cancellation_of_its_own_is_the_fault_of_its_units() -> None:
+    """They are tried again, and the others do not notice."""
+
+    class Shaky(Pretended):
+        async def send(self, units: Sequence[Unit]) -> Sequence[Outcome]:
+            if units[0].item == 10 and len(units) == 10:
+                await _cancels_itself()
+            return await super().send(units)
+
+    report = run(_awaited(batch(range(30), Shaky(), judges={RuntimeError: Verdict.DIVIDE})))
+    assert (report.succeeded, report.pending) == (30, 0)
+
+
+def test_a_prepare_that_ends_in_a_cancellation_of_its_own_ends_the_run() -> None:
+    """Its items fail, and say so."""
+
+    async def prepare(start: int, items: Sequence[Any]) -> list[Unit | ItemResult[Any, Any]]:
+        await _cancels_itself()
+        return []
+
+    async def main() -> None:
+        with pytest.raises(BatchError, match="what prepares the items awaited something that was cancelled"):
+            await batch([1, 2, 3], Pretended(), prepare=prepare)
+        assert alone()
+
+    run(main())
+
+
+def test_an_abandoned_generator_around_a_run_cancels_nobody_else() -> None:
+    """Somebody's `async for` over a generator with a run inside is broken out of: the loop closes that generator in another task."""
+
+    async def names() -> AsyncIterator[Any]:
+        async with batch(range(10_000), Pretended()) as one:
+            async for result in one:
+                yield result.item
+
+    async def main() -> None:
+        async for _ in names():
+            break
+        gc.collect()
+        await asyncio.sleep(10)
+        assert alone()
+
+    run(main())
+
+
+def test_a_run_may_be_entered_in_one_task_and_left_in_another() -> None:
+    """As fixtures are."""
+
+    async def main() -> None:
+        one = batch(range(100), Pretended())
+        await asyncio.create_task(_entered(one))
+        assert len([result async for result in one]) == 100
+        await asyncio.create_task(one.__aexit__(None, None, None))
+        assert alone()
+
+    async def _entered(one: BatchRun[Any, Any]) -> None:
+        await one.__aenter__()
 
     run(main())

@@ -2,10 +2,14 @@
 
 A single task feeds; each chunk under way is a task of its own; the results come to whoever iterates in lists, one a
 chunk, through a stream of bounded length. So a slow reader slows the sending, and that the reading of the source.
+
+The run lives in a task of its own, not in a scope of the caller's: so it may be entered in one task and left in another, as a
+fixture or an abandoned async generator does, and never cancels anybody but itself.
 """
 
 from __future__ import annotations
 
+import asyncio
 from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable, Generator, Sequence
 from contextlib import aclosing
@@ -16,9 +20,10 @@ import anyio
 import anyio.abc
 from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStream
 
-from ..errors import ItemError
+from ..errors import CustomVisionError, ItemError
 from .chunker import Chunker, ChunkLimits
 from .flow import Admission
+from .given import cancelled_within
 from .report import BatchReport, ItemResult, Progress, batch_error
 from .settle import Judge, Send, Settler
 from .source import Groups, check_source, groups_of, known_length
@@ -96,7 +101,7 @@ class BatchRun(Generic[T, V]):
         self._watched = False
         self._ready: deque[ItemResult[T, V]] = deque()
         self._results: MemoryObjectReceiveStream[Sequence[ItemResult[T, V]]] | None = None
-        self._tasks: anyio.abc.TaskGroup | None = None
+        self._life: asyncio.Task[None] | None = None
         self._started = False
 
     # --- the two ways to use it
@@ -177,22 +182,26 @@ class BatchRun(Generic[T, V]):
         self.progress.start()
         give: MemoryObjectSendStream[Sequence[ItemResult[T, V]]]
         give, self._results = anyio.create_memory_object_stream[Sequence[ItemResult[T, V]]](self._job.chunks)
-        self._tasks = anyio.create_task_group()
-        await self._tasks.__aenter__()
-        self._tasks.start_soon(self._feed_and_land, give)
+        self._life = asyncio.ensure_future(self._feed_and_land(give))
 
     async def _stop(self) -> None:
-        """End every task and close the streams. After the natural end there is nothing to cancel."""
-        tasks, self._tasks = self._tasks, None
-        if tasks is None:
+        """End every task and close the streams. After the natural end there is nothing to cancel.
+
+        Who is cancelled a second time meanwhile does not wait any longer; the tasks end all the same.
+        """
+        life, self._life = self._life, None
+        if life is None:
             return
-        tasks.cancel_scope.cancel()
+        life.cancel()
         try:
-            await tasks.__aexit__(None, None, None)
+            with anyio.CancelScope(shield=True):
+                await asyncio.wait([life])
         finally:
             self.progress.end()
             if self._results is not None:
                 self._results.close()
+        if not life.cancelled():
+            life.result()  # an error of the engine itself
 
     async def _feed_and_land(self, give: MemoryObjectSendStream[Sequence[ItemResult[T, V]]]) -> None:
         with give:
@@ -285,7 +294,8 @@ class BatchRun(Generic[T, V]):
         if progress.total is not None and progress.submitted > progress.total:
             progress.total = None
         try:
-            return await self._job.prepare(start, items)
+            with cancelled_within("what prepares the items"):
+                return await self._job.prepare(start, items)
         except Exception as error:  # noqa: BLE001 - what is not about one item is about them all, and the next ones too
             failure = self._settler.give_up(error)
             return [self._result(Unit(start + n, item, None), failure) for n, item in enumerate(items)]
@@ -351,4 +361,6 @@ class BatchRun(Generic[T, V]):
     def _result(unit: Unit, failed: Failed) -> ItemResult[T, V]:
         error = ItemError(failed.reason, index=unit.index, item=unit.item, status=failed.status)
         error.__cause__ = failed.cause
+        if isinstance(failed.cause, CustomVisionError):
+            failed.cause.__traceback__ = None  # it is kept as long as the report, and so would be all that those frames hold
         return ItemResult(unit.index, unit.item, False, failed.status, failed.value, error, unit.attempts, False, unit.in_doubt)

@@ -14,6 +14,7 @@ from typing import cast
 import msgspec
 
 from .chunker import Chunker, ChunkLimits
+from .given import cancelled_within
 from .unit import AGAIN, Again, Done, Failed, Outcome, Unit
 
 __all__ = ["Judge", "Send", "Settler", "Verdict", "land"]
@@ -136,7 +137,8 @@ class Settler:
         if self.fatal is not None:
             return [Failed(str(self.fatal), cause=self.fatal)] * len(units)
         try:
-            outcomes = await self._send(units)
+            with cancelled_within("what sends the items"):
+                outcomes = await self._send(units)
         except Exception as error:  # noqa: BLE001 - it is the outcome of these units, and must not cost the others theirs
             verdict = self._judge(error)
             self._closed += verdict is Verdict.REFUSED

@@ -12,6 +12,8 @@ from contextlib import suppress
 from itertools import islice
 from typing import Any, Protocol
 
+from .given import cancelled_within
+
 __all__ = ["Groups", "check_source", "groups_of", "known_length"]
 
 
@@ -138,7 +140,8 @@ class _Lingering:
 
     async def _advance(self) -> tuple[list[Any], Exception | None]:
         try:
-            item = await anext(self._items)
+            with cancelled_within("the source"):
+                item = await anext(self._items)
         except Exception as error:  # noqa: BLE001 - StopAsyncIteration included: it cannot leave a task as itself
             return [], error
         return (item if self._grouped else [item]), None

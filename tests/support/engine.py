@@ -42,11 +42,6 @@ VERDICTS: dict[type[Exception], Verdict] = {
 }
 
 
-def judge(error: Exception) -> Verdict:
-    """What these errors mean."""
-    return VERDICTS[type(error)]
-
-
 class Pretended:
     """A service that takes a second a chunk, and does with it what `act` says."""
 
@@ -84,6 +79,11 @@ def batch(
     held: int = 1000,
     linger: float = 1.0,
     prepare: Callable[[int, Sequence[Any]], Awaitable[Sequence[Unit | ItemResult[Any, Any]]]] = _plain,
+    judges: dict[type[Exception], Verdict] | None = None,
 ) -> BatchRun[Any, Any]:
     """A run of `source`."""
-    return BatchRun(source, Job(prepare, service.send, judge, ChunkLimits(count, weight), chunks=chunks, held=held, linger=linger))
+    known = VERDICTS | (judges or {})
+    return BatchRun(
+        source,
+        Job(prepare, service.send, lambda error: known[type(error)], ChunkLimits(count, weight), chunks=chunks, held=held, linger=linger),
+    )
