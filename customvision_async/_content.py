@@ -32,7 +32,14 @@ class Blob(msgspec.Struct, frozen=True, eq=False):
     stamp: tuple[int, int, int] | None = None
     follow: bool = True
     ahead: list[bytes] | None = None
-    """At most one: the bytes of a small file, read when it was looked at. The first send takes them out; later ones read the file."""
+    """At most one: the bytes of a small file, read when it was looked at, until they are taken."""
+
+    def taken(self) -> bytes | None:
+        """The bytes that were read ahead, for whoever asks first: the first send. Later ones read the file, and none keeps them."""
+        try:
+            return self.ahead.pop() if self.ahead else None
+        except IndexError:  # another thread was faster
+            return None
 
 
 @dataclass(frozen=True, slots=True, eq=False)

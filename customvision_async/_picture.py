@@ -40,7 +40,7 @@ def as_picture(item: Any) -> ImageFile | ImageUrl | SkippedFile:
 
 def blob_of(picture: ImageFile, limit: limits.Limit) -> Blob | Exception:
     """Where the bytes of a picture are, or why it cannot be sent. Blocks, unless the picture was looked at before."""
-    if isinstance(picture, ScannedFile):
+    if isinstance(picture, ScannedFile) and picture.blob is not None:
         return picture.blob if picture.blob.size <= limit.value else LimitExceeded(limit, picture.blob.size, picture.name or "")
     return inspect_given(picture, size_limit=limit)
 

@@ -257,7 +257,7 @@ async def _prepared(picture: ImageFile | ImageUrl | SkippedFile) -> Blob | str |
             return plain_text(picture.url, "url")
         except ValueError as error:
             return error
-    if picture.data is not None or isinstance(picture, ScannedFile):
+    if picture.data is not None or (isinstance(picture, ScannedFile) and picture.blob is not None):
         return blob_of(picture, limits.PREDICTION_BYTES)
     return await anyio.to_thread.run_sync(blob_of, picture, limits.PREDICTION_BYTES)
 
@@ -284,7 +284,7 @@ async def _outcome(ask: _Question, unit: Unit, progress: Progress) -> Outcome:
     try:
         return Done(value=await ask(unit.load, meter))
     except ContentError as error:
-        return Failed(error.reason, cause=error)
+        return Failed(error.reason, cause=error.with_traceback(None))  # kept with the report, and those frames hold buffers
     except CustomVisionError as error:
         if _judge(error) is Verdict.FATAL:
             raise

@@ -150,10 +150,10 @@ class Uploads:
         """The units of files of a folder whose tags were all met before: the short way, for most. None where there is anything else."""
         plans, units = self._plans, list[Unit | ItemResult[Any, Any]]()
         for index, item in enumerate(items, start):
-            plan = plans.get(item.tags) if type(item) is ScannedFile else None
-            if plan is None:
+            blob: Blob | None = item.blob if type(item) is ScannedFile else None
+            plan = plans.get(item.tags) if blob is not None else None
+            if plan is None or blob is None:
                 return None
-            blob: Blob = item.blob
             size = blob.size
             load = Upload(blob, plan.tags, (), plan.after_tags, (), None)
             held = size if blob.ahead else 0
@@ -172,6 +172,8 @@ class Uploads:
         try:
             return self._checked(index, item, one, blob)
         except (UnknownTag, ValueError, TypeError, CustomVisionError) as problem:
+            if blob is not None:
+                blob.taken()  # the report keeps the item, and is not to keep its bytes
             return failed_item(index, item, problem)
 
     def _checked(self, index: int, item: Any, one: ImageFile | ImageUrl | PredictedImage, blob: Any) -> Unit:
@@ -416,7 +418,7 @@ def _our_own(unit: Unit, image: Image | None, answer: Answer) -> bool:
 def _unread(unit: Unit, error: ContentError) -> Outcome:
     """A body that broke off took no effect: the culprit fails, the others go again as they are."""
     if unit.load.source is error.blob:
-        return Failed(error.reason, cause=error)
+        return Failed(error.reason, cause=error.with_traceback(None))  # kept with the report, and those frames hold buffers
     return Again(Failed("its batch could not be sent"), together=True)
 
 

@@ -5,7 +5,9 @@ from __future__ import annotations
 import errno
 import json
 import os
-from collections.abc import AsyncIterator, Iterable, Iterator
+from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Iterator
+from contextlib import aclosing
+from functools import partial
 from itertools import islice
 from pathlib import Path, PurePath
 from typing import Any, NamedTuple, TypeAlias
@@ -32,26 +34,39 @@ Found: TypeAlias = "ScannedFile | ImageFile | SkippedFile"
 
 
 class ScannedFile(ImageFile):
-    """A file of a folder that has been looked at: `blob` is its place, size and stamp, so it need not be looked at again."""
+    """A file of a folder that has been looked at: `blob` is its place, size and stamp, so it need not be looked at again.
+
+    A copy of one, or what ``dataclasses.replace`` makes of it, has no `blob`: it is a file like any other.
+    """
 
     __slots__ = ("blob",)
-    blob: Blob
+    blob: Blob | None
 
-    def __init__(self, blob: Blob, name: str, tags: tuple[TagLike, ...]) -> None:  # pyright: ignore[reportMissingSuperCall]
-        _put_blob(self, blob)
-        _put_path(self, blob.path)
-        _put_data(self, None)
-        _put_file(self, None)
-        _put_name(self, name)
-        _put_tags(self, tags)
-        _put_regions(self, ())
-        _put_metadata(self, None)
+    def __init__(self, *given: Any, **named: Any) -> None:
+        super().__init__(*given, **named)
+        _put_blob(self, None)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return partial(ImageFile, self.path, name=self.name, tags=self.tags, regions=self.regions, metadata=self.metadata), ()
 
 
-# Not by ImageFile's own __init__: nothing here needs checking, and there are many.
 _put_blob, _put_path, _put_data, _put_file, _put_name, _put_tags, _put_regions, _put_metadata = (
     getattr(ScannedFile, name).__set__ for name in ("blob", "path", "data", "file", "name", "tags", "regions", "metadata")
 )
+
+
+def _scanned(blob: Blob, name: str, tags: tuple[TagLike, ...]) -> ScannedFile:
+    """Not by ``__init__``: nothing here needs checking, and there are many."""
+    file = ScannedFile.__new__(ScannedFile)
+    _put_blob(file, blob)
+    _put_path(file, blob.path)
+    _put_data(file, None)
+    _put_file(file, None)
+    _put_name(file, name)
+    _put_tags(file, tags)
+    _put_regions(file, ())
+    _put_metadata(file, None)
+    return file
 
 
 def images_in(
@@ -97,31 +112,36 @@ class FolderImages:
         return f"images_in({self._folder!r})"
 
     async def __aiter__(self) -> AsyncIterator[Found]:
-        async for group in self.groups():
-            for found in group:
-                yield found
+        async with aclosing(self._groups(0)) as groups:  # whoever takes them one by one may keep them: no bytes are read ahead
+            async for group in groups:
+                for found in group:
+                    yield found
 
-    async def groups(self) -> AsyncIterator[list[Found]]:
-        """The same in lists: each is one hop to a worker thread."""
-        found = self._scan()
+    def groups(self) -> AsyncIterator[list[Found]]:
+        """The same in lists, for an upload. The bytes of small files come with them, and are let go as they are sent."""
+        return self._groups(_AHEAD)
+
+    async def _groups(self, ahead: int) -> AsyncGenerator[list[Found], None]:
+        """Each group is one hop to a worker thread."""
+        found = self._scan(ahead)
         while group := await anyio.to_thread.run_sync(lambda: list(islice(found, _GROUP))):
             yield group
 
-    def _scan(self) -> Iterator[Found]:
+    def _scan(self, ahead: int) -> Iterator[Found]:
         if not os.path.isdir(self._folder):
-            yield self._look(self._folder, os.path.basename(self._folder), self._tags)
+            yield self._look(self._folder, os.path.basename(self._folder), self._tags, ahead)
             return
-        open_folders = [self._listed(self._folder, "", self._tags)]  # a stack, since folders may be deeper than Python recurses
+        open_folders = [self._listed(self._folder, "", self._tags, ahead)]  # a stack, since folders may be deeper than Python recurses
         while open_folders:
             for found in open_folders[-1]:
                 if isinstance(found, _Folder):
-                    open_folders.append(self._listed(found.path, f"{found.name}/", found.tags))
+                    open_folders.append(self._listed(found.path, f"{found.name}/", found.tags, ahead))
                     break
                 yield found
             else:
                 open_folders.pop()
 
-    def _listed(self, folder: str, prefix: str, tags: tuple[TagLike, ...]) -> Iterator[Found | _Folder]:
+    def _listed(self, folder: str, prefix: str, tags: tuple[TagLike, ...], ahead: int) -> Iterator[Found | _Folder]:
         """What is right in `folder`, by name. Of a name only what cannot be found out later is kept: there may be a million."""
         names: list[str] = []
         links: set[str] = set()
@@ -149,13 +169,13 @@ class FolderImages:
             elif base in links:
                 yield SkippedFile(name, "a symbolic link: these are not followed", path)
             elif base not in folders:
-                yield self._look(path, name, tags)
+                yield self._look(path, name, tags, ahead)
             elif self._recursive:
                 yield _Folder(path, name, (*tags, base) if self._tags_from_folders and not prefix and base not in tags else tags)
 
-    def _look(self, path: str, name: str, tags: tuple[TagLike, ...]) -> Found:
+    def _look(self, path: str, name: str, tags: tuple[TagLike, ...], ahead: int) -> Found:
         try:
-            return ScannedFile(inspect_path(path, follow=path == self._folder, ahead=_AHEAD), name, tags)
+            return _scanned(inspect_path(path, follow=path == self._folder, ahead=ahead), name, tags)
         except NotAnImage as error:
             return SkippedFile(name, str(error), path)
         except LimitExceeded:

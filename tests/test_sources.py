@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import copy
+import dataclasses
 import io
 import json
 import os
+import pickle
 import tracemalloc
 from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
@@ -451,3 +454,61 @@ async def test_a_bad_line_of_a_manifest_is_skipped(tmp_path: Path) -> None:
         report = await one.project.upload_images(images_from_manifest(manifest))
         assert (report.succeeded, report.skipped) == (1, 7)
         assert [skip.item.name for skip in report.skips] == [f"m.jsonl:{number}" for number in (3, 4, 5, 6, 7, 8, 9)]
+
+
+async def test_a_folder_that_is_listed_is_not_held_in_memory(tmp_path: Path) -> None:
+    """Bytes are read ahead for an upload alone, and those of a file that fails before it is sent are not kept with its result."""
+    for number in range(200):
+        (tmp_path / f"{number}.jpg").write_bytes(picture(number) + bytes(20_000))
+    tracemalloc.start()
+    try:
+        listed = [one async for one in images_in(tmp_path)]
+        assert tracemalloc.get_traced_memory()[0] < 1_000_000
+        async with bench() as one:
+            before = tracemalloc.get_traced_memory()[0]
+            with pytest.raises(BatchError) as caught:
+                await one.project.upload_images(images_in(tmp_path, tags=["unknown"]))
+            assert caught.value.report.failed == len(listed) == 200
+            assert tracemalloc.get_traced_memory()[0] - before < 2_500_000
+    finally:
+        tracemalloc.stop()
+
+
+async def test_files_that_vanish_leave_little_behind(tmp_path: Path) -> None:
+    """A report of many that could not be read holds their reasons, not the buffers that they were to be read into."""
+    for number in range(100):
+        (tmp_path / f"{number:03}.jpg").write_bytes(picture(number) + bytes(40_000))
+
+    async def vanishing() -> AsyncIterator[Any]:
+        async for file in images_in(tmp_path):
+            os.unlink(file.path or "")
+            yield file
+
+    async with bench() as one:
+        tracemalloc.start()
+        try:
+            with pytest.raises(BatchError) as caught:
+                await one.project.upload_images(vanishing())
+            assert caught.value.report.failed == 100
+            assert tracemalloc.get_traced_memory()[0] < 4_000_000
+        finally:
+            tracemalloc.stop()
+
+
+@pytest.mark.parametrize(
+    "again",
+    [copy.copy, lambda file: pickle.loads(pickle.dumps(file)), lambda file: dataclasses.replace(file, regions=[Region("a", 0, 0, 1, 1)])],
+    ids=["copied", "pickled", "replaced"],
+)
+async def test_a_copy_of_a_folders_file_is_a_file_like_any_other(tmp_path: Path, again: Callable[[Any], Any]) -> None:
+    """It keeps what it was given, regions too, and is looked at anew; also after files of the same tags have gone the short way."""
+    for number in range(10):
+        (tmp_path / f"{number}.jpg").write_bytes(picture(number))
+    async with bench(domain="ObjectDetection/General", tags=("a",)) as one:
+        files = [file async for file in images_in(tmp_path, tags=["a"])]
+        copies = [again(file) for file in files]
+        assert [file.tags for file in copies] == [("a",)] * 10
+        report = await one.project.upload_images(files[:5] + copies[5:])
+        assert (report.succeeded, report.failed) == (10, 0)
+        found = await one.project.list_images().all()
+        assert sum(bool(image.regions) for image in found) == (5 if copies[5].regions else 0)

@@ -123,7 +123,7 @@ class _Source:
         self._offset = 0
         self._descriptor = -1
         self.left = blob.size
-        data = blob.ahead.pop() if blob.ahead else blob.data
+        data = blob.taken() if blob.ahead else blob.data
         self._data = None if data is None else memoryview(data).cast("B")
         if self._data is not None and len(self._data) != blob.size:
             raise ContentError(blob, "the bytes have changed in length since they were looked at")
@@ -201,7 +201,7 @@ def _assemble_raw(content: Content, reader: Reader) -> Generator[Buffer | None, 
     buffer = reader.buffer()
     at = 0
     for piece in content.pieces:
-        small = piece if isinstance(piece, bytes) else piece.ahead.pop() if piece.ahead and at + piece.size < PIECE else None
+        small = piece if isinstance(piece, bytes) else piece.taken() if piece.ahead and at + piece.size < PIECE else None
         if small is not None and at + len(small) < PIECE:
             buffer[at : at + len(small)] = small
             at += len(small)
