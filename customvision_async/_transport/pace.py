@@ -31,10 +31,12 @@ RISE, RISE_BY_CALLS = 6.0, 25.0
 """Seconds, or calls if that is longer, in which the search gets 10 % above the ceiling; in twice that, 80 %."""
 STAY, STAY_MOST = 6.0, 90.0
 """Seconds for which to stay under the ceiling, at the least and at the most."""
+STAY_UNKNOWN, RISE_UNKNOWN = 2.0, 2.0
+"""The same two after the first refusal: a burst says little of the rate."""
 STAY_KNOWN = 20.0
-"""The same, at first, under a rate that was given."""
+"""Seconds to stay, at first, under a rate that was given."""
 STAY_BY_COST = 60.0
-"""The same, as a multiple of what a refusal costs: the call, and the pause where there is one."""
+"""Seconds to stay, as a multiple of what a refusal costs: the call, and the pause where there is one."""
 NEAR = 0.8
 """What was taken up, as a share of the rate, from which the limit is known well."""
 LATE = 0.02
@@ -58,6 +60,15 @@ class Call:
         return self.started if self.sent is None else self.sent
 
 
+@dataclass(slots=True)
+class _Burst:
+    """What went out before the first refusal: as far as it is not refused too, it is what a second allows."""
+
+    taken: int
+    seconds: float
+    until: float
+
+
 class Pace:
     """The rate of calls, from the refusals. `rate` is one that is known from the start, or None for no bound as yet."""
 
@@ -77,6 +88,9 @@ class Pace:
         self._paused = 0.0
         self._resumed = -math.inf
         self._again = 0
+        """Refusals before the limit was looked for again."""
+        self._burst: _Burst | None = None
+        self._rise = max(RISE, RISE_BY_CALLS / self._ceiling)
 
     @property
     def rate(self) -> float | None:
@@ -86,7 +100,7 @@ class Pace:
     @property
     def _rate(self) -> float:
         ahead = self._age - self._stay
-        size, time = (0.1, max(RISE, RISE_BY_CALLS / self._ceiling)) if ahead > 0 else (DIP, self._stay)
+        size, time = (0.1, self._rise) if ahead > 0 else (DIP, self._stay)
         return max(SLOWEST, self._ceiling * (1.0 + size * (ahead / time) ** 3))
 
     def wait(self, now: float) -> float:
@@ -119,9 +133,13 @@ class Pace:
     def refused(self, now: float, call: Call, pause: float | None) -> None:
         """`call` was refused for rate. `pause` is what that costs in seconds, or None where the call says nothing of the rate."""
         call.refused = True
-        self._taken -= 1
+        if self._since is not None and call.started >= self._since:
+            self._taken -= 1
         if pause is not None:
             self._cut(now, pause)
+        elif self._burst is not None and call.started <= self._burst.until:  # it was out together with the first one refused
+            self._burst.taken -= 1
+            self._ceiling = (self._burst.taken + 1) / self._burst.seconds
 
     def _cut(self, now: float, pause: float) -> None:
         """Lower the ceiling, and say for how long to stay there."""
@@ -136,8 +154,12 @@ class Pace:
             stay = STAY_BY_COST * (pause + 1.0 / max(rate, 0.5)) if known else 0.0
             self._stay = max(STAY, min(stay, STAY_MOST, 2.0 * (elapsed + self._span)))
             self._span = elapsed
+            self._burst = None
+            self._rise = max(RISE, RISE_BY_CALLS / max(SLOWEST, self._ceiling))
         else:  # a bucket's burst is in what was taken up; quotas are counted by the second
-            self._ceiling = max(1, self._taken) / max(1.0, elapsed)
+            self._burst = _Burst(max(1, self._taken), max(1.0, elapsed), now)
+            self._ceiling = self._burst.taken / self._burst.seconds
+            self._stay, self._rise = STAY_UNKNOWN, RISE_UNKNOWN
             self._paced = True
         self._ceiling = max(SLOWEST, self._ceiling)
         self._age = self._paused = 0.0
@@ -149,13 +171,13 @@ class Pace:
         if self._age > self._stay:
             self._again = 0
             going = max(0.05 * elapsed, elapsed - self._paused)  # a bucket fills in a pause, but for what runs over
-            measured = (self._taken + 0.5) / math.sqrt(elapsed * going)
+            measured = (max(0, self._taken) + 0.5) / math.sqrt(elapsed * going)
             if measured > NEAR * rate:
                 return (1 - STEP) * rate, True
             return (max(0.5 * rate, math.sqrt(measured * rate)) if pause else (1 - STEP) * rate), False
         self._again += 1
         step = min(STEP_MOST, STEP * 2**self._again) if pause else 2 * STEP
-        return max((1 - step) * rate, min(rate, (self._taken + 0.5) / elapsed)), self._again < 2
+        return max((1 - step) * rate, min(rate, (max(0, self._taken) + 0.5) / elapsed)), self._again < 2
 
     def _speed(self, since: float) -> float:
         """Calls started a second, lately."""
