@@ -21,6 +21,8 @@ FLOOR = 10
 """Retries that are always allowed: the default of the options."""
 LONGEST = 3 * 3600.0
 """Seconds of virtual time that no scenario should take."""
+SEARCHES = 250
+"""First attempts that a handful of items may take: a list whose pages repeat themselves is walked patiently before it is given up."""
 UNSENT = 12
 """First attempts that were let go before they were sent (pages ahead, runs that were left): the budget counted them."""
 
@@ -85,7 +87,7 @@ class _Case:
     def _bounded(self, items: int) -> None:
         if self.agains > 0.2 * (self.firsts + UNSENT) + FLOOR + self.refusals:
             self.problems.append(f"{self.agains} retries for {self.firsts} first attempts and {self.refusals} refusals")
-        if self.firsts > 16 * items + 150:
+        if self.firsts > 16 * items + SEARCHES:
             self.problems.append(f"{self.firsts} first attempts for {items} items")
 
     def _doubled(self) -> int:
