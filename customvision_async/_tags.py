@@ -65,7 +65,7 @@ class TagBook:
             raise UnknownTag(f"the tag {tag!r} could not be created: {self._refused[tag]}")
         names = ", ".join(repr(name) for name in sorted(ids)[:10]) + (", ..." if len(ids) > 10 else "")
         there = f"its tags are {names}" if ids else "it has no tags"
-        raise UnknownTag(f"the project has no tag {tag!r} ({there}): create it first, or upload with create_missing_tags=True")
+        raise UnknownTag(f"the project has no tag {tag!r} ({there}): create it first, or have an upload make it (create_missing_tags)")
 
     async def _listed(self) -> dict[str, str]:
         return {tag.name: tag.id for tag in await self._operations.get_tags(self._project_id)}

@@ -166,7 +166,7 @@ class LimitExceeded(CustomVisionError, ValueError):
         self.limit = limit
         self.actual = actual
         number = f"{actual:,}" if isinstance(actual, int) else f"{actual:,.1f}"
-        super().__init__(f"{what + ': ' if what else ''}{number} is over the limit of {limit} ({limit.name}; {limit.source})")
+        super().__init__(f"{what + ': ' if what else ''}{number} is over the limit of {limit} ({limit.name})")
 
 
 class UnsupportedOperation(CustomVisionError):

@@ -114,7 +114,11 @@ async def test_delete_all_with_yes_deletes_all(orchard: dict[str, str]) -> None:
     assert done.code == 0, done.err
     assert "10 of 10 images deleted" in done.out
     assert await ids(orchard) == []
-    assert (await run("delete", "--all", "--yes", *HERE, env=orchard)).code == 0
+    again = await run("delete", "--all", "--yes", *HERE, env=orchard)
+    assert (again.code, again.out) == (0, "No image matches: nothing deleted.\n")
+    for command in ("list", "delete"):
+        done = await run(command, "--untagged", "--tag", "pear", *HERE, env=orchard)
+        assert (done.code, done.err) == (2, "customvision: --untagged and a tag: no image is both\n")
 
 
 async def test_an_id_that_is_none_fails_alone(orchard: dict[str, str]) -> None:
@@ -131,6 +135,8 @@ async def test_projects_and_tags_are_listed_and_made(orchard: dict[str, str]) ->
     listed = await run("projects", env=orchard)
     assert f"{made.out.strip()}  Second" in listed.out
     assert len(listed.out.splitlines()) == 2
+    twin = await run("projects", "create", "Second", "--json", env=orchard)
+    assert (twin.summary["name"], "called this one Second (1)" in twin.err) == ("Second (1)", True)
     made = await run("tags", "create", "ripe", *HERE, env=orchard)
     tags = {line.split(maxsplit=2)[2]: line.split()[1] for line in (await run("tags", *HERE, env=orchard)).out.splitlines()}
     assert tags == {"apple": "6", "pear": "4", "ripe": "0"}

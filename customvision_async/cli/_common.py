@@ -154,7 +154,8 @@ async def _embedded(folder: str) -> AsyncIterator[Emulator]:
     try:
         await emulator.start()
     except (OSError, sqlite3.Error) as error:
-        raise CommandError(f"no emulator can be kept in {folder}: {getattr(error, 'strerror', None) or error}") from None
+        why = getattr(error, "strerror", None)
+        raise CommandError(f"no emulator can be kept in {folder}: {why}" if why else str(error)) from None
     try:
         yield emulator
     finally:

@@ -24,7 +24,7 @@ class ExitCode(IntEnum):
 
 
 HELP = (
-    "Exit codes: 0 all well; 1 some items failed, or there was nothing to do; 2 wrong use, a missing file, project, tag or extra; "
+    "Exit codes: 0 all well; 1 some items failed, or there was nothing to upload; 2 wrong use, a missing file, project, tag or extra; "
     "3 no credentials, or the service refused or could not be reached; 70 a fault of this program; "
     "130 Ctrl-C; 141 the reader of the output went away; 143 SIGTERM."
 )

@@ -11,13 +11,14 @@ import traceback
 from collections.abc import Awaitable, Callable, Sequence
 
 import anyio
-from cyclopts import CycloptsError
+from cyclopts import CycloptsError, UnusedCliTokensError
 
 from ._app import app
 from ._common import DEFAULT_EMULATOR, Output
 from ._exit import ExitCode, explain
 from ._screen import Screen
 from ._signals import Interrupt
+from ._text import names
 
 __all__ = ["run"]
 
@@ -35,7 +36,8 @@ def run(words: Sequence[str]) -> int:
             command(*bound.args, **bound.kwargs)
             return ExitCode.OK
     except CycloptsError as error:
-        screen.error(f"{_plain(error)}\ncustomvision --help tells what there is.")
+        asked = f" {words[0]}" if words and words[0] in app else ""
+        screen.error(f"{_plain(error)}\ncustomvision{asked} --help tells what there is.")
         screen.event("summary", ok=False, exit_code=int(ExitCode.USAGE), error=_plain(error))
         return ExitCode.USAGE
     interrupt = Interrupt(screen.note)
@@ -98,6 +100,8 @@ def _with_emulator_folder(words: Sequence[str]) -> list[str]:
 
 
 def _plain(error: CycloptsError) -> str:
+    if isinstance(error, UnusedCliTokensError) and error.unused_tokens:
+        return f"not understood: {names(error.unused_tokens)}"
     text = str(error).rstrip()
     if text.startswith(("Unknown option: --key", "Unknown option: --training-key")):  # never shown: the key may follow
         return "a key is never an argument, where others could read it: set VISION_TRAINING_KEY, or give --env-file"

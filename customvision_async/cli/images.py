@@ -37,13 +37,20 @@ Signals = Annotated[Interrupt, Parameter(parse=False)]
 class Filter:
     """Which images to show."""
 
-    with_tag: Annotated[tuple[str, ...], Parameter(name=("--with-tag", "--tag"), help="Images with this tag; may be repeated.")] = ()
+    with_tag: Annotated[
+        tuple[str, ...], Parameter(name=("--with-tag", "--tag"), help="Images with this tag; repeated, with any of them.")
+    ] = ()
     tagged: Annotated[bool | None, Parameter(negative="--untagged", help="Images with any tag, or with none.")] = None
 
     @property
     def empty(self) -> bool:
         """Whether it leaves nothing out."""
         return not self.with_tag and self.tagged is None
+
+    def check(self) -> None:
+        """Raises CommandError where no image can be meant."""
+        if self.with_tag and self.tagged is False:
+            raise CommandError("--untagged and a tag: no image is both")
 
 
 @Parameter(name="*", group=_GROUP)
@@ -65,7 +72,7 @@ class Selection(Filter):
 class TagSelection(Selection):
     """Which images to tag or untag, where --tag is the tag to give or take."""
 
-    with_tag: Annotated[tuple[str, ...], Parameter(name="--with-tag", help="Images with this tag; may be repeated.")] = ()
+    with_tag: Annotated[tuple[str, ...], Parameter(name="--with-tag", help="Images with this tag; repeated, with any of them.")] = ()
 
 
 async def list_images(
@@ -77,6 +84,7 @@ async def list_images(
     screen: Given,
 ) -> int:
     """List images, one a line: id, size, and tags (with --json, everything there is)."""
+    chosen.check()
     async with training_client(common, screen) as client:
         target = await find_project(client, project)
         count = 0
@@ -189,6 +197,7 @@ async def _ask(question: str) -> None:
 
 async def _selected(project: ProjectClient, images: tuple[str, ...], chosen: Selection) -> list[str]:
     """The ids that the options choose."""
+    chosen.check()
     ways = bool(images) + (chosen.ids_from is not None) + chosen.all + (not chosen.empty)
     if ways != 1:
         raise CommandError("say which images, in one way: IMAGE ids, --ids-from, --with-tag, --tagged, --untagged or --all")
@@ -235,7 +244,8 @@ async def _change(driver: Driver, start: Any, ids: list[str]) -> int:
         nonlocal code
         report = account.report
         code = ExitCode.ITEMS if report.failed or report.pending or account.rest else ExitCode.OK
-        driver.summarize(account, driver.lines(account), code)
+        lines = driver.lines(account) if ids else [f"No image matches: nothing {driver.verb}."]
+        driver.summarize(account, lines, code)
 
     account = await driver.drive(start, Feed([ids]), conclude=conclude)
     if account.error is not None:

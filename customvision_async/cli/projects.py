@@ -1,4 +1,4 @@
-"""``customvision projects``: list them, make one, delete one."""
+"""``customvision projects``: list them, or make one."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ async def list_projects(*, common: Common = Common(), screen: Given) -> int:  # 
 async def create(
     name: str,
     *,
-    domain: Annotated[str, Parameter(help="Name or id of the domain, such as ObjectDetection/General; General if left out..")] = "General",
+    domain: Annotated[str, Parameter(help="Name or id of the domain, such as ObjectDetection/General; General if left out.")] = "General",
     description: str | None = None,
     common: Common = Common(),  # noqa: B008
     screen: Given,
@@ -46,5 +46,7 @@ async def create(
         raise CommandError("a project needs a name")
     async with training_client(common, screen) as client:
         project = await client.create_project(name, domain=domain, description=description)
-        screen.summary([project.id], ok=True, exit_code=0, id=project.id, name=name)
+        if project.name not in (None, name):
+            screen.note(f"There is a project {name} already: the service called this one {project.name}")
+        screen.summary([project.id], ok=True, exit_code=0, id=project.id, name=project.name or name)
     return ExitCode.OK

@@ -36,8 +36,10 @@ async def upload(
     domain: Annotated[
         str, Parameter(help="Domain of a project that is made, such as ObjectDetection/General; General if left out.")
     ] = "General",
-    create_tags: Annotated[bool, Parameter(negative="--no-create-tags", help="Make tags that the project lacks.")] = True,
-    from_failed: Annotated[Path | None, Parameter(help="Send again what is in a failed-items file.")] = None,
+    create_tags: Annotated[
+        bool, Parameter(negative="--no-create-tags", help="Whether to make tags that the project lacks; yes if left out.")
+    ] = True,
+    from_failed: Annotated[Path | None, Parameter(help="Send again what is in a failed-items file; needs no PATH.")] = None,
     failed_file: Annotated[
         Path | None, Parameter(help="Where to list what did not land. A file of its own for each run if left out.")
     ] = None,

@@ -79,7 +79,7 @@ class State:
             starts = self._open()
         except sqlite3.DatabaseError as error:
             self.db.close()
-            raise OSError(f"{folder}: cannot keep the emulator's state there ({error}); does another emulator use the folder?") from error
+            raise OSError(f"the emulator cannot keep its state in {folder} ({error}): does another emulator use it?") from error
         self.secret = self._meta("secret", secrets.token_hex(32)).encode()
         self.ids = IdSource(None if seed is None else f"{seed}/{starts}")
         self.clock = Clock()
