@@ -45,6 +45,13 @@ class ItemResult(msgspec.Struct, Generic[T, V], frozen=True):
         """The same as `value`, under the name it has for images."""
         return self.value
 
+    def __str__(self) -> str:
+        """The item by its name, or else its place in the input, and what became of it."""
+        name = getattr(self.item, "name", None)
+        who = name if name and isinstance(name, str) else f"item {self.index}"
+        what = str(self.error or self.status)
+        return what if what.startswith(f"{who}: ") else f"{who}: {what}"
+
 
 class Progress:
     """The state of a run, live: plain numbers that the run writes and anyone may read at any time.
