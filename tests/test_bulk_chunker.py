@@ -4,10 +4,14 @@ from __future__ import annotations
 
 from collections import Counter
 from itertools import combinations
+from random import Random
+from typing import Any
 
+import pytest
 from hypothesis import event, given, settings
 from hypothesis import strategies as st
 
+from customvision_async._bulk import chunker as chunker_module
 from customvision_async._bulk.chunker import Chunker, ChunkLimits
 from customvision_async._bulk.unit import Unit
 
@@ -192,3 +196,22 @@ def test_the_weight_that_is_taken_is_learnt() -> None:
     assert most.weight == 400
     most.refused(500)
     assert most.weight == 400
+
+
+def test_units_that_do_not_go_together_are_not_all_tried_with_each_other(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Pictures with many tags of many: the loop is not held for seconds by fitting what does not fit."""
+    tried = 0
+    takes = chunker_module._Open.takes
+
+    def counted(*given: Any) -> bool:
+        nonlocal tried
+        tried += 1
+        return takes(*given)
+
+    monkeypatch.setattr(chunker_module._Open, "takes", counted)
+    random = Random(1)
+    labels = [frozenset(random.sample([str(n) for n in range(200)], 15)) for _ in range(4096)]
+    chunker = Chunker(ChunkLimits(64, labels=20))
+    chunks = chunker.feed([Unit(n, None, None, labels=some, kind=some) for n, some in enumerate(labels)]) + chunker.flush()
+    assert sorted(unit.index for chunk in chunks for unit in chunk) == list(range(4096))
+    assert tried < 200 * 4096

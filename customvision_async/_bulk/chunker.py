@@ -18,6 +18,8 @@ __all__ = ["ChunkLimits", "Chunker"]
 
 _OPEN = 16
 """Open chunks of one kind, where units do not go together for their labels or keys; then the fullest is sent."""
+_FITTED = 64
+"""Chunks that are tried in vain before no more are: among thousands that do not go together, it would take seconds."""
 
 
 @dataclass(slots=True)
@@ -225,21 +227,34 @@ class Chunker:
         place, base = max(((place, chunk) for place, chunks in self._open.items() for chunk in chunks), key=lambda pair: size(pair[1]))
         self._close(place, base)
         others = [(other, chunk) for other, chunks in self._open.items() if other[0] == place[0] for chunk in chunks]
+        in_vain = 0
         for other_place, other in sorted(others, key=lambda pair: len(pair[1].units)):
-            if base.full(self._limits):
+            if base.full(self._limits) or in_vain >= _FITTED:
                 break
-            self._close(other_place, other)
-            left = _Open()
+            left: list[Unit] = []
             for unit in other.units:
                 if base.takes(unit, self._limits):
                     base.add(unit)
                 else:
-                    left.add(unit)
-            if left.units:
-                self._open.setdefault(other_place, []).append(left)
-                self._waiting += len(left.units)
-                self._held += left.held
+                    left.append(unit)
+            if len(left) == len(other.units):
+                in_vain += 1
+            else:
+                in_vain = 0
+                self._close(other_place, other)
+                self._reopen(other_place, left)
         return base.units
+
+    def _reopen(self, place: tuple[Hashable, Hashable], units: Sequence[Unit]) -> None:
+        """A chunk of what is left of one."""
+        if not units:
+            return
+        chunk = _Open()
+        for unit in units:
+            chunk.add(unit)
+        self._open.setdefault(place, []).append(chunk)
+        self._waiting += len(units)
+        self._held += chunk.held
 
     def _packed(self, opened: Sequence[_Open]) -> list[list[Unit]]:
         """Whole chunks put together if that gives as few chunks as moving single units does; pure ones stay pure where it can be had."""
@@ -265,6 +280,8 @@ class Chunker:
             if chunk.full(self._limits):
                 chunks.remove(chunk)
                 done.append(chunk)
+            elif len(chunks) > _FITTED:
+                done.append(chunks.pop(0))
         return [chunk.units for chunk in done + chunks]
 
     def _takes_all(self, chunk: _Open, block: Sequence[Unit]) -> bool:
