@@ -10,7 +10,7 @@ from ._bulk.settle import Verdict
 from ._bulk.unit import Done, Unit
 from ._content import Content
 from ._operations import Answer, Operations
-from ._transport.base import Meter
+from ._transport.base import ClientClosed, Meter
 from ._wire.request import are_ids, id_of
 from .errors import (
     AuthenticationError,
@@ -69,7 +69,7 @@ class Calls:
 def judge(error: Exception) -> Verdict:
     """What an error of a call means for the chunk and for the run."""
     match error:
-        case AuthenticationError() | PermissionDeniedError() | ConnectError() | UnsupportedOperation():
+        case AuthenticationError() | PermissionDeniedError() | ConnectError() | UnsupportedOperation() | ClientClosed():
             return Verdict.FATAL
         case RequestTimeout() if not error.sent:  # as good as no connection
             return Verdict.FATAL

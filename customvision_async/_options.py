@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Literal
 
@@ -62,3 +63,11 @@ class Concurrency:
     """Body of one upload request at the most (never above 48 MB, where the service times out)."""
     pages: int = 4
     """Pages of a list fetched ahead."""
+
+    def __post_init__(self) -> None:
+        """Raises ValueError for what would let nothing through, ever."""
+        for name in ("requests", "uploads", "start", "chunk_bytes", "pages"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name} is at least 1, not {getattr(self, name)}")
+        if self.rate is not None and not 0 < self.rate < math.inf:
+            raise ValueError(f"rate is more than 0 calls a second, or None where it is not known; not {self.rate}")

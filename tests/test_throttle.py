@@ -167,3 +167,12 @@ def test_the_same_run_twice_is_the_same(seed: int) -> None:
         return await send_all(transport(service, Limiter()), *[UPLOAD] * 300), service.refused
 
     assert run(once()) == run(once())
+
+
+@pytest.mark.parametrize(
+    "options", [{"uploads": 0}, {"requests": 0}, {"start": -1}, {"pages": 0}, {"rate": 0}, {"rate": -1.0}, {"rate": float("nan")}]
+)
+def test_limits_that_would_let_nothing_through_are_refused(options: dict[str, Any]) -> None:
+    """No upload slot, or no call a second, would be waited for without end."""
+    with pytest.raises(ValueError, match=next(iter(options))):
+        Concurrency(**options)

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import io
 import os
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Any
 from uuid import UUID, uuid4
@@ -419,3 +420,18 @@ async def test_bad_pictures_among_good_ones(switches: dict[str, bool]) -> None:
         assert sorted(failure.index for failure in caught.value.report.failures) == list(range(7, 100, 15))
         assert len(await one.images()) == 93
         assert one.asked() <= 2 + 2 * 6 * 8
+
+
+async def test_a_client_that_is_closed_ends_the_run() -> None:
+    """Not one failure after another for as long as the source gives; and nothing is in doubt that was never sent."""
+
+    async def endless() -> AsyncIterator[bytes]:
+        while True:
+            yield PICTURES[0]
+
+    async with bench() as one:
+        await one.training.aclose()
+        run = one.project.upload_images(endless())
+        with pytest.raises(BatchError, match="the client is closed"):
+            await asyncio.wait_for(run, 10)
+        assert run.report.in_doubt == 0

@@ -24,7 +24,7 @@ from yarl import URL
 from .._content import Content, ContentError
 from .._options import Timeouts
 from ..errors import ConnectError, CustomVisionError, DecodeError, RequestTimeout, ResponseLost, TransportError
-from .base import Request, Response
+from .base import ClientClosed, Request, Response
 from .body import Buffer, stream
 from .retry import CertificateError
 
@@ -214,7 +214,7 @@ class AiohttpSender:
 
     def _session(self, *, fresh: bool) -> aiohttp.ClientSession:
         if self._closed:
-            raise RuntimeError("the client is closed")
+            raise ClientClosed
         if self._given is not None:
             return self._given
         if fresh:  # a connection that the server has just let go would leave in doubt what must not be repeated

@@ -8,10 +8,17 @@ from typing import Protocol
 
 from .._content import Content
 
-__all__ = ["RESPONSE_BYTES", "Meter", "Request", "Response", "Sender"]
+__all__ = ["RESPONSE_BYTES", "ClientClosed", "Meter", "Request", "Response", "Sender"]
 
 RESPONSE_BYTES = 16 * 1024 * 1024
 """An answer longer than this, counted after decompression, is refused. The largest real one (256 images) is under 0.5 MB."""
+
+
+class ClientClosed(RuntimeError):
+    """The client has been closed: nothing is sent any more."""
+
+    def __init__(self) -> None:
+        super().__init__("the client is closed")
 
 
 @dataclass(slots=True)

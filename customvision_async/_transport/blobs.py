@@ -21,6 +21,7 @@ from yarl import URL
 
 from .._options import Timeouts
 from ..errors import ConnectError, DecodeError, RequestTimeout, ResponseLost
+from .base import ClientClosed
 
 __all__ = ["AZURE_BLOBS", "BlobHosts", "BlobPart", "BlobReader"]
 
@@ -225,7 +226,7 @@ class BlobReader:
 
     def _session(self) -> aiohttp.ClientSession:
         if self._closed:
-            raise RuntimeError("the client is closed")
+            raise ClientClosed
         if self._kept is None:
             guard = _Guard(self.hosts, self._resolver)
             connector = aiohttp.TCPConnector(limit=self._connections, ssl=self._ssl or True, resolver=guard)

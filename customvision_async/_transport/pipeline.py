@@ -12,7 +12,7 @@ from .._content import ContentError
 from .._events import Observer, RequestDone, RetryScheduled, notify
 from .._options import Retry
 from ..errors import RequestTimeout, ResponseLost, TransportError
-from .base import Meter, Request, Response, Sender
+from .base import ClientClosed, Meter, Request, Response, Sender
 from .retry import RetryBudget, RetryPolicy, maybe_taken_up
 from .throttle import Limiter, Ticket
 
@@ -135,7 +135,7 @@ class Transport:
         except TransportError as error:
             outcome = error
         except BaseException as error:
-            if request.meter is not None and not isinstance(error, ContentError):
+            if request.meter is not None and not isinstance(error, (ContentError, ClientClosed)):
                 request.meter.in_doubt = True  # given up, or an answer that cannot be read: it may have been taken up
             self._report(request, journey, type(error).__name__, now() - began, ticket)
             ticket.abandoned()
