@@ -742,3 +742,12 @@ def test_a_run_may_be_entered_in_one_task_and_left_in_another() -> None:
         await one.__aenter__()
 
     run(main())
+
+
+def test_a_source_with_an_attribute_called_groups_is_a_source_like_any_other() -> None:
+    """A plain iterable with something of that name is taken item by item."""
+
+    class Dataset(list[int]):
+        groups = "a name that others use too"
+
+    assert run(_awaited(batch(Dataset(range(5)), Pretended()))).succeeded == 5

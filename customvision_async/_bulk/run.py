@@ -43,7 +43,10 @@ What it raises ends the run: an error that is about one item is to be that item'
 
 
 class Job:
-    """What a run does with its items: the three functions, the limits of a chunk, and how much may be under way."""
+    """What a run does with its items: the three functions, the limits of a chunk, and how much may be under way.
+
+    `held` bounds the memory of units twice: of those that wait in open chunks, and of those in the `chunks` that are under way.
+    """
 
     def __init__(
         self,

@@ -1,7 +1,7 @@
 """Pulling from whatever the user gave: any iterable or async iterable, in groups, and only as fast as the run goes.
 
-A source that can give its items in lists by itself (a folder that is read by a worker thread) has a method ``groups()``, an async
-iterator of lists; the others are gathered here.
+A source that can give its items in lists by itself (a folder that is read by a worker thread) is no plain iterable and has a method
+``groups()``, an async iterator of lists; the others are gathered here.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ def check_source(source: Any) -> None:
     kind = type(source).__name__
     if isinstance(source, (str, bytes, bytearray, memoryview, Mapping)):
         raise TypeError(f"a batch takes an iterable of items, not a single {kind}: put it in a list")
-    if not (hasattr(source, "groups") or hasattr(source, "__aiter__") or hasattr(source, "__iter__") or hasattr(source, "__getitem__")):
+    if not (_has_groups(source) or hasattr(source, "__aiter__") or hasattr(source, "__iter__") or hasattr(source, "__getitem__")):
         raise TypeError(f"a batch takes an iterable or async iterable of items, not a {kind}: put a single item in a list")
 
 
@@ -59,11 +59,15 @@ def groups_of(source: Any) -> Groups:
     Raises:
         Exception: whatever the source raises when it is asked for its iterator.
     """
-    if hasattr(source, "groups"):
+    if _has_groups(source):
         return _Lingering(source.groups(), grouped=True)
     if hasattr(source, "__aiter__"):
         return _Lingering(aiter(source), grouped=False)
     return _Plain(iter(source))
+
+
+def _has_groups(source: Any) -> bool:
+    return callable(getattr(source, "groups", None)) and not hasattr(source, "__iter__")  # data sets have groups of their own
 
 
 class _Plain:
