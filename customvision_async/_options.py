@@ -16,7 +16,8 @@ class Retry:
     """When a request is sent again, and after how long. Times are seconds."""
 
     attempts: int = 8
-    """Sends of one request at the most, the first included. A refusal for rate (429) does not count: it was never taken up."""
+    """Sends of one request at the most, the first included. A refusal for rate (429) does not count, nor does a connection that was not
+    made to an endpoint that had answered before: neither was taken up, and `deadline` ends them."""
     deadline: float = 300.0
     """No attempt starts later than this after the first. Long enough for a quota to come back, short enough to notice."""
     backoff: float = 0.25
@@ -29,8 +30,8 @@ class Retry:
     """The longest Retry-After that is obeyed; a longer one is cut to this."""
     budget: float = 0.2
     """Retries are at most this share of the requests of the client, so that a service that is down is not also flooded."""
-    budget_floor: int = 10
-    """Retries that are always allowed, whatever the share."""
+    budget_floor: int = 64
+    """Retries that are always allowed, whatever the share: one for each request in flight, for a link that breaks takes them all."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,7 +13,7 @@ from .._events import Observer, RequestDone, RetryScheduled, notify
 from .._options import Retry
 from ..errors import RequestTimeout, ResponseLost, TransportError
 from .base import ClientClosed, Meter, Request, Response, Sender
-from .retry import RetryBudget, RetryPolicy, maybe_taken_up
+from .retry import RetryBudget, RetryPolicy, maybe_taken_up, never_sent
 from .throttle import Limiter, Ticket
 
 __all__ = ["Auth", "Transport"]
@@ -170,8 +170,8 @@ class Transport:
             now=self._clock(),
             met=self._met,
         )
-        if delay is None or (isinstance(outcome, Response) and outcome.status == 429):
-            return delay  # a refusal is the limiter's affair, not a failure that the budget is for
+        if delay is None or never_sent(outcome) or (isinstance(outcome, Response) and outcome.status == 429):
+            return delay  # the budget spares a service that fails: one that was not reached needs none, and refusals the limiter minds
         return delay if self._budget.retry() else None
 
     def _report(

@@ -17,7 +17,7 @@ from .._options import Retry
 from ..errors import ConnectError, RequestTimeout, TransportError
 from .base import Request, Response
 
-__all__ = ["RETRIED_STATUSES", "CertificateError", "RetryBudget", "RetryPolicy", "maybe_taken_up", "parse_retry_after"]
+__all__ = ["RETRIED_STATUSES", "CertificateError", "RetryBudget", "RetryPolicy", "maybe_taken_up", "never_sent", "parse_retry_after"]
 
 RETRIED_STATUSES = frozenset({408, 429, 500, 502, 503, 504})
 """Answers that another try may change. Every other 4xx says that the request itself is wrong."""
@@ -67,15 +67,16 @@ def maybe_taken_up(outcome: Response | TransportError) -> bool:
     """Whether the service may have done what was asked although it did not say so."""
     if isinstance(outcome, Response):
         return outcome.status == 408 or outcome.status >= 500
-    return not _never_sent(outcome)
+    return not never_sent(outcome)
 
 
-def _never_sent(error: TransportError) -> bool:
-    return isinstance(error, ConnectError) or (isinstance(error, RequestTimeout) and not error.sent)
+def never_sent(outcome: Response | TransportError) -> bool:
+    """Whether nothing reached the service, so that sending again is safe and costs it nothing."""
+    return isinstance(outcome, ConnectError) or (isinstance(outcome, RequestTimeout) and not outcome.sent)
 
 
 class RetryBudget:
-    """Retries as a share of requests, over all that share a limiter: a service that is down is not also flooded.
+    """Retries as a share of the requests of one client: a service that is down is not also flooded.
 
     Each first attempt puts in `share`, each retry takes out 1, and there are `floor` to start with. What has gathered
     is cut at 500 (botocore's figure): good years do not pay for a storm.
@@ -153,8 +154,8 @@ class RetryPolicy:
             return 1
         if isinstance(outcome, Response) and outcome.status == 408 and request.content is not None:
             return min(SLOW_BODY_ATTEMPTS, self._options.attempts)
-        if not met and isinstance(outcome, TransportError) and _never_sent(outcome):
-            return min(UNMET_ATTEMPTS, self._options.attempts)
+        if never_sent(outcome):  # a network that was there comes back: the deadline alone ends the waiting
+            return 1_000_000 if met else min(UNMET_ATTEMPTS, self._options.attempts)
         return self._options.attempts
 
     def _jitter(self, scale: float, failures: int) -> float:

@@ -99,7 +99,11 @@ MUTANTS: tuple[Mutant, ...] = (
         "            pass",
     ),
     Mutant(
-        "retries know no budget", "_transport/pipeline.py", "        return delay if self._budget.retry() else None", "        return delay"
+        "retries know no budget",
+        "_transport/pipeline.py",
+        "        return delay if self._budget.retry() else None",
+        "        return delay",
+        _tests("test_transport_pipeline"),
     ),
     Mutant(
         "a Retry-After is obeyed however long",
