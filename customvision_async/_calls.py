@@ -48,9 +48,7 @@ class Calls:
         """One request. `creates`: a repeat of it may make the thing twice, so the units are in doubt after a lost answer."""
         meter = Meter()
         try:
-            return await self.operations.call(
-                operation, path={"projectId": self.project_id}, query=query, content=content, meter=meter
-            )
+            return await self.operations.call(operation, path={"projectId": self.project_id}, query=query, content=content, meter=meter)
         except DecodeError:
             meter.in_doubt = True
             raise
@@ -124,5 +122,3 @@ def id_units(start: int, items: Sequence[Any], *, weight: int = 1, read: Any = i
         except (ValueError, TypeError) as error:
             units.append(failed_item(index, item, error))
     return units
-
-

@@ -142,9 +142,7 @@ class Uploads:
         if unseen:
             looked = await anyio.to_thread.run_sync(lambda: [inspect_given(given[place]) for place in unseen])
             seen = dict(zip(unseen, looked, strict=True))
-        return [
-            self._unit(start + place, items[place], one, blobs[place] or seen.get(place)) for place, one in enumerate(given)
-        ]
+        return [self._unit(start + place, items[place], one, blobs[place] or seen.get(place)) for place, one in enumerate(given)]
 
     def _planned(self, start: int, items: Sequence[Any]) -> list[Unit | ItemResult[Any, Any]] | None:
         """The units of files of a folder whose tags were all met before: the short way, for most. None where there is anything else."""

@@ -310,5 +310,3 @@ def manifest_entry(item: object, error: ItemError | str | None = None) -> dict[s
         entry.metadata = dict(item.metadata) if item.metadata else None
     plain: dict[str, Any] = msgspec.to_builtins(entry)
     return plain
-
-

@@ -197,7 +197,6 @@ def test_there_are_enough_steps_to_cancel_at() -> None:
     assert sum(_run(work, seed, -1)[1] for work in WORKS for seed in SEEDS) > 500
 
 
-
 @pytest.mark.anyio
 @pytest.mark.parametrize("after", [0, 1, 2, 3, 5, 8])
 async def test_cancelling_over_sockets_closes_what_was_open(after: int) -> None:

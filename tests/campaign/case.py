@@ -74,9 +74,7 @@ class _Case:
             self.problems.append(f"it took {now:,.0f} s")
         trace = f"{service.trace}{self.in_doubt:x}"
         problems = self.problems + service.violations
-        return Outcome(
-            scenario.seed, trace, problems, scenario.faults.hits, items, service.total, self.in_doubt, self._doubled(), now
-        )
+        return Outcome(scenario.seed, trace, problems, scenario.faults.hits, items, service.total, self.in_doubt, self._doubled(), now)
 
     def _observe(self, event: Event) -> None:
         if isinstance(event, RequestDone):
@@ -281,4 +279,3 @@ def _tags(image: Stored) -> frozenset[str]:
 
 def _boxes(image: Stored) -> frozenset[Any]:
     return frozenset(box for _, box in image.regions)
-

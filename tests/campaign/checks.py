@@ -90,9 +90,7 @@ def _tags(service: Service, given: Given) -> Tags:
     return frozenset(service.tags.get(tag, tag) for tag in given.tags)
 
 
-def _group(
-    scenario: Scenario, stored: list[Stored], before: bool, members: dict[int, Result | None], left: list[int]
-) -> Iterable[str]:
+def _group(scenario: Scenario, stored: list[Stored], before: bool, members: dict[int, Result | None], left: list[int]) -> Iterable[str]:
     """The items of one content, with a service that keeps each content once."""
     service, given = scenario.service, scenario.given
     landed = [index for index, result in members.items() if _landed(result)]
