@@ -82,10 +82,10 @@ def test_it_keeps_a_quota_full(name: str, kind: str) -> None:
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("name", ["think 100 ms, 10 calls/s", "think 2 s, 10 calls/s", "F0: 2 calls/s"])
 def test_it_lives_with_every_way_of_refusing(name: str, kind: str) -> None:
-    """One call refused or all, or all anew with each: 92 % of the rate, and few refusals."""
+    """One call refused or all, or all anew with each: 90 % of the rate, and few refusals."""
     scenario = replace(NAMED[name], **KINDS[kind])
     runs = [Simulation(scenario, seed).run() for seed in range(3)]
-    assert median(run.accepted for run in runs) >= 0.92 * ideal(scenario)
+    assert median(run.accepted for run in runs) >= 0.9 * ideal(scenario)
     assert median(run.refused / run.accepted for run in runs) <= 0.07
 
 

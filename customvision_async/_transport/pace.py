@@ -23,20 +23,22 @@ SLOWEST = 0.05
 """Calls a second, at the least: who stops cannot learn."""
 DIP = 0.02
 """Share of the ceiling by which to stay under it at first."""
-STEP = 0.025
+STEP = 0.03
 """Share of the rate that a refusal takes away where the limit was looked for."""
-STEP_MOST = 0.2
-"""The most that one takes away where each costs a pause; else it is twice the above: with a small bucket, chance alone refuses calls."""
+STEP_AGAIN, STEP_MOST = 0.05, 0.15
+"""The same for each one in a row before that: once, twice ... as much, up to the second. A small bucket refuses some by chance."""
 RISE, RISE_BY_CALLS = 6.0, 25.0
-"""Seconds, or calls if that is longer, in which the search gets 10 % above the ceiling; in twice that, 80 %."""
+"""Seconds, or calls if that is longer, in which the search gets 10 % above the ceiling; in twice that, four times the ceiling."""
 STAY, STAY_MOST = 6.0, 90.0
 """Seconds for which to stay under the ceiling, at the least and at the most."""
 STAY_UNKNOWN, RISE_UNKNOWN = 2.0, 2.0
 """The same two after the first refusal: a burst says little of the rate."""
 STAY_KNOWN = 20.0
 """Seconds to stay, at first, under a rate that was given."""
-STAY_BY_COST = 60.0
-"""Seconds to stay, as a multiple of what a refusal costs: the call, and the pause where there is one."""
+STAY_BY_PAUSE, STAY_BY_CALLS = 60.0, 30.0
+"""Seconds to stay by what a refusal costs: so many times the pause, if there is one, and so many calls."""
+SLOW = 2.0
+"""Calls a second below which nothing is counted in calls: it would take too long to notice that there may be more."""
 NEAR = 0.8
 """What was taken up, as a share of the rate, from which the limit is known well."""
 LATE = 0.02
@@ -100,8 +102,8 @@ class Pace:
     @property
     def _rate(self) -> float:
         ahead = self._age - self._stay
-        size, time = (0.1, self._rise) if ahead > 0 else (DIP, self._stay)
-        return max(SLOWEST, self._ceiling * (1.0 + size * (ahead / time) ** 3))
+        change = 0.1 * (ahead / self._rise) ** 5 if ahead > 0 else DIP * (ahead / self._stay) ** 3
+        return max(SLOWEST, self._ceiling * (1.0 + change))
 
     def wait(self, now: float) -> float:
         """Seconds until the next call is due."""
@@ -146,16 +148,18 @@ class Pace:
         since = now if self._since is None else self._since
         elapsed = max(1e-3, now - since)
         if self._paced:
-            rate = min(self._rate, 1.2 * self._speed(max(since, self._resumed)))  # the link may be slower than the pace
+            rate = self._rate
+            if self._age < 0.5 * (elapsed - self._paused):  # the link is slower than the pace
+                rate = min(rate, 1.2 * self._speed(max(since, self._resumed)))
             self._ceiling, known = self._lowered(rate, elapsed, pause)
             second = 1 + sum(call.started > now - 1.0 and not call.refused for call in self._calls)
             if second < NEAR * rate - 1:  # most of a second's calls were refused: it is clear what is left
                 self._ceiling = second
-            stay = STAY_BY_COST * (pause + 1.0 / max(rate, 0.5)) if known else 0.0
+            stay = STAY_BY_PAUSE * pause + STAY_BY_CALLS / max(rate, SLOW) if known else 0.0
             self._stay = max(STAY, min(stay, STAY_MOST, 2.0 * (elapsed + self._span)))
             self._span = elapsed
             self._burst = None
-            self._rise = max(RISE, RISE_BY_CALLS / max(SLOWEST, self._ceiling))
+            self._rise = max(RISE, RISE_BY_CALLS / max(SLOW, self._ceiling))
         else:  # a bucket's burst is in what was taken up; quotas are counted by the second
             self._burst = _Burst(max(1, self._taken), max(1.0, elapsed), now)
             self._ceiling = self._burst.taken / self._burst.seconds
@@ -176,7 +180,7 @@ class Pace:
                 return (1 - STEP) * rate, True
             return (max(0.5 * rate, math.sqrt(measured * rate)) if pause else (1 - STEP) * rate), False
         self._again += 1
-        step = min(STEP_MOST, STEP * 2**self._again) if pause else 2 * STEP
+        step = min(STEP_AGAIN * self._again, STEP_MOST)
         return max((1 - step) * rate, min(rate, (max(0, self._taken) + 0.5) / elapsed)), self._again < 2
 
     def _speed(self, since: float) -> float:
