@@ -15,7 +15,7 @@ from urllib.parse import urlsplit
 
 __all__ = ["KeyAuth", "KeyCredential", "TokenAuth", "TokenCredential", "authenticate", "check_endpoint", "sealed"]
 
-TOKEN_SCOPE = "https://cognitiveservices.azure.com/.default"  # noqa: S105
+TOKEN_SCOPE = "https://cognitiveservices.azure.com/.default"  # noqa: S105 - a scope, no secret
 """The scope of Microsoft Entra tokens for every Azure AI service."""
 
 REFRESH_BEFORE = 300.0
@@ -209,7 +209,7 @@ def check_endpoint(endpoint: str) -> str:
         TypeError: it is not a string.
         ValueError: it is not such a URL; the message says why.
     """
-    if not isinstance(endpoint, str):  # pyright: ignore[reportUnnecessaryIsInstance]
+    if not isinstance(endpoint, str):  # pyright: ignore[reportUnnecessaryIsInstance] - what a person gave
         raise TypeError(f"an endpoint is a string, not {type(endpoint).__name__}")
     if not endpoint:
         raise ValueError(f"the endpoint is empty: {_ADVICE}")

@@ -45,7 +45,7 @@ def draw_folder(folder: Path, count: int, seed: int = 1) -> Drawn:
 
 def draw_scenes(folder: Path, count: int, seed: int = 2) -> list[tuple[Path, list[Region]]]:
     """Draw `count` pictures with two or three fruits each, and say where in them the fruits are."""
-    chance = random.Random(seed)  # noqa: S311
+    chance = random.Random(seed)  # noqa: S311 - pictures, no secrets
     folder.mkdir(parents=True)
     scenes: list[tuple[Path, list[Region]]] = []
     width, height = _SIZE

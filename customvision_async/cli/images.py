@@ -80,7 +80,7 @@ async def list_images(
     project: ProjectOption,
     chosen: Filter = Filter(),  # frozen
     limit: Annotated[int | None, Parameter(validator=Number(gte=0), help="Stop after so many.")] = None,
-    common: Common = Common(),  # noqa: B008
+    common: Common = Common(),  # noqa: B008 - frozen
     screen: Given,
 ) -> int:
     """List images, one a line: id, size, and tags (with --json, everything there is)."""
@@ -112,7 +112,7 @@ async def tag(
     project: ProjectOption,
     tags: Tags,
     chosen: TagSelection = TagSelection(),
-    common: Common = Common(),  # noqa: B008
+    common: Common = Common(),  # noqa: B008 - frozen
     screen: Given,
     interrupt: Signals,
 ) -> int:
@@ -130,7 +130,7 @@ async def untag(
     project: ProjectOption,
     tags: Tags,
     chosen: TagSelection = TagSelection(),
-    common: Common = Common(),  # noqa: B008
+    common: Common = Common(),  # noqa: B008 - frozen
     screen: Given,
     interrupt: Signals,
 ) -> int:
@@ -149,7 +149,7 @@ async def delete(
     chosen: Selection = Selection(),
     yes: Annotated[bool, Parameter(name=("--yes", "-y"), help="Do not ask.")] = False,
     dry_run: Annotated[bool, Parameter(help="Only show what would be deleted.")] = False,
-    common: Common = Common(),  # noqa: B008
+    common: Common = Common(),  # noqa: B008 - frozen
     screen: Given,
     interrupt: Signals,
 ) -> int:

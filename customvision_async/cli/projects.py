@@ -38,7 +38,7 @@ async def create(
     *,
     domain: Annotated[str, Parameter(help="Name or id of the domain, such as ObjectDetection/General; General if left out.")] = "General",
     description: str | None = None,
-    common: Common = Common(),  # noqa: B008
+    common: Common = Common(),  # noqa: B008 - frozen
     screen: Given,
 ) -> int:
     """Create a project and print its id."""

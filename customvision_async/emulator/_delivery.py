@@ -119,7 +119,7 @@ def _instead(fault: Fault) -> tuple[Answer, bytes] | None:
 
 async def _gone(request: web.Request, closing: asyncio.Event) -> None:
     """Wait until the client has given up, or the emulator stops."""
-    while request.transport is not None and not request.transport.is_closing() and not closing.is_set():  # noqa: ASYNC110
+    while request.transport is not None and not request.transport.is_closing() and not closing.is_set():  # noqa: ASYNC110 - no event tells
         await asyncio.sleep(0.02)  # aiohttp tells no handler that its client is gone
 
 

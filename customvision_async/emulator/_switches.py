@@ -84,7 +84,7 @@ class Switches:
     def combinations(cls, *names: str) -> list[Switches]:
         """Every combination of the two-valued switches named."""
         return [
-            dataclasses.replace(cls(), **dict(zip(names, values, strict=True)))  # type: ignore[arg-type]
+            dataclasses.replace(cls(), **dict(zip(names, values, strict=True)))  # type: ignore[arg-type]  # booleans by name
             for values in itertools.product((False, True), repeat=len(names))
         ]
 
