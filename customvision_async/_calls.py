@@ -7,7 +7,7 @@ from typing import Any
 
 from ._bulk.report import ItemResult, Progress
 from ._bulk.settle import Verdict
-from ._bulk.unit import Done, Unit
+from ._bulk.unit import Done, Span, Unit, attempted
 from ._content import Content
 from ._operations import Answer, Operations
 from ._transport.base import ClientClosed, Meter
@@ -57,8 +57,7 @@ class Calls:
             progress.requests += meter.requests
             progress.retries += meter.retries
             progress.bytes_sent += meter.bytes_sent
-            for unit in units:
-                unit.attempts += meter.requests
+            attempted(units, meter.requests)
             if creates and meter.in_doubt:
                 for unit in units:
                     unit.in_doubt = True
@@ -111,10 +110,10 @@ def failed_item(index: int, item: object, error: Exception | str, status: str = 
     return ItemResult(index, item, False, status, None, failure)
 
 
-def id_units(start: int, items: Sequence[Any], *, weight: int = 1, read: Any = image_id) -> list[Unit | ItemResult[Any, Any]]:
+def id_units(start: int, items: Sequence[Any], *, weight: int = 1, read: Any = image_id) -> Sequence[Unit | ItemResult[Any, Any]]:
     """Units whose load is the id that `read` finds in each item; where it finds none the item fails."""
     if read is image_id and are_ids(items):
-        return [Unit(index, item, item, weight) for index, item in enumerate(items, start)]
+        return Span(start, items, items, weight)
     units: list[Unit | ItemResult[Any, Any]] = []
     for index, item in enumerate(items, start):
         try:

@@ -105,7 +105,7 @@ class _Walk(Generic[T]):
         self._barren = 0
         self._over = False
 
-    async def step(self) -> list[T] | None:
+    async def step(self) -> Sequence[T] | None:
         """The new items of the next page, maybe none; None at the end."""
         if self._over:
             return None
@@ -118,7 +118,7 @@ class _Walk(Generic[T]):
             return await self._recovered(skip, page)
         return self._taken(skip, page)
 
-    def _taken(self, skip: int, page: Sequence[T]) -> list[T]:
+    def _taken(self, skip: int, page: Sequence[T]) -> Sequence[T]:
         """The new items of a page that goes on where we are."""
         fresh = self._new(page)
         self._calm += 1
@@ -129,7 +129,7 @@ class _Walk(Generic[T]):
             raise DecodeError(f"the service gives the same page again and again (skip={skip}): the list cannot be walked")
         return fresh
 
-    async def _recovered(self, skip: int, page: Sequence[T]) -> list[T]:
+    async def _recovered(self, skip: int, page: Sequence[T]) -> Sequence[T]:
         """What slipped to before `skip`: step back to a page that has items we have seen, and go on from there."""
         steps, self._calm = 1, -_CALM
         while True:
@@ -141,13 +141,19 @@ class _Walk(Generic[T]):
         fresh = self._taken(skip, back)
         if page and self._key(page[0]) in self._seen:  # nothing lies between the two
             self._over = False
-            return fresh + self._taken(skip, page)
+            return [*fresh, *self._taken(skip, page)]
         self._drop()
         self._next = skip + self._size - 1
         return fresh
 
-    def _new(self, page: Sequence[T]) -> list[T]:
-        fresh = {name: item for name, item in zip(map(self._key, page), page, strict=True) if name not in self._seen}
+    def _new(self, page: Sequence[T]) -> Sequence[T]:
+        names = list(map(self._key, page))
+        overlap = 1 if names and names[0] in self._seen else 0
+        others = set(names[overlap:])
+        if len(others) == len(page) - overlap and self._seen.isdisjoint(others):  # as it is for most
+            self._seen |= others
+            return page[overlap:]
+        fresh = {name: item for name, item in zip(names, page, strict=True) if name not in self._seen}
         self._seen.update(fresh)
         return list(fresh.values())
 

@@ -88,7 +88,7 @@ def several(tags: Iterable[TagLike]) -> tuple[TagLike, ...]:
 
 
 def ids_prepared(*, weight: int, read: Callable[[Any], str] = image_id) -> Any:
-    async def prepare(start: int, items: Sequence[Any]) -> list[Unit | ItemResult[Any, Any]]:
+    async def prepare(start: int, items: Sequence[Any]) -> Sequence[Unit | ItemResult[Any, Any]]:
         return id_units(start, items, weight=weight, read=read)
 
     return prepare

@@ -11,7 +11,7 @@ import msgspec
 from . import limits
 from ._bulk.chunker import ChunkLimits
 from ._bulk.run import BatchRun
-from ._bulk.unit import AGAIN, Again, Done, Failed, Outcome, Unit
+from ._bulk.unit import AGAIN, Again, Done, Failed, Outcome, Unit, loads_of
 from ._calls import DONE, image_id
 from ._paging import AsyncItemPaged
 from ._part import ProjectPart, ids_prepared, several
@@ -120,7 +120,7 @@ class PredictedVerbs(ProjectPart):
 
         async def send(units: Sequence[Unit]) -> Sequence[Outcome]:
             try:
-                await calls("DeletePrediction", units, {"ids": [unit.load for unit in units]})
+                await calls("DeletePrediction", units, {"ids": loads_of(units)})
             except NotFoundError as error:
                 if error.code == "NotFoundProject" or not error.code.startswith("NotFound"):
                     raise
@@ -190,7 +190,7 @@ class PredictedVerbs(ProjectPart):
         limit = ChunkLimits(limits.IMAGES_PER_SUGGESTION.value)
 
         async def send(units: Sequence[Unit]) -> Sequence[Outcome]:
-            query = {"iterationId": which, "imageIds": [unit.load for unit in units]}
+            query = {"iterationId": which, "imageIds": loads_of(units)}
             found: list[SuggestedTagAndRegion] = (await calls("SuggestTagsAndRegions", units, query)).value
             if len(units) == 1 and len(found) <= 1:
                 return [Done(value=found[0] if found else None)]

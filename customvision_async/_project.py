@@ -10,7 +10,7 @@ from uuid import UUID
 from . import limits
 from ._bulk.report import ItemResult
 from ._bulk.run import BatchRun
-from ._bulk.unit import Outcome, Unit
+from ._bulk.unit import Outcome, Span, Unit, loads_of
 from ._calls import DONE, failed_item, id_units, image_id
 from ._listing import ImageList
 from ._paging import AsyncItemPaged, one_page
@@ -98,7 +98,7 @@ class ProjectClient(IterationVerbs, TransferVerbs, PredictedVerbs):
 
         async def send(units: Sequence[Unit]) -> Sequence[Outcome]:
             try:
-                await calls("DeleteImages", units, {"imageIds": KnownIds([unit.load for unit in units])})
+                await calls("DeleteImages", units, {"imageIds": KnownIds(loads_of(units))})
             except NotFoundError as error:
                 if len(units) > 1 or error.code != "NotFoundImage":
                     raise
@@ -111,12 +111,15 @@ class ProjectClient(IterationVerbs, TransferVerbs, PredictedVerbs):
         calls = self._calls()
         find = self._tags_once(several(tags))
 
-        async def prepare(start: int, items: Sequence[Any]) -> list[Unit | ItemResult[Any, Any]]:
+        async def prepare(start: int, items: Sequence[Any]) -> Sequence[Unit | ItemResult[Any, Any]]:
             ids = await find()
             units = id_units(start, items, weight=len(ids))
-            for unit in units:
-                if isinstance(unit, Unit):
-                    unit.load = (unit.load, ids)
+            if isinstance(units, Span):
+                units.loads = [(image, ids) for image in units.loads]
+            else:
+                for unit in units:
+                    if isinstance(unit, Unit):
+                        unit.load = (unit.load, ids)
             return units
 
         return self._run(images, calls, prepare, lambda units: send_tags(calls, units), tag_limits(), "tag_images")
@@ -129,7 +132,7 @@ class ProjectClient(IterationVerbs, TransferVerbs, PredictedVerbs):
         async def send(units: Sequence[Unit]) -> Sequence[Outcome]:
             return await send_untag(calls, units, await find())
 
-        async def prepare(start: int, items: Sequence[Any]) -> list[Unit | ItemResult[Any, Any]]:
+        async def prepare(start: int, items: Sequence[Any]) -> Sequence[Unit | ItemResult[Any, Any]]:
             await find()
             return id_units(start, items)
 
@@ -224,7 +227,7 @@ class ProjectClient(IterationVerbs, TransferVerbs, PredictedVerbs):
 
         async def send(units: Sequence[Unit]) -> Sequence[Outcome]:
             try:
-                await calls("DeleteImageRegions", units, {"regionIds": [unit.load for unit in units]})
+                await calls("DeleteImageRegions", units, {"regionIds": loads_of(units)})
             except (NotFoundError, BadRequestError) as error:
                 if len(units) > 1 or error.code not in _NO_SUCH_REGION:
                     raise
@@ -277,7 +280,7 @@ class ProjectClient(IterationVerbs, TransferVerbs, PredictedVerbs):
 
 async def _unique_ids(start: int, items: Sequence[Any]) -> list[Unit | ItemResult[Any, Any]]:
     """Units that never share a chunk with the same id: their answer is joined by it."""
-    units = id_units(start, items)
+    units = list(id_units(start, items))
     for unit in units:
         if isinstance(unit, Unit):
             unit.key = unit.load

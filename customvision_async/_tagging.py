@@ -7,7 +7,7 @@ from typing import TypeVar
 
 from . import limits
 from ._bulk.chunker import ChunkLimits
-from ._bulk.unit import AGAIN, Again, Done, Failed, Outcome, Unit
+from ._bulk.unit import AGAIN, Again, Done, Failed, Outcome, Unit, loads_of
 from ._calls import DONE, Calls
 from ._wire import bodies
 from ._wire.advice import VAGUE_STATUSES, status_help
@@ -37,7 +37,8 @@ def untag_limits() -> ChunkLimits:
 
 async def send_tags(calls: Calls, units: Sequence[Unit]) -> list[Outcome]:
     """Add the tags of each unit to its image. Pairs that are there already are well. An image with over 128 tags takes several calls."""
-    pairs = [(unit.load[0], tag) for unit in units for tag in unit.load[1]]
+    loads: Sequence[TagPairs] = loads_of(units)
+    pairs = [(image, tag) for image, tags in loads for tag in tags]
     made: set[tuple[str, str]] = set()
     there: set[tuple[str, str]] = set()
     over: set[tuple[str, str]] = set()
@@ -49,7 +50,7 @@ async def send_tags(calls: Calls, units: Sequence[Unit]) -> list[Outcome]:
         over |= {(entry.image_id.lower(), entry.tag_id.lower()) for entry in summary.exceeded}
     if not there and not over and made.issuperset(pairs):  # as it is for most
         return [DONE] * len(units)
-    return [_outcome(unit.load, made, there, over) for unit in units]
+    return [_outcome(load, made, there, over) for load in loads]
 
 
 def _outcome(load: TagPairs, made: set[tuple[str, str]], there: set[tuple[str, str]], over: set[tuple[str, str]]) -> Outcome:
@@ -67,7 +68,7 @@ def _outcome(load: TagPairs, made: set[tuple[str, str]], there: set[tuple[str, s
 
 async def send_untag(calls: Calls, units: Sequence[Unit], tags: Sequence[str]) -> list[Outcome]:
     """Take `tags` off the images; each 20 tags are a call."""
-    ids = [unit.load for unit in units]
+    ids = loads_of(units)
     for part in parts(tags, limits.TAGS_PER_UNTAG.value):
         await calls("DeleteImageTags", units, {"imageIds": ids, "tagIds": list(part)})
     return [DONE] * len(units)
@@ -81,7 +82,7 @@ def metadata_limits() -> ChunkLimits:
 async def send_metadata(calls: Calls, units: Sequence[Unit], metadata: Mapping[str, str]) -> list[Outcome]:
     """Set `metadata` on the images."""
     content = bodies.json_body(dict(metadata), calls.operations.version)
-    answer = await calls("UpdateImageMetadata", units, {"imageIds": [unit.load for unit in units]}, content)
+    answer = await calls("UpdateImageMetadata", units, {"imageIds": loads_of(units)}, content)
     statuses = {entry.image_id.lower(): str(entry.status) for entry in answer.value.images}
     return [_metadata_outcome(statuses.get(unit.load)) for unit in units]
 

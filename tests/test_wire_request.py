@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from customvision_async._versions import ApiVersion, PredictionVersion
 from customvision_async._wire.operations import ROWS, row_for
-from customvision_async._wire.request import build, id_of, ids_of
+from customvision_async._wire.request import are_ids, build, id_of, ids_of
 from customvision_async._wire.row import Version
 from customvision_async.errors import LimitExceeded, UnsupportedOperation
 from customvision_async.models import Tag
@@ -187,3 +187,36 @@ def test_only_what_makes_a_new_thing_each_time_is_not_repeated() -> None:
     """Everything else may be sent again after an answer was lost."""
     once = {row.id for row in ROWS.values() if not row.repeatable}
     assert once == {"CreateProject", "CreateTag", "TrainProject", "ImportProject", "PublishIteration", "ExportIteration"}
+
+
+_ids = st.uuids().map(str)
+_nearly = st.one_of(
+    _ids,
+    _ids.map(str.upper),
+    st.tuples(_ids, st.integers(0, 35), st.characters()).map(lambda t: t[0][: t[1]] + t[2] + t[0][t[1] + 1 :]),
+    st.tuples(_ids, _ids).map(",".join),
+    _ids.map(lambda one: one + ","),
+    _ids.map(lambda one: one[:-1]),
+    st.text("0123456789abcdef-, \n", max_size=40),
+    st.uuids(),
+    st.none(),
+    _ids.map(str.encode),
+)
+
+
+@given(st.lists(st.one_of(_ids, _ids, _ids, _nearly), max_size=5))
+@example([P, OTHER])
+@example([f"{P},{OTHER}"])
+@example([P + ",", OTHER[:-1]])
+@example([P + "," + OTHER, ""])
+@example([])
+def test_many_ids_are_looked_at_in_one_go_as_one_by_one(values: list[object]) -> None:
+    """All are ids as they are written, or not: the same answer as of each by itself."""
+    assert are_ids(values) == all(isinstance(value, str) and _written(value) for value in values)
+
+
+def _written(value: str) -> bool:
+    try:
+        return id_of(value) == value
+    except ValueError:
+        return False

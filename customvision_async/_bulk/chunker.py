@@ -12,7 +12,7 @@ from collections.abc import Callable, Hashable, Iterable, Sequence
 from dataclasses import dataclass
 from itertools import islice
 
-from .unit import Unit
+from .unit import Span, Unit
 
 __all__ = ["ChunkLimits", "Chunker"]
 
@@ -116,13 +116,14 @@ class Chunker:
         self._most_waiting = waiting
         self._most_held = held
         self._open: dict[tuple[Hashable, Hashable], list[_Open]] = {}
+        self._span: Span | None = None
         self._waiting = 0
         self._held = 0
 
     @property
     def waiting(self) -> int:
         """Units in open chunks."""
-        return self._waiting
+        return self._waiting + (len(self._span) if self._span is not None else 0)
 
     @property
     def held(self) -> int:
@@ -131,11 +132,31 @@ class Chunker:
 
     def waiting_units(self) -> list[Unit]:
         """The units in open chunks."""
-        return [unit for chunks in self._open.values() for chunk in chunks for unit in chunk.units]
+        single = [unit for chunks in self._open.values() for chunk in chunks for unit in chunk.units]
+        return single if self._span is None else [*self._span, *single]
 
-    def feed(self, units: Iterable[Unit]) -> list[list[Unit]]:
-        """Take units; give the chunks that are full, each a list of units."""
-        full: list[list[Unit]] = []
+    def feed(self, units: Iterable[Unit]) -> list[Sequence[Unit]]:
+        """Take units; give the chunks that are full, each a sequence of units."""
+        return self._fed_span(units) if isinstance(units, Span) else self._fed(units)
+
+    def _fed_span(self, span: Span) -> list[Sequence[Unit]]:
+        full: list[Sequence[Unit]] = []
+        if self._span is not None:
+            joined = self._span.joined(span)
+            if joined is None:  # an item between the two went another way
+                full += self._fed(self._span)
+            span = joined or span
+        most = self._limits.count
+        if self._limits.weight is not None and span.weight:
+            most = max(1, min(most, self._limits.weight // span.weight))
+        while len(span) >= most:
+            chunk, span = span.cut(most)
+            full.append(chunk)
+        self._span = span if len(span) else None
+        return full
+
+    def _fed(self, units: Iterable[Unit]) -> list[Sequence[Unit]]:
+        full: list[Sequence[Unit]] = []
         limits, opened = self._limits, self._open
         given = list(units)
         number = 0
@@ -196,14 +217,18 @@ class Chunker:
         self._held += held
         return end
 
-    def flush(self) -> list[list[Unit]]:
+    def flush(self) -> list[Sequence[Unit]]:
         """Give all that waits, in as few chunks as can be found."""
+        span, self._span = self._span, None
+        if span is not None and not self._open:
+            return [span]
+        full = self._fed(span or ())
         lanes: dict[Hashable, list[_Open]] = {}
         for (lane, _), chunks in self._open.items():
             lanes.setdefault(lane, []).extend(chunks)
         self._open.clear()
         self._waiting = self._held = 0
-        return [chunk for opened in lanes.values() for chunk in self._packed(opened)]
+        return full + [chunk for opened in lanes.values() for chunk in self._packed(opened)]
 
     def _make_room(self, place: tuple[Hashable, Hashable], unit: Unit) -> list[list[Unit]]:
         """No open chunk takes `unit`: close those that are too heavy for it, and the fullest where there are many."""

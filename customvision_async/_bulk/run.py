@@ -14,10 +14,9 @@ from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable, Generator, Sequence
 from contextlib import aclosing
 from types import TracebackType
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, TypeVar, cast
 
 import anyio
-import anyio.abc
 from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStream
 
 from ..errors import CustomVisionError, ItemError
@@ -27,7 +26,7 @@ from .given import cancelled_within
 from .report import BatchReport, ItemResult, Progress, batch_error
 from .settle import Judge, Send, Settler
 from .source import Groups, check_source, groups_of, known_length
-from .unit import Done, Failed, Unit
+from .unit import Done, Failed, Span, Unit, held_by, settle, unsettled
 
 __all__ = ["BatchRun", "Job"]
 
@@ -38,7 +37,8 @@ _FIRST_GROUP = 8
 """Items pulled at first, until it is known how much memory they hold: then more at a time, or fewer."""
 
 Prepare = Callable[[int, Sequence[Any]], Awaitable[Sequence[Unit | ItemResult[Any, Any]]]]
-"""Turns items (the first has the given index) into units, or into results where they can be settled without being sent.
+"""Turns items (the first has the given index) into units (a :class:`Span` where they are alike), or into results where they can be
+settled without being sent.
 What it raises ends the run: an error that is about one item is to be that item's result."""
 
 
@@ -97,7 +97,7 @@ class BatchRun(Generic[T, V]):
         self._chunker = Chunker(job.limits, held=job.held)
         self._settler = Settler(job.send, job.judge, job.limits)
         self._preparing: tuple[int, Sequence[Any]] = (0, ())
-        self._under_way: dict[int, Unit] = {}
+        self._under_way: dict[int, Sequence[Unit]] = {}
         self._failures: list[ItemResult[T, V]] = []
         self._skips: list[ItemResult[T, V]] = []
         self._stopped_by: Exception | None = None
@@ -156,8 +156,9 @@ class BatchRun(Generic[T, V]):
     def report(self) -> BatchReport:
         """The account as it stands; whole once the run has ended."""
         progress = self.progress
-        unsettled = [(unit.index, unit.item) for unit in (*self._under_way.values(), *self._chunker.waiting_units())]
-        unsettled += enumerate(self._preparing[1], self._preparing[0])
+        waiting = [unit for chunk in (*self._under_way.values(), self._chunker.waiting_units()) for unit in unsettled(chunk)]
+        pending = [(unit.index, unit.item) for unit in waiting]
+        pending += enumerate(self._preparing[1], self._preparing[0])
         return BatchReport(
             submitted=progress.submitted,
             succeeded=progress.succeeded,
@@ -172,7 +173,7 @@ class BatchRun(Generic[T, V]):
             seconds=progress.seconds,
             failures=tuple(self._failures),
             skips=tuple(self._skips),
-            unsettled=tuple(sorted(unsettled, key=lambda pair: pair[0])),
+            unsettled=tuple(sorted(pending, key=lambda pair: pair[0])),
             stopped_by=self._stopped_by,
         )
 
@@ -208,18 +209,18 @@ class BatchRun(Generic[T, V]):
 
     async def _feed_and_land(self, give: MemoryObjectSendStream[Sequence[ItemResult[T, V]]]) -> None:
         with give:
-            async with anyio.create_task_group() as chunks:
+            async with asyncio.TaskGroup() as chunks:  # a third of the cost of anyio's, which at 200 ids a chunk is to be seen
                 await self._feed(chunks, give)
             self.progress.end()
 
-    async def _feed(self, tasks: anyio.abc.TaskGroup, give: MemoryObjectSendStream[Sequence[ItemResult[T, V]]]) -> None:
+    async def _feed(self, tasks: asyncio.TaskGroup, give: MemoryObjectSendStream[Sequence[ItemResult[T, V]]]) -> None:
         admission = Admission(chunks=self._job.chunks, held=self._job.held)
 
-        async def send_all(chunks: Sequence[list[Unit]]) -> None:
+        async def send_all(chunks: Sequence[Sequence[Unit]]) -> None:
             for chunk in chunks:
-                held = sum([unit.held for unit in chunk])
+                held = held_by(chunk)
                 await admission.enter(held)
-                tasks.start_soon(self._land, chunk, held, admission, give)
+                tasks.create_task(self._land(chunk, held, admission, give))
 
         try:
             source = groups_of(self._source)
@@ -244,7 +245,7 @@ class BatchRun(Generic[T, V]):
     async def _pull(
         self,
         source: Groups,
-        send_all: Callable[[Sequence[list[Unit]]], Awaitable[None]],
+        send_all: Callable[[Sequence[Sequence[Unit]]], Awaitable[None]],
         give: MemoryObjectSendStream[Sequence[ItemResult[T, V]]],
     ) -> None:
         most, linger = self._job.limits.count, self._job.linger
@@ -265,28 +266,26 @@ class BatchRun(Generic[T, V]):
                 await send_all(self._flushed())
                 continue
             prepared = await self._prepared(items)
-            units = [one for one in prepared if isinstance(one, Unit)]
-            results = [one for one in prepared if isinstance(one, ItemResult)] if len(units) < len(prepared) else []
+            units, results = _parted(prepared)
             chunks = self._fed(units)
             self._count(results)
             self._preparing = (0, ())
             if results and self._watched:
                 await give.send(results)
             await send_all(chunks)
-            largest = max([unit.held for unit in units], default=0)
+            largest = 0 if isinstance(units, Span) else max([unit.held for unit in units], default=0)
             count = min(most, 2 * count, max(1, self._job.held // 4 // largest) if largest else most)
         self._stopped_by = self._stopped_by or self._settler.fatal
 
-    def _fed(self, units: Sequence[Unit]) -> list[list[Unit]]:
+    def _fed(self, units: Sequence[Unit]) -> list[Sequence[Unit]]:
         """The chunks that `units` make full, which are under way from here on: at any moment each unit stands in just one place."""
         return self._on_their_way(self._chunker.feed(units))
 
-    def _flushed(self) -> list[list[Unit]]:
+    def _flushed(self) -> list[Sequence[Unit]]:
         return self._on_their_way(self._chunker.flush())
 
-    def _on_their_way(self, chunks: list[list[Unit]]) -> list[list[Unit]]:
-        for chunk in chunks:
-            self._under_way.update({unit.index: unit for unit in chunk})
+    def _on_their_way(self, chunks: list[Sequence[Unit]]) -> list[Sequence[Unit]]:
+        self._under_way.update((id(chunk), chunk) for chunk in chunks)
         return chunks
 
     async def _prepared(self, items: Sequence[Any]) -> Sequence[Unit | ItemResult[T, V]]:
@@ -304,47 +303,61 @@ class BatchRun(Generic[T, V]):
             return [self._result(Unit(start + n, item, None), failure) for n, item in enumerate(items)]
 
     async def _land(
-        self, chunk: list[Unit], held: int, admission: Admission, give: MemoryObjectSendStream[Sequence[ItemResult[T, V]]]
+        self, chunk: Sequence[Unit], held: int, admission: Admission, give: MemoryObjectSendStream[Sequence[ItemResult[T, V]]]
     ) -> None:
         began, failed = anyio.current_time(), 0
         try:
             async with aclosing(self._settler.settle(chunk)) as settling:
-                async for settled in settling:
+                async for units, outcomes in settling:
                     failed -= self.progress.failed
-                    results = self._settled(settled)
+                    results = self._settled(units, outcomes)
                     failed += self.progress.failed
                     if self._watched:
                         await give.send(results)
         finally:
             admission.leave(held)
+        del self._under_way[id(chunk)]
         self._stopped_by = self._stopped_by or self._settler.fatal
         if self._job.on_chunk is not None:
             self._job.on_chunk(len(chunk), len(chunk) - failed, failed, anyio.current_time() - began)
 
     # --- the account
 
-    def _settled(self, settled: Sequence[tuple[Unit, Done | Failed]]) -> list[ItemResult[T, V]]:
-        """Enter the outcomes in the account, each at the same step as its unit leaves the list of those under way.
+    def _settled(self, units: Sequence[Unit], outcomes: Sequence[Done | Failed]) -> list[ItemResult[T, V]]:
+        """Enter the outcomes in the account, at the same step as their units cease to be unsettled.
 
         Gives the results. Of what landed there are none in a run that nobody watches: it is only counted.
         """
-        progress, under_way = self.progress, self._under_way
-        done = [(unit, outcome) for unit, outcome in settled if isinstance(outcome, Done)]
-        results: list[ItemResult[T, V]] = []
-        if len(done) < len(settled):
-            results += [self._result(unit, outcome) for unit, outcome in settled if isinstance(outcome, Failed)]
-            self._count(results)
-        for unit, _ in settled:
-            under_way.pop(unit.index, None)
-        progress.succeeded += len(done)
-        progress.duplicates += sum([outcome.duplicate for _, outcome in done])
-        progress.in_doubt += sum([unit.in_doubt for unit, _ in done])
-        if self._watched:
-            results += [
-                ItemResult(unit.index, unit.item, True, was.status, was.value, None, unit.attempts, was.duplicate, unit.in_doubt)
-                for unit, was in done
+        settle(units)
+        if set(map(type, outcomes)) == {Done}:  # as it is for most
+            return self._landed(units, cast("Sequence[Done]", outcomes))
+        done = [(unit, outcome) for unit, outcome in zip(units, outcomes, strict=True) if isinstance(outcome, Done)]
+        results = [self._result(unit, outcome) for unit, outcome in zip(units, outcomes, strict=True) if isinstance(outcome, Failed)]
+        self._count(results)
+        return results + self._landed([unit for unit, _ in done], [outcome for _, outcome in done])
+
+    def _landed(self, units: Sequence[Unit], outcomes: Sequence[Done]) -> list[ItemResult[T, V]]:
+        progress = self.progress
+        progress.succeeded += len(outcomes)
+        whole = isinstance(units, Span) and units.whole
+        if not whole or outcomes.count(outcomes[0]) < len(outcomes):
+            progress.duplicates += sum([outcome.duplicate for outcome in outcomes])
+        else:
+            progress.duplicates += outcomes[0].duplicate * len(outcomes)
+        if not whole:
+            progress.in_doubt += sum([unit.in_doubt for unit in units])
+        if not self._watched:
+            return []
+        if whole:
+            span, attempts = cast(Span, units), cast(Span, units).attempts
+            return [
+                ItemResult(index, item, True, was.status, was.value, None, attempts, was.duplicate)
+                for (index, item), was in zip(enumerate(span.items, span.start), outcomes, strict=True)
             ]
-        return results
+        return [
+            ItemResult(unit.index, unit.item, True, was.status, was.value, None, unit.attempts, was.duplicate, unit.in_doubt)
+            for unit, was in zip(units, outcomes, strict=True)
+        ]
 
     def _count(self, results: Sequence[ItemResult[T, V]]) -> None:
         progress = self.progress
@@ -367,3 +380,11 @@ class BatchRun(Generic[T, V]):
         if isinstance(failed.cause, CustomVisionError):
             failed.cause.__traceback__ = None  # it is kept as long as the report, and so would be all that those frames hold
         return ItemResult(unit.index, unit.item, False, failed.status, failed.value, error, unit.attempts, False, unit.in_doubt)
+
+
+def _parted(prepared: Sequence[Unit | ItemResult[T, V]]) -> tuple[Sequence[Unit], list[ItemResult[T, V]]]:
+    """What is to be sent, and what has its result already."""
+    if isinstance(prepared, Span):
+        return prepared, []
+    units = [one for one in prepared if isinstance(one, Unit)]
+    return units, [one for one in prepared if isinstance(one, ItemResult)] if len(units) < len(prepared) else []

@@ -15,12 +15,15 @@ import msgspec
 
 from .chunker import Chunker, ChunkLimits
 from .given import cancelled_within
-from .unit import AGAIN, Again, Done, Failed, Outcome, Unit
+from .unit import AGAIN, Again, Done, Failed, Outcome, Unit, weight_of
 
-__all__ = ["Judge", "Send", "Settler", "Verdict", "land"]
+__all__ = ["Judge", "Send", "Settled", "Settler", "Verdict", "land"]
 
 Send = Callable[[Sequence[Unit]], Awaitable[Sequence[Outcome]]]
 """Sends one chunk, adds to `attempts` and `in_doubt` of its units, and gives one outcome a unit, in their order."""
+
+Settled = tuple[Sequence[Unit], Sequence[Done | Failed]]
+"""Units, and the outcome of each."""
 
 
 class Verdict(Enum):
@@ -70,7 +73,7 @@ class Settler:
             self.on_fatal()
         return _failure(error)
 
-    async def settle(self, chunk: Sequence[Unit]) -> AsyncGenerator[list[tuple[Unit, Done | Failed]], None]:
+    async def settle(self, chunk: Sequence[Unit]) -> AsyncGenerator[Settled, None]:
         """Yield the units of `chunk` with their outcomes, as they become known; each exactly once."""
         waiting: list[tuple[Sequence[Unit], int]] = [(chunk, 1)]
         known: dict[int, Failed] = {}
@@ -81,18 +84,18 @@ class Settler:
                     ours = await self._one_divides.acquire()
                 units, tries = waiting.pop()
                 if self._hopeless and all(unit.index in known for unit in units):
-                    settled: list[tuple[Unit, Done | Failed]] = [(unit, _untried(known[unit.index], tries)) for unit in units]
+                    settled: Settled = units, [_untried(known[unit.index], tries) for unit in units]
                 else:
                     settled, smaller = self._sorted(units, await self._outcomes(units), waiting)
-                    if len(units) == 1 and tries >= _ALONE:
-                        settled += smaller
+                    if len(units) == 1 and tries >= _ALONE and smaller:
+                        settled = units, [failure for _, failure in smaller]
                     elif smaller:
                         known.update((unit.index, failure) for unit, failure in smaller)
                         waiting += _halves([unit for unit, _ in smaller], tries + 1 if len(units) == 1 else 1)
                 if ours and self._refused < _SUSPICIOUS:
                     self._one_divides.release()
                     ours = False
-                if settled:
+                if settled[0]:
                     yield settled
         finally:
             if ours:
@@ -104,19 +107,21 @@ class Settler:
 
     def _sorted(
         self, units: Sequence[Unit], outcomes: Sequence[Outcome], waiting: list[tuple[Sequence[Unit], int]]
-    ) -> tuple[list[tuple[Unit, Done | Failed]], list[tuple[Unit, Failed]]]:
+    ) -> tuple[Settled, list[tuple[Unit, Failed]]]:
         """Which units have their outcome, and which go again in smaller company; those that go again as they are join `waiting`."""
         if set(map(type, outcomes)) == {Done}:  # as it is for most
             self._refused = self._alone = self._closed = 0
-            self._limits.landed(sum([unit.weight for unit in units]))
-            return list(zip(units, cast("Sequence[Done]", outcomes), strict=True)), []
-        settled: list[tuple[Unit, Done | Failed]] = []
+            self._limits.landed(weight_of(units))
+            return (units, cast("Sequence[Done]", outcomes)), []
+        settled: list[Unit] = []
+        final: list[Done | Failed] = []
         together: list[tuple[Unit, Failed]] = []
         smaller: list[tuple[Unit, Failed]] = []
         landed = False
         for unit, outcome in zip(units, outcomes, strict=True):
             if not isinstance(outcome, Again):
-                settled.append((unit, outcome))
+                settled.append(unit)
+                final.append(outcome)
                 landed = landed or isinstance(outcome, Done)
             else:
                 (together if outcome.together else smaller).append((unit, outcome.failure))
@@ -127,11 +132,11 @@ class Settler:
         if landed:
             self._refused = self._alone = self._closed = 0
             if len(settled) == len(units):
-                self._limits.landed(sum(unit.weight for unit in units))
+                self._limits.landed(weight_of(units))
         elif not settled:
             self._refused += 1
             self._alone += len(units) == 1
-        return settled, smaller
+        return (settled, final), smaller
 
     async def _outcomes(self, units: Sequence[Unit]) -> Sequence[Outcome]:
         if self.fatal is not None:
@@ -148,7 +153,7 @@ class Settler:
                 self._refused += 1
                 self._alone += _DOWN if verdict is Verdict.DOWN else 1
             elif verdict is Verdict.TOO_LARGE:
-                self._limits.refused(sum(unit.weight for unit in units))
+                self._limits.refused(weight_of(units))
             divide = len(units) > 1 and verdict not in (Verdict.FINAL, Verdict.REFUSED)
             return [Again(_failure(error)) if divide else _failure(error)] * len(units)
         return outcomes if len(outcomes) == len(units) else [AGAIN] * len(units)
@@ -176,7 +181,7 @@ async def land(units: Sequence[Unit], limits: ChunkLimits, send: Send, judge: Ju
     settled: list[tuple[Unit, Done | Failed]] = []
     for chunk in chunker.feed(units) + chunker.flush():
         async for some in settler.settle(chunk):
-            settled += some
+            settled += zip(*some, strict=True)
     return settled
 
 

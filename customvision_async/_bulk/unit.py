@@ -1,13 +1,19 @@
-"""What the engine works on: a unit is one item, ready to be sent; an outcome is what became of it."""
+"""What the engine works on: a unit is one item, ready to be sent; an outcome is what became of it.
+
+Units that are alike but for what they stand for travel as a :class:`Span`, which is columns until somebody looks at one of
+them. The functions below are how to look at any sequence of units without taking a span apart.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Hashable
-from typing import Any
+from collections.abc import Hashable, Iterator, Sequence
+from typing import Any, overload
 
 import msgspec
 
-__all__ = ["AGAIN", "Again", "Done", "Failed", "Outcome", "Unit"]
+__all__ = [
+    "AGAIN", "Again", "Done", "Failed", "Outcome", "Span", "Unit", "attempted", "held_by", "loads_of", "settle", "unsettled", "weight_of"
+]  # fmt: skip
 
 
 class Unit(msgspec.Struct, eq=False, gc=False):
@@ -35,6 +41,105 @@ class Unit(msgspec.Struct, eq=False, gc=False):
     extra: int = 0
     attempts: int = 0
     in_doubt: bool = False
+    settled: bool = False
+    """It has its outcome, and that is in the account."""
+
+
+class Span(Sequence[Unit]):
+    """Units of consecutive items, each of the same `weight`, with nothing else that would keep them apart or be held in memory.
+
+    A million ids are a few thousand of these. As long as they share one fate nothing is done for each; the first that is looked at
+    by itself makes them all units, for good.
+    """
+
+    __slots__ = ("_units", "attempts", "items", "loads", "settled", "start", "weight")
+
+    def __init__(self, start: int, items: Sequence[Any], loads: Sequence[Any], weight: int = 1) -> None:
+        self.start = start
+        self.items = items
+        self.loads = loads
+        self.weight = weight
+        self.attempts = 0
+        """Of each, as long as it is `whole`; and so is `settled`."""
+        self.settled = False
+        self._units: list[Unit] | None = None
+
+    def __len__(self) -> int:
+        return len(self.items)
+
+    @overload
+    def __getitem__(self, place: int) -> Unit: ...
+    @overload
+    def __getitem__(self, place: slice) -> list[Unit]: ...
+    def __getitem__(self, place: int | slice) -> Unit | list[Unit]:
+        return self._apart()[place]
+
+    def __iter__(self) -> Iterator[Unit]:
+        return iter(self._apart())
+
+    @property
+    def whole(self) -> bool:
+        """Whether nobody has looked at one of them by itself."""
+        return self._units is None
+
+    def _apart(self) -> list[Unit]:
+        """Each as a unit, and always the same ones."""
+        if self._units is None:
+            columns = enumerate(zip(self.items, self.loads, strict=True), self.start)
+            weight, attempts, settled = self.weight, self.attempts, self.settled
+            self._units = [Unit(index, item, load, weight, attempts=attempts, settled=settled) for index, (item, load) in columns]
+        return self._units
+
+    def joined(self, other: Span) -> Span | None:
+        """The two as one, where `other` goes on where this ends. Neither has been sent."""
+        if other.start != self.start + len(self) or other.weight != self.weight:
+            return None
+        return Span(self.start, [*self.items, *other.items], [*self.loads, *other.loads], self.weight)
+
+    def cut(self, count: int) -> tuple[Span, Span]:
+        """The first `count` and the others. None has been sent."""
+        first = Span(self.start, self.items[:count], self.loads[:count], self.weight)
+        return first, Span(self.start + count, self.items[count:], self.loads[count:], self.weight)
+
+
+def loads_of(units: Sequence[Unit]) -> Sequence[Any]:
+    """The load of each."""
+    return units.loads if isinstance(units, Span) else [unit.load for unit in units]
+
+
+def weight_of(units: Sequence[Unit]) -> int:
+    """What they weigh together."""
+    return units.weight * len(units) if isinstance(units, Span) else sum([unit.weight for unit in units])
+
+
+def held_by(units: Sequence[Unit]) -> int:
+    """The memory that they hold together."""
+    return 0 if isinstance(units, Span) else sum([unit.held for unit in units])
+
+
+def attempted(units: Sequence[Unit], requests: int) -> None:
+    """They were in so many requests more."""
+    if isinstance(units, Span) and units.whole:
+        units.attempts += requests
+    else:
+        for unit in units:
+            unit.attempts += requests
+
+
+def settle(units: Sequence[Unit]) -> None:
+    """They have their outcome, and that is in the account."""
+    if isinstance(units, Span) and units.whole:
+        units.settled = True
+    else:
+        for unit in units:
+            unit.settled = True
+
+
+def unsettled(units: Sequence[Unit]) -> list[Unit]:
+    """Those that have no outcome in the account."""
+    if isinstance(units, Span) and units.whole and units.settled:
+        return []
+    return [unit for unit in units if not unit.settled]
 
 
 class Done(msgspec.Struct, frozen=True, gc=False):

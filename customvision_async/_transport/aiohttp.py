@@ -158,6 +158,8 @@ class AiohttpSender:
         session: aiohttp.ClientSession | None = None,
     ) -> None:
         self._timeouts = timeouts or Timeouts()
+        connect = self._timeouts.connect
+        self._aiohttp_timeout = aiohttp.ClientTimeout(total=None, connect=connect, sock_connect=connect)
         self._connections = connections
         self._ssl = ssl_context
         self._given = session
@@ -197,7 +199,7 @@ class AiohttpSender:
             auto_decompress=False,
             raise_for_status=False,
             ssl=self._context(request.url),
-            timeout=aiohttp.ClientTimeout(total=None, connect=self._timeouts.connect, sock_connect=self._timeouts.connect),
+            timeout=self._aiohttp_timeout,
             middlewares=(_Once(watch, has_body=body is not None),),
         )
         try:
@@ -311,11 +313,19 @@ def _reason(error: Exception) -> str:
 def _refuse_injection(request: Request, headers: Mapping[str, str]) -> None:
     """A line break in what becomes a line of the head would write another header, or another request."""
     content_type = "" if request.content is None else request.content.content_type
-    texts = [request.url, request.method, content_type]
+    texts = [request.method, content_type]
     texts += [text for pair in (*request.headers.items(), *headers.items()) for text in pair]
-    if not all(text.isascii() and text.isprintable() for text in texts) or " " in request.url or not request.method.isalpha():
+    if not (all(text.isascii() and text.isprintable() for text in texts) and request.method.isalpha() and _fits_a_line(request.url)):
         del headers, texts
         raise ValueError(f"{request.operation}: a line break or another character that no HTTP head can carry in its URL or a header")
+
+
+def _fits_a_line(url: str) -> bool:
+    """Whether `url` is printable ASCII without a space. It may be long: 8,000 characters of ids."""
+    return url.isascii() and not url.encode().translate(None, _OF_A_URL)
+
+
+_OF_A_URL = bytes(range(0x21, 0x7F))
 
 
 async def _read(answer: aiohttp.ClientResponse, request: Request, watch: _Watch) -> Response:

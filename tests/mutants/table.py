@@ -95,8 +95,28 @@ MUTANTS: tuple[Mutant, ...] = (
     Mutant(
         "items in flight are not in the account",
         "_bulk/run.py",
-        "            self._under_way.update({unit.index: unit for unit in chunk})",
-        "            pass",
+        "for chunk in (*self._under_way.values(), self._chunker.waiting_units())",
+        "for chunk in (self._chunker.waiting_units(),)",
+    ),
+    Mutant(
+        "what has landed is still named as unsettled",
+        "_bulk/unit.py",
+        "        units.settled = True",
+        "        pass",
+        _tests("test_bulk_span"),
+    ),
+    Mutant(
+        "what is cut off a span keeps the numbers of its beginning",
+        "_bulk/unit.py",
+        "Span(self.start + count, ",
+        "Span(self.start, ",
+    ),
+    Mutant(
+        "a span that is taken apart forgets how often it was sent",
+        "_bulk/unit.py",
+        "Unit(index, item, load, weight, attempts=attempts, settled=settled)",
+        "Unit(index, item, load, weight, settled=settled)",
+        _tests("test_bulk_span"),
     ),
     Mutant(
         "retries know no budget",
