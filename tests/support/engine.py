@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
 from customvision_async._bulk.chunker import ChunkLimits
-from customvision_async._bulk.report import ItemResult
+from customvision_async._bulk.report import BatchReport, ItemResult
 from customvision_async._bulk.run import BatchRun, Job
 from customvision_async._bulk.settle import Verdict
 from customvision_async._bulk.unit import Done, Outcome, Unit
@@ -87,3 +87,33 @@ def batch(
         source,
         Job(prepare, service.send, lambda error: known[type(error)], ChunkLimits(count, weight), chunks=chunks, held=held, linger=linger),
     )
+
+
+def account(one: BatchReport | Any) -> bool:
+    """The law of the account."""
+    return bool(one.submitted == one.succeeded + one.failed + one.skipped + one.pending)
+
+
+def alone() -> bool:
+    """Whether no task but this one is left."""
+    return asyncio.all_tasks() == {asyncio.current_task()}
+
+
+async def awaited(one: BatchRun[Any, Any]) -> BatchReport:
+    """The report of a run that is awaited, which leaves no task behind."""
+    report = await one
+    assert alone()
+    return report
+
+
+def poisoned(items: list[int], bad: set[int]) -> None:
+    """Refuse a chunk, without a word as to why, if a bad item is in it."""
+    if bad & set(items):
+        raise Poison("bad request")
+
+
+async def cancels_itself() -> None:
+    """What awaits a shared task that somebody else has cancelled meets this."""
+    shared = asyncio.ensure_future(asyncio.sleep(10))
+    shared.cancel()
+    await shared
