@@ -1,20 +1,16 @@
-"""The rest of the emulator's service: versions, keys, rates, faults, projects, tags, and what outlives a restart."""
+"""The rest of the emulator's service: versions, keys, rates, quotas, projects and tags."""
 
 from __future__ import annotations
 
 import asyncio
 import json
 import re
-from pathlib import Path
-from typing import Any, get_type_hints
 
 import aiohttp
 import pytest
 
-from customvision_async.emulator import Emulator, Faults, Switches
 from customvision_async.emulator._ids import guid_key, guid_text
 from customvision_async.emulator._numbers import single
-from customvision_async.emulator._switches import SwitchChanges
 from tests.support.caller import calling
 from tests.support.pictures import picture
 
@@ -275,233 +271,9 @@ def test_numbers_are_written_as_dotnet_writes_them() -> None:
     assert {value: bytes(single(value)).decode() for value in texts} == texts
 
 
-# What outlives a restart.
-
-
-async def test_a_folder_keeps_everything(tmp_path: Path) -> None:
-    """Projects, tags, images and their bytes are there after a restart; the database is not for others to read."""
-    folder = tmp_path / "data"
-    async with calling(data=folder, seed=1) as call:
-        project = await call.project()
-        tag = await call.tag(project, "apple")
-        await call.upload(project, {"a": picture(1)}, [tag])
-    assert folder.stat().st_mode & 0o077 == 0
-    async with calling(data=folder, seed=1) as call:
-        image = (await call("GET", f"{project}/images/tagged"))[0]
-        assert image["tags"][0]["tagName"] == "apple"
-        async with call.session.get(image["originalImageUri"]) as response:
-            assert await response.read() == picture(1)
-        assert (await call.upload(project, {"b": picture(1)}, expect=207))["b"]["status"] == "OKDuplicate"
-        assert await call.project("Another") != project
-
-
-async def test_a_folder_is_for_one_emulator_at_a_time(tmp_path: Path) -> None:
-    """A second emulator on the folder, or a file that is no database, is an OSError that names the folder."""
-    async with Emulator(data=tmp_path / "one"):
-        with pytest.raises(OSError, match=r"one.*another emulator"):
-            await Emulator(data=tmp_path / "one").start()
-    (tmp_path / "two").mkdir()
-    (tmp_path / "two" / "emulator.sqlite3").write_bytes(b"this is no database, and too long to be taken for an empty one" * 20)
-    with pytest.raises(OSError, match="two"):
-        await Emulator(data=tmp_path / "two").start()
-
-
-async def test_the_same_seed_gives_the_same_ids() -> None:
-    """Two emulators with one seed make the same ids and shuffle alike."""
-    seen: list[Any] = []
-    for _ in range(2):
-        async with calling(seed=5) as call:
-            project = await call.project()
-            results = await call.upload(project, {str(number): picture(number) for number in range(9)})
-            seen.append((project, {name: result["image"]["id"] for name, result in results.items()}))
-    assert seen[0] == seen[1]
-
-
-# Faults.
-
-EFFECT = ("lost_answer", "truncated_answer", "wrong_length", "slow_answer", "drip", "header_flood", "edit")
-
-
-@pytest.mark.parametrize("kind", ["reset", "reset_in_body", "lost_answer", "truncated_answer"])
-async def test_faults_of_the_connection(kind: Any) -> None:
-    """The client sees a connection that ends; whether there was an effect is as the kind says; the next call is fine."""
-    async with calling() as call:
-        project = await call.project()
-        fault = call.emulator.faults.add(kind, operation="CreateImagesFromData")
-        with pytest.raises(aiohttp.ClientError):
-            await call.upload(project, {"a": picture(1)})
-        assert fault.hits == 1
-        assert call.emulator.requests[-1].fault == kind
-        assert await call("GET", f"{project}/images/count") == (1 if kind in EFFECT else 0)
-        await call.upload(project, {"b": picture(2)})
-
-
-async def test_faults_of_status() -> None:
-    """Any status with headers, body and Retry-After, so many times, after so many calls, with or without effect."""
-    async with calling() as call:
-        faults = call.emulator.faults
-        faults.add("status", status=429, retry_after="garbage", after=1, times=2, operation=["GetProjects", "GetDomains"])
-        statuses = [(await call.raw("GET", path))[0].status for path in ("/projects", "/domains", "/projects", "/projects")]
-        assert statuses == [200, 429, 429, 200]
-        faults.add("status", status=500, body=b"<html>", effect=True, operation="CreateProject")
-        response, body = await call.raw("POST", "/projects?name=x")
-        assert (response.status, body) == (500, b"<html>")
-        assert len(await call("GET", "/projects")) == 1
-
-
-@pytest.mark.parametrize(
-    "kind, expected", [("html", b"<!DOCTYPE html>"), ("garbage", b'{"isBatchSuccessful": tru'), ("wrong_shape", b"[{"), ("empty", b"")]
-)
-async def test_faults_of_content(kind: Any, expected: bytes) -> None:
-    """200 with what is no answer."""
-    async with calling() as call:
-        call.emulator.faults.add(kind)
-        response, body = await call.raw("GET", "/projects")
-        assert response.status == 200
-        assert body.startswith(expected)
-
-
-async def test_faults_that_take_time() -> None:
-    """A slow answer and a drip come whole in the end; a hang lasts until the client gives up."""
-    async with calling() as call:
-        faults = call.emulator.faults
-        faults.add("slow_answer", seconds=0.01)
-        assert await call("GET", "/projects") == []
-        faults.add("drip", seconds=0.001)
-        assert await call("GET", "/projects") == []
-        faults.add("hang")
-        with pytest.raises(TimeoutError):
-            await call.raw("GET", "/projects", timeout=aiohttp.ClientTimeout(total=0.1))
-        assert await call("GET", "/projects") == []
-
-
-async def test_other_faults() -> None:
-    """A redirect elsewhere, a gzip bomb, a flood of headers' worth, a length too short, and an answer that a test rewrites."""
-    async with calling() as call:
-        faults = call.emulator.faults
-        faults.add("redirect", location="http://192.0.2.1/")
-        response, _ = await call.raw("GET", "/projects", allow_redirects=False)
-        assert (response.status, response.headers["Location"]) == (307, "http://192.0.2.1/")
-        faults.add("gzip_bomb", size=1 << 20)
-        _, body = await call.raw("GET", "/projects")
-        assert len(body) == 1 << 20
-        faults.add("header_flood", size=50)
-        response, _ = await call.raw("GET", "/projects")
-        assert len(response.headers) > 50
-        faults.add("wrong_length")
-        with pytest.raises((ValueError, aiohttp.ClientError)):  # what the parser makes of the rest is its affair
-            json.loads((await call.raw("GET", "/domains"))[1])
-        faults.add("edit", edit=lambda answer: [*answer, {"more": True}])
-        assert await call("GET", "/projects") == [{"more": True}]
-
-
-async def test_faults_of_blobs() -> None:
-    """What addresses lead to can fail too: half a picture, then the whole."""
-    async with calling() as call:
-        project = await call.project()
-        uri = (await call.upload(project, {"a": picture(1)}))["a"]["image"]["originalImageUri"]
-        call.emulator.faults.add("truncated_answer", operation="Blob")
-        with pytest.raises(aiohttp.ClientError):
-            async with call.session.get(uri) as response:
-                await response.read()
-        async with call.session.get(uri) as response:
-            assert await response.read() == picture(1)
-        assert [request.operation for request in call.emulator.requests][-2:] == ["Blob", "Blob"]
-
-
-async def test_a_client_that_goes_away_leaves_nothing_behind(caplog: pytest.LogCaptureFixture) -> None:
-    """A body that ends half-way is no error of the emulator's, and has no effect."""
-    async with calling() as call:
-        port = int(call.emulator.endpoint.rpartition(":")[2])
-        _, writer = await asyncio.open_connection("127.0.0.1", port)
-        key = call.emulator.training_key
-        writer.write(f"POST /customvision/v3.3/training/projects?name=x HTTP/1.1\r\nHost: x\r\nTraining-Key: {key}\r\n".encode())
-        writer.write(b"Content-Length: 10\r\n\r\nabc")
-        await writer.drain()
-        while not call.emulator.in_flight:
-            await asyncio.sleep(0.001)
-        writer.transport.abort()
-        while call.emulator.in_flight:
-            await asyncio.sleep(0.001)
-        assert await call("GET", "/projects") == []
-        assert [record.message for record in caplog.records if record.levelname == "ERROR"] == []
-
-
-async def test_faults_by_chance_are_the_same_from_a_seed() -> None:
-    """A probability strikes some calls, and the same ones each time."""
-    seen = []
-    for _ in range(2):
-        async with calling(seed=11) as call:
-            fault = call.emulator.faults.add("status", probability=0.5, times=None)
-            seen.append([(await call.raw("GET", "/projects"))[0].status for _ in range(40)])
-            assert fault.hits == seen[-1].count(503)
-            call.emulator.faults.remove(fault)
-            await call("GET", "/projects")
-    assert seen[0] == seen[1]
-    assert {200, 503} == set(seen[0])
-
-
-async def test_a_fault_that_is_forestalled_is_not_counted() -> None:
-    """A call that is refused for its key or rate does not use a fault up."""
-    async with calling(calls_per_second=1) as call:
-        await call("GET", "/projects")
-        fault = call.emulator.faults.add("html")
-        response, _ = await call.raw("GET", "/projects")
-        assert (response.status, fault.hits, call.emulator.requests[-1].fault) == (429, 0, "")
-
-
-def test_unknown_faults_switches_and_tiers_are_refused() -> None:
-    """A misspelt name is an error at once."""
-    with pytest.raises(ValueError, match="no fault of the kind 'odd'"):
-        Faults(None).add("odd")  # type: ignore[arg-type]
-    with pytest.raises(TypeError):
-        Emulator(odd=True)  # type: ignore[call-arg]
-    with pytest.raises(ValueError, match="no tier 'S9'"):
-        Emulator(tier="S9")  # type: ignore[arg-type]
-
-
-def test_the_switches_and_their_types_agree() -> None:
-    """What type checkers are told is what there is."""
-    assert get_type_hints(SwitchChanges) == get_type_hints(Switches)
-    assert len(Switches.combinations("deduplicate", "multi_status", "duplicate_has_image")) == 8
-
-
 async def test_many_requests_at_a_time_are_counted() -> None:
     """in_flight and most_in_flight tell how many there were."""
     async with calling(think_seconds=0.05) as call:
         await asyncio.gather(*(call("GET", "/projects") for _ in range(8)))
         assert call.emulator.most_in_flight > 1
         assert call.emulator.in_flight == 0
-
-
-def test_the_emulator_serves_from_a_thread(emulator: Emulator) -> None:
-    """The plugin's fixture is an emulator for tests that are not asynchronous."""
-    import urllib.request
-
-    request = urllib.request.Request(
-        f"{emulator.endpoint}/customvision/v3.3/training/projects", headers={"Training-Key": emulator.training_key}
-    )
-    with urllib.request.urlopen(request) as response:
-        assert response.read() == b"[]"
-
-
-@pytest.mark.emulator(tier="F0", deduplicate=False)
-def test_the_mark_gives_the_fixture_its_arguments(emulator: Emulator) -> None:
-    """@pytest.mark.emulator(...) is passed on to Emulator."""
-    assert emulator.switches.deduplicate is False
-
-
-async def test_the_training_fixture_is_a_client(training: Any, emulator: Emulator) -> None:
-    """The plugin's other fixture is a client of the same emulator."""
-    orchard = await training.create_project("Orchard")
-    assert emulator.requests[-1].operation == "CreateProject"
-    assert [project.id async for project in training.list_projects()] == [orchard.id]
-
-
-async def test_stopping_twice_and_a_port_that_is_taken() -> None:
-    """stop() may be called again; a port in use is an OSError and leaves nothing behind."""
-    async with Emulator() as emulator:
-        port = int(emulator.endpoint.rpartition(":")[2])
-        with pytest.raises(OSError):
-            await Emulator(port=port).start()
-    await emulator.stop()
