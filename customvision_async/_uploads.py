@@ -58,6 +58,8 @@ _TAG_BYTES = 40
 _REGION_BYTES = 180
 _KNOWN = 10_000
 """Combinations of tags whose ids are kept at hand."""
+_AHEAD_MOST = 16_000_000
+"""Bytes that may be held by pictures on their way before those of small files, which are read ahead, are let go and read again later."""
 _CLOCKS_APART = timedelta(seconds=2)
 """How far the service's own times may disagree with each other."""
 
@@ -121,6 +123,8 @@ class Uploads:
         self._common = tuple(tags)
         self._known: dict[tuple[TagLike, ...], tuple[str, ...]] = {}
         self._plans: dict[tuple[TagLike, ...], _Plan] = {}
+        self._held = 0
+        """Bytes of pictures that are in memory, from when they are prepared until their first request has ended."""
 
     # --- from items to units
 
@@ -154,7 +158,7 @@ class Uploads:
                 return None
             size = blob.size
             load = Upload(blob, plan.tags, (), plan.after_tags, (), None)
-            held = size if blob.ahead else 0
+            held = self._held_by(blob) if blob.ahead else 0
             extra = (size + 2) // 3 * 4 - size
             units.append(Unit(index, item, load, plan.weight + size, plan.with_it, None, _FILES, plan.with_it, held, extra))
         return units
@@ -204,13 +208,21 @@ class Uploads:
             encoded = (blob.size + 2) // 3 * 4
             unit.weight += blob.size if plain else encoded
             unit.extra = encoded - blob.size if plain else 0  # in company with other tags it goes as base64
-            unit.held = blob.size if blob.data is not None or blob.ahead else 0
+            unit.held = self._held_by(blob)
             unit.kind = with_it if plain else None
         else:
             load.source = unit.key = plain_text(one.url, "url") if isinstance(one, ImageUrl) else id_of(one, "prediction")
             unit.weight += len(load.source)
             unit.held = len(load.source) if len(load.source) > _OVERHEAD else 0  # a data: URL
         return unit
+
+    def _held_by(self, blob: Blob) -> int:
+        """The memory of a picture that is prepared now. What was read ahead is let go where there is enough of it."""
+        if blob.ahead and self._held + blob.size > _AHEAD_MOST:
+            blob.taken()
+        held = blob.size if blob.ahead or blob.data is not None else 0
+        self._held += held
+        return held
 
     def _tag_ids(self, tags: tuple[TagLike, ...]) -> tuple[str, ...]:
         ids = self._known.get(tags)
@@ -225,14 +237,17 @@ class Uploads:
 
     async def send(self, units: Sequence[Unit]) -> list[Outcome]:
         """Create the images of one chunk, then what has to be added afterwards."""
-        now = anyio.current_time()
+        now, held = anyio.current_time(), 0
         for unit in units:
             if unit.load.sent_at is None:
                 unit.load.sent_at = now
+                held += unit.held
         try:
             answer = await self._create(units)
         except ContentError as error:
             return [_unread(unit, error) for unit in units]
+        finally:
+            self._held -= held
         outcomes = self._joined(units, answer)
         return await self._completed(units, outcomes)
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 import asyncio
 import io
 import os
+import tracemalloc
 from collections import Counter
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from pathlib import Path
 from typing import Any
 from uuid import UUID, uuid4
@@ -22,7 +23,10 @@ from customvision_async import (
     LimitExceeded,
     Region,
     Retry,
+    TrainingClient,
+    images_in,
 )
+from customvision_async._transport.base import Request, Response
 from customvision_async.emulator import Emulator
 from customvision_async.models import PredictedImage
 
@@ -435,3 +439,33 @@ async def test_a_client_that_is_closed_ends_the_run() -> None:
         with pytest.raises(BatchError, match="the client is closed"):
             await asyncio.wait_for(run, 10)
         assert run.report.in_doubt == 0
+
+
+class _Stuck:
+    """A service that takes no request to its end."""
+
+    async def send(self, request: Request, headers: Mapping[str, str], *, on_sent: Callable[[], None] | None = None) -> Response:
+        await asyncio.sleep(3600)
+        raise AssertionError
+
+    async def aclose(self) -> None:
+        pass
+
+
+async def test_small_files_that_wait_for_a_slow_service_do_not_pile_up_in_memory(tmp_path: Path) -> None:
+    """2,000 files of 30 KB are 60 MB; with all of them under way at once, no more than a third of that is in memory."""
+    for number in range(2000):
+        with (tmp_path / f"{number}.jpg").open("wb") as file:
+            file.write(PICTURES[0])
+            file.truncate(30_000)
+    tracemalloc.start()
+    try:
+        training = TrainingClient("https://example.com", "0" * 32, sender=_Stuck(), concurrency=Concurrency(start=64))
+        async with training, training.get_project_client(uuid4()).upload_images(images_in(tmp_path)) as run:
+            while run.progress.submitted < 2000:
+                await asyncio.sleep(0.01)
+            held, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert held < 20_000_000
+    assert run.report.pending == 2000
