@@ -80,6 +80,9 @@ class BatchRun(Generic[T, V]):
     (``async for result in run``); then nothing is raised for items. Leaving the block early cancels what is under way
     and leaves nothing behind. A run goes once.
 
+    `progress` (:class:`~customvision_async.Progress`) has the figures of the moment, for whoever wants to look, from any task:
+    ``run.progress.done``, `.total`, `.rate`, `.bytes_sent`, ... `report` has those of the end, also after leaving early.
+
     An error of the source stops the feeding: what is in flight still lands, then that error comes up as it is. So does an
     error after which nothing can land (a refused key, a project that is gone) when the run is watched; awaited, it is the cause of the
     BatchError, whose report tells what landed before.
