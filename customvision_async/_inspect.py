@@ -17,7 +17,7 @@ from typing import BinaryIO
 
 from . import limits
 from ._content import Blob
-from .errors import LimitExceeded
+from .errors import LimitExceeded, called
 from .models import ImageFile
 
 __all__ = ["NotAnImage", "inspect_bytes", "inspect_file", "inspect_given", "inspect_path"]
@@ -42,7 +42,8 @@ class NotAnImage(Exception):
 
 
 def inspect_given(one: ImageFile, *, size_limit: limits.Limit = limits.IMAGE_BYTES) -> Blob | Exception:
-    """The same for what a person gave, with the name of it in the error, which is given and not raised: it is one item's."""
+    """The same for what a person gave, with its path or name in the error, which is given and not raised: it is one item's."""
+    who = called(one)
     try:
         if one.path is not None:
             return inspect_path(os.fspath(one.path), size_limit=size_limit)
@@ -51,13 +52,21 @@ def inspect_given(one: ImageFile, *, size_limit: limits.Limit = limits.IMAGE_BYT
         assert one.file is not None
         return inspect_file(one.file, size_limit=size_limit)
     except NotAnImage as error:
-        return ValueError(f"{one.name or 'the bytes'}: {error}")
+        return ValueError(f"{who or 'the bytes'}: {error}")
     except LimitExceeded as error:
-        return LimitExceeded(error.limit, error.actual, one.name or "the bytes")
+        return LimitExceeded(error.limit, error.actual, who or "the bytes")
     except OSError as error:
-        return OSError(error.errno, f"cannot be read: {error.strerror or error}", one.name or "")
+        return _unread(error, who or "the file")
     except Exception as error:  # noqa: BLE001 - a closed file, a path with NUL, whatever a file object of somebody's raises
-        return ValueError(f"{one.name or 'the file'} cannot be read: {error}")
+        return ValueError(f"{who or 'the file'}: cannot be read: {error}")
+
+
+def _unread(error: OSError, who: str) -> OSError:
+    """An error of the same kind in words for people. Python's own put a number in front, and the path last."""
+    kind = type(OSError(error.errno or 0, ""))
+    made = kind(f"{who}: cannot be read: {error.strerror or error}")
+    made.errno = error.errno
+    return made
 
 
 def inspect_path(path: str, *, follow: bool = True, size_limit: limits.Limit = limits.IMAGE_BYTES, ahead: int = 0) -> Blob:

@@ -26,6 +26,7 @@ No error holds a request header: the key cannot be in one.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -193,11 +194,21 @@ class OperationFailed(CustomVisionError):
         self.state = state
 
 
+def called(item: object) -> str:
+    """What a person calls an item: the path where it is to be found, the name that it was given, or "" for what has neither."""
+    if isinstance(item, (str, os.PathLike)):
+        return os.fsdecode(item)
+    name, path = getattr(item, "name", None), getattr(item, "path", None)
+    name = name if isinstance(name, str) else ""
+    path = os.fsdecode(path) if isinstance(path, (str, os.PathLike)) else ""
+    return path if path.endswith(name) else name  # a name that is no part of the path was chosen, and so is the better known
+
+
 class ItemError(CustomVisionError):
     """One item of a batch that did not land. `index` is its place in the input, `item` what was given.
 
-    `status` is the service's status of it where there is one ("ErrorImageFormat"); `__cause__` the error behind it
-    where there is one.
+    Its text begins with the path or the name of the item, where it has one. `status` is the service's status of it where there is
+    one ("ErrorImageFormat"); `__cause__` the error behind it where there is one.
     """
 
     def __init__(self, message: str, *, index: int, item: object, status: str = "") -> None:
@@ -206,9 +217,17 @@ class ItemError(CustomVisionError):
         self.item = item
         self.status = status
 
+    def __str__(self) -> str:
+        text, who = super().__str__(), called(self.item)
+        for name in (who, getattr(self.item, "name", None), os.path.basename(who)):
+            if name and isinstance(name, str) and text.startswith(f"{name}: "):  # as most do by themselves
+                text = text.removeprefix(f"{name}: ")
+                break
+        return f"{who}: {text}" if who else text
+
 
 class BatchError(CustomVisionError, ExceptionGroup[Exception]):
-    """A batch of which at least one item failed. `report` has the whole account.
+    """A batch of which at least one item failed. Its text names the first few, with why; `report` has the whole account.
 
     The group holds the first ten and the last ten item errors; `dropped` is how many lie between.
     """

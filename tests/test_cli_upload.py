@@ -50,7 +50,7 @@ async def test_the_same_again_is_all_duplicates_and_no_failure(tmp_path: Path) -
         done = await run(*words, env=environment(emulator), cwd=tmp_path)
         assert await tags_in(emulator, "Orchard") == {"apple": 10}
     assert done.code == 0
-    assert "10 of 10 images landed (10 there before)" in done.out
+    assert "10 of 10 images landed (10 there already)" in done.out
 
 
 async def test_json_is_one_event_a_line_and_a_summary_last(tmp_path: Path) -> None:

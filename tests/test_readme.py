@@ -37,7 +37,7 @@ async def test_the_example_does_what_it_says(tmp_path: Path) -> None:
         done = await anyio.run_process([sys.executable, "-W", "error", "example.py"], env=environment(emulator), cwd=tmp_path, check=False)
         assert (done.returncode, done.stderr.decode()) == (0, "")
         skipped, report = done.stdout.decode().splitlines()
-        assert skipped.startswith("notes.txt: not a JPEG")
+        assert skipped.startswith("photos/notes.txt: not a JPEG")
         assert report == "40 of 41 succeeded, 1 skipped"
         async with TrainingClient(emulator.endpoint, emulator.training_key) as training:
             orchard = await training.find_project("Orchard")

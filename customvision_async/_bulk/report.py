@@ -8,7 +8,7 @@ from typing import Any, Generic, TypeVar
 import anyio
 import msgspec
 
-from ..errors import BatchError, ItemError
+from ..errors import BatchError, ItemError, called
 
 __all__ = ["BatchReport", "ItemResult", "Progress", "batch_error"]
 
@@ -17,6 +17,8 @@ V = TypeVar("V")
 
 _SHOWN = 10
 """Item errors kept at each end of a BatchError."""
+_NAMED, _NAMED_LENGTH = 3, 200
+"""Item errors that the text of a BatchError names, and how much of each."""
 
 
 class ItemResult(msgspec.Struct, Generic[T, V], frozen=True):
@@ -25,8 +27,8 @@ class ItemResult(msgspec.Struct, Generic[T, V], frozen=True):
     `ok` says that it landed; `skipped` that it was left out on purpose (a file that is no image). `status` is the service's word
     ("OK", "OKDuplicate", "ErrorImageFormat", ... an open string). `value` is what the service made of it.
     `error` says, where it is not ok, what happened and what to do. `attempts` counts the requests it was in. `duplicate` says that
-    it was there before this run; `in_doubt` that it was sent again after an answer was lost, so that a service
-    which does not recognise a picture may now hold it twice.
+    it was there already (before this run, or as the same picture under another name); `in_doubt` that it was sent again after an
+    answer was lost, so that a service which does not recognise a picture may now hold it twice.
     """
 
     index: int
@@ -46,11 +48,8 @@ class ItemResult(msgspec.Struct, Generic[T, V], frozen=True):
         return self.value
 
     def __str__(self) -> str:
-        """The item by its name, or else its place in the input, and what became of it."""
-        name = getattr(self.item, "name", None)
-        who = name if name and isinstance(name, str) else f"item {self.index}"
-        what = str(self.error or self.status)
-        return what if what.startswith(f"{who}: ") else f"{who}: {what}"
+        """The item by its path or name, or else its place in the input, and what became of it."""
+        return _named(self.error) if self.error is not None else f"{called(self.item) or f'item {self.index}'}: {self.status}"
 
 
 class Progress:
@@ -111,7 +110,7 @@ class BatchReport(msgspec.Struct, frozen=True):
     """The account of a run: ``submitted == succeeded + failed + skipped + pending``.
 
     `pending` is above 0 only for a run that was left early: those may or may not have landed; `unsettled` holds them as (index, item).
-    `duplicates` (there before) and `in_doubt` (see :class:`ItemResult`) are counted among the others. `failures` holds the
+    `duplicates` (there already) and `in_doubt` (see :class:`ItemResult`) are counted among the others. `failures` holds the
     results of the failed items, `skips` those of the skipped ones. `bytes_sent` counts bodies, repeats included.
     """
 
@@ -134,7 +133,7 @@ class BatchReport(msgspec.Struct, frozen=True):
 
     def __str__(self) -> str:
         text = f"{self.succeeded} of {self.submitted} succeeded"
-        parts = {"there before": self.duplicates, "failed": self.failed, "skipped": self.skipped, "pending": self.pending}
+        parts = {"there already": self.duplicates, "failed": self.failed, "skipped": self.skipped, "pending": self.pending}
         for word, number in parts.items():
             if number:
                 text += f", {number} {word}"
@@ -142,13 +141,27 @@ class BatchReport(msgspec.Struct, frozen=True):
 
 
 def batch_error(report: BatchReport) -> BatchError:
-    """The error for a report with failures: the first and the last few, and how many lie between."""
+    """The error for a report with failures: the first and the last few, and how many lie between. Its text names the first of them."""
     errors = [result.error for result in report.failures if result.error is not None]
     dropped = max(0, len(errors) - 2 * _SHOWN)
     shown = errors if not dropped else errors[:_SHOWN] + errors[-_SHOWN:]
     message = f"{report.failed} of {report.submitted} items failed"
+    named = [_short(_named(error)) for error in errors[:_NAMED]]
+    if named:
+        message += ": " + "; ".join(named)
+    if len(errors) > len(named):
+        message += f"; and {len(errors) - len(named):,} more"
     if dropped:
-        message += f" (the first and last {_SHOWN} are shown, {dropped} between them are not; report.failures has all)"
+        message += f" (the first and last {_SHOWN} are in this group, the {dropped:,} between them are not; report.failures has all)"
     if report.stopped_by is not None:
         message += f"; the run was ended by: {report.stopped_by}"
     return BatchError(message, shown, report=report, dropped=dropped)
+
+
+def _named(error: ItemError) -> str:
+    """Its text, which is to name the item in any case."""
+    return str(error) if called(error.item) else f"item {error.index}: {error}"
+
+
+def _short(text: str) -> str:
+    return text if len(text) <= _NAMED_LENGTH else f"{text[: _NAMED_LENGTH - 3]}..."

@@ -114,7 +114,7 @@ class Driver:
         taken = report.submitted - report.skipped
         first = f"{report.succeeded:,} of {plural(taken + len(account.rest), self.noun)} {self.verb}"
         if report.duplicates:
-            first += f" ({report.duplicates:,} there before)"
+            first += f" ({report.duplicates:,} there already)"
         first += f" in {duration(report.seconds)}"
         if report.seconds > 0 and report.succeeded:
             first += f": {report.succeeded / report.seconds:,.1f} {self.noun}s/s"
