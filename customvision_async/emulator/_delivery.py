@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import gzip
 from collections.abc import Callable
+from contextlib import aclosing
 
 import msgspec
 from aiohttp import hdrs, web
@@ -16,6 +17,7 @@ from ._faults import Fault
 from ._pictures import Buffer
 from ._routes import Match
 from ._seen import SeenRequest
+from ._visits import dropped, pieces
 
 __all__ = ["deliver", "refuse_connection", "send"]
 
@@ -48,15 +50,12 @@ async def refuse_connection(request: web.Request, fault: Fault | None) -> web.St
     """Reset the connection, at once or when half of the body is there."""
     if fault and fault.kind == "reset_in_body":
         left = (request.content_length or 0) // 2
-        while left > 0 and (piece := await request.content.readany()):
-            left -= len(piece)
-    return _dropped(request)
-
-
-def _dropped(request: web.Request) -> web.StreamResponse:
-    if request.transport is not None:
-        request.transport.abort()
-    return web.Response()  # nobody is there to get it
+        async with aclosing(pieces(request)) as body:
+            async for piece in body:
+                left -= len(piece)
+                if left <= 0:
+                    break
+    return dropped(request)
 
 
 async def deliver(
@@ -74,10 +73,10 @@ async def deliver(
         seen.status = answer.status
         return await send(request, answer, encode(), request_id, match)
     if fault.kind == "lost_answer":
-        return _dropped(request)
+        return dropped(request)
     if fault.kind == "hang":
         await _gone(request, closing)
-        return _dropped(request)
+        return dropped(request)
     if fault.kind == "slow_answer":
         await asyncio.sleep(fault.seconds)
     if fault.kind == "edit" and fault.edit is not None:
@@ -138,8 +137,9 @@ async def _raw(request: web.Request, answer: Answer, body: bytes, headers: dict[
     half = len(body) // 2
     length, sent = (len(body), body[:half]) if cut else (half, body)
     lines = [f"HTTP/1.1 {answer.status} OK", *(f"{name}: {value}" for name, value in headers.items()), f"Content-Length: {length}"]
-    if request.transport is not None:
-        request.transport.write("\r\n".join(lines).encode() + b"\r\n\r\n" + sent)
+    transport = request.transport
+    if transport is not None and not transport.is_closing():
+        transport.write("\r\n".join(lines).encode() + b"\r\n\r\n" + sent)
         await asyncio.sleep(0)
-        request.transport.close()
+        transport.close()
     return web.Response()

@@ -9,6 +9,7 @@ import signal
 import ssl
 from collections import deque
 from collections.abc import Callable, Coroutine
+from contextlib import AsyncExitStack
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Literal, Self, Unpack
@@ -32,6 +33,7 @@ from ._seen import SeenRequest
 from ._state import State
 from ._switches import SwitchChanges, Switches
 from ._thread import LoopThread
+from ._visits import Visits, continued, dropped, finished, pieces
 from ._world import World
 
 __all__ = ["Emulator", "serve"]
@@ -40,6 +42,7 @@ _log = logging.getLogger(__name__)
 Tier = Literal["F0", "S0"] | None
 _LINE = 1 << 16  # 256 ids in the URL of a DELETE are 9,471 characters
 _READ_BUFFER = 1 << 18
+_GRACE_SECONDS = 1.0
 
 
 class Emulator:
@@ -95,8 +98,7 @@ class Emulator:
         self.access = Access(training_key, prediction_key, bearer_tokens)
         self.endpoint = ""
         self.requests: deque[SeenRequest] = deque(maxlen=log_size)
-        self.in_flight = 0
-        self.most_in_flight = 0
+        self._visits = Visits()
         self._seed = None if seed is None else str(seed)
         self.faults = Faults(self._seed)
         self._where = (host, port)
@@ -127,6 +129,16 @@ class Emulator:
     def prediction_key(self, key: str) -> None:
         self.access.prediction_key = key
 
+    @property
+    def in_flight(self) -> int:
+        """How many requests are being served."""
+        return self._visits.in_flight
+
+    @property
+    def most_in_flight(self) -> int:
+        """The most requests that were served at a time."""
+        return self._visits.most_in_flight
+
     # Life.
 
     async def start(self) -> None:
@@ -141,7 +153,7 @@ class Emulator:
         world.background = self._background
         world.account = lambda: self.access.account(self._quota, state)
         app = web.Application(client_max_size=0)
-        app.router.add_route("*", "/{tail:.*}", self._handle)
+        app.router.add_route("*", "/{tail:.*}", self._handle, expect_handler=continued)
         app.on_response_prepare.append(_as_recorded)
         self._runner = web.AppRunner(
             app,
@@ -149,7 +161,8 @@ class Emulator:
             max_line_size=_LINE,
             max_field_size=_LINE,
             read_bufsize=_READ_BUFFER,
-            shutdown_timeout=1.0,
+            shutdown_timeout=_GRACE_SECONDS,
+            lingering_time=0.0,  # done by `finished`
         )
         try:
             await self._runner.setup()
@@ -170,10 +183,14 @@ class Emulator:
             timer.cancel()
         for task in self._tasks:
             task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
-        await self._runner.cleanup()
-        await self._fetcher.close()
-        world.state.close()
+        async with AsyncExitStack() as rest:  # whatever comes between, a cancellation too
+            rest.callback(world.state.close)
+            rest.push_async_callback(self._fetcher.close)
+            rest.push_async_callback(self._runner.cleanup)
+            await asyncio.gather(*self._tasks, return_exceptions=True)
+            for site in self._runner.sites:
+                await site.stop()
+            await self._visits.end(_GRACE_SECONDS)
 
     async def __aenter__(self) -> Self:
         await self.start()
@@ -227,14 +244,16 @@ class Emulator:
         operation = match.route.operation if isinstance(match, Match) else "" if _is_api(path) else "Blob"
         seen = SeenRequest.of(request, operation, path, query)
         self.requests.append(seen)
-        self.in_flight += 1
-        self.most_in_flight = max(self.most_in_flight, self.in_flight)
-        try:
-            fault = self.faults.strike(operation)
-            seen.fault = fault.kind if fault else ""
-            return await self._serve(request, match, seen, fault)
-        finally:
-            self.in_flight -= 1
+        with self._visits.one():
+            try:
+                with self._visits.counted():
+                    fault = self.faults.strike(operation)
+                    seen.fault = fault.kind if fault else ""
+                    response = await self._serve(request, match, seen, fault)
+                await finished(request, response)
+            except ConnectionError:  # the client left
+                response = dropped(request)
+            return response
 
     async def _serve(self, request: web.Request, match: Match | int, seen: SeenRequest, fault: Fault | None) -> web.StreamResponse:
         world = self._world
@@ -258,8 +277,6 @@ class Emulator:
                 seen.fault = ""
             seen.status = answer.status
             return await send(request, answer, _encode(answer, match), request_id, match, reason=refusal.reason)
-        except ConnectionError:  # the client went away before its body was there
-            return await refuse_connection(request, None)
         if self.switches.think_seconds:
             await asyncio.sleep(self.switches.think_seconds)
         return await deliver(request, answer, lambda: _encode(answer, match), request_id, match, fault, seen, self._closing)
@@ -270,16 +287,16 @@ class Emulator:
 
     async def _body(self, request: web.Request, seen: SeenRequest) -> Buffer:
         """The whole body. One that is too large is read to its end, then answered with 408."""
-        pieces: list[bytes] = []
-        async for piece in request.content.iter_any():
+        kept: list[bytes] = []
+        async for piece in pieces(request):
             seen.body_bytes += len(piece)
             if seen.body_bytes <= self.switches.body_bytes:
-                pieces.append(piece)
+                kept.append(piece)
             else:
-                pieces.clear()
+                kept.clear()
         if seen.body_bytes > self.switches.body_bytes:
             raise GatewayRefusal(408, "The request timed out: its body was not read in time.")
-        return b"".join(pieces)
+        return b"".join(kept)
 
     async def _elsewhere(
         self, world: World, request: web.Request, status: int, seen: SeenRequest, fault: Fault | None

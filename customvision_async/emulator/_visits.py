@@ -1,0 +1,110 @@
+"""Clients come and go: what they send is read, what they leave behind is cleared away, and nobody is kept at closing time."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator, Iterator
+from contextlib import contextmanager
+
+from aiohttp import HttpVersion11, hdrs, web
+
+__all__ = ["Visits", "continued", "dropped", "finished", "pieces"]
+
+_LINGER_SECONDS = 10.0
+
+
+class Visits:
+    """The requests that are being served."""
+
+    def __init__(self) -> None:
+        self.in_flight = 0
+        self.most_in_flight = 0
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    @contextmanager
+    def one(self) -> Iterator[None]:
+        """Hold on to the current task, which serves a request and has sent its answer when the block ends."""
+        task = asyncio.current_task()
+        assert task is not None
+        self._tasks.add(task)
+        try:
+            yield
+        finally:
+            self._tasks.discard(task)
+
+    @contextmanager
+    def counted(self) -> Iterator[None]:
+        """Count a request as in flight."""
+        self.in_flight += 1
+        self.most_in_flight = max(self.most_in_flight, self.in_flight)
+        try:
+            yield
+        finally:
+            self.in_flight -= 1
+
+    async def end(self, grace: float) -> None:
+        """Wait `grace` seconds for the requests to be done; cancel those that are not, or all if this is cancelled itself.
+
+        aiohttp's server has such a wait too, but one that a request trips over (InvalidStateError, logged with a traceback) if
+        it ends in the turn of the loop in which the wait does: it is left nothing to wait for.
+        """
+        try:
+            if self._tasks:
+                await asyncio.wait(self._tasks, timeout=grace)
+        finally:
+            for task in self._tasks:
+                task.cancel()
+        if self._tasks:
+            await asyncio.wait(self._tasks)
+
+
+async def pieces(request: web.Request) -> AsyncGenerator[bytes, None]:
+    """The body of a request as it comes. Raises ConnectionError where the client leaves, or breaks its framing, before the end."""
+    try:
+        async for piece in request.content.iter_any():
+            yield piece
+    except web.RequestPayloadError as error:
+        raise ConnectionAbortedError("the body of a request could not be read on") from error
+    except RuntimeError as error:  # aiohttp's word for a connection that was lost before its request was looked at
+        if request.transport is not None:
+            raise
+        raise ConnectionResetError("the client left") from error
+
+
+async def finished(request: web.Request, response: web.StreamResponse) -> None:
+    """Send the rest of an answer, and read what the client still sends of a request that was answered early.
+
+    A connection closed on a client in mid-upload would take the answer with it. aiohttp's server does the same, but is not told
+    when such a client leaves, and waits on for ten seconds.
+    """
+    if not response.prepared:  # a connection that was dropped
+        return
+    await response.write_eof()
+    if not request.content.is_eof():
+        try:
+            async with asyncio.timeout(_LINGER_SECONDS):
+                async for _ in pieces(request):
+                    pass
+        except TimeoutError:
+            pass  # the server closes the connection
+
+
+async def continued(request: web.Request) -> web.StreamResponse | None:
+    """Ask for the body that a client holds back until it is asked ("Expect: 100-continue"); it may have left by then."""
+    if request.version < HttpVersion11:
+        return None
+    if request.headers.get(hdrs.EXPECT, "").lower() != "100-continue":
+        raise web.HTTPExpectationFailed
+    try:
+        await request.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+    except ConnectionError:
+        return dropped(request)
+    request.writer.output_size = 0  # what is sent so far is no part of the answer
+    return None
+
+
+def dropped(request: web.Request) -> web.StreamResponse:
+    """Reset the connection, if it is still there."""
+    if request.transport is not None:
+        request.transport.abort()
+    return web.Response()  # nobody is there to get it
