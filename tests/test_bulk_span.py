@@ -149,6 +149,38 @@ def test_spans_are_cut_into_as_few_chunks_as_there_can_be(sizes: list[int], coun
     assert all(isinstance(chunk, Span) and chunk.whole for chunk in chunks)
 
 
+class _Copied(list[int]):
+    """A list that counts what is copied from it and from its parts."""
+
+    copied = 0
+
+    def __getitem__(self, place: Any) -> Any:
+        part = super().__getitem__(place)
+        if not isinstance(place, slice):
+            return part
+        _Copied.copied += len(part)
+        return _Copied(part)
+
+
+def test_a_span_that_is_much_longer_than_a_chunk_is_cut_in_one_go() -> None:
+    """A source may give a million items at once: each is copied once, whatever comes after it."""
+    chunker = Chunker(ChunkLimits(10))
+    _Copied.copied = 0
+    assert len(chunker.feed(Span(0, _Copied(range(10_000)), range(10_000)))) == 1000
+    assert chunker.flush() == []
+    assert _Copied.copied == 10_000
+
+
+def test_what_waits_is_cut_anew_when_less_fits_a_chunk() -> None:
+    """What a chunk may weigh is learnt on the way: nothing that is over it is made any more, at the end neither."""
+    limits = ChunkLimits(100)
+    chunker = Chunker(limits)
+    assert chunker.feed(Span(0, range(90), range(90), 2)) == []
+    limits.refused(80)
+    assert [len(chunk) for chunk in chunker.flush()] == [20, 20, 20, 20, 10]
+    assert chunker.feed(Span(0, [], [])) == chunker.flush() == []
+
+
 def test_items_that_fail_before_they_are_sent_stand_between_spans() -> None:
     """Every item has its own result, whichever way its neighbours go."""
 

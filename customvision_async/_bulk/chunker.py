@@ -141,19 +141,24 @@ class Chunker:
 
     def _fed_span(self, span: Span) -> list[Sequence[Unit]]:
         full: list[Sequence[Unit]] = []
+        if not len(span):
+            return full
         if self._span is not None:
             joined = self._span.joined(span)
             if joined is None:  # an item between the two went another way
                 full += self._fed(self._span)
             span = joined or span
-        most = self._limits.count
-        if self._limits.weight is not None and span.weight:
-            most = max(1, min(most, self._limits.weight // span.weight))
-        while len(span) >= most:
-            chunk, span = span.cut(most)
-            full.append(chunk)
-        self._span = span if len(span) else None
+        most = self._most_of(span)
+        parts = span.cut(most)
+        self._span = parts.pop() if len(parts[-1]) < most else None
+        full += parts
         return full
+
+    def _most_of(self, span: Span) -> int:
+        """How many of its units a chunk may hold as things are now: what a chunk may weigh is learnt on the way."""
+        if self._limits.weight is None or not span.weight:
+            return self._limits.count
+        return max(1, min(self._limits.count, self._limits.weight // span.weight))
 
     def _fed(self, units: Iterable[Unit]) -> list[Sequence[Unit]]:
         full: list[Sequence[Unit]] = []
@@ -221,7 +226,7 @@ class Chunker:
         """Give all that waits, in as few chunks as can be found."""
         span, self._span = self._span, None
         if span is not None and not self._open:
-            return [span]
+            return list(span.cut(self._most_of(span)))
         full = self._fed(span or ())
         lanes: dict[Hashable, list[_Open]] = {}
         for (lane, _), chunks in self._open.items():

@@ -96,10 +96,12 @@ class Span(Sequence[Unit]):
             return None
         return Span(self.start, [*self.items, *other.items], [*self.loads, *other.loads], self.weight)
 
-    def cut(self, count: int) -> tuple[Span, Span]:
-        """The first `count` and the others. None has been sent."""
-        first = Span(self.start, self.items[:count], self.loads[:count], self.weight)
-        return first, Span(self.start + count, self.items[count:], self.loads[count:], self.weight)
+    def cut(self, size: int) -> list[Span]:
+        """In parts of `size`, the last of what is left. None has been sent."""
+        if len(self) <= size:
+            return [self]
+        places = range(0, len(self), size)
+        return [Span(self.start + at, self.items[at : at + size], self.loads[at : at + size], self.weight) for at in places]
 
 
 def loads_of(units: Sequence[Unit]) -> Sequence[Any]:

@@ -108,7 +108,7 @@ MUTANTS: tuple[Mutant, ...] = (
     Mutant(
         "what is cut off a span keeps the numbers of its beginning",
         "_bulk/unit.py",
-        "Span(self.start + count, ",
+        "Span(self.start + at, ",
         "Span(self.start, ",
     ),
     Mutant(
