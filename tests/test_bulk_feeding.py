@@ -9,10 +9,10 @@ from typing import Any
 import anyio
 import pytest
 
-from customvision_async import BatchReport, ItemResult
+from customvision_async import BatchError, BatchReport, ItemResult
 from customvision_async._bulk.unit import Done, Failed, Unit
 
-from .support.engine import Pretended, alone, awaited, batch, cancels_itself
+from .support.engine import Fatal, Pretended, alone, awaited, batch, cancels_itself
 from .support.vloop import run
 
 
@@ -234,6 +234,61 @@ def test_a_source_that_ends_in_a_cancellation_of_its_own_is_an_error() -> None:
 
     report = run(main())
     assert (report.submitted, report.succeeded, report.pending) == (25, 25, 0)
+
+
+class _Cancelling:
+    """An iterable that raises a CancelledError where nobody is cancelled: as it begins, after 25 items, or when it is let go."""
+
+    def __init__(self, where: str) -> None:
+        self.where = where
+
+    def __iter__(self) -> Iterator[int]:
+        if self.where == "beginning":
+            raise asyncio.CancelledError
+        return self._items()
+
+    def _items(self) -> Iterator[int]:
+        try:
+            yield from range(25)
+            if self.where == "middle":
+                raise asyncio.CancelledError
+            yield from range(25, 1000)
+        finally:
+            if self.where == "end":
+                raise asyncio.CancelledError
+
+
+@pytest.mark.parametrize(("where", "given"), [("beginning", 0), ("middle", 25)])
+def test_a_cancellation_that_a_plain_source_raises_is_an_error(where: str, given: int) -> None:
+    """Wherever it comes up: what the source gave lands, and the run does not end as if all were well."""
+
+    async def main() -> BatchReport:
+        one = batch(_Cancelling(where), Pretended())
+        with pytest.raises(RuntimeError, match="the source awaited something that was cancelled"):
+            await one
+        assert alone()
+        return one.report
+
+    report = run(main())
+    assert (report.submitted, report.succeeded, report.pending) == (given, given, 0)
+
+
+def test_a_cancellation_that_a_source_raises_when_it_is_let_go_costs_no_outcome() -> None:
+    """The run ends early for another reason, and each item that was taken has its outcome."""
+
+    def closed(items: list[Any]) -> None:
+        raise Fatal("nothing lands any more")
+
+    async def main() -> BatchReport:
+        one = batch(_Cancelling("end"), Pretended(closed), chunks=2)
+        with pytest.raises(BatchError):
+            await one
+        assert alone()
+        return one.report
+
+    report = run(main())
+    assert report.submitted == report.failed > 0
+    assert report.unsettled == ()
 
 
 def test_a_source_with_an_attribute_called_groups_is_a_source_like_any_other() -> None:

@@ -33,6 +33,8 @@ __all__ = ["BatchRun", "Job"]
 T = TypeVar("T")
 V = TypeVar("V")
 
+_LIVES: set[asyncio.Task[None]] = set()
+"""The loop itself holds tasks weakly: a run that is abandoned is ended when the loop is, not torn apart by the collector."""
 _FIRST_GROUP = 8
 """Items pulled at first, until it is known how much memory they hold: then more at a time, or fewer."""
 
@@ -190,6 +192,8 @@ class BatchRun(Generic[T, V]):
         give: MemoryObjectSendStream[Sequence[ItemResult[T, V]]]
         give, self._results = anyio.create_memory_object_stream[Sequence[ItemResult[T, V]]](self._job.chunks)
         self._life = asyncio.ensure_future(self._feed_and_land(give))
+        _LIVES.add(self._life)
+        self._life.add_done_callback(_LIVES.discard)
 
     async def _stop(self) -> None:
         """End every task and close the streams. After the natural end there is nothing to cancel.
@@ -199,6 +203,7 @@ class BatchRun(Generic[T, V]):
         life, self._life = self._life, None
         if life is None:
             return
+        self._settler.over = True
         life.cancel()
         try:
             with anyio.CancelScope(shield=True):
@@ -226,7 +231,8 @@ class BatchRun(Generic[T, V]):
                 tasks.create_task(self._land(chunk, held, admission, give))
 
         try:
-            source = groups_of(self._source)
+            with cancelled_within("the source"):
+                source = groups_of(self._source)
         except Exception as error:  # noqa: BLE001 - the source's own
             self._stopped_by = error
             return
@@ -236,11 +242,13 @@ class BatchRun(Generic[T, V]):
         finally:
             with anyio.CancelScope(shield=True):
                 await self._let_go(source)
+        self._settler.end_if_over()
         await send_all(self._flushed())
 
     async def _let_go(self, source: Groups) -> None:
         try:
-            await source.aclose()
+            with cancelled_within("the source"):
+                await source.aclose()
         except Exception as error:  # noqa: BLE001 - the source's own: what is in flight still lands
             if self._stopped_by is None:
                 self._stopped_by = error
@@ -273,6 +281,7 @@ class BatchRun(Generic[T, V]):
             chunks = self._fed(units)
             self._count(results)
             self._preparing = (0, ())
+            self._settler.end_if_over()
             if results and self._watched:
                 await give.send(results)
             await send_all(chunks)
@@ -315,7 +324,7 @@ class BatchRun(Generic[T, V]):
                     failed -= self.progress.failed
                     results = self._settled(units, outcomes)
                     failed += self.progress.failed
-                    if self._watched:
+                    if self._watched and not self._settler.over:
                         await give.send(results)
         finally:
             admission.leave(held)

@@ -64,6 +64,8 @@ class Settler:
         self._closed = 0
         self._one_divides = asyncio.Lock()
         self.fatal: Exception | None = None
+        self.over = False
+        """Nobody waits for the outcomes any more, and all tasks of the run are cancelled. See :meth:`end_if_over`."""
         self.on_fatal: Callable[[], None] = lambda: None
 
     def give_up(self, error: Exception) -> Failed:
@@ -73,6 +75,14 @@ class Settler:
             self.on_fatal()
         return _failure(error)
 
+    def end_if_over(self) -> None:
+        """End the task that runs, if the run is over: it has been cancelled, but what it awaited may have kept that for itself.
+
+        A task is cancelled once. After that it must not send anything more, nor wait for a reader who has left.
+        """
+        if self.over:
+            raise asyncio.CancelledError
+
     async def settle(self, chunk: Sequence[Unit]) -> AsyncGenerator[Settled, None]:
         """Yield the units of `chunk` with their outcomes, as they become known; each exactly once."""
         waiting: list[tuple[Sequence[Unit], int]] = [(chunk, 1)]
@@ -80,6 +90,7 @@ class Settler:
         ours = False
         try:
             while waiting:
+                self.end_if_over()
                 if known and self._refused >= _SUSPICIOUS and not ours:
                     ours = await self._one_divides.acquire()
                 units, tries = waiting.pop()

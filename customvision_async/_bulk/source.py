@@ -83,7 +83,8 @@ class _Plain:
             raise self._error
         group: list[Any] = []
         try:
-            group.extend(islice(self._items, count))  # extend keeps what came before an error
+            with cancelled_within("the source"):
+                group.extend(islice(self._items, count))  # extend keeps what came before an error
         except Exception as error:
             if not group:
                 raise
