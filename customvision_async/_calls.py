@@ -112,7 +112,7 @@ def failed_item(index: int, item: object, error: Exception | str, status: str = 
 
 def id_units(start: int, items: Sequence[Any], *, weight: int = 1, read: Any = image_id) -> Sequence[Unit | ItemResult[Any, Any]]:
     """Units whose load is the id that `read` finds in each item; where it finds none the item fails."""
-    if read is image_id and are_ids(items):
+    if read is image_id and set(map(type, items)) == {str} and are_ids(items):  # text of numpy is no str: JSON cannot carry it as it is
         return Span(start, items, items, weight)
     units: list[Unit | ItemResult[Any, Any]] = []
     for index, item in enumerate(items, start):

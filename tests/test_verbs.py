@@ -63,6 +63,28 @@ async def test_results_of_an_upload_can_be_deleted() -> None:
         assert await one.images() == []
 
 
+class _Text(str):
+    """Text as numpy has it: no plain str, and it compares in its own way."""
+
+    __slots__ = ()
+
+    def __eq__(self, other: object) -> bool:
+        return other is self
+
+    __hash__ = str.__hash__
+
+
+@pytest.mark.parametrize("verb", ["tag_images", "untag_images", "update_image_metadata", "delete_images"])
+async def test_ids_of_a_kind_of_text_are_ids(verb: str) -> None:
+    """Ids out of an array or a data frame are no plain strings: every verb takes them, one request for all."""
+    async with bench(tags=("a",)) as one:
+        given = [_Text(id) for id in await filled(one, 10)]
+        rest = () if verb == "delete_images" else ({"key": "value"},) if verb == "update_image_metadata" else (["a"],)
+        async with getattr(one.project, verb)(given, *rest) as run:
+            results = [(result.ok, result.attempts) async for result in run]
+        assert results == [(True, 1)] * 10
+
+
 @pytest.mark.parametrize("strict", [True, False])
 async def test_deleting_what_is_not_there_is_well(strict: bool) -> None:
     """Gone already, or never there: counts as deleted, whatever the service says of unknown ids; the others go."""
