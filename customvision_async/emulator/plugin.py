@@ -1,8 +1,9 @@
-"""The pytest plugin: fixtures ``emulator`` and ``training``.
+"""The pytest plugin: fixtures ``emulator``, ``training`` and ``prediction``.
 
 ``emulator`` is an :class:`~customvision_async.emulator.Emulator` in a thread of its own, so it serves tests of any kind; it
 takes its arguments from a mark: ``@pytest.mark.emulator(tier="F0", deduplicate=False)``. ``training`` is a
-:class:`~customvision_async.TrainingClient` of it, for asynchronous tests (anyio, or pytest-asyncio in auto mode).
+:class:`~customvision_async.TrainingClient` of it and ``prediction`` a :class:`~customvision_async.PredictionClient`, for asynchronous
+tests (anyio, or pytest-asyncio in auto mode).
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ import pytest
 if TYPE_CHECKING:
     from . import Emulator
 
-__all__ = ["emulator", "pytest_configure", "training"]
+__all__ = ["emulator", "prediction", "pytest_configure", "training"]
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -41,4 +42,13 @@ async def training(emulator: Emulator) -> AsyncIterator[Any]:
     from .. import TrainingClient
 
     async with TrainingClient(emulator.endpoint, emulator.training_key) as client:
+        yield client
+
+
+@pytest.fixture
+async def prediction(emulator: Emulator) -> AsyncIterator[Any]:
+    """A client of the emulator's prediction API."""
+    from .. import PredictionClient
+
+    async with PredictionClient(emulator.endpoint, emulator.prediction_key) as client:
         yield client
