@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import sqlite3
+import threading
+from contextlib import closing
 from pathlib import Path
 from typing import Any, get_type_hints
 
@@ -44,6 +47,39 @@ async def test_a_folder_is_for_one_emulator_at_a_time(tmp_path: Path) -> None:
         await Emulator(data=tmp_path / "two").start()
 
 
+def _a_database(folder: Path, *statements: str) -> None:
+    folder.mkdir()
+    with closing(sqlite3.connect(folder / "emulator.sqlite3")) as db:
+        for statement in statements:
+            db.execute(statement)
+
+
+async def test_folders_that_cannot_be_used_say_why(tmp_path: Path) -> None:
+    """A file, a folder under a file, no database, one of a newer version or of another program: an OSError with the folder and reason."""
+    (tmp_path / "file").write_text("")
+    (tmp_path / "odd" / "emulator.sqlite3").mkdir(parents=True)
+    _a_database(tmp_path / "newer", "PRAGMA user_version = 99")
+    _a_database(tmp_path / "other", "CREATE TABLE projects (name TEXT)")
+    tasks = asyncio.all_tasks()
+    for path, reason in (
+        ("file", "file: it is a file"),
+        ("file/below", "below: "),
+        ("odd", "odd: unable to open"),
+        ("newer", "newer: a newer customvision_async wrote it"),
+        ("other", "other: the database in it is not an emulator's"),
+    ):
+        with pytest.raises(OSError, match=reason):
+            await Emulator(data=tmp_path / path).start()
+        with pytest.raises(OSError, match=reason), Emulator(data=tmp_path / path):
+            pass
+    assert asyncio.all_tasks() == tasks
+    assert [thread.name for thread in threading.enumerate() if "emulator" in thread.name] == []
+    async with Emulator(data=tmp_path / "new"):
+        pass
+    async with Emulator(data=tmp_path / "new"):
+        pass
+
+
 async def test_the_same_seed_gives_the_same_ids() -> None:
     """Two emulators with one seed make the same ids and shuffle alike."""
     seen: list[Any] = []
@@ -71,6 +107,36 @@ async def test_a_client_that_goes_away_leaves_nothing_behind(caplog: pytest.LogC
             await asyncio.sleep(0.001)
         assert await call("GET", "/projects") == []
         assert [record.message for record in caplog.records if record.levelname == "ERROR"] == []
+
+
+@pytest.mark.parametrize(
+    "wrong, expected",
+    [
+        ({"port": 99_999}, r"port cannot be 99999: it is a number from 0 \(any free one\) to 65535"),
+        ({"port": "80"}, "port cannot be '80'"),
+        ({"host": ""}, "host cannot be ''"),
+        ({"deduplicat": False}, "no argument or switch 'deduplicat'; did you mean 'deduplicate'"),
+        ({"prot": 80}, "no argument or switch 'prot'; did you mean 'port'"),
+        ({"odd": True}, "no argument or switch 'odd'"),
+        ({"deduplicate": "no"}, "deduplicate cannot be 'no': it is True or False"),
+        ({"counting": "minute"}, "counting cannot be 'minute': it is one of 'second', 'bucket'"),
+        ({"training_seconds": -1.0}, "training_seconds cannot be -1.0: it is 0 or more"),
+        ({"body_bytes": 0.5}, "body_bytes cannot be 0.5"),
+        ({"calls_per_second": -1}, "calls_per_second cannot be -1: it is above 0"),
+        ({"calls_per_second": float("nan")}, "calls_per_second cannot be nan"),
+        ({"training_key": "a\r\nb"}, "keys are printable"),
+        ({"bearer_tokens": "token"}, "a tuple of tokens"),
+        ({"ssl_context": True}, "ssl_context cannot be True"),
+        ({"log_size": -1}, "log_size cannot be -1"),
+        ({"data": ""}, "data cannot be ''"),
+        ({"tier": "S9"}, "no tier 'S9'"),
+    ],
+    ids=str,
+)
+def test_wrong_arguments_are_refused_before_anything_is_opened(wrong: dict[str, Any], expected: str) -> None:
+    """Each by its name, with what it may be: TypeError or ValueError from the constructor."""
+    with pytest.raises((TypeError, ValueError), match=expected):
+        Emulator(**wrong)
 
 
 def test_unknown_faults_switches_and_tiers_are_refused() -> None:
@@ -113,10 +179,27 @@ async def test_the_training_fixture_is_a_client(training: Any, emulator: Emulato
     assert [project.id async for project in training.list_projects()] == [orchard.id]
 
 
-async def test_stopping_twice_and_a_port_that_is_taken() -> None:
+@pytest.mark.emulator(prediction_key="predict", training_seconds=0)
+async def test_the_prediction_fixture_is_a_client(training: Any, prediction: Any, emulator: Emulator) -> None:
+    """It has the key of the prediction API, and sees what the training fixture published."""
+    orchard = await training.create_project("Orchard")
+    for tag in range(2):
+        await orchard.upload_images([picture(10 * tag + n) for n in range(5)], tags=[str(tag)], create_missing_tags=True)
+    await orchard.publish_iteration(await orchard.begin_training(), "v1", "/resource")
+    assert (await prediction.classify_image(orchard, "v1", picture(1))).predictions
+    assert emulator.requests[-1].operation == "ClassifyImage"
+
+
+async def test_stopping_twice_and_a_port_that_is_taken(tmp_path: Path) -> None:
     """stop() may be called again; a port in use is an OSError and leaves nothing behind."""
     async with Emulator() as emulator:
         port = int(emulator.endpoint.rpartition(":")[2])
-        with pytest.raises(OSError):
-            await Emulator(port=port).start()
+        with pytest.raises(OSError, match=rf"127\.0\.0\.1 port {port}: "):
+            await Emulator(port=port, data=tmp_path).start()
+        with pytest.raises(OSError, match=r"cannot listen on 203\.0\.113\.1 port 0"):
+            await Emulator(host="203.0.113.1", data=tmp_path).start()
+        with pytest.raises(RuntimeError, match="running already"):
+            await emulator.start()
     await emulator.stop()
+    async with Emulator(port=port, data=tmp_path):  # neither the port nor the folder is held
+        pass

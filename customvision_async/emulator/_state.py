@@ -63,23 +63,42 @@ CREATE INDEX IF NOT EXISTS predictions_of ON predictions (project, created, id);
 CREATE INDEX IF NOT EXISTS predictions_by_content ON predictions (digest);
 """
 
+_VERSION = 1
+"""The layout of the tables. To be raised with any change that an older emulator could not live with."""
+
+
+def _connect(folder: Path | None) -> sqlite3.Connection:
+    target = ":memory:"
+    if folder is not None:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        target = str(folder / "emulator.sqlite3")
+    return sqlite3.connect(target, timeout=1.0, isolation_level=None, cached_statements=512, check_same_thread=False)
+
+
+def _unusable(folder: Path | None, error: Exception) -> OSError:
+    """What to tell the person whose folder it is; of the kind (PermissionError, ...) that the system's own error is of."""
+    reason = "it is a file" if isinstance(error, FileExistsError) else getattr(error, "strerror", None) or str(error)
+    if getattr(error, "sqlite_errorcode", 0) & 0xFF in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
+        reason = "another emulator uses it, or another program has the database open"
+    number = getattr(error, "errno", None)
+    text = f"the emulator cannot keep its state in {folder}: {reason}"
+    return OSError(number, text) if number else OSError(text)
+
 
 class State:
     """The database, the source of ids and the clock of one emulated resource."""
 
     def __init__(self, folder: Path | None, seed: str | None) -> None:
-        if folder is None:
-            target = ":memory:"
-        else:
-            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-            target = str(folder / "emulator.sqlite3")
-        self.db = sqlite3.connect(target, timeout=1.0, isolation_level=None, cached_statements=512, check_same_thread=False)
+        try:
+            self.db = _connect(folder)
+        except (OSError, sqlite3.Error) as error:
+            raise _unusable(folder, error) from error
         self.db.row_factory = sqlite3.Row
         try:
             starts = self._open()
-        except sqlite3.DatabaseError as error:
+        except (OSError, sqlite3.Error) as error:
             self.db.close()
-            raise OSError(f"the emulator cannot keep its state in {folder} ({error}): does another emulator use it?") from error
+            raise _unusable(folder, error) from error
         self.secret = self._meta("secret", secrets.token_hex(32)).encode()
         self.ids = IdSource(None if seed is None else f"{seed}/{starts}")
         self.clock = Clock()
@@ -89,10 +108,23 @@ class State:
         self.db.execute("PRAGMA locking_mode = EXCLUSIVE")  # two emulators on one folder would not know of each other
         self.db.execute("PRAGMA journal_mode = WAL")
         self.db.execute("PRAGMA synchronous = NORMAL")
+        self._check_version()
         self.db.executescript(_SCHEMA)
+        self.db.execute(f"PRAGMA user_version = {_VERSION}")
         starts = int(self._meta("starts", "0")) + 1
         self.db.execute("UPDATE meta SET value = ? WHERE name = 'starts'", (str(starts),))
         return starts
+
+    def _check_version(self) -> None:
+        """Raise OSError for the database of a newer emulator, or of something else."""
+        version = self.scalar("PRAGMA user_version")
+        if version > _VERSION:
+            raise OSError(
+                f"a newer customvision_async wrote it (layout {version}; this one knows {_VERSION}): upgrade, or take another folder"
+            )
+        tables = {row[0] for row in self.rows("SELECT name FROM sqlite_master WHERE type = 'table'")}
+        if tables and "meta" not in tables:
+            raise OSError("the database in it is not an emulator's: take another folder")
 
     def _meta(self, name: str, default: str) -> str:
         self.db.execute("INSERT OR IGNORE INTO meta VALUES (?, ?)", (name, default))

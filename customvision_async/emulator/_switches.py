@@ -6,9 +6,12 @@ The defaults are what the evidence favours, or else what is harder for a client.
 from __future__ import annotations
 
 import dataclasses
+import functools
 import itertools
 from dataclasses import dataclass
-from typing import Literal, TypedDict
+from typing import Any, Literal, TypedDict, get_type_hints
+
+from ._arguments import check_values
 
 __all__ = ["SwitchChanges", "Switches"]
 
@@ -80,6 +83,10 @@ class Switches:
     body_bytes: int = 56_000_000
     """A larger body ends in 408 (reported for batches above some 55 MB)."""
 
+    def __post_init__(self) -> None:
+        """Raise TypeError or ValueError for a switch that cannot be set to what it is."""
+        check_values(dataclasses.asdict(self), _types())
+
     @classmethod
     def combinations(cls, *names: str) -> list[Switches]:
         """Every combination of the two-valued switches named."""
@@ -87,6 +94,11 @@ class Switches:
             dataclasses.replace(cls(), **dict(zip(names, values, strict=True)))  # type: ignore[arg-type]  # booleans by name
             for values in itertools.product((False, True), repeat=len(names))
         ]
+
+
+@functools.cache
+def _types() -> dict[str, Any]:
+    return get_type_hints(Switches)
 
 
 class SwitchChanges(TypedDict, total=False):

@@ -16,9 +16,14 @@ class LoopThread:
     """A loop that runs in a thread until it is closed."""
 
     def __init__(self, name: str) -> None:
-        self._loop = asyncio.new_event_loop()
-        self._thread = threading.Thread(target=self._loop.run_forever, name=name, daemon=True)
+        self._runner = asyncio.Runner(loop_factory=asyncio.new_event_loop)
+        self._loop = self._runner.get_loop()
+        self._thread = threading.Thread(target=self._run, name=name, daemon=True)
         self._thread.start()
+
+    def _run(self) -> None:
+        with self._runner:  # which ends what is left, as asyncio.run does
+            self._loop.run_forever()
 
     def run(self, work: Coroutine[Any, Any, T]) -> T:
         """Run a coroutine there and wait for what it returns."""
@@ -26,7 +31,5 @@ class LoopThread:
 
     def close(self) -> None:
         """Stop the loop and end the thread."""
-        self.run(self._loop.shutdown_default_executor())
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join()
-        self._loop.close()

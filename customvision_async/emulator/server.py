@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
+import inspect
 import logging
+import os
 import signal
 import ssl
 from collections import deque
@@ -20,6 +22,7 @@ from aiohttp import hdrs, web
 from .._wire.codec import pascal_keys
 from . import _handlers as _handlers  # registers the operations
 from ._access import Access
+from ._arguments import check_arguments, check_names
 from ._blobs import serve_blob
 from ._call import HANDLERS, SLOW_HANDLERS, Answer, Call
 from ._delivery import deliver, refuse_connection, send
@@ -68,6 +71,9 @@ class Emulator:
         log_size: how many requests :attr:`requests` keeps.
         switches: what no evidence settles; single ones may be given as further arguments (:class:`Switches` has the list).
 
+    Raises TypeError or ValueError for arguments that cannot be. Entering raises OSError where it cannot listen on the port
+    (another process does), or keep its state in the folder (not to be written, in use, or written by a newer version).
+
     Attributes:
         endpoint: what to give a client, such as ``"http://127.0.0.1:40000"``.
         faults: where to ask for things to go wrong (:class:`Faults`).
@@ -94,6 +100,18 @@ class Emulator:
     ) -> None:
         if tier not in QUOTAS:
             raise ValueError(f"there is no tier {tier!r}: F0, S0, or None for no limits")
+        keys = (training_key, prediction_key)
+        check_arguments(
+            host=host,
+            port=port,
+            keys=keys,
+            calls_per_second=calls_per_second,
+            bearer_tokens=bearer_tokens,
+            ssl_context=ssl_context,
+            log_size=log_size,
+            data=data,
+        )
+        check_names(changes, _NAMES)
         self.switches = dataclasses.replace(switches or Switches(), **changes)
         self.access = Access(training_key, prediction_key, bearer_tokens)
         self.endpoint = ""
@@ -142,7 +160,9 @@ class Emulator:
     # Life.
 
     async def start(self) -> None:
-        """Open the state and listen."""
+        """Open the state and listen. Raises OSError where either cannot be."""
+        if self._world is not None:
+            raise RuntimeError("this emulator is running already")
         host, port = self._where
         self._closing = asyncio.Event()
         state = State(self._folder, self._seed)
@@ -167,6 +187,10 @@ class Emulator:
         try:
             await self._runner.setup()
             await web.TCPSite(self._runner, host, port, ssl_context=self._ssl, backlog=512).start()
+        except OSError as error:
+            await self.stop()
+            reason = os.strerror(error.errno) if error.errno and error.errno > 0 else error.strerror
+            raise OSError(error.errno, f"the emulator cannot listen on {host} port {port}: {reason}") from error
         except BaseException:
             await self.stop()
             raise
@@ -310,6 +334,11 @@ class Emulator:
             answer = Answer(404, GatewayRefusal(404, NOT_FOUND).body)
         request_id = world.state.ids.text()
         return await deliver(request, answer, lambda: _encode(answer, None), request_id, None, fault, seen, self._closing)
+
+
+_NAMES = [name for name in inspect.signature(Emulator).parameters if name != "changes"] + [
+    field.name for field in dataclasses.fields(Switches)
+]
 
 
 def _is_api(path: str) -> bool:
