@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import sys
 import unicodedata
 from pathlib import Path
@@ -158,6 +159,21 @@ async def test_an_endpoint_that_is_another_web_site_is_code_3() -> None:
     assert done.code == 3
     assert "404" in done.err
     assert len(done.err.splitlines()) <= 2
+
+
+async def test_a_port_where_nothing_or_something_else_listens_is_named() -> None:
+    """The port is told where it is not the default one: it is the part that is most often wrong."""
+    with socket.socket() as held:
+        held.bind(("127.0.0.1", 0))
+        there = f"127.0.0.1:{held.getsockname()[1]}"
+        done = await run("projects", env=environment(VISION_TRAINING_ENDPOINT=f"http://{there}", VISION_TRAINING_KEY="k"))
+    assert done.code == 3
+    assert f"no connection to {there}: Connection refused (is the endpoint right" in done.err
+    async with Emulator() as emulator:
+        endpoint = emulator.endpoint.replace("http:", "https:")
+        done = await run("projects", env=environment(VISION_TRAINING_ENDPOINT=endpoint, VISION_TRAINING_KEY="k"))
+    assert done.code == 3
+    assert f"no trusted TLS connection to {endpoint.removeprefix('https://')}: what answers there does not speak TLS" in done.err
 
 
 @pytest.mark.parametrize("missing", ["rich", "cyclopts"])

@@ -266,7 +266,7 @@ async def test_s13_what_is_not_to_be_trusted_is_refused(
 ) -> None:
     """Before a byte of the request is sent; where it is for a certificate, no retry follows."""
     context = tls_context(_ca_file(tmp_path)) if trusted else None
-    with pytest.raises(ConnectError, match=r"connection to 127\.0\.0\.1: \w+") as caught:
+    with pytest.raises(ConnectError, match=r"connection to 127\.0\.0\.1:\d+: \w+") as caught:
         await _send_over(server(), context)
     assert isinstance(caught.value, CertificateError) or "TLS" in request.node.callspec.id
 

@@ -9,6 +9,7 @@ request again without telling.
 from __future__ import annotations
 
 import asyncio
+import errno
 import os
 import ssl
 import zlib
@@ -274,18 +275,19 @@ def _ours(error: Exception, request: Request, watch: _Watch) -> TransportError:
     if isinstance(error, _Wrapped):
         error = error.error
     operation = request.operation
-    host = _host_of(request.url)
+    host, peer = _host_of(request.url), _peer_of(request.url)
     match error:
         case aiohttp.ConnectionTimeoutError():
-            return RequestTimeout(f"no connection to {host} within {watch.timeouts.connect:g} s", operation=operation, sent=False)
+            return RequestTimeout(f"no connection to {peer} within {watch.timeouts.connect:g} s", operation=operation, sent=False)
         case TimeoutError():
             return RequestTimeout(watch.words, operation=operation)
         case aiohttp.ClientConnectorCertificateError() | aiohttp.ClientConnectorSSLError():
-            return CertificateError(f"no trusted TLS connection to {host}: {_reason(error)}", operation=operation)
+            return CertificateError(f"no trusted TLS connection to {peer}: {_reason(error)}", operation=operation)
         case aiohttp.ClientConnectorDNSError():
             return ConnectError(f"{host} is not a known host: is the endpoint right, and the network up?", operation=operation)
         case aiohttp.ClientConnectorError() | aiohttp.InvalidURL():
-            return ConnectError(f"no connection to {host}: {_reason(error)}", operation=operation)
+            why = f"{_reason(error)} (is the endpoint right, and the network up?)"
+            return ConnectError(f"no connection to {peer}: {why}", operation=operation)
         case _:
             when = "while the answer was read" if watch.phase == "read" else "before an answer came"
             return ResponseLost(f"the connection broke {when}: {_reason(error)}", operation=operation)
@@ -298,16 +300,34 @@ def _host_of(url: str) -> str:
         return ""
 
 
+def _peer_of(url: str) -> str:
+    """The host of `url`, with its port where that is not the default one."""
+    host = _host_of(url)
+    try:
+        port = urlsplit(url).port
+    except ValueError:
+        port = None
+    return host if port in (None, 443 if url.startswith("https:") else 80) else f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+
 def _reason(error: Exception) -> str:
     """The system's words for `error`, never aiohttp's repr."""
     inner = getattr(error, "certificate_error", None) or getattr(error, "os_error", None) or error
     if isinstance(inner, ssl.SSLCertVerificationError):
         return inner.verify_message
     if isinstance(inner, ssl.SSLError):
+        if inner.reason in _NO_TLS:
+            return "what answers there does not speak TLS: is the port right?"
         return inner.reason or "the handshake failed"
+    if isinstance(inner, ConnectionResetError):
+        return os.strerror(errno.ECONNRESET)  # asyncio's own has no number
     if isinstance(inner, OSError) and inner.errno is not None and inner.errno > 0:
         return os.strerror(inner.errno)  # asyncio's own words repeat the address
     return type(inner).__name__
+
+
+_NO_TLS = frozenset({"WRONG_VERSION_NUMBER", "HTTP_REQUEST", "UNKNOWN_PROTOCOL"})
+"""OpenSSL's words for an answer that is none of TLS."""
 
 
 def _refuse_injection(request: Request, headers: Mapping[str, str]) -> None:
