@@ -89,3 +89,15 @@ async def test_debug_logs_requests_and_never_the_key(tmp_path: Path) -> None:
         refused = await run("projects", "--debug", env={**env, "VISION_TRAINING_KEY": "canary-8f3x"})
     assert "Traceback" in refused.err
     assert "canary-8f3" not in done.out + done.err + refused.out + refused.err
+
+
+async def test_the_progress_of_a_failed_items_file_knows_its_end(tmp_path: Path) -> None:
+    """The lines of the file are counted as the files of a folder are."""
+    paths = fill(tmp_path / "photos", ("apple",), 20)
+    (tmp_path / "left.jsonl").write_text("".join(f'{{"path": "{path}"}}\n' for path in paths))
+    async with Emulator() as emulator:
+        emulator.faults.add("slow_answer", operation="CreateImagesFromData", seconds=4.0)
+        words = ("upload", "--from-failed", "left.jsonl", "--project", "P", "--create-project")
+        done = await run(*words, env=environment(emulator), cwd=tmp_path)
+    assert done.code == 0
+    assert any(line.startswith("0/20 images") for line in done.err.splitlines())

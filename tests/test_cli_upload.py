@@ -215,3 +215,39 @@ async def test_a_source_that_breaks_off_keeps_what_landed_and_lists_the_others(t
     with pytest.raises(OSError, match="Input/output"):
         await anext(groups)
     assert await feed.rest(1, 10.0) == (["b.jpg", "c.jpg"], True)
+
+
+async def test_what_can_never_land_as_it_is_is_told_apart_from_what_may(tmp_path: Path) -> None:
+    """Sending a file again that is no picture, too large or gone is of no use: the advice says how many these are."""
+    photos = tmp_path / "photos"
+    fill(photos, ("apple",), 3)
+    (photos / "large.jpg").write_bytes(picture(51) + bytes(6 * 1024 * 1024))
+    (photos / "short.jpg").write_bytes(b"\xff\xd8\xff\xe0 and no more")
+    words = ("--project", "P", "--create-project", "--failed-file", "left.jsonl", "--json")
+    async with Emulator() as emulator:
+        env = environment(emulator)
+        done = await run("upload", "photos", *words[:-1], env=env, cwd=tmp_path)
+        assert f"failed: {Path('photos', 'large.jpg')}: " in done.err  # as a person finds it, and once
+        assert "left.jsonl, with the causes: 2 would fail again as they are and are to be mended first. Then:" in done.out
+        (photos / "large.jpg").unlink()
+        done = await run("upload", "--from-failed", "left.jsonl", *words, env=env, cwd=tmp_path)
+        assert f"{photos}/large.jpg: cannot be read: No such file or directory" in done.out
+        assert (done.summary["to_repeat"], done.summary["to_mend"]) == (0, 2)
+        emulator.faults.add("status", operation="CreateImagesFromData", status=401, times=None)
+        (photos / "apple" / "new.jpg").write_bytes(picture(7))
+        done = await run("upload", "photos", *words, env=env, cwd=tmp_path)
+        assert done.summary["to_mend"] == 0 < done.summary["to_repeat"]
+
+
+async def test_the_list_is_not_lost_where_the_folder_cannot_be_written_to(tmp_path: Path) -> None:
+    """A default place that cannot be written to is found out at the end of the run: then the list goes where anybody may write."""
+    (tmp_path / "bad.jpg").write_bytes(b"\xff\xd8\xff\xe0 and no more")
+    elsewhere = tmp_path / "tmp"
+    elsewhere.mkdir()
+    async with Emulator() as emulator:
+        words = ("upload", tmp_path / "bad.jpg", "--project", "P", "--create-project")
+        done = await run(*words, env=environment(emulator, TMPDIR=str(elsewhere)), cwd=Path("/proc"))  # not even root writes there
+    assert done.code == 1
+    (listed,) = elsewhere.iterdir()
+    assert f"What did not land is listed in {listed}" in done.out
+    assert json.loads(listed.read_text())["path"] == str(tmp_path / "bad.jpg")

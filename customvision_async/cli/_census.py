@@ -1,4 +1,4 @@
-"""How many items a folder will give, counted beside the upload so that the bar knows its end. Opens no file."""
+"""How many items folders and a manifest will give, counted beside the upload so that the bar knows its end. Opens no picture."""
 
 from __future__ import annotations
 
@@ -10,11 +10,12 @@ __all__ = ["Census"]
 
 
 class Census:
-    """Counts in a thread of its own; `total` is None until it is through, and stays None if a folder cannot be read."""
+    """Counts in a thread of its own; `total` is None until it is through, and stays None if something cannot be read."""
 
-    def __init__(self, paths: Iterable[str]) -> None:
+    def __init__(self, paths: Iterable[str], manifest: str | os.PathLike[str] | None = None) -> None:
         self.total: int | None = None
         self._paths = list(paths)
+        self._manifest = manifest
         self._ended = False
         threading.Thread(target=self._count, name="customvision census", daemon=True).start()
 
@@ -24,6 +25,8 @@ class Census:
 
     def _count(self) -> None:
         total = 0
+        if self._manifest is not None and not os.path.isfile(self._manifest):  # a pipe can be read but once
+            return
         waiting = [path for path in self._paths if os.path.isdir(path)]
         total += len(self._paths) - len(waiting)
         try:
@@ -36,6 +39,9 @@ class Census:
                             waiting.append(entry.path)
                         else:
                             total += 1
+            if self._manifest is not None:
+                with open(self._manifest, "rb") as lines:
+                    total += sum(bool(line.strip()) for line in lines)
         except OSError:
             return
         self.total = total

@@ -10,6 +10,7 @@ import anyio
 from anyio import get_cancelled_exc_class
 
 from .. import BatchReport, BatchRun, ItemResult, SkippedFile
+from ..errors import called
 from ._exit import ExitCode, explain
 from ._feed import Feed
 from ._progress import WORTH_SHOWING, Meter, shown
@@ -101,10 +102,12 @@ class Driver:
             if told[outcome] <= _SHOWN:
                 self.screen.note(f"{outcome}: {self._cause(result)}", style="yellow" if result.skipped else "red")
             elif told[outcome] == _SHOWN + 1:
-                self.screen.note(f"{outcome}: more, not shown here")
+                self.screen.note(f"{outcome}: more, not shown here (--json tells of every one)")
 
     def _cause(self, result: ItemResult[Any, Any]) -> str:
-        """The name of the item and what became of it; most errors begin with the name themselves."""
+        """The item and what became of it."""
+        if called(result.item):
+            return str(result)
         name, cause = str(next(iter(self.describe(result.item).values()), "")), str(result.error or result.status)
         return cause if cause.startswith(name) else f"{name}: {cause}"
 

@@ -8,18 +8,46 @@ import time
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from pathlib import Path
+from tempfile import gettempdir
 from typing import Any
 
-from ..errors import ItemError
+from .._content import ContentError
+from ..errors import BadRequestError, CustomVisionError, ItemError, LimitExceeded, UnsupportedOperation
 from ..sources import manifest_entry
 from ._drive import Account
 
-__all__ = ["default_file", "unlanded", "write_failed"]
+__all__ = ["default_files", "to_mend", "unlanded", "write_failed"]
+
+_PASSING = frozenset({"", "OK", "ErrorUnknown", "ErrorStorage"})
+"""Statuses of an item that say nothing against it."""
+_NOT_THERE = (FileNotFoundError, PermissionError, IsADirectoryError, NotADirectoryError)
 
 
-def default_file() -> Path:
-    """A name of its own for each run, so that no run overwrites what another one left."""
-    return Path(time.strftime("customvision-failed-%Y%m%d-%H%M%S.jsonl"))
+def default_files() -> tuple[Path, Path]:
+    """A name of its own for each run, so that no run overwrites what another one left: here, or where anybody may write."""
+    name = time.strftime("customvision-failed-%Y%m%d-%H%M%S.jsonl")
+    return Path(name), Path(gettempdir(), name)
+
+
+def to_mend(account: Account) -> int:
+    """How many of the failed items would fail again as they are: no picture, too large, a tag that is not there."""
+    return sum(not _may_land(result.error, result.status) for result in account.report.failures)
+
+
+def _may_land(error: ItemError | None, status: str) -> bool:
+    """Whether an item that failed may land when it is sent again as it is."""
+    cause = error.__cause__ if error is not None else None
+    match cause:
+        case None:
+            return status in _PASSING
+        case ContentError():  # gone, or changed while it was read
+            return cause.blob.path is None or os.path.isfile(cause.blob.path)
+        case LimitExceeded() | UnsupportedOperation() | BadRequestError():
+            return False
+        case OSError():
+            return not isinstance(cause, _NOT_THERE)
+        case _:  # of the connection or the service; all others are about what was given
+            return isinstance(cause, CustomVisionError)
 
 
 def unlanded(account: Account) -> Iterator[dict[str, Any]]:

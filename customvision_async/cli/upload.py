@@ -18,7 +18,7 @@ from ._census import Census
 from ._common import Common, ProjectOption, find_project, training_client
 from ._drive import Account, Driver
 from ._exit import CommandError, ExitCode
-from ._failed import default_file, unlanded, write_failed
+from ._failed import default_files, to_mend, unlanded, write_failed
 from ._feed import Feed
 from ._screen import Screen
 from ._signals import Interrupt
@@ -57,20 +57,17 @@ async def upload(
         raise CommandError(f"nothing to upload: give a PATH or --from-failed FILE{hint}")
     sources = _sources(paths, tag, tags_from_folders, from_failed)
     _check_writable(failed_file)
-    census = Census(os.fspath(path) for path in paths) if from_failed is None else None
+    census = Census([os.fspath(path) for path in paths], from_failed)
     try:
         async with training_client(common, screen) as client:
             target = await _target(client, project, domain, screen, create=create_project)
-            driver = Driver(
-                screen, interrupt, "image", "landed", described, (lambda: census.total) if census is not None else (lambda: None)
-            )
+            driver = Driver(screen, interrupt, "image", "landed", described, lambda: census.total)
             named = frozenset(os.path.basename(path) for path in paths if not path.is_dir())
             return await upload_from(
                 target, sources, driver, create_tags=create_tags, failed_file=failed_file, named=named, again=_again(project, common)
             )
     finally:
-        if census is not None:
-            census.end()
+        census.end()
 
 
 async def upload_from(
@@ -179,24 +176,39 @@ def _conclude(account: Account, driver: Driver, failed_file: Path | None, again:
             "Nothing to upload: " + (f"{plural(account.report.skipped, 'file')}, none a picture." if account.report.skipped else "no file.")
         ]
     path, trouble = _list_unlanded(account, failed_file)
-    if path is not None and (account.report.failed or account.report.pending or account.rest):
-        lines.append(f"What did not land is listed in {path}. To send it again:")
+    mend = to_mend(account)
+    repeat = account.report.failed + account.report.pending + len(account.rest) - mend
+    if path is not None and (mend or repeat):
+        lines.append(f"What did not land is listed in {path}{_advice(repeat, mend)}")
         lines.append(f"  customvision upload --from-failed {shlex.quote(str(path))} {again}")
     if not account.rest_whole:
         lines.append("There is more that was not reached in time to be listed: run the same command again.")
-    driver.summarize(account, lines, code, failed_file=str(path) if path is not None else None)
+    driver.summarize(account, lines, code, failed_file=str(path) if path is not None else None, to_repeat=repeat, to_mend=mend)
     if trouble:
         driver.screen.error(trouble)
 
 
+def _advice(repeat: int, mend: int) -> str:
+    """What to do about that many items, as the end of a sentence, before the command that does it."""
+    if not mend:
+        return ". To send it again:"
+    mended = f"{mend:,} would fail again as {'it is' if mend == 1 else 'they are'} and {'is' if mend == 1 else 'are'} to be mended first"
+    if not repeat:
+        return f", with the causes: {mended}. Then:"
+    return f", with the causes: {repeat:,} worth another try; {mended}. To send them again:"
+
+
 def _list_unlanded(account: Account, failed_file: Path | None) -> tuple[Path | None, str]:
     """Write the failed-items file if there is anything for it, or it was asked for: its path, or what went wrong."""
-    path = failed_file or default_file()
     lines = list(unlanded(account))
     if not lines and failed_file is None:
         return None, ""
-    try:
-        write_failed(path, lines)
-    except OSError as error:
-        return None, f"the failed-items file cannot be written: {error.strerror}: {path}"
-    return path, ""
+    trouble = ""
+    for path in default_files() if failed_file is None else (failed_file,):
+        try:
+            write_failed(path, lines)
+        except OSError as error:
+            trouble = f"the failed-items file cannot be written: {error.strerror}: {path}"
+        else:
+            return path, ""
+    return None, trouble
