@@ -74,7 +74,7 @@ class _Demo:
 
         began = time.perf_counter()
         photos = self._folder / "photos"
-        self._step(f"Drawing {pictures} pictures of fruit, and a few bad files among them")
+        self._step(f"Drawing {pictures} pictures of fruit, a copy of one of them, and a few bad files")
         drawn = await anyio.to_thread.run_sync(_pictures.draw_folder, photos, pictures)
         self._row("draw pictures", drawn.pictures, None, time.perf_counter() - began)
 
@@ -91,7 +91,7 @@ class _Demo:
         self._expect("bad pictures were reported", len(drawn.bad), report.failed)
         self._expect("other files were left out", drawn.others, report.skipped)
 
-        await self._look(project, drawn.pictures)
+        await self._look(project, drawn.pictures, report.succeeded)
         await self._retag(project)
         await self._regions(_pictures.draw_scenes, max(20, pictures // 6))
         await self._delete(project)
@@ -104,12 +104,15 @@ class _Demo:
         self._row("create a project", 1, 1, time.perf_counter() - began)
         return project
 
-    async def _look(self, project: ProjectClient, expected: int) -> None:
+    async def _look(self, project: ProjectClient, expected: int, landed: int) -> None:
         self._step("Listing the images")
         began = time.perf_counter()
         listed = [image async for image in project.list_images()]
         self._row("list the images", len(listed), None, time.perf_counter() - began)
         self._expect("images are listed", expected, len(listed))
+        self._screen.line(
+            f"  {len(listed):,} images for the {landed:,} files that landed: a copy is no new image (its tag goes to the one there already)"
+        )
         for image in listed[:3]:
             self._screen.line(f"  {image.id}  {image.width}x{image.height}  {', '.join(tag.tag_name or '' for tag in image.tags)}")
         tags = {tag.name: tag.image_count async for tag in project.list_tags()}
