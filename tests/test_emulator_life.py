@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import sqlite3
+import subprocess
+import sys
 import threading
 from contextlib import closing
 from pathlib import Path
@@ -164,6 +166,20 @@ def test_the_emulator_serves_from_a_thread(emulator: Emulator) -> None:
     )
     with urllib.request.urlopen(request) as response:
         assert response.read() == b"[]"
+
+
+def test_the_plugin_costs_a_test_run_without_it_nothing() -> None:
+    """pytest imports the plugin in every run: it brings neither Pillow (which may be missing) nor SQLite nor a server with it."""
+    code = (
+        "import sys; sys.modules['PIL'] = None; import customvision_async.emulator.plugin; "
+        "print([name for name in ('sqlite3', 'aiohttp.web', 'rich', 'cyclopts') if name in sys.modules])\n"
+        "try: from customvision_async.emulator import Emulator\n"
+        "except ImportError as error: print(error)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=Path(__file__).parent.parent)
+    loaded, reason = done.stdout.splitlines()
+    assert loaded == "[]"
+    assert "pip install 'customvision_async[emulator]'" in reason
 
 
 @pytest.mark.emulator(tier="F0", deduplicate=False)

@@ -18,9 +18,22 @@ its OpenAPI documents and public reports show it; :class:`Switches` has what non
 
 from __future__ import annotations
 
-from ._faults import Fault, FaultKind, Faults
-from ._seen import SeenRequest
-from ._switches import Switches
-from .server import Emulator, serve
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from ._faults import Fault, FaultKind, Faults
+    from ._seen import SeenRequest
+    from ._switches import Switches
+    from .server import Emulator, serve
 
 __all__ = ["Emulator", "Fault", "FaultKind", "Faults", "SeenRequest", "Switches", "serve"]
+
+_MODULES = {"Emulator": ".server", "serve": ".server", "SeenRequest": "._seen", "Switches": "._switches"}
+
+
+def __getattr__(name: str) -> Any:
+    """Import what is asked for: pytest imports this package in every run to get at the plugin, with or without Pillow."""
+    if name not in __all__:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(_MODULES.get(name, "._faults"), __name__), name)
