@@ -119,6 +119,13 @@ MUTANTS: tuple[Mutant, ...] = (
         _tests("test_bulk_span"),
     ),
     Mutant(
+        "a run that was left goes on if the cancellation is swallowed",
+        "_bulk/run.py",
+        "        self._settler.over = True",
+        "        pass",
+        _tests("test_bulk_leaving"),
+    ),
+    Mutant(
         "retries know no budget",
         "_transport/pipeline.py",
         "        return delay if self._budget.retry() else None",
