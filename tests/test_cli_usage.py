@@ -183,7 +183,7 @@ async def test_a_missing_extra_is_a_line_that_says_what_to_install(missing: str)
     done = await anyio.run_process([sys.executable, "-c", code], check=False, env=environment())
     assert done.returncode == 2
     assert done.stderr.decode().count("\n") == 1
-    assert "pip install 'customvision_async[cli,emulator]'" in done.stderr.decode()
+    assert "pip install '.[cli,emulator]'" in done.stderr.decode()
 
 
 async def test_without_pillow_the_emulator_says_what_to_install() -> None:
@@ -191,7 +191,7 @@ async def test_without_pillow_the_emulator_says_what_to_install() -> None:
     code = "import sys; sys.modules['PIL'] = None; sys.argv = ['customvision', 'demo']; import customvision_async.__main__"
     done = await anyio.run_process([sys.executable, "-c", code], check=False, env=environment())
     assert done.returncode == 2
-    assert "pip install 'customvision_async[cli,emulator]'" in done.stderr.decode()
+    assert "pip install '.[cli,emulator]'" in done.stderr.decode()
 
 
 @given(st.text())

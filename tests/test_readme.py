@@ -71,3 +71,20 @@ def test_the_extras_that_are_named_are_there() -> None:
     named = {extra for group in re.findall(r"\.\[([a-z,]+)\]", README) for extra in group.split(",")}
     assert named
     assert named <= set(project["optional-dependencies"])
+
+
+def test_the_map_of_the_code_is_true() -> None:
+    """Every file and folder that it names is there, and it leaves out no folder."""
+    text = README.partition("\n## Read it\n")[2].partition("\n## ")[0]
+    package = ROOT / "customvision_async"
+    named = {name for name in re.findall(r"`([a-z_/]+(?:\.py|/))`", text) if name != "customvision_async/"}
+    places = (ROOT, package, package / "_transport", package / "_bulk")
+    assert not [name for name in named if not any((place / name).exists() for place in places)]
+    folders = {f"{path.name}/" for path in package.iterdir() if (path / "__init__.py").exists()}
+    assert folders <= named
+
+
+def test_it_sends_nobody_to_a_package_index_for_what_is_not_there() -> None:
+    """The package is on no index yet: a bare `pip install` of its name would fail, or fetch what a stranger put there."""
+    said = [README, *(path.read_text(encoding="utf-8") for path in (ROOT / "customvision_async" / "cli").glob("*.py"))]
+    assert not [text for text in said if re.search(r"pip install '?customvision_async(?!\[[a-z,]+\] @ )", text)]

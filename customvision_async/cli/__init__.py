@@ -11,7 +11,7 @@ from typing import NoReturn
 __all__ = ["main"]
 
 _EXTRAS = frozenset({"cyclopts", "rich"})
-_INSTALL = "pip install 'customvision_async[cli,emulator]'"
+_INSTALL = "In the clone it was installed from: pip install '.[cli,emulator]'"
 
 
 def main() -> NoReturn:

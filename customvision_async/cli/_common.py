@@ -120,7 +120,9 @@ def emulator_class() -> type[Emulator]:
     try:
         from ..emulator import Emulator
     except ImportError:  # the emulator raises it where Pillow is missing
-        raise CommandError("the emulator needs Pillow, which is not installed. pip install 'customvision_async[cli,emulator]'") from None
+        raise CommandError(
+            "the emulator needs Pillow, which is not installed. In the clone it was installed from: pip install '.[cli,emulator]'"
+        ) from None
     return Emulator
 
 
