@@ -127,7 +127,7 @@ class Driver:
         counts = (
             (report.failed, "failed"),
             (report.skipped, "skipped"),
-            (report.pending, "under way when it stopped (may have landed)"),
+            (report.pending, "without an outcome when it stopped (some may have landed)"),
             (len(account.rest), "not begun" if account.rest_whole else "or more not begun"),
             (report.in_doubt, "sent twice after a lost answer"),
             (report.retries, "requests repeated"),
