@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import os
 import re
-import sqlite3
 import time
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -155,7 +154,7 @@ async def _embedded(folder: str) -> AsyncIterator[Emulator]:
     emulator = emulator_class()(data=folder)
     try:
         await emulator.start()
-    except (OSError, sqlite3.Error) as error:
+    except OSError as error:
         why = getattr(error, "strerror", None)
         raise CommandError(f"no emulator can be kept in {folder}: {why}" if why else str(error)) from None
     try:

@@ -1,7 +1,7 @@
 """Azure Custom Vision in a process: for tests, demonstrations and work without an account.
 
-Needs the extra: ``pip install 'customvision_async[emulator]'``. ``from customvision_async.emulator import Emulator``, the
-command ``customvision emulator``, or the pytest fixtures ``emulator``, ``training`` and ``prediction``.
+Needs the extra ``emulator``. Used as ``from customvision_async.emulator import Emulator``, the command
+``customvision emulator``, or the pytest fixtures ``emulator``, ``training`` and ``prediction``.
 
 It serves every operation of Training v1.2 to v3.4-preview and Prediction v1.1 to v3.1, as recordings of the real service,
 its OpenAPI documents and public reports show it; :class:`Switches` has what none of these settles. Known to differ:

@@ -17,7 +17,7 @@ try:
     from PIL.JpegImagePlugin import JpegImageFile
     from PIL.PngImagePlugin import PngImageFile
 except ImportError as _missing:  # pragma: no cover - the tests have Pillow
-    raise ImportError("the emulator needs Pillow: pip install 'customvision_async[emulator]'") from _missing
+    raise ImportError("the emulator needs Pillow, which is the extra 'emulator' of customvision_async: pip install pillow") from _missing
 
 __all__ = ["Picture", "Unfit", "content_type", "digest", "inspect", "shrunk", "signature"]
 

@@ -42,8 +42,8 @@ def _listed(tags: Iterable[TagLike], regions: Iterable[Region]) -> tuple[tuple[T
 class ImageFile:
     """A picture to upload: exactly one of `path`, `data` (bytes) and `file` (open, binary; read from where it stands).
 
-    `name` is what results call it; it falls back to the name of the file, and need not be unique. `tags` are names,
-    ids or tags. `metadata` needs v3.3.
+    `name` is what results call it (its path where none is given); it falls back to the name of the file, and need not be unique.
+    `tags` are names, ids or tags. `metadata` needs v3.3.
     """
 
     path: str | os.PathLike[str] | None
