@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Set as AbstractSet
 from itertools import combinations
 from random import Random
-from typing import Any
 
 import pytest
 from hypothesis import event, given, settings
 from hypothesis import strategies as st
 
-from customvision_async._bulk import chunker as chunker_module
 from customvision_async._bulk.chunker import Chunker, ChunkLimits
 from customvision_async._bulk.unit import Unit
 
@@ -198,20 +197,46 @@ def test_the_weight_that_is_taken_is_learnt() -> None:
     assert most.weight == 400
 
 
-def test_units_that_do_not_go_together_are_not_all_tried_with_each_other(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Pictures with many tags of many: the loop is not held for seconds by fitting what does not fit."""
-    tried = 0
-    takes = chunker_module._Open.takes
+class Looked(frozenset[str]):
+    """Labels that count how often they are held against those of a chunk."""
 
-    def counted(*given: Any) -> bool:
-        nonlocal tried
-        tried += 1
-        return takes(*given)
+    looks = 0
 
-    monkeypatch.setattr(chunker_module._Open, "takes", counted)
+    def __and__(self, other: AbstractSet[object]) -> frozenset[str]:
+        Looked.looks += 1
+        return super().__and__(other)
+
+    def __le__(self, other: AbstractSet[object]) -> bool:
+        Looked.looks += 1
+        return super().__le__(other)
+
+
+@pytest.mark.parametrize("own", [True, False])
+@pytest.mark.parametrize(("each", "of"), [(20, 5000), (11, 5000), (5, 5000), (15, 200), (3, 200), (18, 22), (1, 2000)])
+def test_no_call_tries_more_than_its_share(each: int, of: int, own: bool) -> None:
+    """Whatever tags pictures have, the loop is held for a bounded number of looks: at few open chunks for each unit that is given."""
     random = Random(1)
-    labels = [frozenset(random.sample([str(n) for n in range(200)], 15)) for _ in range(4096)]
+    names = [str(n) for n in range(of)]
+    labels = [Looked(random.sample(names, each)) for _ in range(4096)]
+    units = [Unit(n, None, None, labels=some, kind=some if own else None) for n, some in enumerate(labels)]
     chunker = Chunker(ChunkLimits(64, labels=20))
-    chunks = chunker.feed([Unit(n, None, None, labels=some, kind=some) for n, some in enumerate(labels)]) + chunker.flush()
-    assert sorted(unit.index for chunk in chunks for unit in chunk) == list(range(4096))
-    assert tried < 200 * 4096
+    gone = 0
+    for start in range(0, len(units), 64):
+        Looked.looks = 0
+        gone += sum(map(len, chunker.feed(units[start : start + 64])))
+        assert Looked.looks < 64 * 300
+    Looked.looks = 0
+    gone += sum(map(len, chunker.flush()))
+    assert Looked.looks < 256 * 256
+    assert gone == len(units)
+
+
+@pytest.mark.parametrize(("least", "most", "of", "fill"), [(1, 3, 200, 17), (1, 5, 50, 23), (0, 2, 20, 60), (1, 1, 500, 36)])
+def test_chunks_of_many_sets_of_tags_are_well_filled(least: int, most: int, of: int, fill: int) -> None:
+    """Pictures with a few of many tags, 20 to a call: those that share tags go together."""
+    random = Random(1)
+    names = [str(n) for n in range(of)]
+    labels = [frozenset(random.sample(names, random.randint(least, most))) for _ in range(10_000)]
+    chunker = Chunker(ChunkLimits(64, labels=20))
+    chunks = feed(chunker, [Unit(n, None, None, labels=some, kind=some) for n, some in enumerate(labels)], 64) + chunker.flush()
+    assert len(labels) / len(chunks) >= fill

@@ -1,25 +1,30 @@
 """Cutting a stream of units into chunks that keep every limit at once. An object, no I/O.
 
-Units wait in open chunks by `kind`, so that units that are cheapest together travel together. When too many wait (or the
-source ends), chunks of different kinds of a lane are put together: a full chunk is worth more than a pure one, because
-the service counts calls.
+Units wait in open chunks by `kind` and labels, so that units that are cheapest together travel together. When too many wait (or
+the source ends), open chunks of a lane are put together: a full chunk is worth more than a pure one, because the service
+counts calls.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Hashable, Iterable, Sequence
+from collections.abc import Hashable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import islice
+from itertools import chain, islice
 
 from .unit import Span, Unit
 
 __all__ = ["ChunkLimits", "Chunker"]
 
-_OPEN = 16
-"""Open chunks of one kind, where units do not go together for their labels or keys; then the fullest is sent."""
-_FITTED = 64
-"""Chunks that are tried in vain before no more are: among thousands that do not go together, it would take seconds."""
+_REPEATS = 16
+"""Open chunks of units that are alike but do not go together for their keys or weight; then the fullest is sent."""
+_MOST_OPEN = 256
+"""Open chunks in all: putting them together at the end looks at each once for each other. More of them hold the event loop longer."""
+_LOOKS = 32
+"""Open chunks that are looked at for each unit that a mixture comes to: where nothing goes together there is little to look for."""
+
+_Place = tuple[Hashable, Hashable, frozenset[str]]
+"""What units of one open chunk have in common: lane, kind and labels."""
 
 
 @dataclass(slots=True)
@@ -52,15 +57,22 @@ class ChunkLimits:
 class _Open:
     """A chunk that is being filled."""
 
-    __slots__ = ("extra", "held", "keys", "kind", "labels", "mixed", "units", "weight")
+    __slots__ = ("extra", "held", "keys", "kind", "labels", "mixed", "place", "units", "weight")
 
-    def __init__(self) -> None:
+    def __init__(self, place: _Place, units: Iterable[Unit] = ()) -> None:
+        self.place = place
+        self.hold(units)
+
+    def hold(self, units: Iterable[Unit]) -> None:
+        """Begin anew, with `units`."""
         self.units: list[Unit] = []
         self.weight = self.extra = self.held = 0
         self.kind: Hashable = None
         self.mixed = False
         self.labels: frozenset[str] = frozenset()
         self.keys: set[Hashable] = set()
+        for unit in units:
+            self.add(unit)
 
     def heavy(self, unit: Unit, limits: ChunkLimits) -> bool:
         """Whether `unit` is too much for it by weight."""
@@ -72,14 +84,37 @@ class _Open:
         return weight > limits.weight
 
     def takes(self, unit: Unit, limits: ChunkLimits) -> bool:
-        """Whether `unit` may join it."""
+        """Whether `unit`, whose labels are known to fit, may join it."""
         if not self.units:
             return True
         if len(self.units) >= limits.count or self.heavy(unit, limits):
             return False
-        if limits.labels is not None and not unit.labels <= self.labels and len(self.labels | unit.labels) > limits.labels:
-            return False
         return unit.key is None or unit.key not in self.keys
+
+    def could_take(self, other: _Open, limits: ChunkLimits, *, whole: bool) -> bool:
+        """Whether anything of `other` may join it, or with `whole` all of it. Its labels are known to fit."""
+        if not whole:
+            for unit in other.units:  # noqa: SIM110 - a generator would cost more than most of these looks
+                if self.takes(unit, limits):
+                    return True
+            return False
+        if len(self.units) + len(other.units) > limits.count or not self.keys.isdisjoint(other.keys):
+            return False
+        mixed = self.mixed or other.mixed or self.kind != other.kind
+        weight = self.weight + other.weight + (self.extra + other.extra if mixed else 0)
+        return limits.weight is None or weight <= limits.weight
+
+    def take(self, other: _Open, limits: ChunkLimits, *, whole: bool) -> None:
+        """Move here what may join of `other`, or with `whole` all of it or nothing."""
+        if not self.could_take(other, limits, whole=whole):
+            return
+        left: list[Unit] = []
+        for unit in other.units:
+            if self.takes(unit, limits):
+                self.add(unit)
+            else:
+                left.append(unit)
+        other.hold(left)
 
     def add(self, unit: Unit) -> None:
         if not self.units:
@@ -115,7 +150,9 @@ class Chunker:
         self._limits = limits
         self._most_waiting = waiting
         self._most_held = held
-        self._open: dict[tuple[Hashable, Hashable], list[_Open]] = {}
+        self._open: dict[_Place, list[_Open]] = {}  # the oldest first
+        self._opened = 0
+        self._looks = _MOST_OPEN
         self._span: Span | None = None
         self._waiting = 0
         self._held = 0
@@ -167,17 +204,13 @@ class Chunker:
         number = 0
         while number < len(given):
             unit = given[number]
-            place = (unit.lane, unit.kind)
-            chunks = opened.get(place)
-            if chunks is None:
-                chunks = opened[place] = []
-            for chunk in chunks:
+            place = (unit.lane, unit.kind, unit.labels)
+            for chunk in opened.get(place, ()):
                 if chunk.takes(unit, limits):
                     break
             else:
                 full += self._make_room(place, unit)
-                chunk = _Open()
-                opened.setdefault(place, []).append(chunk)
+                chunk = self._start(place)
             chunk.add(unit)
             self._waiting += 1
             self._held += unit.held
@@ -185,11 +218,11 @@ class Chunker:
             if number < len(given) and not chunk.full(limits) and chunk is opened[place][0]:
                 number = self._run_of(given, number, chunk)
             if chunk.full(limits):
-                full.append(self._close(place, chunk))
+                full.append(self._close(chunk))
             while self._held > self._most_held:
-                full.append(self._mixture(lambda chunk: chunk.held))
-            while self._waiting > self._most_waiting:
-                full.append(self._mixture(lambda chunk: len(chunk.units)))
+                full.append(self._mixture(max(self._all_open(), key=lambda chunk: chunk.held)))
+            while self._waiting > self._most_waiting or self._opened > _MOST_OPEN:
+                full.append(self._mixture(next(self._all_open())))
         return full
 
     def _run_of(self, units: list[Unit], start: int, chunk: _Open) -> int:
@@ -228,104 +261,102 @@ class Chunker:
         if span is not None and not self._open:
             return list(span.cut(self._most_of(span)))
         full = self._fed(span or ())
-        lanes: dict[Hashable, list[_Open]] = {}
-        for (lane, _), chunks in self._open.items():
-            lanes.setdefault(lane, []).extend(chunks)
+        lanes: dict[Hashable, dict[Hashable, list[_Open]]] = {}
+        for (lane, kind, _), chunks in self._open.items():
+            lanes.setdefault(lane, {}).setdefault(kind, []).extend(chunks)
         self._open.clear()
-        self._waiting = self._held = 0
-        return full + [chunk for opened in lanes.values() for chunk in self._packed(opened)]
+        self._opened = self._waiting = self._held = 0
+        return full + [chunk.units for kinds in lanes.values() for chunk in self._fewest(list(kinds.values()))]
 
-    def _make_room(self, place: tuple[Hashable, Hashable], unit: Unit) -> list[list[Unit]]:
-        """No open chunk takes `unit`: close those that are too heavy for it, and the fullest where there are many."""
-        closed = [self._close(place, chunk) for chunk in list(self._open[place]) if chunk.heavy(unit, self._limits)]
-        left = self._open.get(place, ())
-        if len(left) >= _OPEN:
-            closed.append(self._close(place, max(left, key=lambda chunk: len(chunk.units))))
-        return closed
+    def _fewest(self, kinds: Sequence[Sequence[_Open]]) -> list[_Open]:
+        """The open chunks of a lane put together: whole ones if that gives as few as dividing them, so that pure ones stay pure.
 
-    def _close(self, place: tuple[Hashable, Hashable], chunk: _Open) -> list[Unit]:
+        Where they are many, they are small: then it is not tried whether dividing them gives fewer.
+        """
+        pure = [chunk for kin in kinds for chunk in (self._packed(kin, whole=False) if len(kin) > 1 else kin)]
+        if len(kinds) == 1:
+            return pure
+        pure.sort(key=lambda chunk: len(chunk.units), reverse=True)
+        copies = [_Open(chunk.place, chunk.units) for chunk in pure] if len(pure) <= _MOST_OPEN // 2 else []
+        whole, divided = self._packed(pure, whole=True), self._packed(copies, whole=False)
+        return divided if 0 < len(divided) < len(whole) else whole
+
+    def _packed(self, opened: Sequence[_Open], *, whole: bool) -> list[_Open]:
+        done: list[_Open] = []
+        left = list(opened)
+        while left:
+            base = left.pop(0)
+            self._fill(base, left, whole=whole)
+            left = [chunk for chunk in left if chunk.units]
+            done.append(base)
+        return done
+
+    def _mixture(self, base: _Open) -> list[Unit]:
+        """An open chunk, filled up with units of others of its lane: of as many, oldest first, as have lately been worth a look."""
+        self._close(base)
+        count, held, lane = len(base.units), base.held, base.place[0]
+        others = [other for other in islice(self._all_open(), self._looks) if other.place[0] == lane]
+        self._fill(base, others, whole=False)
+        self._waiting -= len(base.units) - count
+        self._held -= base.held - held
+        for other in others:
+            if not other.units:
+                self._close(other)
+        self._looks += (_LOOKS * (1 + len(base.units)) - self._looks) // 8
+        return base.units
+
+    def _fill(self, base: _Open, others: Sequence[_Open], *, whole: bool) -> None:
+        """Move units of `others` to `base`: those that bring no new labels, then in turn what brings most units for a new label.
+
+        What does not fit now never will. So a step looks at fewer than the one before, and each but the last brings a label: among
+        256 open chunks, of which no two may go together, one look at each is all that it takes.
+        """
+        limits = self._limits
+        while others and not base.full(limits):
+            best: _Open | None = None
+            least = math.inf
+            left: list[_Open] = []
+            for other in others:
+                new = 0 if limits.labels is None else len(other.labels) - len(other.labels & base.labels)
+                if not new:
+                    base.take(other, limits, whole=whole)
+                elif limits.labels is not None and len(base.labels) + new <= limits.labels:
+                    cost = new / len(other.units)
+                    if cost >= least:
+                        left.append(other)
+                    elif base.could_take(other, limits, whole=whole):
+                        left.append(other)
+                        best, least = other, cost
+            if best is None:
+                return
+            base.take(best, limits, whole=whole)
+            left.remove(best)
+            others = left
+
+    def _all_open(self) -> Iterator[_Open]:
+        return chain.from_iterable(self._open.values())
+
+    def _start(self, place: _Place) -> _Open:
+        chunk = _Open(place)
+        self._open.setdefault(place, []).append(chunk)
+        self._opened += 1
+        return chunk
+
+    def _close(self, chunk: _Open) -> list[Unit]:
+        place = chunk.place
         chunks = self._open[place]
         chunks.remove(chunk)
         if not chunks:
             del self._open[place]
+        self._opened -= 1
         self._waiting -= len(chunk.units)
         self._held -= chunk.held
         return chunk.units
 
-    def _mixture(self, size: Callable[[_Open], int]) -> list[Unit]:
-        """The largest open chunk, filled up with units of the smallest ones of its lane."""
-        place, base = max(((place, chunk) for place, chunks in self._open.items() for chunk in chunks), key=lambda pair: size(pair[1]))
-        self._close(place, base)
-        others = [(other, chunk) for other, chunks in self._open.items() if other[0] == place[0] for chunk in chunks]
-        in_vain = 0
-        for other_place, other in sorted(others, key=lambda pair: len(pair[1].units)):
-            if base.full(self._limits) or in_vain >= _FITTED:
-                break
-            left: list[Unit] = []
-            for unit in other.units:
-                if base.takes(unit, self._limits):
-                    base.add(unit)
-                else:
-                    left.append(unit)
-            if len(left) == len(other.units):
-                in_vain += 1
-            else:
-                in_vain = 0
-                self._close(other_place, other)
-                self._reopen(other_place, left)
-        return base.units
-
-    def _reopen(self, place: tuple[Hashable, Hashable], units: Sequence[Unit]) -> None:
-        """A chunk of what is left of one."""
-        if not units:
-            return
-        chunk = _Open()
-        for unit in units:
-            chunk.add(unit)
-        self._open.setdefault(place, []).append(chunk)
-        self._waiting += len(units)
-        self._held += chunk.held
-
-    def _packed(self, opened: Sequence[_Open]) -> list[list[Unit]]:
-        """Whole chunks put together if that gives as few chunks as moving single units does; pure ones stay pure where it can be had."""
-        blocks = sorted((chunk.units for chunk in opened), key=len, reverse=True)
-        if len(blocks) == 1:
-            return blocks
-        whole = self._first_fit(blocks)
-        single = self._first_fit([[unit] for block in blocks for unit in block])
-        return whole if len(whole) <= len(single) else single
-
-    def _first_fit(self, blocks: Sequence[Sequence[Unit]]) -> list[list[Unit]]:
-        done: list[_Open] = []
-        chunks: list[_Open] = []
-        for block in blocks:
-            for chunk in chunks:
-                if self._takes_all(chunk, block):
-                    break
-            else:
-                chunk = _Open()
-                chunks.append(chunk)
-            for unit in block:
-                chunk.add(unit)
-            if chunk.full(self._limits):
-                chunks.remove(chunk)
-                done.append(chunk)
-            elif len(chunks) > _FITTED:
-                done.append(chunks.pop(0))
-        return [chunk.units for chunk in done + chunks]
-
-    def _takes_all(self, chunk: _Open, block: Sequence[Unit]) -> bool:
-        if len(block) == 1:
-            return chunk.takes(block[0], self._limits)
-        limits = self._limits
-        if len(chunk.units) + len(block) > limits.count:
-            return False
-        if limits.weight is not None:
-            weight = chunk.weight + sum(unit.weight for unit in block)
-            if chunk.mixed or any(unit.kind != chunk.kind for unit in block):
-                weight += chunk.extra + sum(unit.extra for unit in block)
-            if weight > limits.weight:
-                return False
-        if limits.labels is not None and len(chunk.labels.union(*(unit.labels for unit in block))) > limits.labels:
-            return False
-        return not any(unit.key is not None and unit.key in chunk.keys for unit in block)
+    def _make_room(self, place: _Place, unit: Unit) -> list[list[Unit]]:
+        """No open chunk takes `unit`: close those that are too heavy for it, and the fullest where there are many."""
+        closed = [self._close(chunk) for chunk in list(self._open.get(place, ())) if chunk.heavy(unit, self._limits)]
+        left = self._open.get(place, ())
+        if len(left) >= _REPEATS:
+            closed.append(self._close(max(left, key=lambda chunk: len(chunk.units))))
+        return closed

@@ -71,7 +71,7 @@ MUTANTS: tuple[Mutant, ...] = (
         "            add_tags = load.tags + load.after_tags if old else load.after_tags",
         "            add_tags = load.tags if old else ()",
     ),
-    Mutant("chunks take any number of tags", "_bulk/chunker.py", "len(self.labels | unit.labels) > limits.labels", "False"),
+    Mutant("chunks take any number of tags", "_bulk/chunker.py", "len(base.labels) + new <= limits.labels", "True"),
     Mutant("the content-length of base64 is an estimate", "_content.py", "(piece.size + 2) // 3 * 4", "piece.size * 4 // 3"),
     Mutant(
         "pages do not overlap",
