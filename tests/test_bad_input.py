@@ -66,18 +66,18 @@ async def test_every_bad_item_fails_alone_and_says_why(tmp_path: Path) -> None:
         (None, "cannot upload a NoneType"),
         (["a"], "cannot upload a list"),
         (ImageFile(data=jpeg, tags=["unknown"]), "no tag 'unknown'"),
-        (ImageFile(data=jpeg, tags=[5]), "a tag is a name"),  # type: ignore[list-item]
-        (ImageFile(data=jpeg, tags=[["a"]]), "list"),  # type: ignore[list-item]
+        (ImageFile(data=jpeg, tags=[5]), "a tag is a name"),
+        (ImageFile(data=jpeg, tags=[["a"]]), "list"),
         (ImageFile(data=jpeg, regions=[Region("a", 0.9, 0.9, 0.2, 0.2)]), "runs out of the picture"),
         (ImageFile(data=jpeg, regions=[Region("a", 0.5, 0.5, 100, 100)]), "not pixels"),
         (ImageFile(data=jpeg, regions=[Region("a", float("inf"), 0, 1, 1)]), "finite"),
         (ImageFile(data=jpeg, regions=[Region("unknown", 0, 0, 1, 1)]), "no tag 'unknown'"),
-        (ImageFile(data=jpeg, regions=[("a", 0, 0, 1, 1)]), "a region is a Region"),  # type: ignore[list-item]
+        (ImageFile(data=jpeg, regions=[("a", 0, 0, 1, 1)]), "a region is a Region"),
         (ImageFile(data=jpeg, metadata={"k" * 129: "v"}), "length of a metadata key"),
         (ImageFile(data=jpeg, metadata={"k": "v" * 257}), "length of a metadata value"),
         (ImageFile(data=jpeg, metadata={str(n): "" for n in range(11)}), "metadata pairs"),
-        (ImageFile(data=jpeg, metadata={"k": 5}), "text to text"),  # type: ignore[dict-item]
-        (ImageFile(data=jpeg, metadata=["k"]), "mapping"),  # type: ignore[arg-type]
+        (ImageFile(data=jpeg, metadata={"k": 5}), "text to text"),
+        (ImageFile(data=jpeg, metadata=["k"]), "mapping"),
         (ImageUrl("http://127.0.0.1:9/\nX: y"), "line break"),
         (ImageUrl("ftp://nowhere/"), "could not fetch"),
         (PredictedImage("no-id"), "must be an id"),
@@ -136,7 +136,7 @@ async def verbs(client: TrainingClient, project_id: str) -> None:
         with pytest.raises(BatchError) as caught:
             await begin()
         assert isinstance(caught.value.__cause__, EXPECTED), caught.value.__cause__
-        assert isinstance(caught.value.report.failures[0].error.__cause__, EXPECTED)  # type: ignore[union-attr]
+        assert isinstance(caught.value.report.failures[0].error.__cause__, EXPECTED)
         with pytest.raises(EXPECTED):
             async with begin() as run:
                 async for result in run:

@@ -43,7 +43,7 @@ class Muddled:
             elif match := re.search(rb'filename="([^"]*)"|"name":"([^"]*)"', piece):
                 name = (match[1] or match[2]).decode()
         if not found:
-            urls = [entry["url"] for entry in json.loads(b"".join(request.content.pieces))["images"]]  # type: ignore[arg-type]
+            urls = [entry["url"] for entry in json.loads(b"".join(request.content.pieces))["images"]]
             found = [(url, int(url.rpartition("/")[2])) for url in urls]
         return found
 

@@ -121,7 +121,7 @@ async def test_fingerprints_tell_keys_apart() -> None:
 def token_auth(vault: Vault) -> Any:
     """The auth of `vault`, on its clock."""
     auth = authenticate(vault, "Training-Key")
-    auth._clock = vault.clock  # type: ignore[union-attr]
+    auth._clock = vault.clock
     return auth
 
 
@@ -176,7 +176,7 @@ async def test_a_synchronous_credential_is_told_from_an_asynchronous_one() -> No
             return Token(CANARY, 0)
 
     with pytest.raises(TypeError, match=r"azure\.identity\.aio"):
-        await authenticate(Sync(), "Training-Key").headers()  # type: ignore[arg-type]
+        await authenticate(Sync(), "Training-Key").headers()
 
 
 def test_azure_credentials_are_of_the_protocol() -> None:
@@ -269,7 +269,7 @@ def test_an_endpoint_that_could_give_the_key_away_is_refused(endpoint: str) -> N
 def test_an_endpoint_is_a_string() -> None:
     """None, as an unset variable gives, is a TypeError."""
     with pytest.raises(TypeError, match="endpoint"):
-        check_endpoint(None)  # type: ignore[arg-type]
+        check_endpoint(None)
 
 
 @given(st.text(max_size=40))

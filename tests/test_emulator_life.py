@@ -144,11 +144,11 @@ def test_wrong_arguments_are_refused_before_anything_is_opened(wrong: dict[str, 
 def test_unknown_faults_switches_and_tiers_are_refused() -> None:
     """A misspelt name is an error at once."""
     with pytest.raises(ValueError, match="no fault of the kind 'odd'"):
-        Faults(None).add("odd")  # type: ignore[arg-type]
+        Faults(None).add("odd")
     with pytest.raises(TypeError):
-        Emulator(odd=True)  # type: ignore[call-arg]
+        Emulator(odd=True)
     with pytest.raises(ValueError, match="no tier 'S9'"):
-        Emulator(tier="S9")  # type: ignore[arg-type]
+        Emulator(tier="S9")
 
 
 def test_the_switches_and_their_types_agree() -> None:

@@ -45,11 +45,11 @@ def test_exactly_one_source() -> None:
     with pytest.raises(TypeError, match="exactly one"):
         ImageFile("a.jpg", data=b"x")
     with pytest.raises(TypeError, match="bytes go in data"):
-        ImageFile(b"x")  # type: ignore[arg-type]
+        ImageFile(b"x")
     with pytest.raises(TypeError, match="a path goes in path"):
-        ImageFile(data="a.jpg")  # type: ignore[arg-type]
+        ImageFile(data="a.jpg")
     with pytest.raises(TypeError, match="url must be a str"):
-        ImageUrl(b"x")  # type: ignore[arg-type]
+        ImageUrl(b"x")
 
 
 def test_one_tag_is_no_list_of_tags() -> None:
@@ -57,7 +57,7 @@ def test_one_tag_is_no_list_of_tags() -> None:
     with pytest.raises(TypeError, match=r"\['apple'\]"):
         ImageFile("a.jpg", tags="apple")
     with pytest.raises(TypeError, match="one tag"):
-        ImageUrl("https://example.com/a.jpg", tags=Tag(id="x", name="apple"))  # type: ignore[arg-type]
+        ImageUrl("https://example.com/a.jpg", tags=Tag(id="x", name="apple"))
 
 
 def test_inputs_keep_what_they_are_given() -> None:
@@ -74,7 +74,7 @@ def test_inputs_keep_what_they_are_given() -> None:
 def test_inputs_cannot_be_changed() -> None:
     """An input can be sent again because it stays what it was."""
     with pytest.raises(AttributeError):
-        ImageFile("a.jpg").name = "b"  # type: ignore[misc]
+        ImageFile("a.jpg").name = "b"
 
 
 @pytest.mark.parametrize("kind", OpenEnum.__subclasses__())
@@ -100,7 +100,7 @@ def test_models_are_made_by_keyword_and_have_defaults() -> None:
     """A model can be made with what a test needs alone."""
     assert Tag(id="x", name="y").type is TagType.REGULAR
     with pytest.raises(TypeError):
-        Tag("x", "y")  # type: ignore[misc]
+        Tag("x", "y")
 
 
 def test_keys_of_an_account_are_not_shown() -> None:

@@ -193,7 +193,7 @@ def test_merged_walks_are_in_order_and_without_doubles(shelves: list[set[int]], 
             return skip_pages(fetch, str, size=size, ahead=3)
 
         walks = [walk(sorted(shelf)) for shelf in shelves]
-        return [item async for page in merged(walks, str, int) for item in page]  # type: ignore[arg-type]
+        return [item async for page in merged(walks, str, int) for item in page]
 
     assert run(main()) == sorted(set().union(*shelves))
 

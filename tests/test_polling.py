@@ -302,7 +302,7 @@ def test_cancelled_while_it_begins() -> None:
                 await never.wait()
             return got
 
-        script.send = send  # type: ignore[method-assign]
+        script.send = send
         poller = project_of(script).begin_training()
         with pytest.raises(TimeoutError):
             async with asyncio.timeout(5):

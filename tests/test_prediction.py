@@ -114,7 +114,7 @@ async def test_which_model_predicts() -> None:
         other = await project.begin_training(force=True)
         for wrong, kind in ((other, ValueError), (None, TypeError), ("", TypeError), (3, TypeError)):
             with pytest.raises(kind):
-                await prediction.classify_image(project, wrong, picture(1))  # type: ignore[arg-type]  # wrong on purpose
+                await prediction.classify_image(project, wrong, picture(1))
         with pytest.raises(NotFoundError, match="published") as caught:
             await prediction.classify_image(project, "nothing/here", picture(1))
         assert caught.value.code == "NotFoundIteration"
@@ -181,7 +181,7 @@ async def test_a_picture_is_asked_about_again_when_the_answer_is_lost() -> None:
     async with published() as (emulator, project, _, prediction):
         first = await prediction.classify_image(project, "production", picture(1), store=False)
         for kind in ("reset", "lost_answer", "reset_in_body", "status"):
-            emulator.faults.add(kind, operation="ClassifyImageWithNoStore")  # type: ignore[arg-type]  # one of the kinds
+            emulator.faults.add(kind, operation="ClassifyImageWithNoStore")
         again = await prediction.classify_image(project, "production", picture(1), store=False)
         assert again.predictions == first.predictions
 
@@ -190,10 +190,10 @@ async def test_a_picture_is_asked_about_again_when_the_answer_is_lost() -> None:
 async def test_a_service_that_answers_nonsense(kind: str) -> None:
     """Is a DecodeError, and in a run the failure of that picture alone."""
     async with published() as (emulator, project, _, prediction):
-        emulator.faults.add(kind, operation="ClassifyImage")  # type: ignore[arg-type]  # one of the kinds
+        emulator.faults.add(kind, operation="ClassifyImage")
         with pytest.raises(DecodeError):
             await prediction.classify_image(project, "production", picture(1))
-        emulator.faults.add(kind, operation="ClassifyImage", after=2)  # type: ignore[arg-type]
+        emulator.faults.add(kind, operation="ClassifyImage", after=2)
         with pytest.raises(BatchError) as caught:
             await prediction.classify_images(project, "production", [picture(seed) for seed in range(6)])
         assert (caught.value.report.succeeded, caught.value.report.failed) == (5, 1)
@@ -311,7 +311,7 @@ async def test_a_service_that_hangs_is_given_up() -> None:
     async with published() as (emulator, project, _, _):
         emulator.faults.add("hang", operation="ClassifyImage", times=None)
         options = {"timeouts": Timeouts(read=0.2), "retry": Retry(attempts=2, backoff=0.01)}
-        async with PredictionClient(emulator.endpoint, emulator.prediction_key, **options) as prediction:  # type: ignore[arg-type]
+        async with PredictionClient(emulator.endpoint, emulator.prediction_key, **options) as prediction:
             with pytest.raises(RequestTimeout):
                 await prediction.classify_image(project, "production", picture(1))
 
@@ -392,7 +392,7 @@ async def test_a_stale_token_is_the_services_error() -> None:
         await prediction.classify_images(project, "production", [picture(seed) for seed in range(5)])
 
         def spoil(page: dict[str, object]) -> dict[str, object]:
-            return page | {"token": {**page["token"], "continuation": "stale"}}  # type: ignore[dict-item]
+            return page | {"token": {**page["token"], "continuation": "stale"}}
 
         emulator.faults.add("edit", operation="QueryPredictions", edit=spoil)
         with pytest.raises(BadRequestError, match="Begin the query again") as caught:
@@ -451,7 +451,7 @@ async def test_suggestions_for_untagged_images() -> None:
         proposals = (await project.get_region_proposals(untagged[0])).proposals
         assert proposals[0].confidence >= proposals[-1].confidence
         with pytest.raises(ValueError, match="most_certain"):
-            project.list_suggested_images(iteration, order="newest")  # type: ignore[arg-type]  # wrong on purpose
+            project.list_suggested_images(iteration, order="newest")
 
 
 async def test_suggestions_that_cannot_be_joined_are_asked_for_one_by_one() -> None:

@@ -1,37 +1,28 @@
-"""Sources with real files: folders, manifests, URLs, and files that change under us."""
+"""Sources with real files: folders, and files that change under us."""
 
 from __future__ import annotations
 
 import asyncio
 import copy
 import dataclasses
-import io
-import json
 import os
 import pickle
 import tracemalloc
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Any
-from uuid import uuid4
 
 import pytest
 
 from customvision_async import (
     BatchError,
     ImageFile,
-    ImageUrl,
-    ItemError,
     LimitExceeded,
-    PredictedImage,
     Region,
     SkippedFile,
-    Tag,
     images_from_manifest,
-    images_from_urls,
     images_in,
 )
-from customvision_async.sources import manifest_entry
 
 from .support.pictures import fill, picture
 from .support.projects import bench
@@ -147,7 +138,7 @@ async def test_a_file_or_a_link_given_by_itself_is_taken(tmp_path: Path) -> None
     assert await found(tmp_path / "in" / "a.jpg") == {"a.jpg": ""}
     assert await found(tmp_path / "link.jpg") == {"link.jpg": ""}
     assert await found(tmp_path / "folder") == {"a.jpg": ""}
-    assert [one.name async for one in images_in(os.fsencode(tmp_path / "in"))] == ["a.jpg"]  # type: ignore[arg-type]
+    assert [one.name async for one in images_in(os.fsencode(tmp_path / "in"))] == ["a.jpg"]
 
 
 async def test_folders_deeper_than_python_recurses(tmp_path: Path) -> None:
@@ -219,7 +210,7 @@ async def test_the_report_counts_what_was_skipped(tmp_path: Path) -> None:
             await one.project.upload_images(images_in(tmp_path))
         report = caught.value.report
         assert (report.submitted, report.succeeded, report.failed, report.skipped) == (9, 5, 3, 1)
-        limits = {failure.item.name: failure.error.__cause__.limit.name for failure in report.failures}  # type: ignore[union-attr]
+        limits = {failure.item.name: failure.error.__cause__.limit.name for failure in report.failures}
         assert limits == {"big.jpg": "size of a training image", "long.bmp": "side of an image", "wide.png": "aspect ratio of an image"}
         assert all(isinstance(failure.error.__cause__, LimitExceeded) for failure in report.failures if failure.error)
         assert "notes.txt" in str(report.skips[0].error)
@@ -302,158 +293,6 @@ async def test_files_that_change_between_the_look_and_the_sending(change: Callab
         assert sorted(failure.item.name for failure in failures) == sorted(paths[n].name for n in (0, 20, 59))
         assert all("file" in str(failure.error) for failure in failures)
         assert caught.value.report.succeeded == len(await one.images()) == 57
-
-
-async def test_open_files_of_every_sort(tmp_path: Path) -> None:
-    """Pipes that give what they have, files in the middle, text, closed, asynchronous, and things that raise: right, or failed alone."""
-    data = picture(1, size=(300, 300))
-    reader, writer = os.pipe()
-
-    def dribble() -> None:
-        with os.fdopen(writer, "wb", buffering=0) as out:
-            for start in range(0, len(data), 1000):
-                out.write(data[start : start + 1000])
-
-    import threading
-
-    thread = threading.Thread(target=dribble)
-    thread.start()
-
-    class Dribbling(io.RawIOBase):
-        def readable(self) -> bool:
-            return True
-
-        def readinto(self, buffer: Any) -> int:
-            piece = rest[:700]
-            del rest[:700]
-            buffer[: len(piece)] = piece
-            return len(piece)
-
-    rest = bytearray(picture(2, size=(200, 200)))
-
-    class OnlyRead:
-        def read(self, count: int = -1) -> bytes:
-            return b""
-
-    class Raises(io.BytesIO):
-        def seekable(self) -> bool:
-            raise RuntimeError("the file's own")
-
-    class Asynchronous:
-        async def read(self, count: int = -1) -> bytes:
-            return b""
-
-    closed = io.BytesIO(data)
-    closed.close()
-    text = tmp_path / "text.jpg"
-    text.write_bytes(b"abc")
-    with os.fdopen(reader, "rb", buffering=0) as pipe, open(text) as as_text, io.BytesIO(b"x" * 10 + picture(3)) as middle:
-        middle.seek(10)
-        given: list[Any] = [pipe, Dribbling(), middle, as_text, closed, OnlyRead(), Raises(), Asynchronous(), io.BytesIO()]
-        async with bench(check_images="decode") as one:
-            async with one.project.upload_images(given) as upload:
-                results = sorted([result async for result in upload], key=lambda result: result.index)
-            thread.join()
-            assert [result.ok for result in results] == [True] * 3 + [False] * 6
-            sizes = {(image.width, image.height) for image in await one.images()}
-            assert sizes == {(300, 300), (200, 200), (64, 48)}
-            assert "'rb'" in str(results[3].error)
-            assert "the file's own" in str(results[6].error)
-            assert "asynchronous" in str(results[7].error)
-
-
-async def test_a_single_picture_is_taken_without_a_list(tmp_path: Path) -> None:
-    """A path, bytes, an open file, an ImageFile: one upload each; a folder is told what to use."""
-    path = tmp_path / "a.jpg"
-    path.write_bytes(picture(1))
-    async with bench() as one:
-        with open(path, "rb") as file:
-            for given in (
-                path,
-                str(path),
-                picture(1),
-                file,
-                ImageFile(path),
-                ImageUrl("http://127.0.0.1:9/"),
-                uuid4(),
-                PredictedImage(uuid4()),
-            ):
-                async with one.project.upload_images(given) as upload:
-                    assert len([result async for result in upload]) == 1
-        with pytest.raises(BatchError) as caught:
-            await one.project.upload_images(tmp_path)
-        assert "images_in" in str(caught.value.exceptions[0])
-
-
-async def test_urls_from_lines() -> None:
-    """Blank lines are none, what is no string fails alone, a single string is told; nothing is read before it is needed."""
-    read = 0
-
-    def lines() -> Iterator[Any]:
-        nonlocal read
-        for line in ("http://127.0.0.1/1\n", "\n", "  http://127.0.0.1/2  ", None):
-            read += 1
-            yield line
-
-    urls = images_from_urls(lines(), tags=["a"])
-    assert read == 0
-    listed = list(urls)
-    assert [one.url for one in listed[:2]] == ["http://127.0.0.1/1", "http://127.0.0.1/2"]
-    assert listed[0].tags == ("a",)
-    assert listed[2] is None
-    for wrong in ({"urls": "http://127.0.0.1/"}, {"urls": [], "tags": "a"}):
-        with pytest.raises(TypeError, match="one string"):
-            images_from_urls(**wrong)  # type: ignore[arg-type]
-
-
-async def test_a_manifest_gives_back_what_was_written(tmp_path: Path) -> None:
-    """Files (also of names that are no Unicode), URLs and predictions with tags, regions and metadata survive the way there and back."""
-    odd = os.fsdecode(BYTES)
-    tag = Tag(id=str(uuid4()), name="t", type="Regular", image_count=0)  # type: ignore[arg-type]
-    items = [
-        ImageFile(str(tmp_path / "a.jpg"), name="mine", tags=["x", tag], regions=[Region("x", 0.1, 0.2, 0.3, 0.4)], metadata={"k": "v"}),
-        ImageFile(tmp_path / odd),
-        ImageUrl("https://example.invalid/\u00e9.jpg", tags=["y"]),
-        PredictedImage(uuid4()),
-    ]
-    entries = [manifest_entry(item, ItemError("why", index=0, item=item)) for item in items]
-    manifest = tmp_path / "failed.jsonl"
-    manifest.write_text("".join(json.dumps(entry) + "\n" for entry in entries))
-    back = [one async for one in images_from_manifest(manifest)]
-    assert [type(one) for one in back] == [ImageFile, ImageFile, ImageUrl, PredictedImage]
-    assert back[0].name == "mine"
-    assert back[0].tags == ("x", tag.id)  # type: ignore[union-attr]
-    assert back[0].regions == (Region("x", 0.1, 0.2, 0.3, 0.4),)  # type: ignore[union-attr]
-    assert back[0].metadata == {"k": "v"}  # type: ignore[union-attr]
-    assert os.fspath(back[1].path) == str(tmp_path / odd)  # type: ignore[union-attr, arg-type]
-    assert back[2].url == items[2].url  # type: ignore[union-attr]
-    assert back[3].id == items[3].id  # type: ignore[union-attr]
-    assert manifest_entry(str(tmp_path / "a.jpg")) == {"path": str(tmp_path / "a.jpg")}
-    prediction = uuid4()
-    assert manifest_entry(prediction) == {"prediction": str(prediction)}
-    assert manifest_entry(b"bytes") is None
-
-
-async def test_a_bad_line_of_a_manifest_is_skipped(tmp_path: Path) -> None:
-    """No JSON, other JSON, wrong types, no UTF-8, nested 100,000 deep: skipped with the number of the line."""
-    (tmp_path / "a.jpg").write_bytes(picture(1))
-    lines = [
-        b'{"path": "a.jpg"}',
-        b"",
-        b"no json",
-        b"[1]",
-        b'{"path": 5}',
-        b'{"regions": [{"tag": "x"}], "path": "a.jpg"}',
-        b"\xff\xfe",
-        b"{}",
-        b"[" * 100_000,
-    ]
-    manifest = tmp_path / "m.jsonl"
-    manifest.write_bytes(b"\r\n".join(lines))
-    async with bench() as one:
-        report = await one.project.upload_images(images_from_manifest(manifest))
-        assert (report.succeeded, report.skipped) == (1, 7)
-        assert [skip.item.name for skip in report.skips] == [f"m.jsonl:{number}" for number in (3, 4, 5, 6, 7, 8, 9)]
 
 
 async def test_a_folder_that_is_listed_is_not_held_in_memory(tmp_path: Path) -> None:

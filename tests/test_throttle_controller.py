@@ -32,7 +32,7 @@ def test_whatever_happens_the_books_are_right(
     steps: list[tuple[str, float, int]], on_refusal: str, rate: float | None, requests: int, uploads: int
 ) -> None:
     """Caps hold, counts match, and a call can always start in the end."""
-    controller = Controller(Concurrency(requests=requests, uploads=uploads, rate=rate, on_refusal=on_refusal))  # type: ignore[arg-type]
+    controller = Controller(Concurrency(requests=requests, uploads=uploads, rate=rate, on_refusal=on_refusal))
     now = 0.0
     calls: list[Call] = []
     for what, seconds, which in steps:

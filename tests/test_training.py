@@ -212,7 +212,7 @@ async def test_training_survives_a_connection_that_fails_meanwhile() -> None:
     async with serving(training_seconds=0.5) as (emulator, training):
         orchard = await planted(training)
         for kind in ("reset", "html", "truncated_answer", "lost_answer"):
-            emulator.faults.add(kind, operation="GetIteration", times=2)  # type: ignore[arg-type]  # one of the kinds
+            emulator.faults.add(kind, operation="GetIteration", times=2)
         assert (await trained(orchard)).status == "Completed"
 
 
@@ -234,7 +234,7 @@ async def test_another_program_takes_a_training_up() -> None:
 async def refusal(awaitable: object) -> ServiceError:
     """The error that an awaitable ends in."""
     with pytest.raises(ServiceError) as caught:
-        await awaitable  # type: ignore[misc]
+        await awaitable
     assert caught.value.advice, caught.value.code
     return caught.value
 

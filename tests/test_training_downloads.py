@@ -53,7 +53,7 @@ async def files(*answers: Answer, retry: Retry | None = None) -> AsyncIterator[t
 
 def done(url: str) -> Export:
     """An export with a file."""
-    return Export(platform="ONNX", status="Done", download_uri=url)  # type: ignore[arg-type]  # open enums take strings
+    return Export(platform="ONNX", status="Done", download_uri=url)
 
 
 def cut(body: bytes, sent: int, *headers: str) -> Answer:
@@ -223,7 +223,7 @@ async def test_a_host_that_hangs_is_given_up(tmp_path: Path) -> None:
         await reader.read()
 
     patience = {"timeouts": Timeouts(read=0.05), "retry": Retry(attempts=2, backoff=0.01)}
-    async with peer(half) as host, TrainingClient("http://127.0.0.1:9", KEY, blob_hosts=[host.url], **patience) as training:  # type: ignore[arg-type]
+    async with peer(half) as host, TrainingClient("http://127.0.0.1:9", KEY, blob_hosts=[host.url], **patience) as training:
         with pytest.raises(RequestTimeout, match="for too long"):
             await training.get_project_client(PROJECT).download_export(done(f"{host.url}/x"), tmp_path / "x")
         assert len(host.seen) == 2
@@ -331,7 +331,7 @@ async def test_a_name_that_leads_inside_is_not_connected_to() -> None:
         port = int(host.url.rpartition(":")[2])
         for address in ("127.0.0.1", "169.254.169.254", "10.0.0.1"):
             hosts = BlobHosts([f"https://x.blob.core.windows.net:{port}"])
-            reader = BlobReader(hosts, resolver=Resolver(address))  # type: ignore[arg-type]  # as much of one as is used
+            reader = BlobReader(hosts, resolver=Resolver(address))
             with pytest.raises(ConnectError, match="not public"):
                 async with reader.open(f"https://x.blob.core.windows.net:{port}/a"):
                     pass

@@ -127,14 +127,14 @@ async def test_pictures_come_back_as_they_went(tmp_path: Path) -> None:
         assert path.read_bytes() in {picture(seed) for seed in (*range(5), *range(100, 105))}
         assert (await orchard.download_image(image.id, tmp_path / "b.jpg")).read_bytes() == path.read_bytes()
         for size in ("resized", "thumbnail"):
-            assert (await orchard.download_image(image.id, tmp_path / size, size=size)).stat().st_size > 100  # type: ignore[arg-type]
+            assert (await orchard.download_image(image.id, tmp_path / size, size=size)).stat().st_size > 100
         await orchard.quick_test(picture(77), iteration=await trained(orchard))
         (kept,) = await orchard.list_predictions().all()
         assert (await orchard.download_image(kept, tmp_path / "c.jpg")).read_bytes() == picture(77)
         with pytest.raises(NotFoundError):
             await orchard.download_image(PROJECT, tmp_path / "d.jpg")
         with pytest.raises(ValueError, match="original, resized, thumbnail"):
-            await orchard.download_image(image, tmp_path / "d.jpg", size="huge")  # type: ignore[arg-type]
+            await orchard.download_image(image, tmp_path / "d.jpg", size="huge")
 
 
 async def test_an_image_with_an_old_address_is_asked_for_anew(tmp_path: Path) -> None:

@@ -336,6 +336,6 @@ async def test_cancelling_leaves_no_task_and_the_sender_well() -> None:
 async def test_a_mistake_in_a_body_is_not_taken_for_a_broken_link() -> None:
     """What is no piece of a body is a TypeError of whoever made it, not something to send again."""
     async with sending(reply()) as (sender, there):
-        content = Content("x/y", [bytes(10), Blob(10, data="0123456789")])  # type: ignore[arg-type]
+        content = Content("x/y", [bytes(10), Blob(10, data="0123456789")])
         with pytest.raises(TypeError):
             await sender.send(Request("POST", f"{there.url}/x", "X", content=content), {})

@@ -45,7 +45,7 @@ def blob_of(path: Path, **changes: object) -> Blob:
     """The blob of a file as it is now."""
     now = path.stat()
     fields = {"size": now.st_size, "path": str(path), "stamp": (now.st_dev, now.st_ino, now.st_mtime_ns), **changes}
-    return Blob(**fields)  # type: ignore[arg-type]
+    return Blob(**fields)
 
 
 def expected(content: Content, blobs: dict[int, bytes]) -> bytes:

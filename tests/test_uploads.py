@@ -166,7 +166,7 @@ async def test_all_kinds_go_together_in_one_call(tmp_path: Path) -> None:
         assert results[8].status == "ErrorSource"
         assert one.asked("CreateImagesFromUrls") == 1
         assert one.asked("CreateImagesFromPredictions") >= 1
-        assert {results[index].image.id for index in (0, 1, 5)} == {results[0].image.id}  # type: ignore[union-attr]
+        assert {results[index].image.id for index in (0, 1, 5)} == {results[0].image.id}
         assert results[7].duplicate
 
 
@@ -225,7 +225,7 @@ async def test_our_own_repeat_is_no_duplicate(kind: str, has_image: bool) -> Non
     """The answer is lost after the effect: the repeat meets its own pictures, which were not there before; nothing is doubled."""
     async with bench(tags=("a", "b"), duplicate_has_image=has_image) as one:
         await one.project.upload_images(files(3), tags=["b"])
-        one.emulator.faults.add(kind, operation="CreateImagesFromData", effect=True)  # type: ignore[arg-type]
+        one.emulator.faults.add(kind, operation="CreateImagesFromData", effect=True)
         given = [ImageFile(data=data, tags=["a"]) for data in PICTURES[3:23]]
         report = await one.project.upload_images(given)
         assert (report.succeeded, report.duplicates, report.in_doubt) == (20, 0, 20)
@@ -237,7 +237,7 @@ async def test_a_real_duplicate_is_told_from_our_own_repeat() -> None:
     """Old and new pictures in a call whose answer is lost: those from before are duplicates, ours are not."""
     async with bench(tags=("a",)) as one:
         await one.project.upload_images(files(5))
-        images = one.emulator._world.state.db  # type: ignore[union-attr]
+        images = one.emulator._world.state.db
         images.execute("UPDATE images SET created = created - 600 * 10000000")
         one.emulator.faults.add("lost_answer", operation="CreateImagesFromData")
         async with one.project.upload_images(files(10), tags=["a"]) as upload:
@@ -387,7 +387,7 @@ def spoil(emulator: Emulator, poison: bytes, kind: str | int) -> None:
 
     def handler(call: Call) -> Answer:
         if poison not in bytes(call.body):
-            return real(call)  # type: ignore[return-value]
+            return real(call)
         if isinstance(kind, int):
             return Answer(kind, {"code": "BadRequest", "message": "Bad Request"})
         from customvision_async.emulator._bodies import parts_of
@@ -396,7 +396,7 @@ def spoil(emulator: Emulator, poison: bytes, kind: str | int) -> None:
         results = [{"sourceUrl": f'"{name}"', "status": kind, "image": None} for name in names]
         return Answer(207, {"isBatchSuccessful": False, "images": results})
 
-    emulator.spoiled = real  # type: ignore[attr-defined]
+    emulator.spoiled = real
     HANDLERS["CreateImagesFromData"] = handler
 
 

@@ -168,7 +168,7 @@ async def test_an_unknown_image_costs_the_others_nothing() -> None:
     async with bench(tags=("a",)) as one:
         ids = await filled(one, 30)
         with pytest.raises(BatchError) as caught:
-            await one.project.tag_images([*ids[:10], uuid4(), *ids[10:], "no-id", 17], ["a"])  # type: ignore[list-item]
+            await one.project.tag_images([*ids[:10], uuid4(), *ids[10:], "no-id", 17], ["a"])
         assert sorted(failure.index for failure in caught.value.report.failures) == [10, 31, 32]
         assert await one.tag_counts() == {"a": 30}
 
@@ -226,7 +226,7 @@ async def test_a_bad_region_costs_the_others_nothing() -> None:
             (image, Region("a", -0.1, 0, 0.2, 0.1)),
             (image, Region("a", 0, 0, 0, 0.1)),
             (image, Region("a", float("nan"), 0, 0.1, 0.1)),
-            (image, Region("a", "left", 0, 0.1, 0.1)),  # type: ignore[arg-type]
+            (image, Region("a", "left", 0, 0.1, 0.1)),
             (image, Region("b", 0, 0, 0.1, 0.1)),
             (uuid4(), good),
             "no pair",
@@ -277,10 +277,10 @@ async def test_lists_and_counts(version: ApiVersion, order: Any) -> None:
             ({*a}, {"tags": ["a", "b"]}),
             (set(), {"tags": ["b"]}),
         ):
-            images = await one.project.list_images(order=order, page_size=7, **filters).all()  # type: ignore[arg-type]
+            images = await one.project.list_images(order=order, page_size=7, **filters).all()
             assert {image.id for image in images} == wanted
             assert len(images) == len(wanted)
-            assert await one.project.count_images(**filters) == len(wanted)  # type: ignore[arg-type]
+            assert await one.project.count_images(**filters) == len(wanted)
             if filters or version >= ApiVersion.V3_3:
                 assert images == sorted(images, key=lambda image: str(image.created), reverse=order == "newest") or len(images) > 1
 
@@ -295,7 +295,7 @@ async def test_filters_of_more_than_20_tags_are_merged() -> None:
         one.forget()
         images = await one.project.list_images(tags=names[:45], page_size=20).all()
         assert len({image.id for image in images}) == len(images) == wanted
-        assert [image.created for image in images] == sorted((image.created for image in images), reverse=True)  # type: ignore[type-var]
+        assert [image.created for image in images] == sorted((image.created for image in images), reverse=True)
         assert await one.project.count_images(tags=names[:45]) == wanted
 
 
@@ -347,7 +347,7 @@ async def test_lists_say_what_is_wrong_with_their_arguments() -> None:
         with pytest.raises(LimitExceeded, match="256"):
             one.project.list_images(page_size=257)
         with pytest.raises(ValueError, match="newest"):
-            one.project.list_images(order="upwards")  # type: ignore[arg-type]
+            one.project.list_images(order="upwards")
         with pytest.raises(ValueError, match="untagged"):
             one.project.list_images(tagged=False, tags=["a"])
         with pytest.raises(TypeError, match=r"\['a'\]"):
@@ -466,4 +466,4 @@ def choke(one: Bench) -> None:
             one.emulator.faults.add("status", operation="CreateTag", status=500)
         return strike(operation)
 
-    one.emulator.faults.strike = struck  # type: ignore[method-assign]
+    one.emulator.faults.strike = struck

@@ -118,9 +118,9 @@ async def test_images_from_data_refuses_what_it_cannot_send() -> None:
     with pytest.raises(errors.LimitExceeded, match="64"):
         await operations.create_images_from_data(P, [b"x"] * 65)
     with pytest.raises(TypeError, match="binary"):
-        await operations.create_images_from_data(P, io.StringIO("x"))  # type: ignore[arg-type]
+        await operations.create_images_from_data(P, io.StringIO("x"))
     with pytest.raises(TypeError, match="not int"):
-        await operations.create_images_from_data(P, [5])  # type: ignore[list-item]
+        await operations.create_images_from_data(P, [5])
     with pytest.raises(FileNotFoundError):
         await operations.create_images_from_data(P, "no/such/file.jpg")
     assert not service.requests

@@ -142,8 +142,8 @@ class Chunker:
 
     Args:
         limits: what a chunk may hold.
-        waiting: units that may wait in open chunks before the fullest mixture is sent.
-        held: memory (bytes) that waiting units may hold before the same.
+        waiting: units that may wait in open chunks before the oldest of these is filled up from the others and sent.
+        held: memory (bytes) that waiting units may hold before the same is done with the one that holds most.
     """
 
     def __init__(self, limits: ChunkLimits, *, waiting: int = 2048, held: int = 64_000_000) -> None:
@@ -232,13 +232,14 @@ class Chunker:
         """
         like = chunk.units[-1]
         lane, kind, labels = like.lane, like.kind, like.labels
-        if chunk.mixed or like.key is not None:
+        if like.key is not None:
             return start
         weight = extra = held = 0
         most = math.inf if self._limits.weight is None else self._limits.weight - chunk.weight
         most_held = self._most_held - self._held
         end = start
-        for unit in islice(units, start, start + min(self._limits.count - len(chunk.units), self._most_waiting - self._waiting)):
+        room = max(0, min(self._limits.count - len(chunk.units), self._most_waiting - self._waiting))
+        for unit in units[start : start + room]:
             if unit.kind is not kind or unit.labels is not labels or unit.lane is not lane or unit.key is not None:
                 break
             if weight + unit.weight > most or held > most_held:

@@ -26,7 +26,7 @@ from .given import cancelled_within
 from .report import BatchReport, ItemResult, Progress, batch_error
 from .settle import Judge, Send, Settler
 from .source import Groups, check_source, groups_of, known_length
-from .unit import Done, Failed, Span, Unit, held_by, settle, unsettled
+from .unit import Done, Failed, Span, Unit, accounts_of, held_by, largest_held, settle, unsettled
 
 __all__ = ["BatchRun", "Job"]
 
@@ -285,7 +285,7 @@ class BatchRun(Generic[T, V]):
             if results and self._watched:
                 await give.send(results)
             await send_all(chunks)
-            largest = 0 if isinstance(units, Span) else max([unit.held for unit in units], default=0)
+            largest = largest_held(units)
             count = min(most, 2 * count, max(1, self._job.held // 4 // largest) if largest else most)
         self._stopped_by = self._stopped_by or self._settler.fatal
 
@@ -351,24 +351,14 @@ class BatchRun(Generic[T, V]):
     def _landed(self, units: Sequence[Unit], outcomes: Sequence[Done]) -> list[ItemResult[T, V]]:
         progress = self.progress
         progress.succeeded += len(outcomes)
-        whole = isinstance(units, Span) and units.whole
-        if not whole or outcomes.count(outcomes[0]) < len(outcomes):
-            progress.duplicates += sum([outcome.duplicate for outcome in outcomes])
-        else:
-            progress.duplicates += outcomes[0].duplicate * len(outcomes)
-        if not whole:
+        progress.duplicates += sum([was.duplicate for was in outcomes])
+        if not (isinstance(units, Span) and units.whole):
             progress.in_doubt += sum([unit.in_doubt for unit in units])
         if not self._watched:
             return []
-        if whole:
-            span, attempts = cast(Span, units), cast(Span, units).attempts
-            return [
-                ItemResult(index, item, True, was.status, was.value, None, attempts, was.duplicate)
-                for (index, item), was in zip(enumerate(span.items, span.start), outcomes, strict=True)
-            ]
         return [
-            ItemResult(unit.index, unit.item, True, was.status, was.value, None, unit.attempts, was.duplicate, unit.in_doubt)
-            for unit, was in zip(units, outcomes, strict=True)
+            ItemResult(index, item, True, was.status, was.value, None, attempts, was.duplicate, in_doubt)
+            for (index, item, attempts, in_doubt), was in zip(accounts_of(units), outcomes, strict=True)
         ]
 
     def _count(self, results: Sequence[ItemResult[T, V]]) -> None:

@@ -6,13 +6,15 @@ them. The functions below are how to look at any sequence of units without takin
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterator, Sequence
+from collections.abc import Hashable, Iterable, Iterator, Sequence
+from itertools import count, repeat
 from typing import Any, overload
 
 import msgspec
 
 __all__ = [
-    "AGAIN", "Again", "Done", "Failed", "Outcome", "Span", "Unit", "attempted", "held_by", "loads_of", "settle", "unsettled", "weight_of"
+    "AGAIN", "Again", "Done", "Failed", "Outcome", "Span", "Unit", "accounts_of", "attempted", "held_by", "largest_held", "loads_of",
+    "settle", "unsettled", "weight_of",
 ]  # fmt: skip
 
 
@@ -117,6 +119,18 @@ def weight_of(units: Sequence[Unit]) -> int:
 def held_by(units: Sequence[Unit]) -> int:
     """The memory that they hold together."""
     return 0 if isinstance(units, Span) else sum([unit.held for unit in units])
+
+
+def largest_held(units: Sequence[Unit]) -> int:
+    """The most memory that one of them holds."""
+    return 0 if isinstance(units, Span) else max([unit.held for unit in units], default=0)
+
+
+def accounts_of(units: Sequence[Unit]) -> Iterable[tuple[int, Any, int, bool]]:
+    """Of each: its place in the input, what was given, the requests it was in, and whether it is in doubt."""
+    if isinstance(units, Span) and units.whole:
+        return zip(count(units.start), units.items, repeat(units.attempts), repeat(False))
+    return [(unit.index, unit.item, unit.attempts, unit.in_doubt) for unit in units]
 
 
 def attempted(units: Sequence[Unit], requests: int) -> None:

@@ -55,9 +55,9 @@ def upload(scenario: Scenario, report: BatchReport, seen: Mapping[int, Result]) 
         given = scenario.given[index]
         if given.content is not None:
             groups.setdefault(given.content, []).append(index)
-        elif index not in unsettled and (results[index] is None or results[index].ok):  # type: ignore[union-attr]
+        elif index not in unsettled and (results[index] is None or results[index].ok):
             yield f"item {index} cannot have landed, and is said to have"
-        elif index not in unsettled and given.skipped != results[index].skipped and report.stopped_by is None:  # type: ignore[union-attr]
+        elif index not in unsettled and given.skipped != results[index].skipped and report.stopped_by is None:
             yield f"item {index}: skipped is not what it is"
     copies = scenario.service.copies()
     yield from (f"there is a {content!r} that nobody gave" for content in copies.keys() - groups.keys())

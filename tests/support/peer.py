@@ -78,7 +78,7 @@ async def peer(*answers: Answer, tls: ssl.SSLContext | None = None) -> AsyncIter
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         here.connections += 1
-        tasks.add(asyncio.current_task())  # type: ignore[arg-type]
+        tasks.add(asyncio.current_task())
         try:
             while not writer.is_closing():
                 seen = Seen((await reader.readuntil(b"\r\n\r\n")).decode("latin-1"))

@@ -39,7 +39,7 @@ def inline_threads() -> Iterator[None]:
         await asyncio.sleep(0)
         return function(*args)
 
-    anyio.to_thread.run_sync = run_sync  # type: ignore[assignment]  # without its options
+    anyio.to_thread.run_sync = run_sync
     try:
         yield
     finally:
