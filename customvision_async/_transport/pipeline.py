@@ -101,7 +101,6 @@ class Transport:
             self._limiter = self._make_limiter()
         limiter = self._limiter
         journey = _Journey()
-        self._budget.request()
         ticket = await limiter.admit(upload=request.content is not None)
         while True:
             outcome = await self._attempt(request, journey, ticket)
@@ -128,6 +127,8 @@ class Transport:
         except BaseException:
             ticket.abandoned()
             raise
+        if not journey.sends:
+            self._budget.request()
         began = now()
         journey.sent(began, request.meter)
         try:
