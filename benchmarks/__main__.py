@@ -16,11 +16,25 @@ from .rows import GROUPS, Bench, Row
 def main() -> int:
     """Measure and print. The exit status is 0 however the figures are: a benchmark is no test."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
-    parser.add_argument("groups", nargs="*", metavar="GROUP", help=f"what to measure: {', '.join(GROUPS)} (all unless given)")
+    parser.add_argument(
+        "groups",
+        nargs="*",
+        metavar="GROUP",
+        help=f"what to measure: {', '.join(GROUPS)} (all unless given)",
+    )
     parser.add_argument("--rounds", type=int, default=5, help="interleaved runs of each (5)")
-    parser.add_argument("--scratch", type=Path, default=Path(tempfile.gettempdir(), "customvision-benchmarks"), help="for pictures")
-    parser.add_argument("--plots", action="store_true", help="measure for the plots too, and draw them (matplotlib)")
-    parser.add_argument("--write", action="store_true", help="put the table into benchmarks/README.md")
+    parser.add_argument(
+        "--scratch",
+        type=Path,
+        default=Path(tempfile.gettempdir(), "customvision-benchmarks"),
+        help="for pictures",
+    )
+    parser.add_argument(
+        "--plots", action="store_true", help="measure for the plots too, and draw them (matplotlib)"
+    )
+    parser.add_argument(
+        "--write", action="store_true", help="put the table into benchmarks/README.md"
+    )
     arguments = parser.parse_args()
     if unknown := [name for name in arguments.groups if name not in GROUPS]:
         parser.error(f"no such group: {', '.join(unknown)}; there are {', '.join(GROUPS)}")
@@ -35,7 +49,10 @@ def main() -> int:
 
 def _measure(arguments: argparse.Namespace, bench: Bench) -> None:
     print(*machine(), sep="\n")
-    print(f"{'':2s}{'work':88s} {'reached':>15s}   {'target':>16s}   span; by kind   (! missed)", flush=True)
+    print(
+        f"{'':2s}{'work':88s} {'reached':>15s}   {'target':>16s}   span; by kind   (! missed)",
+        flush=True,
+    )
     rows: list[Row] = []
     for name in arguments.groups or GROUPS:
         for row in GROUPS[name](bench):

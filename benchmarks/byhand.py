@@ -58,7 +58,9 @@ def _batches(folder: str) -> Iterator[list[tuple[str, int]]]:
         yield batch
 
 
-async def _body(batch: list[tuple[str, int]], heads: list[bytes]) -> AsyncIterator[bytearray | memoryview]:
+async def _body(
+    batch: list[tuple[str, int]], heads: list[bytes]
+) -> AsyncIterator[bytearray | memoryview]:
     buffer = memoryview(bytearray(_PIECE))
     at = sent = 0
     for (path, _), head in zip(batch, heads, strict=False):
@@ -93,7 +95,11 @@ async def _send(session: aiohttp.ClientSession, url: URL, batch: list[tuple[str,
     heads[0] = heads[0][2:]
     heads.append(b"\r\n--batch--\r\n")
     length = sum(map(len, heads)) + sum(size for _, size in batch)
-    headers = {"Content-Type": "multipart/form-data; boundary=batch", "Content-Length": str(length), "Training-Key": "0" * 32}
+    headers = {
+        "Content-Type": "multipart/form-data; boundary=batch",
+        "Content-Length": str(length),
+        "Training-Key": "0" * 32,
+    }
     async with session.post(url, data=_body(batch, heads), headers=headers) as answer:
         summary = _decode(await answer.read())
     return sum(result.status == "OK" for result in summary.images)
@@ -101,7 +107,9 @@ async def _send(session: aiohttp.ClientSession, url: URL, batch: list[tuple[str,
 
 async def _upload(task: Task) -> dict[str, float]:
     context = ssl.create_default_context(cafile=task.ca) if task.ca is not None else True
-    async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=8, ssl=context)) as session:
+    async with aiohttp.ClientSession(
+        connector=aiohttp.TCPConnector(limit=8, ssl=context)
+    ) as session:
         base = f"{task.endpoint}/customvision/v3.3/training/projects/{PROJECT}"
         async with session.get(f"{base}/tags") as answer:
             await answer.read()

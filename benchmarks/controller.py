@@ -183,7 +183,14 @@ class _Link:
 class Simulation:
     """One run of a controller in a scenario."""
 
-    def __init__(self, scenario: Scenario, seed: int, options: Concurrency | None = None, *, oracle: bool = False) -> None:
+    def __init__(
+        self,
+        scenario: Scenario,
+        seed: int,
+        options: Concurrency | None = None,
+        *,
+        oracle: bool = False,
+    ) -> None:
         self._s = scenario
         self._random = Random(f"{seed}")
         self._service = _Service(scenario)
@@ -197,7 +204,9 @@ class Simulation:
         self._left = math.inf if scenario.calls is None else scenario.calls
         self.outcome = Outcome()
 
-    def _at(self, when: float, what: str, call: Call | None = None, value: float | None = None) -> None:
+    def _at(
+        self, when: float, what: str, call: Call | None = None, value: float | None = None
+    ) -> None:
         self._count += 1
         heapq.heappush(self._events, (when, self._count, what, call, value))
 
@@ -207,7 +216,9 @@ class Simulation:
         if self._s.rival is not None:
             self._at(self._s.rival[0], "rival")
         wake = 0.0
-        while now <= self._s.seconds and (self._s.calls is None or self.outcome.accepted < self._s.calls):
+        while now <= self._s.seconds and (
+            self._s.calls is None or self.outcome.accepted < self._s.calls
+        ):
             wake = self._start(now)
             body = self._link.next_end(now)
             event = self._events[0][0] if self._events else math.inf
@@ -312,7 +323,9 @@ KINDS: dict[str, dict[str, Any]] = {
 """Ways of counting and refusing calls: which of them the service has is not known."""
 
 
-def share_of_oracle(scenario: Scenario, seed: int, options: Concurrency | None = None) -> tuple[float, float]:
+def share_of_oracle(
+    scenario: Scenario, seed: int, options: Concurrency | None = None
+) -> tuple[float, float]:
     """What was done of what the oracle does (for a job: its time by ours), and the wasted share."""
     ours = Simulation(scenario, seed, options).run()
     best = Simulation(scenario, seed, options, oracle=True).run()
@@ -323,7 +336,11 @@ def share_of_oracle(scenario: Scenario, seed: int, options: Concurrency | None =
 
 def ideal(scenario: Scenario) -> float:
     """Calls that the quota allows in all, without its burst."""
-    taken = 0.0 if scenario.rival is None else (scenario.rival[1] - scenario.rival[0]) * scenario.rival[2]
+    taken = (
+        0.0
+        if scenario.rival is None
+        else (scenario.rival[1] - scenario.rival[0]) * scenario.rival[2]
+    )
     return scenario.rate * (scenario.seconds - taken)
 
 
@@ -334,7 +351,12 @@ def quantile(values: list[float], share: float) -> float:
 
 
 def campaign(
-    seed: int, count: int, *, strict: bool, calls: int | None = None, options: Concurrency | None = None
+    seed: int,
+    count: int,
+    *,
+    strict: bool,
+    calls: int | None = None,
+    options: Concurrency | None = None,
 ) -> list[tuple[float, float, Scenario]]:
     """`count` scenarios of `seed`."""
     random = Random(seed)
@@ -349,12 +371,18 @@ def campaign(
 
 def main() -> None:
     """Print the table."""
-    parser = argparse.ArgumentParser(description="The rate controller in simulation, against an oracle.")
+    parser = argparse.ArgumentParser(
+        description="The rate controller in simulation, against an oracle."
+    )
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--count", type=int, default=80)
-    parser.add_argument("--worst", action="store_true", help="show the five worst scenarios of each run")
+    parser.add_argument(
+        "--worst", action="store_true", help="show the five worst scenarios of each run"
+    )
     arguments = parser.parse_args()
-    print(f"{arguments.count} scenarios of seed {arguments.seed}, share of the oracle: median / p10 / least; wasted calls: median / p90")
+    print(
+        f"{arguments.count} scenarios of seed {arguments.seed}, share of the oracle: median / p10 / least; wasted calls: median / p90"
+    )
     for calls, of in ((None, "300 s"), (32, "32 calls")):
         for strict in (False, True):
             rows = campaign(arguments.seed, arguments.count, strict=strict, calls=calls)

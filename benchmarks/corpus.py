@@ -17,7 +17,11 @@ _DISTINCT = 400_000_000
 def _header() -> bytes:
     """The beginning of a JPEG file up to its frame header: 640 x 480."""
     jfif = b"\xff\xe0" + struct.pack(">H", 16) + b"JFIF\x00\x01\x01\x00\x00\x01\x00\x01\x00\x00"
-    frame = b"\xff\xc0" + struct.pack(">HBHHB", 17, 8, 480, 640, 3) + b"\x01\x22\x00\x02\x11\x01\x03\x11\x01"
+    frame = (
+        b"\xff\xc0"
+        + struct.pack(">HBHHB", 17, 8, 480, 640, 3)
+        + b"\x01\x22\x00\x02\x11\x01\x03\x11\x01"
+    )
     return b"\xff\xd8" + jfif + frame
 
 

@@ -32,7 +32,9 @@ CLIENT, SINK = _cores()
 class Runs:
     """The runs of several kinds of client, side by side: for each its lines, in the order of the rounds."""
 
-    lines: dict[str, list[dict[str, float]]] = field(default_factory=dict[str, list[dict[str, float]]])
+    lines: dict[str, list[dict[str, float]]] = field(
+        default_factory=dict[str, list[dict[str, float]]]
+    )
 
     def each(self, kind: str, what: str) -> list[float]:
         """One figure of each run, for each item where it is CPU ("cpu"), or items a second ("rate")."""
@@ -57,7 +59,9 @@ def certificates(scratch: Path) -> tuple[str, str]:
     authority = trustme.CA()
     trusted, shown = scratch / "authority.pem", scratch / "sink.pem"
     authority.cert_pem.write_to_path(str(trusted))
-    authority.issue_cert("127.0.0.1", "localhost").private_key_and_cert_chain_pem.write_to_path(str(shown))
+    authority.issue_cert("127.0.0.1", "localhost").private_key_and_cert_chain_pem.write_to_path(
+        str(shown)
+    )
     return str(trusted), str(shown)
 
 
@@ -66,12 +70,18 @@ def sink(tls: tuple[str, str] | None = None, **options: Any) -> Iterator[dict[st
     """A sink in a process of its own. Gives what a task needs to reach it."""
     told = {"core": SINK, "certificate": tls[1] if tls else None, **options}
     command = [sys.executable, "-m", "benchmarks.sink", json.dumps(told)]
-    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+    with subprocess.Popen(
+        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as process:
         assert process.stdin is not None
         assert process.stdout is not None
         port = int(process.stdout.readline())
         try:
-            yield {"endpoint": f"{'https' if tls else 'http'}://127.0.0.1:{port}", "ca": tls[0] if tls else None, "core": CLIENT}
+            yield {
+                "endpoint": f"{'https' if tls else 'http'}://127.0.0.1:{port}",
+                "ca": tls[0] if tls else None,
+                "core": CLIENT,
+            }
         finally:
             process.stdin.close()
             process.wait(10)

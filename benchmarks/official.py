@@ -33,7 +33,9 @@ def _client(task: Task) -> Any:
     return client
 
 
-def _in_threads(task: Task, send: Callable[[Sequence[Any]], int], items: Sequence[Any], batch: int) -> int:
+def _in_threads(
+    task: Task, send: Callable[[Sequence[Any]], int], items: Sequence[Any], batch: int
+) -> int:
     parts = [items[start : start + batch] for start in range(0, len(items), batch)]
     with ThreadPoolExecutor(task.threads) as pool:
         return sum(pool.map(send, parts))
@@ -49,7 +51,9 @@ def upload_regions(task: Task) -> dict[str, float]:
     return _upload(
         task,
         lambda path: _Entry(
-            name=path.name, contents=path.read_bytes(), regions=[Region(tag_id=TAG, left=0.1, top=0.2, width=0.3, height=0.4)]
+            name=path.name,
+            contents=path.read_bytes(),
+            regions=[Region(tag_id=TAG, left=0.1, top=0.2, width=0.3, height=0.4)],
         ),
     )
 
@@ -58,7 +62,9 @@ def _upload(task: Task, entry: Callable[[Path], Any]) -> dict[str, float]:
     client = _client(task)
 
     def send(paths: Sequence[Path]) -> int:
-        summary = client.create_images_from_files(PROJECT, ImageFileCreateBatch(images=[entry(path) for path in paths]))
+        summary = client.create_images_from_files(
+            PROJECT, ImageFileCreateBatch(images=[entry(path) for path in paths])
+        )
         return sum(result.status == "OK" for result in summary.images)
 
     with Meter() as meter:

@@ -9,7 +9,15 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
-from customvision_async import BatchRun, Concurrency, ImageFile, ProjectClient, Region, TrainingClient, images_in
+from customvision_async import (
+    BatchRun,
+    Concurrency,
+    ImageFile,
+    ProjectClient,
+    Region,
+    TrainingClient,
+    images_in,
+)
 from customvision_async._transport.base import Request, Response
 
 from .worker import PROJECT, TAG, Meter, Task
@@ -23,7 +31,9 @@ IN_FLIGHT = Concurrency(requests=8, start=8)
 
 @asynccontextmanager
 async def _project(task: Task) -> AsyncIterator[ProjectClient]:
-    async with TrainingClient(task.endpoint, KEY, ca_file=task.ca, concurrency=IN_FLIGHT) as training:
+    async with TrainingClient(
+        task.endpoint, KEY, ca_file=task.ca, concurrency=IN_FLIGHT
+    ) as training:
         project = training.get_project_client(PROJECT)
         await project.list_tags().all()  # opens a connection
         await project.delete_images([])  # loads what is loaded late
@@ -89,8 +99,15 @@ def gap(task: Task) -> dict[str, float]:
             ticking = asyncio.ensure_future(tick())
             result = await _sent(task, project, lambda: images_in(task.folder))
             ticking.cancel()
-        held = sorted(one for one in held if one > 0.0002)  # rounds in which nothing was done would flatter the share
-        return {**result, "largest": held[-1] * 1e3, "p99": held[len(held) * 99 // 100] * 1e3, "clock": clock * 1e3}
+        held = sorted(
+            one for one in held if one > 0.0002
+        )  # rounds in which nothing was done would flatter the share
+        return {
+            **result,
+            "largest": held[-1] * 1e3,
+            "p99": held[len(held) * 99 // 100] * 1e3,
+            "clock": clock * 1e3,
+        }
 
     return _run(main())
 
@@ -152,7 +169,13 @@ async def _watched(start: Callable[[], Any], count: int) -> dict[str, float]:
 class _Nowhere:
     """A sender that sends nothing and answers at once."""
 
-    async def send(self, request: Request, headers: Mapping[str, str], *, on_sent: Callable[[], None] | None = None) -> Response:
+    async def send(
+        self,
+        request: Request,
+        headers: Mapping[str, str],
+        *,
+        on_sent: Callable[[], None] | None = None,
+    ) -> Response:
         if on_sent is not None:
             on_sent()
         await asyncio.sleep(0)
@@ -169,6 +192,8 @@ def engine(task: Task) -> dict[str, float]:
         ids: Iterable[str] = task.ids()
         async with TrainingClient("https://example.invalid", KEY, sender=_Nowhere()) as training:
             await training.get_project_client(PROJECT).delete_images([])
-            return await _watched(lambda: training.get_project_client(PROJECT).delete_images(ids), task.count)
+            return await _watched(
+                lambda: training.get_project_client(PROJECT).delete_images(ids), task.count
+            )
 
     return _run(main())

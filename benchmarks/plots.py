@@ -13,7 +13,11 @@ __all__ = ["draw"]
 
 _HERE = Path(__file__).parent
 _BYTES = 100_000_000
-_NAMES = {"ours": "customvision_async", "byhand": "aiohttp by hand", "official": "official SDK, 8 threads"}
+_NAMES = {
+    "ours": "customvision_async",
+    "byhand": "aiohttp by hand",
+    "official": "official SDK, 8 threads",
+}
 
 
 def draw(bench: Bench) -> None:
@@ -36,23 +40,42 @@ def _throughput(bench: Bench) -> None:
         with sink(bench.tls, picture=size) as reach:
             common = {**reach, "folder": str(folder), "count": count, "picture": size}
             batch = max(1, min(64, 16_000_000 // size))
-            runs = together({kind: {**common, "job": f"{kind}.upload", "batch": batch} for kind in lines}, 3)
+            runs = together(
+                {kind: {**common, "job": f"{kind}.upload", "batch": batch} for kind in lines}, 3
+            )
         for kind, line in lines.items():
             line.append(runs.median(kind, "rate"))
-    axes = _axes("size of an image, bytes", "images a second (TLS, loopback, one core)", "Throughput against image size")
+    axes = _axes(
+        "size of an image, bytes",
+        "images a second (TLS, loopback, one core)",
+        "Throughput against image size",
+    )
     for kind, line in lines.items():
         axes.plot(sizes, line, marker="o", label=_NAMES[kind])
     _save(axes, "throughput.svg")
 
 
 def _memory(bench: Bench) -> None:
-    axes = _axes("number of images (20 KB)", "peak memory over an idle client, MiB", "Memory against number of images")
-    for kind, counts in (("ours", [500, 2_000, 20_000, 200_000]), ("official", [500, 2_000, 20_000])):
+    axes = _axes(
+        "number of images (20 KB)",
+        "peak memory over an idle client, MiB",
+        "Memory against number of images",
+    )
+    for kind, counts in (
+        ("ours", [500, 2_000, 20_000, 200_000]),
+        ("official", [500, 2_000, 20_000]),
+    ):
         line = []
         for count in counts:
             folder = corpus.folder_of(bench.scratch, 20_000, count)
             with sink(picture=20_000, think=0.05) as reach:
-                task = {**reach, "job": f"{kind}.upload", "folder": str(folder), "count": count, "picture": 20_000}
+                task = {
+                    **reach,
+                    "job": f"{kind}.upload",
+                    "folder": str(folder),
+                    "count": count,
+                    "picture": 20_000,
+                }
                 line.append(run_once(task)["memory"])
         axes.plot(counts, line, marker="o", label=_NAMES[kind])
     _save(axes, "memory.svg")

@@ -38,7 +38,11 @@ class _Quota:
 
     def _left(self, moment: float) -> float:
         """Calls a second that the rival leaves."""
-        return self.rate * (1 - self.rival) if self.seconds / 3 <= moment < self.seconds * 2 / 3 else self.rate
+        return (
+            self.rate * (1 - self.rival)
+            if self.seconds / 3 <= moment < self.seconds * 2 / 3
+            else self.rate
+        )
 
     def _fill(self, now: float) -> None:
         while self.at < now:
@@ -49,7 +53,13 @@ class _Quota:
                 self.ideal += more
             self.at += step
 
-    async def send(self, request: Request, headers: Mapping[str, str], *, on_sent: Callable[[], None] | None = None) -> Response:
+    async def send(
+        self,
+        request: Request,
+        headers: Mapping[str, str],
+        *,
+        on_sent: Callable[[], None] | None = None,
+    ) -> Response:
         """One call."""
         loop = asyncio.get_running_loop()
         if on_sent is not None:
@@ -85,4 +95,7 @@ def through(task: Task) -> dict[str, float]:
             await training.get_project_client(PROJECT).delete_images(images())
 
     run(main())
-    return {"share": quota.accepted / quota.ideal, "refused": quota.refused / max(1, quota.accepted + quota.refused)}
+    return {
+        "share": quota.accepted / quota.ideal,
+        "refused": quota.refused / max(1, quota.accepted + quota.refused),
+    }

@@ -17,7 +17,14 @@ from .rows import Row
 __all__ = ["line", "machine", "write"]
 
 README = Path(__file__).with_name("README.md")
-_PACKAGES = ("aiohttp", "msgspec", "anyio", "pybase64", "azure-cognitiveservices-vision-customvision", "msrest")
+_PACKAGES = (
+    "aiohttp",
+    "msgspec",
+    "anyio",
+    "pybase64",
+    "azure-cognitiveservices-vision-customvision",
+    "msrest",
+)
 
 
 def machine() -> list[str]:
@@ -27,7 +34,8 @@ def machine() -> list[str]:
     return [
         f"{model[1] if model else platform.machine()}, {cpu_count()} cores; {platform.system()} {platform.release()};"
         f" {datetime.now(UTC):%Y-%m-%d}",
-        f"Python {platform.python_version()}, {ssl.OPENSSL_VERSION}; " + ", ".join(f"{name} {_version(name)}" for name in _PACKAGES),
+        f"Python {platform.python_version()}, {ssl.OPENSSL_VERSION}; "
+        + ", ".join(f"{name} {_version(name)}" for name in _PACKAGES),
     ]
 
 
@@ -57,9 +65,16 @@ def write(rows: Sequence[Row], rounds: int) -> None:
     for row in rows:
         reached = f"{_figure(row.reached)}{row.unit}"
         target = f"{'at most' if row.most else 'at least'} {_figure(row.target)}{row.unit}"
-        table.append(f"| {row.work} | {target} | {reached if row.ok else f'**{reached}** (missed)'} | {row.detail} |")
+        table.append(
+            f"| {row.work} | {target} | {reached if row.ok else f'**{reached}** (missed)'} | {row.detail} |"
+        )
     text = "\n".join([*machine(), f"Medians of {rounds} rounds.", "", *table])
     old = README.read_text(encoding="utf-8")
-    new = re.sub(r"(<!-- table -->\n).*?(<!-- end -->)", lambda found: f"{found[1]}{text}\n{found[2]}", old, flags=re.DOTALL)
+    new = re.sub(
+        r"(<!-- table -->\n).*?(<!-- end -->)",
+        lambda found: f"{found[1]}{text}\n{found[2]}",
+        old,
+        flags=re.DOTALL,
+    )
     README.write_text(new, encoding="utf-8")
     print(f"written to {README.name}", file=sys.stderr)

@@ -68,10 +68,17 @@ def _span(values: list[float]) -> str:
 def _micro(runs: Runs) -> str:
     """CPU of each kind, in microseconds an item."""
     each = {kind: runs.median(kind, "cpu") * 1e6 for kind in runs.lines}
-    return ", ".join(f"{kind} {cpu:,.0f} us" if cpu >= 100 else f"{kind} {cpu:.3g} us" for kind, cpu in each.items())
+    return ", ".join(
+        f"{kind} {cpu:,.0f} us" if cpu >= 100 else f"{kind} {cpu:.3g} us"
+        for kind, cpu in each.items()
+    )
 
 
-_UPLOAD = {"ours": {"job": "ours.upload"}, "SDK": {"job": "official.upload"}, "by hand": {"job": "byhand.upload"}}
+_UPLOAD = {
+    "ours": {"job": "ours.upload"},
+    "SDK": {"job": "official.upload"},
+    "by hand": {"job": "byhand.upload"},
+}
 _LESS = {
     (20_000, False): 8.0, (200_000, False): 14.0, (2_000_000, False): 18.0,
     (20_000, True): 7.5, (200_000, True): 7.0, (2_000_000, True): 9.0,
@@ -91,27 +98,55 @@ def uploads(bench: Bench) -> Iterator[Row]:
         runs = bench.uploads(size, kinds, tls=tls)
         what = f"{_named(size)} images{', TLS' if tls else ''}"
         less = runs.ratios("SDK", "ours", "cpu")
-        yield Row(f"upload {what}: CPU, SDK in 8 threads / ours", target, median(less), "x", detail=f"{_span(less)}; {_micro(runs)}")
+        yield Row(
+            f"upload {what}: CPU, SDK in 8 threads / ours",
+            target,
+            median(less),
+            "x",
+            detail=f"{_span(less)}; {_micro(runs)}",
+        )
         if size == 2_000_000:
             less = runs.ratios("SDK, 16 MB", "ours", "cpu")
-            yield Row(f"upload {what}: the same, SDK in batches of 16 MB", target, median(less), "x", detail=_span(less))
+            yield Row(
+                f"upload {what}: the same, SDK in batches of 16 MB",
+                target,
+                median(less),
+                "x",
+                detail=_span(less),
+            )
         more = runs.ratios("ours", "by hand", "cpu")
         most = 1.35 if size == 20_000 else 1.15
-        yield Row(f"upload {what}: CPU, ours / loop by hand", most, median(more), "x", most=True, detail=_span(more))
+        yield Row(
+            f"upload {what}: CPU, ours / loop by hand",
+            most,
+            median(more),
+            "x",
+            most=True,
+            detail=_span(more),
+        )
 
 
 def regions(bench: Bench) -> Iterator[Row]:
     """CPU of uploads with a region on each picture."""
     for tls in (False, True):
-        runs = bench.uploads(200_000, {"ours": {"job": "ours.upload_regions"}, "SDK": {"job": "official.upload_regions"}}, tls=tls)
+        runs = bench.uploads(
+            200_000,
+            {"ours": {"job": "ours.upload_regions"}, "SDK": {"job": "official.upload_regions"}},
+            tls=tls,
+        )
         less = runs.ratios("SDK", "ours", "cpu")
         what = f"upload 200 KB with regions (JSON){', TLS' if tls else ''}: CPU, SDK / ours"
         yield Row(what, 10, median(less), "x", detail=f"{_span(less)}; {_micro(runs)}")
 
 
-def _calls(bench: Bench, job: str, count: int, kinds: tuple[str, ...] = ("ours", "official")) -> Runs:
+def _calls(
+    bench: Bench, job: str, count: int, kinds: tuple[str, ...] = ("ours", "official")
+) -> Runs:
     with sink() as reach:
-        tasks = {{"official": "SDK"}.get(kind, kind): {**reach, "job": f"{kind}.{job}", "count": count} for kind in kinds}
+        tasks = {
+            {"official": "SDK"}.get(kind, kind): {**reach, "job": f"{kind}.{job}", "count": count}
+            for kind in kinds
+        }
         return together(tasks, bench.rounds)
 
 
@@ -120,16 +155,30 @@ def ids(bench: Bench) -> Iterator[Row]:
     runs = _calls(bench, "listing", 50_000)
     more = runs.ratios("ours", "SDK", "rate")
     rates = f"{runs.median('ours', 'rate'):,.0f} against {runs.median('SDK', 'rate'):,.0f} images/s"
-    yield Row("list 50,000 images: items a second, ours / SDK", 35, median(more), "x", detail=f"{_span(more)}; {rates}")
+    yield Row(
+        "list 50,000 images: items a second, ours / SDK",
+        35,
+        median(more),
+        "x",
+        detail=f"{_span(more)}; {rates}",
+    )
     for job, what in (("delete", "delete 100,000 ids"), ("tag", "post 100,000 tag pairs")):
         runs = _calls(bench, job, 100_000)
         less = runs.ratios("SDK", "ours", "cpu")
-        yield Row(f"{what}: CPU, SDK in 8 threads / ours", 10, median(less), "x", detail=f"{_span(less)}; {_micro(runs)}")
+        yield Row(
+            f"{what}: CPU, SDK in 8 threads / ours",
+            10,
+            median(less),
+            "x",
+            detail=f"{_span(less)}; {_micro(runs)}",
+        )
 
 
 def engine(bench: Bench) -> Iterator[Row]:
     """The engine by itself."""
-    runs = together({"ours": {"job": "ours.engine", "count": 1_000_000, "core": CLIENT}}, bench.rounds)
+    runs = together(
+        {"ours": {"job": "ours.engine", "count": 1_000_000, "core": CLIENT}}, bench.rounds
+    )
     busy = [1 / each for each in runs.each("ours", "cpu")]
     yield Row(
         "1,000,000 ids through delete_images, nothing behind: ids a second of CPU", 300_000, median(busy), " ids/s",
@@ -143,11 +192,32 @@ def memory(bench: Bench) -> Iterator[Row]:
     for size, count in ((2_000_000, 2_000), (20_000, 2_000), (20_000, 200_000)):
         folder = corpus.folder_of(bench.scratch, size, count)
         with sink(picture=size, think=0.05) as reach:
-            line = run_once({**reach, "job": "ours.upload", "folder": str(folder), "count": count, "picture": size})
+            line = run_once(
+                {
+                    **reach,
+                    "job": "ours.upload",
+                    "folder": str(folder),
+                    "count": count,
+                    "picture": size,
+                }
+            )
         peaks[size, count] = line["memory"]
-        yield Row(f"upload {count:,} images of {_named(size)}: peak memory", 64, line["memory"], " MiB", most=True)
+        yield Row(
+            f"upload {count:,} images of {_named(size)}: peak memory",
+            64,
+            line["memory"],
+            " MiB",
+            most=True,
+        )
     few, many = peaks[20_000, 2_000], peaks[20_000, 200_000]
-    yield Row("the same for 200,000 images as for 2,000: growth", 16, many - few, " MiB", most=True, detail=f"{few:.1f} and {many:.1f} MiB")
+    yield Row(
+        "the same for 200,000 images as for 2,000: growth",
+        16,
+        many - few,
+        " MiB",
+        most=True,
+        detail=f"{few:.1f} and {many:.1f} MiB",
+    )
 
 
 def gap(bench: Bench) -> Iterator[Row]:
@@ -156,7 +226,14 @@ def gap(bench: Bench) -> Iterator[Row]:
         runs = bench.uploads(size, {"ours": {"job": "ours.gap"}}, tls=tls)
         what = f"upload {_named(size)}{', TLS' if tls else ''}: event loop held,"
         detail = f"{_span(runs.each('ours', 'largest'))}; by the clock, other programs included: {_span(runs.each('ours', 'clock'))}"
-        yield Row(f"{what} largest gap", 20, runs.median("ours", "largest"), " ms", most=True, detail=detail)
+        yield Row(
+            f"{what} largest gap",
+            20,
+            runs.median("ours", "largest"),
+            " ms",
+            most=True,
+            detail=detail,
+        )
         yield Row(f"{what} p99", 10, runs.median("ours", "p99"), " ms", most=True)
 
 
@@ -165,8 +242,16 @@ _QUOTAS: tuple[tuple[str, dict[str, float], float], ...] = (
     ("10 calls/s, 2 s a call", {"rate": 10, "think": 2}, 5),
     ("2 calls/s (F0), 100 ms a call", {"rate": 2, "think": 0.1}, 12),
     ("2 calls/s (F0), 2 s a call", {"rate": 2, "think": 2}, 12),
-    ("10 calls/s, another client takes 60 % for a third", {"rate": 10, "think": 0.5, "rival": 0.6}, 12),
-    ("2 calls/s, another client takes 60 % for a third", {"rate": 2, "think": 0.5, "rival": 0.6}, 12),
+    (
+        "10 calls/s, another client takes 60 % for a third",
+        {"rate": 10, "think": 0.5, "rival": 0.6},
+        12,
+    ),
+    (
+        "2 calls/s, another client takes 60 % for a third",
+        {"rate": 2, "think": 0.5, "rival": 0.6},
+        12,
+    ),
 )
 
 
@@ -180,9 +265,22 @@ def quotas(bench: Bench) -> Iterator[Row]:
         scenarios = campaign(SEED, 80, strict=strict)
         shares, wasted = [one[0] for one in scenarios], [one[1] for one in scenarios]
         where = "every call refused until Retry-After is over" if strict else "refusals one by one"
-        yield Row(f"controller, 80 scenarios, {where}: share of the oracle, median", 0.95, median(shares), "")
-        yield Row(f"controller, 80 scenarios, {where}: the same, p10", tenth, quantile(shares, 0.1), "")
-        yield Row(f"controller, 80 scenarios, {where}: wasted sends, median", 5, median(wasted) * 100, " %", most=True)
+        yield Row(
+            f"controller, 80 scenarios, {where}: share of the oracle, median",
+            0.95,
+            median(shares),
+            "",
+        )
+        yield Row(
+            f"controller, 80 scenarios, {where}: the same, p10", tenth, quantile(shares, 0.1), ""
+        )
+        yield Row(
+            f"controller, 80 scenarios, {where}: wasted sends, median",
+            5,
+            median(wasted) * 100,
+            " %",
+            most=True,
+        )
 
 
 GROUPS: dict[str, Callable[[Bench], Iterator[Row]]] = {

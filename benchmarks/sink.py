@@ -46,7 +46,11 @@ def image_json(number: int) -> bytes:
     store = f"https://irisprodeutraining.blob.core.windows.net:443/i-{name}/"
     key = "?sv=2020-04-08&se=2024-05-21T08%3A41%3A57Z&sr=b&sp=r&sig=Q0fT9xkV3mJ2nUoW4yZbR7sLd1eHc8aGp6iKtXqMwE0%3D"
     tags = [
-        {"tagId": f"48cdc50b-0ee0-4f02-afa8-e100568e1f6{n}", "tagName": f"tag number {n}", "created": "2024-05-20T08:41:57.3047123Z"}
+        {
+            "tagId": f"48cdc50b-0ee0-4f02-afa8-e100568e1f6{n}",
+            "tagName": f"tag number {n}",
+            "created": "2024-05-20T08:41:57.3047123Z",
+        }
         for n in range(2)
     ]
     image = {
@@ -68,13 +72,19 @@ def _summary(count: int, quoted: bool) -> bytes:
     results = []
     for number in sorted(range(count), key=lambda n: (n * 7) % 64):
         name = f'"\\"{number}\\""' if quoted else f'"{number}"'
-        results.append(b'{"sourceUrl":%s,"status":"OK","image":%s}' % (name.encode(), _image(number)))
+        results.append(
+            b'{"sourceUrl":%s,"status":"OK","image":%s}' % (name.encode(), _image(number))
+        )
     return _answer(200, b'{"isBatchSuccessful":true,"images":[%s]}' % b",".join(results))
 
 
 def _answer(status: int, body: bytes) -> bytes:
     head = f"HTTP/1.1 {status} OK\r\nContent-Type: application/json; charset=utf-8\r\nContent-Length: {len(body)}\r\n"
-    return head.encode() + b"apim-request-id: 6d2f5a4e-0f5a-4b6e-9a53-2f0d5ad6a3d1\r\nDate: Mon, 20 May 2024 08:41:58 GMT\r\n\r\n" + body
+    return (
+        head.encode()
+        + b"apim-request-id: 6d2f5a4e-0f5a-4b6e-9a53-2f0d5ad6a3d1\r\nDate: Mon, 20 May 2024 08:41:58 GMT\r\n\r\n"
+        + body
+    )
 
 
 class _Connection:
@@ -141,7 +151,11 @@ class _Connection:
     def _throw_away(self, length: int) -> None:
         receive, buffer = self._peer.recv_into, self._buffer
         while length > 0:
-            count = receive(buffer, min(length, _BUFFER)) if self._tls else receive(buffer, min(length, _BUFFER), _DISCARD)
+            count = (
+                receive(buffer, min(length, _BUFFER))
+                if self._tls
+                else receive(buffer, min(length, _BUFFER), _DISCARD)
+            )
             if not count:
                 raise ConnectionResetError
             length -= count

@@ -68,7 +68,10 @@ class Seen:
         if other := self.began.keys() - {200, 429}:
             raise RuntimeError(f"other answers: {other}")
         first = min(map(min, self.began.values()))
-        accepted, refused = (sum(begin <= moment - first < end for moment in self.began[status]) for status in (200, 429))
+        accepted, refused = (
+            sum(begin <= moment - first < end for moment in self.began[status])
+            for status in (200, 429)
+        )
         return accepted, refused
 
 
@@ -135,7 +138,10 @@ async def measure(case: Case) -> dict[str, float]:
         async with TrainingClient(endpoint, KEY) as training:
             project = (await training.create_project("Throughput")).id
         await asyncio.sleep(1.5)  # that call is forgotten
-        async with TrainingClient(endpoint, KEY, observers=[seen]) as training, asyncio.TaskGroup() as group:
+        async with (
+            TrainingClient(endpoint, KEY, observers=[seen]) as training,
+            asyncio.TaskGroup() as group,
+        ):
             other = group.create_task(rival(case, endpoint)) if case.rival else None
             await training.get_project_client(project).upload_images(pictures(case.seconds + 1))
     taken = other.result() if other else 0
@@ -151,7 +157,12 @@ async def measure(case: Case) -> dict[str, float]:
 def cases(seconds: float) -> list[Case]:
     """What is measured: each rate, way of counting and time of thinking; another client; a service that refuses all for a while."""
     ways: tuple[Literal["second", "bucket"], ...] = ("second", "bucket")
-    plain = [Case(rate, think, way, seconds=seconds) for rate in (10.0, 2.0) for think in (0.1, 2.0) for way in ways]
+    plain = [
+        Case(rate, think, way, seconds=seconds)
+        for rate in (10.0, 2.0)
+        for think in (0.1, 2.0)
+        for way in ways
+    ]
     shared = [Case(10.0, 0.1, way, rival=0.6, seconds=3 * seconds) for way in ways]
     return [*plain, *shared, *(Case(10.0, 0.1, way, penalty=True, seconds=seconds) for way in ways)]
 
@@ -159,7 +170,13 @@ def cases(seconds: float) -> list[Case]:
 async def run_one(case: Case, turn: asyncio.Semaphore) -> dict[str, float]:
     """Measure in a process of its own."""
     async with turn:
-        command = [sys.executable, "-m", "benchmarks.throughput", "--case", json.dumps(asdict(case))]
+        command = [
+            sys.executable,
+            "-m",
+            "benchmarks.throughput",
+            "--case",
+            json.dumps(asdict(case)),
+        ]
         process = await asyncio.create_subprocess_exec(*command, stdout=PIPE)
         line, _ = await process.communicate()
         figures: dict[str, float] = json.loads(line)
@@ -171,18 +188,37 @@ async def table(seconds: float, rounds: int, together: int) -> None:
     turn = asyncio.Semaphore(together)
     wanted = cases(seconds)
     rows = await asyncio.gather(*(run_one(case, turn) for _ in range(rounds) for case in wanted))
-    print(f"| service | seconds | share of the ideal | after {FOUND:g} s | answered 429 |", "|---|---|---|---|---|", sep="\n")
+    print(
+        f"| service | seconds | share of the ideal | after {FOUND:g} s | answered 429 |",
+        "|---|---|---|---|---|",
+        sep="\n",
+    )
     for place, case in enumerate(wanted):
-        share, later, refused = (median(row[name] for row in rows[place :: len(wanted)]) for name in ("share", "later", "refused"))
+        share, later, refused = (
+            median(row[name] for row in rows[place :: len(wanted)])
+            for name in ("share", "later", "refused")
+        )
         print(f"| {case} | {case.seconds:g} | {share:.1%} | {later:.1%} | {refused:.1%} |")
 
 
 def main() -> None:
     """Print the table."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.throughput", description="Uploads through a quota, over sockets.")
-    parser.add_argument("--seconds", type=float, default=90.0, help="of each run (90; three times that with another client)")
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks.throughput", description="Uploads through a quota, over sockets."
+    )
+    parser.add_argument(
+        "--seconds",
+        type=float,
+        default=90.0,
+        help="of each run (90; three times that with another client)",
+    )
     parser.add_argument("--rounds", type=int, default=1)
-    parser.add_argument("--together", type=int, default=2, help="cases at a time (2): none is bound by the machine, unless there are many")
+    parser.add_argument(
+        "--together",
+        type=int,
+        default=2,
+        help="cases at a time (2): none is bound by the machine, unless there are many",
+    )
     parser.add_argument("--case", help=argparse.SUPPRESS)
     parser.add_argument("--serve", help=argparse.SUPPRESS)
     arguments = parser.parse_args()

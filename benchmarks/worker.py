@@ -60,14 +60,25 @@ class Meter:
         self._began = time.perf_counter()
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
         self.seconds = time.perf_counter() - self._began
         self.cpu = _cpu() - self._cpu
         self.memory = (_status("VmHWM") - self._resident) / 1024
 
     def counted(self, items: int, **more: float) -> dict[str, float]:
         """The line of the run."""
-        return {"items": items, "cpu": self.cpu, "seconds": self.seconds, "memory": self.memory, **more}
+        return {
+            "items": items,
+            "cpu": self.cpu,
+            "seconds": self.seconds,
+            "memory": self.memory,
+            **more,
+        }
 
 
 def _cpu() -> float:

@@ -30,7 +30,9 @@ __all__ = ["DONE", "Calls", "failed_item", "id_units", "image_id", "judge"]
 
 DONE = Done()
 
-_NOT_THE_PROJECT = frozenset({"NotFoundImage", "NotFoundTag", "NotFoundIteration", "NotFoundInvalid"})
+_NOT_THE_PROJECT = frozenset(
+    {"NotFoundImage", "NotFoundTag", "NotFoundIteration", "NotFoundInvalid"}
+)
 """Codes of a 404 that are about something in the request; any other 404 is about where it went."""
 
 
@@ -43,12 +45,24 @@ class Calls:
         self.progress = progress
 
     async def __call__(
-        self, operation: str, units: Sequence[Unit], query: Mapping[str, Any], content: Content | None = None, *, creates: bool = False
+        self,
+        operation: str,
+        units: Sequence[Unit],
+        query: Mapping[str, Any],
+        content: Content | None = None,
+        *,
+        creates: bool = False,
     ) -> Answer:
         """One request. `creates`: a repeat of it may make the thing twice, so the units are in doubt after a lost answer."""
         meter = Meter()
         try:
-            return await self.operations.call(operation, path={"projectId": self.project_id}, query=query, content=content, meter=meter)
+            return await self.operations.call(
+                operation,
+                path={"projectId": self.project_id},
+                query=query,
+                content=content,
+                meter=meter,
+            )
         except DecodeError:
             meter.in_doubt = True
             raise
@@ -66,7 +80,13 @@ class Calls:
 def judge(error: Exception) -> Verdict:
     """What an error of a call means for the chunk and for the run."""
     match error:
-        case AuthenticationError() | PermissionDeniedError() | ConnectError() | UnsupportedOperation() | ClientClosed():
+        case (
+            AuthenticationError()
+            | PermissionDeniedError()
+            | ConnectError()
+            | UnsupportedOperation()
+            | ClientClosed()
+        ):
             return Verdict.FATAL
         case RequestTimeout() if not error.sent:  # as good as no connection
             return Verdict.FATAL
@@ -76,11 +96,15 @@ def judge(error: Exception) -> Verdict:
             return Verdict.TOO_LARGE
         case RateLimitError():
             return Verdict.REFUSED
-        case ServiceError() if error.status < 500:  # 400 above all, often without a word on which of them it is about
+        case ServiceError() if (
+            error.status < 500
+        ):  # 400 above all, often without a word on which of them it is about
             return Verdict.DIVIDE
         case DecodeError():
             return Verdict.DOWN
-        case ServiceError() if error.status == 500:  # one picture that the service chokes on looks like this
+        case ServiceError() if (
+            error.status == 500
+        ):  # one picture that the service chokes on looks like this
             return Verdict.DOWN
         case CustomVisionError():
             return Verdict.FINAL
@@ -102,7 +126,9 @@ def image_id(image: object) -> str:
     return id_of(image, "image")
 
 
-def failed_item(index: int, item: object, error: Exception | str, status: str = "") -> ItemResult[Any, Any]:
+def failed_item(
+    index: int, item: object, error: Exception | str, status: str = ""
+) -> ItemResult[Any, Any]:
     """The result of an item that fails before it is sent."""
     failure = ItemError(str(error), index=index, item=item, status=status)
     if isinstance(error, Exception):
@@ -110,9 +136,13 @@ def failed_item(index: int, item: object, error: Exception | str, status: str = 
     return ItemResult(index, item, False, status, None, failure)
 
 
-def id_units(start: int, items: Sequence[Any], *, weight: int = 1, read: Any = image_id) -> Sequence[Unit | ItemResult[Any, Any]]:
+def id_units(
+    start: int, items: Sequence[Any], *, weight: int = 1, read: Any = image_id
+) -> Sequence[Unit | ItemResult[Any, Any]]:
     """Units whose load is the id that `read` finds in each item; where it finds none the item fails."""
-    if read is image_id and set(map(type, items)) == {str} and are_ids(items):  # text of numpy is no str: JSON cannot carry it as it is
+    if (
+        read is image_id and set(map(type, items)) == {str} and are_ids(items)
+    ):  # text of numpy is no str: JSON cannot carry it as it is
         return Span(start, items, items, weight)
     units: list[Unit | ItemResult[Any, Any]] = []
     for index, item in enumerate(items, start):

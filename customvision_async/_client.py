@@ -121,7 +121,10 @@ class TrainingClient:
         Raises:
             LookupError: one of them is not set.
         """
-        options.setdefault("prediction_resource_id", os.environ.get("VISION_PREDICTION_RESOURCE_ID", "").strip() or None)
+        options.setdefault(
+            "prediction_resource_id",
+            os.environ.get("VISION_PREDICTION_RESOURCE_ID", "").strip() or None,
+        )
         return from_env(cls, ("VISION_TRAINING_ENDPOINT", "VISION_TRAINING_KEY"), options)
 
     def __repr__(self) -> str:
@@ -130,7 +133,12 @@ class TrainingClient:
     async def __aenter__(self) -> TrainingClient:
         return self
 
-    async def __aexit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
         await self.aclose()
 
     async def aclose(self) -> None:
@@ -168,13 +176,19 @@ class TrainingClient:
         """
         domain_id = None if domain is None else await self._domain_id(domain)
         made = await self.operations.create_project(
-            name, description=description, domain_id=domain_id, classification_type=classification_type, **options
+            name,
+            description=description,
+            domain_id=domain_id,
+            classification_type=classification_type,
+            **options,
         )
         return self._project(made.id, made.name)
 
     def get_project_client(self, project: str | UUID | Project) -> ProjectClient:
         """The client of the project with that id. Nothing is sent."""
-        return self._project(id_of(project, "project"), project.name if isinstance(project, Project) else None)
+        return self._project(
+            id_of(project, "project"), project.name if isinstance(project, Project) else None
+        )
 
     async def find_project(self, name_or_id: str | UUID | Project) -> ProjectClient:
         """The client of a project that is there, by name or id. A string is a name first.
@@ -189,11 +203,20 @@ class TrainingClient:
             project for project in projects if project.id == wanted.lower()
         ]
         if not found:
-            names = ", ".join(repr(project.name) for project in projects[:10]) + (", ..." if len(projects) > 10 else "")
+            names = ", ".join(repr(project.name) for project in projects[:10]) + (
+                ", ..." if len(projects) > 10 else ""
+            )
             there = f"there are {names}" if projects else "there are none"
-            raise NotFoundError(f"no project {wanted!r} ({there})", status=404, code="NotFoundProject", operation="GetProjects")
+            raise NotFoundError(
+                f"no project {wanted!r} ({there})",
+                status=404,
+                code="NotFoundProject",
+                operation="GetProjects",
+            )
         if len(found) > 1:
-            raise LookupError(f"{len(found)} projects are called {wanted!r}; give an id: {', '.join(project.id for project in found)}")
+            raise LookupError(
+                f"{len(found)} projects are called {wanted!r}; give an id: {', '.join(project.id for project in found)}"
+            )
         return self._project(found[0].id, found[0].name)
 
     def list_projects(self) -> AsyncItemPaged[Project]:
@@ -231,12 +254,22 @@ class TrainingClient:
         if domain is not None or classification_type is not None or export_platforms is not None:
             old = now.settings or ProjectSettings()
             domain_id = old.domain_id if domain is None else await self._domain_id(domain)
-            kind = old.classification_type if classification_type is None else Classifier(classification_type)
-            platforms = old.target_export_platforms if export_platforms is None else tuple(map(ExportPlatform, export_platforms))
+            kind = (
+                old.classification_type
+                if classification_type is None
+                else Classifier(classification_type)
+            )
+            platforms = (
+                old.target_export_platforms
+                if export_platforms is None
+                else tuple(map(ExportPlatform, export_platforms))
+            )
             settings = ProjectSettingsUpdate(
                 domain_id=UNSET if domain_id is None else domain_id,
                 classification_type=UNSET if kind is None else kind,
-                target_export_platforms=platforms if platforms or export_platforms is not None else UNSET,
+                target_export_platforms=platforms
+                if platforms or export_platforms is not None
+                else UNSET,
             )
         update = ProjectUpdate(
             name=now.name if name is None else name,
@@ -250,7 +283,12 @@ class TrainingClient:
         await self.operations.delete_project(id_of(project, "project"))
 
     def begin_import(
-        self, token: str | ProjectExport, *, name: str | None = None, wait: bool = True, polling: Polling | None = None
+        self,
+        token: str | ProjectExport,
+        *,
+        name: str | None = None,
+        wait: bool = True,
+        polling: Polling | None = None,
     ) -> AsyncLROPoller[Project, ProjectClient]:
         """Import a project that was exported, here or from another resource (since v3.2): ``project = await training.begin_import(token)``.
 
@@ -270,9 +308,14 @@ class TrainingClient:
         work = ProjectImport(self.operations, self._imported, token=text, name=name)
         return AsyncLROPoller(work, polling, wait=wait)
 
-    def resume_import(self, project: str | UUID | Project, *, polling: Polling | None = None) -> AsyncLROPoller[Project, ProjectClient]:
+    def resume_import(
+        self, project: str | UUID | Project, *, polling: Polling | None = None
+    ) -> AsyncLROPoller[Project, ProjectClient]:
         """Wait for an import that was begun before, here or elsewhere: the poller's `id` is the project's."""
-        return AsyncLROPoller(ProjectImport(self.operations, self._imported, project=id_of(project, "project")), polling)
+        return AsyncLROPoller(
+            ProjectImport(self.operations, self._imported, project=id_of(project, "project")),
+            polling,
+        )
 
     def _imported(self, project: Project) -> ProjectClient:
         return self._project(project.id, project.name)

@@ -50,7 +50,9 @@ class Connection:
             sender or AiohttpSender(timeouts, self.concurrency.requests, ssl_context),
             auth=auth,
             retry=retry,
-            limiter=partial(shared_limiter, urlsplit(self.endpoint).netloc, auth.fingerprint, self.concurrency),
+            limiter=partial(
+                shared_limiter, urlsplit(self.endpoint).netloc, auth.fingerprint, self.concurrency
+            ),
             observers=self.observers,
         )
 
@@ -63,5 +65,7 @@ def from_env(make: type[C], names: Sequence[str], options: dict[str, Any]) -> C:
     """
     missing = [name for name in names if not os.environ.get(name, "").strip()]
     if missing:
-        raise LookupError(f"{' and '.join(missing)} not set in the environment: the resource's page in the Azure portal has the values")
+        raise LookupError(
+            f"{' and '.join(missing)} not set in the environment: the resource's page in the Azure portal has the values"
+        )
     return make(*(os.environ[name].strip() for name in names), **options)

@@ -55,7 +55,13 @@ class Content:
     def __post_init__(self) -> None:
         length = 0
         for piece in self.pieces:
-            length += len(piece) if isinstance(piece, bytes) else (piece.size + 2) // 3 * 4 if self.base64 else piece.size
+            length += (
+                len(piece)
+                if isinstance(piece, bytes)
+                else (piece.size + 2) // 3 * 4
+                if self.base64
+                else piece.size
+            )
         object.__setattr__(self, "length", length)
 
 

@@ -13,7 +13,15 @@ from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, NoReturn, Protocol, runtime_checkable
 from urllib.parse import urlsplit
 
-__all__ = ["KeyAuth", "KeyCredential", "TokenAuth", "TokenCredential", "authenticate", "check_endpoint", "sealed"]
+__all__ = [
+    "KeyAuth",
+    "KeyCredential",
+    "TokenAuth",
+    "TokenCredential",
+    "authenticate",
+    "check_endpoint",
+    "sealed",
+]
 
 TOKEN_SCOPE = "https://cognitiveservices.azure.com/.default"  # noqa: S105 - a scope, no secret
 """The scope of Microsoft Entra tokens for every Azure AI service."""
@@ -70,18 +78,26 @@ class KeyCredential:
         return "KeyCredential(***)"
 
     def __reduce_ex__(self, protocol: Any) -> NoReturn:
-        raise TypeError("a KeyCredential cannot be pickled or copied: make one where it is used, from the environment or a vault")
+        raise TypeError(
+            "a KeyCredential cannot be pickled or copied: make one where it is used, from the environment or a vault"
+        )
 
 
 def _problem(key: object) -> Exception | None:
     if not isinstance(key, str):
         return TypeError(f"a key is a string, not {type(key).__name__}")
     if not key:
-        return ValueError("the key is empty: is the environment variable or file it is read from there?")
+        return ValueError(
+            "the key is empty: is the environment variable or file it is read from there?"
+        )
     if key != key.strip():
-        return ValueError("the key begins or ends with a blank or a newline: strip what was read from the file or variable")
+        return ValueError(
+            "the key begins or ends with a blank or a newline: strip what was read from the file or variable"
+        )
     if not all("!" <= character <= "~" for character in key):
-        return ValueError("the key has a blank, a control character or a letter outside ASCII: it was not copied whole or clean")
+        return ValueError(
+            "the key has a blank, a control character or a letter outside ASCII: it was not copied whole or clean"
+        )
     return None
 
 
@@ -109,7 +125,9 @@ class KeyAuth:
     def __init__(self, credential: KeyCredential, header: str) -> None:
         self._credential = credential
         self._header = header
-        self.fingerprint = hashlib.blake2b(_key_of(credential).encode(), key=_SALT, digest_size=16).hexdigest()
+        self.fingerprint = hashlib.blake2b(
+            _key_of(credential).encode(), key=_SALT, digest_size=16
+        ).hexdigest()
         """Tells keys apart within this process, and nothing else: it is salted anew in each."""
 
     async def headers(self) -> Mapping[str, str]:
@@ -128,7 +146,13 @@ def _key_of(credential: KeyCredential) -> Secret:
 class TokenAuth:
     """The `Authorization` header of a token credential: one token for all, asked for again before it ends, by one task at a time."""
 
-    def __init__(self, credential: TokenCredential, *, scope: str = TOKEN_SCOPE, clock: Callable[[], float] = time.time) -> None:
+    def __init__(
+        self,
+        credential: TokenCredential,
+        *,
+        scope: str = TOKEN_SCOPE,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
         self._credential = credential
         self._scope = scope
         self._clock = clock
@@ -158,7 +182,9 @@ class TokenAuth:
         try:
             answer = self._credential.get_token(self._scope)
             if not inspect.isawaitable(answer):
-                raise TypeError("the credential's get_token is not asynchronous: take the one of azure.identity.aio")
+                raise TypeError(
+                    "the credential's get_token is not asynchronous: take the one of azure.identity.aio"
+                )
             token = await answer
             self._value, self._expires = Secret(f"Bearer {token.token}"), float(token.expires_on)
         except Exception:
@@ -166,12 +192,16 @@ class TokenAuth:
                 raise
 
 
-def sealed(credential: str | KeyCredential | TokenCredential) -> str | KeyCredential | TokenCredential:
+def sealed(
+    credential: str | KeyCredential | TokenCredential,
+) -> str | KeyCredential | TokenCredential:
     """The same credential; a key given as text can no longer be shown by a traceback with locals."""
     return Secret(credential) if isinstance(credential, str) else credential
 
 
-def authenticate(credential: str | KeyCredential | TokenCredential, header: str) -> KeyAuth | TokenAuth:
+def authenticate(
+    credential: str | KeyCredential | TokenCredential, header: str
+) -> KeyAuth | TokenAuth:
     """What adds `credential` to a request: a key goes in `header`, a token in `Authorization`.
 
     Raises:
@@ -214,7 +244,9 @@ def check_endpoint(endpoint: str) -> str:
     if not endpoint:
         raise ValueError(f"the endpoint is empty: {_ADVICE}")
     if not all("!" <= character <= "~" for character in endpoint) or "\\" in endpoint:
-        raise ValueError(f"the endpoint has a blank, a control character, a backslash or a letter outside ASCII: {_ADVICE}")
+        raise ValueError(
+            f"the endpoint has a blank, a control character, a backslash or a letter outside ASCII: {_ADVICE}"
+        )
     try:
         parts = urlsplit(endpoint)
         port = parts.port
@@ -235,7 +267,9 @@ def check_endpoint(endpoint: str) -> str:
             "(http is for 127.0.0.1 and [::1], where an emulator may be)"
         )
     usual = {"https": 443, "http": 80}[parts.scheme]
-    return f"{parts.scheme}://{host}{'' if port in (None, usual) else f':{port}'}{_path(parts.path)}"
+    return (
+        f"{parts.scheme}://{host}{'' if port in (None, usual) else f':{port}'}{_path(parts.path)}"
+    )
 
 
 def _host(name: str) -> tuple[str, bool]:
@@ -245,21 +279,36 @@ def _host(name: str) -> tuple[str, bool]:
     except ValueError:
         labels = name.removesuffix(".").lower().split(".")
         if ":" in name or not all(_LABEL.fullmatch(label) for label in labels):
-            raise ValueError(f"the endpoint's host {name!r} is not a host name: {_ADVICE}") from None
+            raise ValueError(
+                f"the endpoint's host {name!r} is not a host name: {_ADVICE}"
+            ) from None
         if labels[-1].isdigit() or re.fullmatch(r"0x[0-9a-f]*", labels[-1]):
-            raise ValueError(f"the endpoint's host {name!r} is a number in disguise: write an IP address in its usual form") from None
+            raise ValueError(
+                f"the endpoint's host {name!r} is a number in disguise: write an IP address in its usual form"
+            ) from None
         return ".".join(labels), False
-    if address.is_link_local or address.is_unspecified or address.is_multicast or getattr(address, "scope_id", None):
-        raise ValueError(f"the endpoint's host {name} is a link-local, unspecified or multicast address, where no resource can be")
+    if (
+        address.is_link_local
+        or address.is_unspecified
+        or address.is_multicast
+        or getattr(address, "scope_id", None)
+    ):
+        raise ValueError(
+            f"the endpoint's host {name} is a link-local, unspecified or multicast address, where no resource can be"
+        )
     if isinstance(address, ipaddress.IPv6Address):
         if address.ipv4_mapped is not None:
-            raise ValueError(f"the endpoint's host {name} is an IPv4 address in disguise: write {address.ipv4_mapped}")
+            raise ValueError(
+                f"the endpoint's host {name} is an IPv4 address in disguise: write {address.ipv4_mapped}"
+            )
         return f"[{address.compressed}]", address.is_loopback
     return str(address), address.is_loopback
 
 
 def _path(path: str) -> str:
     kept = re.split(r"/customvision(?:/|$)", path, maxsplit=1, flags=re.IGNORECASE)[0].rstrip("/")
-    if not re.fullmatch(r"(/[A-Za-z0-9._~-]+)*", kept) or any(part in {".", ".."} for part in kept.split("/")):
+    if not re.fullmatch(r"(/[A-Za-z0-9._~-]+)*", kept) or any(
+        part in {".", ".."} for part in kept.split("/")
+    ):
         raise ValueError(f"the endpoint has an odd path: {_ADVICE}")
     return kept

@@ -21,7 +21,15 @@ from ._options import Retry
 from ._transport.blobs import BlobPart, BlobReader
 from ._transport.retry import RETRIED_STATUSES, parse_retry_after
 from ._whole import WholeFile, whole_file
-from .errors import DecodeError, InternalServerError, LinkExpired, NotFoundError, ResponseLost, ServiceError, TransportError
+from .errors import (
+    DecodeError,
+    InternalServerError,
+    LinkExpired,
+    NotFoundError,
+    ResponseLost,
+    ServiceError,
+    TransportError,
+)
 
 __all__ = ["Downloads", "save"]
 
@@ -46,7 +54,15 @@ class Downloads:
         self._reader = reader
         self._retry = retry or Retry()
 
-    async def fetch(self, url: str, path: str | os.PathLike[str], *, operation: str, most: int, overwrite: bool = True) -> Path:
+    async def fetch(
+        self,
+        url: str,
+        path: str | os.PathLike[str],
+        *,
+        operation: str,
+        most: int,
+        overwrite: bool = True,
+    ) -> Path:
         """Download the file at `url` to `path`, and give the path.
 
         Raises:
@@ -76,7 +92,9 @@ async def save(data: bytes, path: str | os.PathLike[str], *, overwrite: bool = T
 class _Transfer:
     """One file on its way, over as many connections as it takes."""
 
-    def __init__(self, reader: BlobReader, retry: Retry, url: str, operation: str, most: int, file: WholeFile) -> None:
+    def __init__(
+        self, reader: BlobReader, retry: Retry, url: str, operation: str, most: int, file: WholeFile
+    ) -> None:
         self._reader = reader
         self._retry = retry
         self._url = url
@@ -115,14 +133,22 @@ class _Transfer:
         start = self._there if self._validator else 0
         if start and start == self._total:
             start = 0  # all of it came and it was not right
-        async with self._reader.open(self._url, start=start, validator=self._validator, operation=self._operation) as part:
+        async with self._reader.open(
+            self._url, start=start, validator=self._validator, operation=self._operation
+        ) as part:
             if part.status == 206 and start and _range_of(part.headers, start, self._total):
                 pass
             elif part.status == 200:
                 await self._begin_anew(part.headers)
-            elif part.status in (206, 416):  # not the part that was asked for: from the beginning, then
+            elif part.status in (
+                206,
+                416,
+            ):  # not the part that was asked for: from the beginning, then
                 self._there, self._validator = 0, ""
-                raise ResponseLost(f"the host answered {part.status} to where the file should go on", operation=self._operation)
+                raise ResponseLost(
+                    f"the host answered {part.status} to where the file should go on",
+                    operation=self._operation,
+                )
             else:
                 raise await _refusal(part, self._operation)
             await self._copy(part.pieces)
@@ -164,7 +190,9 @@ class _Transfer:
 
     def _within(self, size: int) -> None:
         if size > self._most:
-            raise DecodeError(f"{self._operation}: the file is over {self._most:,} bytes, more than any real one")
+            raise DecodeError(
+                f"{self._operation}: the file is over {self._most:,} bytes, more than any real one"
+            )
 
     def _check(self) -> None:
         if self._total is not None and self._there != self._total:
@@ -181,7 +209,11 @@ def _range_of(headers: Mapping[str, str], start: int, total: int | None) -> bool
     """Whether the part that comes is the rest of the file that was begun."""
     unit, _, rest = headers.get("content-range", "").partition(" ")
     span, _, whole = rest.partition("/")
-    return unit.lower() == "bytes" and span.startswith(f"{start}-") and (total is None or whole.strip() in ("*", str(total)))
+    return (
+        unit.lower() == "bytes"
+        and span.startswith(f"{start}-")
+        and (total is None or whole.strip() in ("*", str(total)))
+    )
 
 
 async def _refusal(part: BlobPart, operation: str) -> Exception:
@@ -193,9 +225,17 @@ async def _refusal(part: BlobPart, operation: str) -> Exception:
         if len(body) > 4096:
             break
     code = part.headers.get("x-ms-error-code", "")
-    fields: dict[str, Any] = {"status": status, "code": code, "operation": operation, "request_id": part.headers.get("x-ms-request-id", "")}
+    fields: dict[str, Any] = {
+        "status": status,
+        "code": code,
+        "operation": operation,
+        "request_id": part.headers.get("x-ms-request-id", ""),
+    }
     if status == 403:
-        return LinkExpired("the address of the file is not valid (any more): such addresses live for a day", **fields)
+        return LinkExpired(
+            "the address of the file is not valid (any more): such addresses live for a day",
+            **fields,
+        )
     if status == 404:
         return NotFoundError("the file is not there (any more)", **fields)
     if status >= 500 or status in RETRIED_STATUSES:

@@ -10,7 +10,15 @@ import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 
-__all__ = ["ChunkSettled", "Event", "Observer", "RequestDone", "RetryScheduled", "log_event", "notify"]
+__all__ = [
+    "ChunkSettled",
+    "Event",
+    "Observer",
+    "RequestDone",
+    "RetryScheduled",
+    "log_event",
+    "notify",
+]
 
 logger = logging.getLogger("customvision_async")
 
@@ -56,11 +64,29 @@ def log_event(event: Event) -> None:
     """The observer that logs."""
     match event:
         case RequestDone():
-            logger.debug("%s: attempt %d: %s in %.3f s", event.operation, event.attempt, event.status or event.error, event.seconds)
+            logger.debug(
+                "%s: attempt %d: %s in %.3f s",
+                event.operation,
+                event.attempt,
+                event.status or event.error,
+                event.seconds,
+            )
         case RetryScheduled():
-            logger.info("%s: attempt %d failed (%s), again in %.2f s", event.operation, event.attempt, event.reason, event.delay)
+            logger.info(
+                "%s: attempt %d failed (%s), again in %.2f s",
+                event.operation,
+                event.attempt,
+                event.reason,
+                event.delay,
+            )
         case ChunkSettled():
-            logger.debug("%s: %d items settled, %d failed, in %.3f s", event.operation, event.items, event.failed, event.seconds)
+            logger.debug(
+                "%s: %d items settled, %d failed, in %.3f s",
+                event.operation,
+                event.items,
+                event.failed,
+                event.seconds,
+            )
 
 
 def notify(observers: tuple[Observer, ...], event: Event) -> None:

@@ -21,7 +21,13 @@ class ProjectImport(LongWork[Project, R], Generic[R]):
     operation = "ImportProject"
 
     def __init__(
-        self, operations: Operations, result: Callable[[Project], R], *, token: str = "", name: str | None = None, project: str = ""
+        self,
+        operations: Operations,
+        result: Callable[[Project], R],
+        *,
+        token: str = "",
+        name: str | None = None,
+        project: str = "",
     ) -> None:
         self._operations = operations
         self._result = result
@@ -33,7 +39,11 @@ class ProjectImport(LongWork[Project, R], Generic[R]):
 
     async def begin(self) -> Seen[Project]:
         """Begin it, or find it."""
-        return _seen(await self._begun()) if self._begun is not None else await self._get(self._project)
+        return (
+            _seen(await self._begun())
+            if self._begun is not None
+            else await self._get(self._project)
+        )
 
     async def look(self, state: Project) -> Seen[Project]:
         """How it is now."""
@@ -63,7 +73,11 @@ class ProjectImport(LongWork[Project, R], Generic[R]):
 
     async def _find(self) -> Project | None:
         """The one project that has come since and may be ours: it is being imported, or has the name that was asked for."""
-        new = [project for project in await self._operations.get_projects() if project.id not in self._before]
+        new = [
+            project
+            for project in await self._operations.get_projects()
+            if project.id not in self._before
+        ]
         ours = [project for project in new if self._may_be_ours(project)]
         return ours[0] if len(ours) == 1 else None
 
@@ -79,5 +93,15 @@ def _seen(project: Project, retry_after: float | None = None) -> Seen[Project]:
         end = "failed"
     elif project.status is not None and project.status != ProjectStatus.SUCCEEDED:
         end = ""
-    reason = "the service does not say why; export the project again and import it by the new token" if end == "failed" else ""
-    return Seen(project, str(project.status or ProjectStatus.SUCCEEDED), end, reason, retry_after=retry_after)
+    reason = (
+        "the service does not say why; export the project again and import it by the new token"
+        if end == "failed"
+        else ""
+    )
+    return Seen(
+        project,
+        str(project.status or ProjectStatus.SUCCEEDED),
+        end,
+        reason,
+        retry_after=retry_after,
+    )

@@ -28,7 +28,12 @@ _SIDE, _RATIO = limits.IMAGE_SIDE.value, limits.IMAGE_ASPECT_RATIO.value
 _SEGMENTS = 1000
 """JPEG segments walked at the most. Real files have a few dozen."""
 
-_FLAGS = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_BINARY", 0)
+_FLAGS = (
+    os.O_RDONLY
+    | getattr(os, "O_NONBLOCK", 0)
+    | getattr(os, "O_CLOEXEC", 0)
+    | getattr(os, "O_BINARY", 0)
+)
 """O_NONBLOCK: a FIFO must not hang us before fstat tells what it is."""
 _KIND = stat.S_IFMT(0o177777)
 _NO_FOLLOW = getattr(os, "O_NOFOLLOW", 0)
@@ -41,7 +46,9 @@ class NotAnImage(Exception):
     """The file is none the service could take, and why."""
 
 
-def inspect_given(one: ImageFile, *, size_limit: limits.Limit = limits.IMAGE_BYTES) -> Blob | Exception:
+def inspect_given(
+    one: ImageFile, *, size_limit: limits.Limit = limits.IMAGE_BYTES
+) -> Blob | Exception:
     """The same for what a person gave, with its path or name in the error, which is given and not raised: it is one item's."""
     who = called(one)
     try:
@@ -69,7 +76,9 @@ def _unread(error: OSError, who: str) -> OSError:
     return made
 
 
-def inspect_path(path: str, *, follow: bool = True, size_limit: limits.Limit = limits.IMAGE_BYTES, ahead: int = 0) -> Blob:
+def inspect_path(
+    path: str, *, follow: bool = True, size_limit: limits.Limit = limits.IMAGE_BYTES, ahead: int = 0
+) -> Blob:
     """Look at the file at `path` and give the :class:`Blob` to send. One of up to `ahead` bytes is read whole.
 
     Raises:
@@ -81,12 +90,25 @@ def inspect_path(path: str, *, follow: bool = True, size_limit: limits.Limit = l
     try:
         facts = os.fstat(fd)
         if facts.st_mode & _KIND != stat.S_IFREG:
-            raise NotAnImage("a folder: images_in() gives its pictures" if stat.S_ISDIR(facts.st_mode) else "not a regular file")
+            raise NotAnImage(
+                "a folder: images_in() gives its pictures"
+                if stat.S_ISDIR(facts.st_mode)
+                else "not a regular file"
+            )
         size = facts.st_size
         head = os.read(fd, size if size <= ahead else _HEAD)
         _check(size, head, partial(_read_at, fd), size_limit)
         whole = [head] if size <= ahead and len(head) == size else None
-        return Blob(size, path, None, None, 0, (facts.st_dev, facts.st_ino, facts.st_mtime_ns), follow, whole)
+        return Blob(
+            size,
+            path,
+            None,
+            None,
+            0,
+            (facts.st_dev, facts.st_ino, facts.st_mtime_ns),
+            follow,
+            whole,
+        )
     finally:
         os.close(fd)
 
@@ -96,10 +118,17 @@ def _read_at(fd: int, count: int, offset: int) -> bytes:
     return os.read(fd, count)
 
 
-def inspect_bytes(data: bytes | bytearray | memoryview, *, size_limit: limits.Limit = limits.IMAGE_BYTES) -> Blob:
+def inspect_bytes(
+    data: bytes | bytearray | memoryview, *, size_limit: limits.Limit = limits.IMAGE_BYTES
+) -> Blob:
     """The same for bytes in memory."""
     view = memoryview(data).cast("B")
-    _check(len(view), bytes(view[:_HEAD]), lambda count, offset: bytes(view[offset : offset + count]), size_limit)
+    _check(
+        len(view),
+        bytes(view[:_HEAD]),
+        lambda count, offset: bytes(view[offset : offset + count]),
+        size_limit,
+    )
     return Blob(len(view), data=data)
 
 
@@ -150,7 +179,9 @@ def _check(size: int, head: bytes, read_at: ReadAt, size_limit: limits.Limit) ->
     if width > _SIDE or height > _SIDE:
         raise LimitExceeded(limits.IMAGE_SIDE, max(sides), f"{width} x {height}")
     if (width > _RATIO * height or height > _RATIO * width) and width and height:
-        raise LimitExceeded(limits.IMAGE_ASPECT_RATIO, max(sides) / min(sides), f"{width} x {height}")
+        raise LimitExceeded(
+            limits.IMAGE_ASPECT_RATIO, max(sides) / min(sides), f"{width} x {height}"
+        )
 
 
 def _sides(head: bytes, read_at: ReadAt) -> tuple[int, int] | None:

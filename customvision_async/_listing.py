@@ -68,12 +68,18 @@ class ImageList:
             return sum([len(page) async for page in self._pages("newest", limits.TAKE.value)])
         if operations.version >= ApiVersion.V3_3:
             return await operations.get_image_count(
-                project, iteration_id=iteration, tagging_status=self._status(), filter=self._filter, tag_ids=tags or None
+                project,
+                iteration_id=iteration,
+                tagging_status=self._status(),
+                filter=self._filter,
+                tag_ids=tags or None,
             )
         self._refuse_filter()
         count = 0
         if self._tagged is not False:
-            count += await operations.get_tagged_image_count(project, iteration_id=iteration, tag_ids=tags or None)
+            count += await operations.get_tagged_image_count(
+                project, iteration_id=iteration, tag_ids=tags or None
+            )
         if self._tagged is not True:
             count += await operations.get_untagged_image_count(project, iteration_id=iteration)
         return count
@@ -81,9 +87,16 @@ class ImageList:
     async def _pages(self, order: Order, size: int) -> AsyncGenerator[Sequence[Image], None]:
         tags = await self._find_tags() if self._by_tag else ()
         if len(tags) > limits.TAGS_PER_FILTER.value:
-            walks = [self._walk(self._tagged, list(part), order, size) for part in parts(tags, limits.TAGS_PER_FILTER.value)]
+            walks = [
+                self._walk(self._tagged, list(part), order, size)
+                for part in parts(tags, limits.TAGS_PER_FILTER.value)
+            ]
             sign = -1 if order == "newest" else 1
-            pages = merged(walks, _id, lambda image: sign * (image.created.timestamp() if image.created else 0.0))
+            pages = merged(
+                walks,
+                _id,
+                lambda image: sign * (image.created.timestamp() if image.created else 0.0),
+            )
             async with aclosing(pages):
                 async for page in pages:
                     yield page
@@ -116,11 +129,18 @@ class ImageList:
         operations = self._operations
         if operations.version < ApiVersion.V2_0:
             return False
-        return found != await operations.get_tagged_image_count(self._project_id, iteration_id=self._iteration_id)
+        return found != await operations.get_tagged_image_count(
+            self._project_id, iteration_id=self._iteration_id
+        )
 
-    def _walk(self, tagged: bool | None, tags: list[str], order: Order, size: int) -> AsyncGenerator[Sequence[Image], None]:
+    def _walk(
+        self, tagged: bool | None, tags: list[str], order: Order, size: int
+    ) -> AsyncGenerator[Sequence[Image], None]:
         operations = self._operations
-        common: dict[str, Any] = {"iteration_id": self._iteration_id, "order_by": order.capitalize()}
+        common: dict[str, Any] = {
+            "iteration_id": self._iteration_id,
+            "order_by": order.capitalize(),
+        }
 
         async def fetch(take: int, skip: int) -> Sequence[Image]:
             if operations.version >= ApiVersion.V3_3:
@@ -135,8 +155,12 @@ class ImageList:
                 )
             self._refuse_filter()
             if tagged:
-                return await operations.get_tagged_images(self._project_id, tag_ids=tags or None, take=take, skip=skip, **common)
-            return await operations.get_untagged_images(self._project_id, take=take, skip=skip, **common)
+                return await operations.get_tagged_images(
+                    self._project_id, tag_ids=tags or None, take=take, skip=skip, **common
+                )
+            return await operations.get_untagged_images(
+                self._project_id, take=take, skip=skip, **common
+            )
 
         return skip_pages(fetch, _id, size=size, ahead=self._ahead)
 
@@ -145,7 +169,9 @@ class ImageList:
 
     def _refuse_filter(self) -> None:
         if self._filter is not None:
-            raise ValueError(f"filter is not in {self._operations.version}: the first version that has it is v3.3")
+            raise ValueError(
+                f"filter is not in {self._operations.version}: the first version that has it is v3.3"
+            )
 
 
 _id: Callable[[Image], str] = attrgetter("id")

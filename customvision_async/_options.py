@@ -93,4 +93,6 @@ class Concurrency:
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} is at least 1, not {getattr(self, name)}")
         if self.rate is not None and not 0 < self.rate < math.inf:
-            raise ValueError(f"rate is more than 0 calls a second, or None where it is not known; not {self.rate}")
+            raise ValueError(
+                f"rate is more than 0 calls a second, or None where it is not known; not {self.rate}"
+            )

@@ -63,13 +63,17 @@ class AsyncItemPaged(Generic[T]):
         return items
 
 
-async def one_page(fetch: Callable[[], Awaitable[Sequence[T]]]) -> AsyncGenerator[Sequence[T], None]:
+async def one_page(
+    fetch: Callable[[], Awaitable[Sequence[T]]],
+) -> AsyncGenerator[Sequence[T], None]:
     """A list that the service gives all at once."""
     if items := await fetch():
         yield items
 
 
-async def skip_pages(fetch: Fetch[T], key: Callable[[T], str], *, size: int, ahead: int) -> AsyncGenerator[Sequence[T], None]:
+async def skip_pages(
+    fetch: Fetch[T], key: Callable[[T], str], *, size: int, ahead: int
+) -> AsyncGenerator[Sequence[T], None]:
     """The pages of a list that is walked by take and skip, up to `ahead` of them under way.
 
     Args:
@@ -125,8 +129,12 @@ class _Walk(Generic[T]):
         self._barren = 0 if fresh else self._barren + 1
         if len(page) < self._size:
             self._over = True
-        elif self._barren >= _PATIENCE + len(self._seen) // (self._size - 1):  # as many may have moved by what was uploaded meanwhile
-            raise DecodeError(f"the service gives the same page again and again (skip={skip}): the list cannot be walked")
+        elif self._barren >= _PATIENCE + len(self._seen) // (
+            self._size - 1
+        ):  # as many may have moved by what was uploaded meanwhile
+            raise DecodeError(
+                f"the service gives the same page again and again (skip={skip}): the list cannot be walked"
+            )
         return fresh
 
     async def _recovered(self, skip: int, page: Sequence[T]) -> Sequence[T]:
@@ -150,10 +158,14 @@ class _Walk(Generic[T]):
         names = list(map(self._key, page))
         overlap = 1 if names and names[0] in self._seen else 0
         others = set(names[overlap:])
-        if len(others) == len(page) - overlap and self._seen.isdisjoint(others):  # as it is for most
+        if len(others) == len(page) - overlap and self._seen.isdisjoint(
+            others
+        ):  # as it is for most
             self._seen |= others
             return page[overlap:]
-        fresh = {name: item for name, item in zip(names, page, strict=True) if name not in self._seen}
+        fresh = {
+            name: item for name, item in zip(names, page, strict=True) if name not in self._seen
+        }
         self._seen.update(fresh)
         return list(fresh.values())
 
@@ -180,7 +192,9 @@ class _Walk(Generic[T]):
 
 
 async def merged(
-    walks: Sequence[AsyncGenerator[Sequence[T], None]], key: Callable[[T], str], order: Callable[[T], Any]
+    walks: Sequence[AsyncGenerator[Sequence[T], None]],
+    key: Callable[[T], str],
+    order: Callable[[T], Any],
 ) -> AsyncGenerator[Sequence[T], None]:
     """Several walks as one list, in `order`, each item once. Each walk must be in that order itself."""
     seen: set[str] = set()
@@ -192,7 +206,9 @@ async def merged(
                 heapq.heappush(heads, (order(page[0]), number, deque(page)))
                 return
 
-    async with AsyncExitStack() as stack:  # whatever ends one of them, the pages that the others have under way are let go
+    async with (
+        AsyncExitStack() as stack
+    ):  # whatever ends one of them, the pages that the others have under way are let go
         for walk in walks:
             await stack.enter_async_context(aclosing(walk))
         for number in range(len(walks)):

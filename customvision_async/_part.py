@@ -69,11 +69,21 @@ class ProjectPart:
     def _calls(self) -> Calls:
         return Calls(self.operations, self.id, Progress())
 
-    def _run(self, source: Any, calls: Calls, prepare: Any, send: Any, limit: ChunkLimits, verb: str) -> BatchRun[Any, Any]:
+    def _run(
+        self, source: Any, calls: Calls, prepare: Any, send: Any, limit: ChunkLimits, verb: str
+    ) -> BatchRun[Any, Any]:
         def settled(items: int, succeeded: int, failed: int, seconds: float) -> None:
             notify(self._observers, ChunkSettled(verb, items, succeeded, failed, seconds))
 
-        job = Job(prepare, send, judge, limit, chunks=self._concurrency.requests, on_chunk=settled, progress=calls.progress)
+        job = Job(
+            prepare,
+            send,
+            judge,
+            limit,
+            chunks=self._concurrency.requests,
+            on_chunk=settled,
+            progress=calls.progress,
+        )
         return BatchRun(source, job)
 
     def _url_limits(self, count: int) -> ChunkLimits:
@@ -83,7 +93,9 @@ class ProjectPart:
 
 def several(tags: Iterable[TagLike]) -> tuple[TagLike, ...]:
     if isinstance(tags, (str, Tag, UUID)):
-        raise TypeError(f"tags is a single tag: write tags=[{tags.name if isinstance(tags, Tag) else tags!r}]")
+        raise TypeError(
+            f"tags is a single tag: write tags=[{tags.name if isinstance(tags, Tag) else tags!r}]"
+        )
     return tuple(tags)
 
 

@@ -35,13 +35,19 @@ def as_picture(item: Any) -> ImageFile | ImageUrl | SkippedFile:
         return ImageFile(data=item)
     if hasattr(item, "read"):
         return ImageFile(file=item)
-    raise TypeError(f"cannot predict a {type(item).__name__}: give an ImageFile, an ImageUrl, a path, bytes, an open file or a web address")
+    raise TypeError(
+        f"cannot predict a {type(item).__name__}: give an ImageFile, an ImageUrl, a path, bytes, an open file or a web address"
+    )
 
 
 def blob_of(picture: ImageFile, limit: limits.Limit) -> Blob | Exception:
     """Where the bytes of a picture are, or why it cannot be sent. Blocks, unless the picture was looked at before."""
     if isinstance(picture, ScannedFile) and picture.blob is not None:
-        return picture.blob if picture.blob.size <= limit.value else LimitExceeded(limit, picture.blob.size, picture.name or "")
+        return (
+            picture.blob
+            if picture.blob.size <= limit.value
+            else LimitExceeded(limit, picture.blob.size, picture.name or "")
+        )
     return inspect_given(picture, size_limit=limit)
 
 

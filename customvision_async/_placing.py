@@ -33,7 +33,9 @@ def box_of(region: Region) -> Box:
         ValueError: it is not a rectangle within the picture; the message says why.
     """
     try:
-        left, top, width, height = (float(value) for value in (region.left, region.top, region.width, region.height))
+        left, top, width, height = (
+            float(value) for value in (region.left, region.top, region.width, region.height)
+        )
     except (TypeError, ValueError):
         raise ValueError(f"a region has four numbers: {region!r}") from None
     numbers = f"left={left:g}, top={top:g}, width={width:g}, height={height:g}"
@@ -73,7 +75,11 @@ async def send_regions(calls: Calls, units: Sequence[Unit], *, named: bool = Tru
     for part in parts(entries, limits.REGIONS_PER_BATCH.value):
         content = bodies.regions_batch(part, calls.operations.version)
         summary = (await calls("CreateImageRegions", units, {}, content)).value
-        for word, answered in (("made", summary.created), ("there", summary.duplicated), ("over", summary.exceeded)):
+        for word, answered in (
+            ("made", summary.created),
+            ("there", summary.duplicated),
+            ("over", summary.exceeded),
+        ):
             for entry in answered:
                 box = (entry.left, entry.top, entry.width, entry.height)
                 region_id = getattr(entry, "region_id", "")
@@ -84,18 +90,27 @@ async def send_regions(calls: Calls, units: Sequence[Unit], *, named: bool = Tru
 
 async def _named(calls: Calls, units: Sequence[Unit], outcomes: list[Outcome]) -> list[Outcome]:
     """The outcomes with the ids of the regions that were there before, perhaps by our own earlier attempt."""
-    nameless = [place for place, outcome in enumerate(outcomes) if isinstance(outcome, Done) and outcome.value is None]
+    nameless = [
+        place
+        for place, outcome in enumerate(outcomes)
+        if isinstance(outcome, Done) and outcome.value is None
+    ]
     if not nameless:
         return outcomes
     query = {"imageIds": list(dict.fromkeys(units[place].load[0] for place in nameless))}
-    images: dict[str, Image] = {image.id.lower(): image for image in (await calls("GetImagesByIds", (), query)).value}
+    images: dict[str, Image] = {
+        image.id.lower(): image for image in (await calls("GetImagesByIds", (), query)).value
+    }
     for place in nameless:
         image_id, regions = units[place].load
         outcome = outcomes[place]
         if image_id in images and regions and isinstance(outcome, Done):
             tag, *box = regions[-1]
             there = (r for r in images[image_id].regions if r.tag_id.lower() == tag)
-            found = next((r.region_id for r in there if same_box((r.left, r.top, r.width, r.height), box)), None)
+            found = next(
+                (r.region_id for r in there if same_box((r.left, r.top, r.width, r.height), box)),
+                None,
+            )
             outcomes[place] = Done(outcome.status, found, outcome.duplicate)
     return outcomes
 
@@ -106,7 +121,9 @@ def _outcome(unit: Unit, answers: dict[tuple[str, str], list[tuple[Box, str, str
     words: list[str] = []
     region_id = ""
     for tag, *box in regions:
-        found = next((answer for answer in answers.get((image, tag), ()) if same_box(answer[0], box)), None)
+        found = next(
+            (answer for answer in answers.get((image, tag), ()) if same_box(answer[0], box)), None
+        )
         if found is None:
             return AGAIN
         answers[image, tag].remove(found)

@@ -117,7 +117,9 @@ class AsyncLROPoller(Generic[S, R]):
         ServiceError, TransportError: it could not be begun; or no look has succeeded for too long, or the project or key is gone.
     """
 
-    def __init__(self, work: LongWork[S, R], polling: Polling | None = None, *, wait: bool = True) -> None:
+    def __init__(
+        self, work: LongWork[S, R], polling: Polling | None = None, *, wait: bool = True
+    ) -> None:
         self._work = work
         self._polling = polling or Polling()
         self._wait = wait
@@ -160,7 +162,9 @@ class AsyncLROPoller(Generic[S, R]):
         if self._seen is None:
             return PollingProgress("NotStarted", False, 0.0, 0)
         end = anyio.current_time() if self._ended is None else self._ended
-        return PollingProgress(self.status, self.done, end - self._began, self._looks, self._seen.fraction)
+        return PollingProgress(
+            self.status, self.done, end - self._began, self._looks, self._seen.fraction
+        )
 
     # --- asking
 
@@ -218,7 +222,12 @@ class AsyncLROPoller(Generic[S, R]):
 
     def _survive(self, error: Exception, state: S) -> None:
         """Let a look have failed, or raise what says that no other will succeed."""
-        passing = not isinstance(error, ServiceError) or isinstance(error, RateLimitError) or error.status == 408 or error.status >= 500
+        passing = (
+            not isinstance(error, ServiceError)
+            or isinstance(error, RateLimitError)
+            or error.status == 408
+            or error.status >= 500
+        )
         now = anyio.current_time()
         if self._lost_since is None:
             self._lost_since = now
@@ -240,7 +249,10 @@ class AsyncLROPoller(Generic[S, R]):
         if seen is not None and seen.end == "failed":
             reason = seen.reason or "the service does not say why"
             raise OperationFailed(
-                f"it ended as {seen.status}: {reason}", operation=self._work.operation, status=seen.status, state=seen.state
+                f"it ended as {seen.status}: {reason}",
+                operation=self._work.operation,
+                status=seen.status,
+                state=seen.state,
             )
 
 
@@ -253,7 +265,10 @@ class Begun(Generic[S]):
     """
 
     def __init__(
-        self, send: Callable[[], Awaitable[S]], remember: Callable[[], Awaitable[None]], find: Callable[[], Awaitable[S | None]]
+        self,
+        send: Callable[[], Awaitable[S]],
+        remember: Callable[[], Awaitable[None]],
+        find: Callable[[], Awaitable[S | None]],
     ) -> None:
         self._send = send
         self._remember = remember

@@ -44,7 +44,9 @@ _STUCK = 3
 class PredictedVerbs(ProjectPart):
     """The verbs of :class:`~customvision_async.ProjectClient` on predictions and suggestions."""
 
-    async def quick_test(self, image: Any, *, iteration: IterationLike | None = None, store: bool | None = None) -> ImagePrediction:
+    async def quick_test(
+        self, image: Any, *, iteration: IterationLike | None = None, store: bool | None = None
+    ) -> ImagePrediction:
         """What a trained iteration (the project's default one unless given) says about a picture, up to 6 MB.
 
         Args:
@@ -58,9 +60,13 @@ class PredictedVerbs(ProjectPart):
         """
         picture = await one_picture(image, limits.IMAGE_BYTES)
         if isinstance(picture, ImageUrl):
-            return await self.operations.quick_test_image_url(self.id, picture.url, iteration_id=iteration, store=store)
+            return await self.operations.quick_test_image_url(
+                self.id, picture.url, iteration_id=iteration, store=store
+            )
         with unread_as_os_error():
-            return await self.operations.quick_test_image(self.id, picture, iteration_id=iteration, store=store)
+            return await self.operations.quick_test_image(
+                self.id, picture, iteration_id=iteration, store=store
+            )
 
     # --- what was kept
 
@@ -102,19 +108,29 @@ class PredictedVerbs(ProjectPart):
             max_count=page_size,
         )
 
-        async def fetch(token: PredictionQueryToken) -> tuple[Sequence[StoredImagePrediction], PredictionQueryToken | None]:
+        async def fetch(
+            token: PredictionQueryToken,
+        ) -> tuple[Sequence[StoredImagePrediction], PredictionQueryToken | None]:
             page = await self.operations.query_predictions(self.id, token)
             return page.results, page.token
 
         async def begin() -> PredictionQueryToken:
-            return msgspec.structs.replace(first, tags=tuple([await self._query_tag(tag) for tag in wanted]))
+            return msgspec.structs.replace(
+                first, tags=tuple([await self._query_tag(tag) for tag in wanted])
+            )
 
         return AsyncItemPaged(lambda: _token_pages(begin, fetch, lambda one: one.id))
 
     async def _query_tag(self, tag: TagLike | PredictionQueryTag) -> PredictionQueryTag:
-        return tag if isinstance(tag, PredictionQueryTag) else PredictionQueryTag(id=await self._tag_id(tag))
+        return (
+            tag
+            if isinstance(tag, PredictionQueryTag)
+            else PredictionQueryTag(id=await self._tag_id(tag))
+        )
 
-    def delete_predictions(self, predictions: Iterable[Any] | AsyncIterable[Any]) -> BatchRun[Any, None]:
+    def delete_predictions(
+        self, predictions: Iterable[Any] | AsyncIterable[Any]
+    ) -> BatchRun[Any, None]:
         """Delete kept predictions, given by id or model, any number; one that is not there (any more) counts as deleted."""
         calls = self._calls()
 
@@ -132,7 +148,14 @@ class PredictedVerbs(ProjectPart):
             return id_of(prediction, "prediction")
 
         limit = self._url_limits(limits.PREDICTIONS_PER_DELETE.value)
-        return self._run(predictions, calls, ids_prepared(weight=37, read=read), send, limit, "delete_predictions")
+        return self._run(
+            predictions,
+            calls,
+            ids_prepared(weight=37, read=read),
+            send,
+            limit,
+            "delete_predictions",
+        )
 
     # --- what an iteration would say
 
@@ -154,8 +177,16 @@ class PredictedVerbs(ProjectPart):
             order: by how certain the iteration is.
             page_size: how many at once; the service's choice unless given.
         """
-        which, wanted, find = id_of(iteration, "iteration"), several(tags), self._tags_once(several(tags))
-        sort = {"most_certain": SortBy.UNCERTAINTY_ASCENDING, "least_certain": SortBy.UNCERTAINTY_DESCENDING, None: None}
+        which, wanted, find = (
+            id_of(iteration, "iteration"),
+            several(tags),
+            self._tags_once(several(tags)),
+        )
+        sort = {
+            "most_certain": SortBy.UNCERTAINTY_ASCENDING,
+            "least_certain": SortBy.UNCERTAINTY_DESCENDING,
+            None: None,
+        }
         if order not in sort:
             raise ValueError(f"order is 'most_certain' or 'least_certain', not {order!r}")
 
@@ -167,16 +198,24 @@ class PredictedVerbs(ProjectPart):
 
         async def begin() -> SuggestedTagAndRegionQueryToken:
             ids = await find() if wanted else ()
-            return SuggestedTagAndRegionQueryToken(tag_ids=ids, threshold=threshold, sort_by=sort[order], max_count=page_size)
+            return SuggestedTagAndRegionQueryToken(
+                tag_ids=ids, threshold=threshold, sort_by=sort[order], max_count=page_size
+            )
 
         return AsyncItemPaged(lambda: _token_pages(begin, fetch, lambda one: one.id))
 
     async def count_suggested_images(
-        self, iteration: IterationLike, *, tags: Iterable[TagLike] = (), threshold: float | None = None
+        self,
+        iteration: IterationLike,
+        *,
+        tags: Iterable[TagLike] = (),
+        threshold: float | None = None,
     ) -> dict[str, int]:
         """How many untagged images each tag is suggested for, by the id of the tag (since v3.1)."""
         ids = await self._tags_once(several(tags))()
-        return await self.operations.query_suggested_image_count(self.id, iteration, tag_ids=ids, threshold=threshold)
+        return await self.operations.query_suggested_image_count(
+            self.id, iteration, tag_ids=ids, threshold=threshold
+        )
 
     def suggest_tags_and_regions(
         self, iteration: IterationLike, images: Iterable[Any] | AsyncIterable[Any]
@@ -191,7 +230,9 @@ class PredictedVerbs(ProjectPart):
 
         async def send(units: Sequence[Unit]) -> Sequence[Outcome]:
             query = {"iterationId": which, "imageIds": loads_of(units)}
-            found: list[SuggestedTagAndRegion] = (await calls("SuggestTagsAndRegions", units, query)).value
+            found: list[SuggestedTagAndRegion] = (
+                await calls("SuggestTagsAndRegions", units, query)
+            ).value
             if len(units) == 1 and len(found) <= 1:
                 return [Done(value=found[0] if found else None)]
             by_id = {one.id.lower(): one for one in found}
@@ -200,7 +241,9 @@ class PredictedVerbs(ProjectPart):
                 return [AGAIN] * len(units)
             return [Done(value=by_id.get(unit.load)) for unit in units]
 
-        return self._run(images, calls, ids_prepared(weight=1), send, limit, "suggest_tags_and_regions")
+        return self._run(
+            images, calls, ids_prepared(weight=1), send, limit, "suggest_tags_and_regions"
+        )
 
     async def get_region_proposals(self, image: Any) -> ImageRegionProposal:
         """Where things may be in an image, whatever they are, the most confident first (since v2.0)."""
@@ -229,5 +272,9 @@ async def _token_pages(
             return
         stale = 0 if fresh else stale + 1
         if stale >= _STUCK:
-            raise DecodeError("the service gives no new items and yet a token for more: the list cannot be walked to its end")
-        token = msgspec.structs.replace(token, session=following.session, continuation=following.continuation)
+            raise DecodeError(
+                "the service gives no new items and yet a token for more: the list cannot be walked to its end"
+            )
+        token = msgspec.structs.replace(
+            token, session=following.session, continuation=following.continuation
+        )

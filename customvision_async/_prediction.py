@@ -121,7 +121,12 @@ class PredictionClient:
     async def __aenter__(self) -> PredictionClient:
         return self
 
-    async def __aexit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
         await self.aclose()
 
     async def aclose(self) -> None:
@@ -131,7 +136,13 @@ class PredictionClient:
     # --- one picture
 
     async def classify_image(
-        self, project: Id, published_name: Model, image: Any, *, store: bool = True, application: str | None = None
+        self,
+        project: Id,
+        published_name: Model,
+        image: Any,
+        *,
+        store: bool = True,
+        application: str | None = None,
     ) -> ImagePrediction:
         """What a picture shows: tags with their probabilities, the most probable first.
 
@@ -152,12 +163,26 @@ class PredictionClient:
         return await self._one("Classify", project, published_name, image, store, application)
 
     async def detect_image(
-        self, project: Id, published_name: Model, image: Any, *, store: bool = True, application: str | None = None
+        self,
+        project: Id,
+        published_name: Model,
+        image: Any,
+        *,
+        store: bool = True,
+        application: str | None = None,
     ) -> ImagePrediction:
         """Where things are in a picture: tags with probabilities and boxes. See :meth:`classify_image`."""
         return await self._one("Detect", project, published_name, image, store, application)
 
-    async def _one(self, kind: Kind, project: Id, model: Model, image: Any, store: bool, application: str | None) -> ImagePrediction:
+    async def _one(
+        self,
+        kind: Kind,
+        project: Id,
+        model: Model,
+        image: Any,
+        store: bool,
+        application: str | None,
+    ) -> ImagePrediction:
         ask = _Question(self.operations, kind, project, model, store, application)
         load = await _prepared(as_picture(image))
         if isinstance(load, Exception):
@@ -168,7 +193,13 @@ class PredictionClient:
     # --- any number
 
     def classify_images(
-        self, project: Id, published_name: Model, images: Source, *, store: bool = True, application: str | None = None
+        self,
+        project: Id,
+        published_name: Model,
+        images: Source,
+        *,
+        store: bool = True,
+        application: str | None = None,
     ) -> BatchRun[Any, ImagePrediction]:
         """Classify any number of pictures, from any iterable or async iterable (``images_in(folder)`` is one).
 
@@ -178,15 +209,29 @@ class PredictionClient:
         return self._many("Classify", project, published_name, images, store, application)
 
     def detect_images(
-        self, project: Id, published_name: Model, images: Source, *, store: bool = True, application: str | None = None
+        self,
+        project: Id,
+        published_name: Model,
+        images: Source,
+        *,
+        store: bool = True,
+        application: str | None = None,
     ) -> BatchRun[Any, ImagePrediction]:
         """Detect things in any number of pictures. See :meth:`classify_images`."""
         return self._many("Detect", project, published_name, images, store, application)
 
     def _many(
-        self, kind: Kind, project: Id, model: Model, images: Any, store: bool, application: str | None
+        self,
+        kind: Kind,
+        project: Id,
+        model: Model,
+        images: Any,
+        store: bool,
+        application: str | None,
     ) -> BatchRun[Any, ImagePrediction]:
-        if isinstance(images, (str, bytes, bytearray, memoryview, os.PathLike, ImageFile, ImageUrl)) or hasattr(images, "read"):
+        if isinstance(
+            images, (str, bytes, bytearray, memoryview, os.PathLike, ImageFile, ImageUrl)
+        ) or hasattr(images, "read"):
             images = [images]
         ask = _Question(self.operations, kind, project, model, store, application)
         progress = Progress()
@@ -200,7 +245,15 @@ class PredictionClient:
             notify(observers, ChunkSettled(verb, items, succeeded, failed, seconds))
 
         one_at_a_time = ChunkLimits(1)  # the service takes one picture a call
-        job = Job(_units, send, _judge, one_at_a_time, chunks=self._link.concurrency.requests, on_chunk=settled, progress=progress)
+        job = Job(
+            _units,
+            send,
+            _judge,
+            one_at_a_time,
+            chunks=self._link.concurrency.requests,
+            on_chunk=settled,
+            progress=progress,
+        )
         return BatchRun(images, job)
 
 
@@ -212,7 +265,13 @@ class _Question:
     """
 
     def __init__(
-        self, operations: PredictionOperations, kind: Kind, project: Id, model: Model, store: bool, application: str | None
+        self,
+        operations: PredictionOperations,
+        kind: Kind,
+        project: Id,
+        model: Model,
+        store: bool,
+        application: str | None,
     ) -> None:
         self._operations = operations
         self._kind: str = kind
@@ -229,11 +288,16 @@ class _Question:
     async def __call__(self, load: Blob | str, meter: Meter | None = None) -> ImagePrediction:
         content: Content
         if isinstance(load, str):
-            operation, content = f"{self._kind}ImageUrl{self._suffix}", json_body({"url": load}, self._operations.version)
+            operation, content = (
+                f"{self._kind}ImageUrl{self._suffix}",
+                json_body({"url": load}, self._operations.version),
+            )
         else:
             operation, content = f"{self._kind}Image{self._suffix}", octet_stream(load)
         query: Mapping[str, Any] = self._query
-        answer = await self._operations.call(operation, path=self._path, query=query, content=content, meter=meter)
+        answer = await self._operations.call(
+            operation, path=self._path, query=query, content=content, meter=meter
+        )
         prediction: ImagePrediction = answer.value
         return prediction
 
@@ -241,10 +305,14 @@ class _Question:
 def _published_name(model: Model) -> str:
     if isinstance(model, Iteration):
         if not model.publish_name:
-            raise ValueError(f"the iteration {model.name!r} is not published: await project.publish_iteration(...), and get it again")
+            raise ValueError(
+                f"the iteration {model.name!r} is not published: await project.publish_iteration(...), and get it again"
+            )
         return model.publish_name
     if not isinstance(model, str) or not model:
-        raise TypeError(f"from v3.0 a model is the name that an iteration is published under, not {model!r}")
+        raise TypeError(
+            f"from v3.0 a model is the name that an iteration is published under, not {model!r}"
+        )
     return plain_text(model, "published_name")
 
 
@@ -273,9 +341,13 @@ async def _unit(index: int, item: Any) -> Unit | ItemResult[Any, Any]:
         return failed_item(index, item, error)
     load = await _prepared(picture)
     if isinstance(load, Exception):
-        result = failed_item(index, item, load, "Skipped" if isinstance(picture, SkippedFile) else "")
+        result = failed_item(
+            index, item, load, "Skipped" if isinstance(picture, SkippedFile) else ""
+        )
         return msgspec.structs.replace(result, skipped=isinstance(picture, SkippedFile))
-    return Unit(index, item, load, held=load.size if isinstance(load, Blob) and load.data is not None else 0)
+    return Unit(
+        index, item, load, held=load.size if isinstance(load, Blob) and load.data is not None else 0
+    )
 
 
 async def _outcome(ask: _Question, unit: Unit, progress: Progress) -> Outcome:
@@ -284,7 +356,9 @@ async def _outcome(ask: _Question, unit: Unit, progress: Progress) -> Outcome:
     try:
         return Done(value=await ask(unit.load, meter))
     except ContentError as error:
-        return Failed(error.reason, cause=error.with_traceback(None))  # kept with the report, and those frames hold buffers
+        return Failed(
+            error.reason, cause=error.with_traceback(None)
+        )  # kept with the report, and those frames hold buffers
     except CustomVisionError as error:
         if _judge(error) is Verdict.FATAL:
             raise

@@ -17,7 +17,14 @@ from ._paging import AsyncItemPaged, one_page
 from ._part import ids_prepared, several
 from ._placing import box_of, region_limits, send_regions
 from ._predicted import PredictedVerbs
-from ._tagging import metadata_limits, send_metadata, send_tags, send_untag, tag_limits, untag_limits
+from ._tagging import (
+    metadata_limits,
+    send_metadata,
+    send_tags,
+    send_untag,
+    tag_limits,
+    untag_limits,
+)
 from ._tags import TagBook, UnknownTag
 from ._training import IterationVerbs
 from ._transfer import TransferVerbs
@@ -72,7 +79,9 @@ class ProjectClient(IterationVerbs, TransferVerbs, PredictedVerbs):
 
     # --- images
 
-    def upload_images(self, images: Any, *, tags: Iterable[TagLike] = (), create_missing_tags: bool = False) -> BatchRun[Any, Image]:
+    def upload_images(
+        self, images: Any, *, tags: Iterable[TagLike] = (), create_missing_tags: bool = False
+    ) -> BatchRun[Any, Image]:
         """Upload any number of images: files, bytes, URLs and predictions together.
 
         Args:
@@ -90,9 +99,18 @@ class ProjectClient(IterationVerbs, TransferVerbs, PredictedVerbs):
         calls = self._calls()
         book = TagBook(self.operations, self.id, create_missing=create_missing_tags)
         uploads = Uploads(calls, book, several(tags))
-        return self._run(images, calls, uploads.prepare, uploads.send, upload_limits(self._concurrency.chunk_bytes), "upload_images")
+        return self._run(
+            images,
+            calls,
+            uploads.prepare,
+            uploads.send,
+            upload_limits(self._concurrency.chunk_bytes),
+            "upload_images",
+        )
 
-    def delete_images(self, images: Iterable[ImageLike] | AsyncIterable[ImageLike]) -> BatchRun[ImageLike, None]:
+    def delete_images(
+        self, images: Iterable[ImageLike] | AsyncIterable[ImageLike]
+    ) -> BatchRun[ImageLike, None]:
         """Delete images; one that is not there (any more) counts as deleted. They go from the workspace, not from trained iterations."""
         calls = self._calls()
 
@@ -104,14 +122,25 @@ class ProjectClient(IterationVerbs, TransferVerbs, PredictedVerbs):
                     raise
             return [DONE] * len(units)
 
-        return self._run(images, calls, ids_prepared(weight=37), send, self._url_limits(limits.IDS_PER_DELETE.value), "delete_images")
+        return self._run(
+            images,
+            calls,
+            ids_prepared(weight=37),
+            send,
+            self._url_limits(limits.IDS_PER_DELETE.value),
+            "delete_images",
+        )
 
-    def tag_images(self, images: Iterable[ImageLike] | AsyncIterable[ImageLike], tags: Iterable[TagLike]) -> BatchRun[ImageLike, None]:
+    def tag_images(
+        self, images: Iterable[ImageLike] | AsyncIterable[ImageLike], tags: Iterable[TagLike]
+    ) -> BatchRun[ImageLike, None]:
         """Put every one of `tags` on every image. A result is marked `duplicate` where the image had them all."""
         calls = self._calls()
         find = self._tags_once(several(tags))
 
-        async def prepare(start: int, items: Sequence[Any]) -> Sequence[Unit | ItemResult[Any, Any]]:
+        async def prepare(
+            start: int, items: Sequence[Any]
+        ) -> Sequence[Unit | ItemResult[Any, Any]]:
             ids = await find()
             units = id_units(start, items, weight=len(ids))
             if isinstance(units, Span):
@@ -122,9 +151,18 @@ class ProjectClient(IterationVerbs, TransferVerbs, PredictedVerbs):
                         unit.load = (unit.load, ids)
             return units
 
-        return self._run(images, calls, prepare, lambda units: send_tags(calls, units), tag_limits(), "tag_images")
+        return self._run(
+            images,
+            calls,
+            prepare,
+            lambda units: send_tags(calls, units),
+            tag_limits(),
+            "tag_images",
+        )
 
-    def untag_images(self, images: Iterable[ImageLike] | AsyncIterable[ImageLike], tags: Iterable[TagLike]) -> BatchRun[ImageLike, None]:
+    def untag_images(
+        self, images: Iterable[ImageLike] | AsyncIterable[ImageLike], tags: Iterable[TagLike]
+    ) -> BatchRun[ImageLike, None]:
         """Take every one of `tags` off every image."""
         calls = self._calls()
         find = self._tags_once(several(tags))
@@ -132,7 +170,9 @@ class ProjectClient(IterationVerbs, TransferVerbs, PredictedVerbs):
         async def send(units: Sequence[Unit]) -> Sequence[Outcome]:
             return await send_untag(calls, units, await find())
 
-        async def prepare(start: int, items: Sequence[Any]) -> Sequence[Unit | ItemResult[Any, Any]]:
+        async def prepare(
+            start: int, items: Sequence[Any]
+        ) -> Sequence[Unit | ItemResult[Any, Any]]:
             await find()
             return id_units(start, items)
 
@@ -153,7 +193,9 @@ class ProjectClient(IterationVerbs, TransferVerbs, PredictedVerbs):
         async def send(units: Sequence[Unit]) -> Sequence[Outcome]:
             return await send_metadata(calls, units, checked)
 
-        return self._run(images, calls, _unique_ids, send, metadata_limits(), "update_image_metadata")
+        return self._run(
+            images, calls, _unique_ids, send, metadata_limits(), "update_image_metadata"
+        )
 
     def list_images(
         self,
@@ -181,7 +223,12 @@ class ProjectClient(IterationVerbs, TransferVerbs, PredictedVerbs):
         return self._images(tagged, several(tags), iteration, filter).paged(order, page_size)
 
     async def count_images(
-        self, *, tagged: bool | None = None, tags: Iterable[TagLike] = (), iteration: Any = None, filter: str | None = None
+        self,
+        *,
+        tagged: bool | None = None,
+        tags: Iterable[TagLike] = (),
+        iteration: Any = None,
+        filter: str | None = None,
     ) -> int:
         """How many images :meth:`list_images` would give."""
         return await self._images(tagged, several(tags), iteration, filter).count()
@@ -192,18 +239,38 @@ class ProjectClient(IterationVerbs, TransferVerbs, PredictedVerbs):
         Raises:
             NotFoundError: the project has no such image.
         """
-        found = await self.operations.get_images_by_ids(self.id, [image_id(image)], iteration_id=iteration)
+        found = await self.operations.get_images_by_ids(
+            self.id, [image_id(image)], iteration_id=iteration
+        )
         if not found:
-            raise NotFoundError(f"the project has no image {image_id(image)}", status=404, code="NotFoundImage", operation="GetImagesByIds")
+            raise NotFoundError(
+                f"the project has no image {image_id(image)}",
+                status=404,
+                code="NotFoundImage",
+                operation="GetImagesByIds",
+            )
         return found[0]
 
-    def _images(self, tagged: bool | None, tags: tuple[TagLike, ...], iteration: Any, filter: str | None) -> ImageList:
+    def _images(
+        self, tagged: bool | None, tags: tuple[TagLike, ...], iteration: Any, filter: str | None
+    ) -> ImageList:
         iteration_id = None if iteration is None else id_of(iteration, "iteration")
-        return ImageList(self.operations, self.id, self._tags_once(tags), tagged, bool(tags), iteration_id, filter, self._concurrency.pages)
+        return ImageList(
+            self.operations,
+            self.id,
+            self._tags_once(tags),
+            tagged,
+            bool(tags),
+            iteration_id,
+            filter,
+            self._concurrency.pages,
+        )
 
     # --- regions
 
-    def create_regions(self, regions: Iterable[RegionOn] | AsyncIterable[RegionOn]) -> BatchRun[RegionOn, str]:
+    def create_regions(
+        self, regions: Iterable[RegionOn] | AsyncIterable[RegionOn]
+    ) -> BatchRun[RegionOn, str]:
         """Put regions on images (since v2.0): pairs of an image and a :class:`Region`. A result's `value` is the id of the region.
 
         The image gets the region's tag too. A result is marked `duplicate` where the region was there.
@@ -214,9 +281,19 @@ class ProjectClient(IterationVerbs, TransferVerbs, PredictedVerbs):
         async def prepare(start: int, items: Sequence[Any]) -> list[Unit | ItemResult[Any, Any]]:
             pairs = [_pair(item) for item in items]
             await book.learn(pair[1].tag for pair in pairs if isinstance(pair, tuple))
-            return [_region_unit(index, item, pair, book) for index, (item, pair) in enumerate(zip(items, pairs, strict=True), start)]
+            return [
+                _region_unit(index, item, pair, book)
+                for index, (item, pair) in enumerate(zip(items, pairs, strict=True), start)
+            ]
 
-        return self._run(regions, calls, prepare, lambda units: send_regions(calls, units), region_limits(), "create_regions")
+        return self._run(
+            regions,
+            calls,
+            prepare,
+            lambda units: send_regions(calls, units),
+            region_limits(),
+            "create_regions",
+        )
 
     def delete_regions(self, regions: Iterable[Any] | AsyncIterable[Any]) -> BatchRun[Any, None]:
         """Delete regions, given by id or as those of an image; one that is not there counts as deleted.
@@ -234,18 +311,27 @@ class ProjectClient(IterationVerbs, TransferVerbs, PredictedVerbs):
             return [DONE] * len(units)
 
         def read(region: Any) -> str:
-            return id_of(getattr(region, "region_id", None) or getattr(region, "value", None) or region, "region")
+            return id_of(
+                getattr(region, "region_id", None) or getattr(region, "value", None) or region,
+                "region",
+            )
 
         limit = self._url_limits(limits.REGIONS_PER_DELETE.value)
-        return self._run(regions, calls, ids_prepared(weight=37, read=read), send, limit, "delete_regions")
+        return self._run(
+            regions, calls, ids_prepared(weight=37, read=read), send, limit, "delete_regions"
+        )
 
     # --- tags
 
     def list_tags(self, *, iteration: Any = None) -> AsyncItemPaged[Tag]:
         """The tags, all at once, each with its number of images."""
-        return AsyncItemPaged(lambda: one_page(lambda: self.operations.get_tags(self.id, iteration_id=iteration)))
+        return AsyncItemPaged(
+            lambda: one_page(lambda: self.operations.get_tags(self.id, iteration_id=iteration))
+        )
 
-    async def create_tag(self, name: str, *, description: str | None = None, type: TagType | str | None = None) -> Tag:
+    async def create_tag(
+        self, name: str, *, description: str | None = None, type: TagType | str | None = None
+    ) -> Tag:
         """Make a tag. Not sent again after a lost answer: list the tags to see.
 
         Raises:
@@ -262,7 +348,12 @@ class ProjectClient(IterationVerbs, TransferVerbs, PredictedVerbs):
         return await self.operations.get_tag(self.id, await self._tag_id(tag))
 
     async def update_tag(
-        self, tag: TagLike, *, name: str | None = None, description: str | None = None, type: TagType | str | None = None
+        self,
+        tag: TagLike,
+        *,
+        name: str | None = None,
+        description: str | None = None,
+        type: TagType | str | None = None,
     ) -> Tag:
         """Change what is given of a tag, and leave the rest."""
         now = await self.get_tag(tag)
@@ -290,17 +381,27 @@ async def _unique_ids(start: int, items: Sequence[Any]) -> list[Unit | ItemResul
 def _pair(item: Any) -> tuple[str, Region] | Exception:
     try:
         if isinstance(item, ImageRegionCreateEntry):
-            region = Region(tag=UUID(item.tag_id), left=item.left, top=item.top, width=item.width, height=item.height)
+            region = Region(
+                tag=UUID(item.tag_id),
+                left=item.left,
+                top=item.top,
+                width=item.width,
+                height=item.height,
+            )
             return id_of(item.image_id, "image"), region
         image, region = item
         if not isinstance(region, Region):
-            raise TypeError(f"expected a pair of an image and a Region, not {type(region).__name__}")
+            raise TypeError(
+                f"expected a pair of an image and a Region, not {type(region).__name__}"
+            )
         return image_id(image), region
     except (TypeError, ValueError) as error:
         return error
 
 
-def _region_unit(index: int, item: Any, pair: tuple[str, Region] | Exception, book: TagBook) -> Unit | ItemResult[Any, Any]:
+def _region_unit(
+    index: int, item: Any, pair: tuple[str, Region] | Exception, book: TagBook
+) -> Unit | ItemResult[Any, Any]:
     if isinstance(pair, Exception):
         return failed_item(index, item, pair)
     try:

@@ -12,7 +12,16 @@ from ._calls import DONE, Calls
 from ._wire import bodies
 from ._wire.advice import VAGUE_STATUSES, status_help
 
-__all__ = ["TagPairs", "metadata_limits", "parts", "send_metadata", "send_tags", "send_untag", "tag_limits", "untag_limits"]
+__all__ = [
+    "TagPairs",
+    "metadata_limits",
+    "parts",
+    "send_metadata",
+    "send_tags",
+    "send_untag",
+    "tag_limits",
+    "untag_limits",
+]
 
 T = TypeVar("T")
 
@@ -53,16 +62,26 @@ async def send_tags(calls: Calls, units: Sequence[Unit]) -> list[Outcome]:
     return [_outcome(load, made, there, over) for load in loads]
 
 
-def _outcome(load: TagPairs, made: set[tuple[str, str]], there: set[tuple[str, str]], over: set[tuple[str, str]]) -> Outcome:
+def _outcome(
+    load: TagPairs,
+    made: set[tuple[str, str]],
+    there: set[tuple[str, str]],
+    over: set[tuple[str, str]],
+) -> Outcome:
     image, tags = load
     pairs = [(image, tag) for tag in tags]
     if any(pair in over for pair in pairs):
         number = sum(pair in over for pair in pairs)
         return Failed(
-            f"{number} of its {len(pairs)} tags were refused: an image has at most {limits.TAGS_PER_IMAGE}", status="ErrorTagLimitExceed"
+            f"{number} of its {len(pairs)} tags were refused: an image has at most {limits.TAGS_PER_IMAGE}",
+            status="ErrorTagLimitExceed",
         )
     if all(pair in made or pair in there for pair in pairs):
-        return Done(duplicate=bool(pairs) and all(pair in there for pair in pairs) and not any(pair in made for pair in pairs))
+        return Done(
+            duplicate=bool(pairs)
+            and all(pair in there for pair in pairs)
+            and not any(pair in made for pair in pairs)
+        )
     return AGAIN
 
 
@@ -79,7 +98,9 @@ def metadata_limits() -> ChunkLimits:
     return ChunkLimits(limits.IMAGES_PER_METADATA_UPDATE.value)
 
 
-async def send_metadata(calls: Calls, units: Sequence[Unit], metadata: Mapping[str, str]) -> list[Outcome]:
+async def send_metadata(
+    calls: Calls, units: Sequence[Unit], metadata: Mapping[str, str]
+) -> list[Outcome]:
     """Set `metadata` on the images."""
     content = bodies.json_body(dict(metadata), calls.operations.version)
     answer = await calls("UpdateImageMetadata", units, {"imageIds": loads_of(units)}, content)

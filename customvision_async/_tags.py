@@ -7,7 +7,15 @@ from uuid import UUID
 
 from ._operations import Operations
 from ._wire.request import id_of
-from .errors import BadRequestError, ConflictError, ConnectError, DecodeError, InternalServerError, ServiceError, TransportError
+from .errors import (
+    BadRequestError,
+    ConflictError,
+    ConnectError,
+    DecodeError,
+    InternalServerError,
+    ServiceError,
+    TransportError,
+)
 from .models import Tag
 from .models.inputs import TagLike
 
@@ -21,7 +29,9 @@ class UnknownTag(LookupError):
 class TagBook:
     """The tags of one project, for the length of one run: listed once, and only if a name is met."""
 
-    def __init__(self, operations: Operations, project_id: str, *, create_missing: bool = False) -> None:
+    def __init__(
+        self, operations: Operations, project_id: str, *, create_missing: bool = False
+    ) -> None:
         self._operations = operations
         self._project_id = project_id
         self._create_missing = create_missing
@@ -63,9 +73,13 @@ class TagBook:
             return str(UUID(tag))
         if tag in self._refused:
             raise UnknownTag(f"the tag {tag!r} could not be created: {self._refused[tag]}")
-        names = ", ".join(repr(name) for name in sorted(ids)[:10]) + (", ..." if len(ids) > 10 else "")
+        names = ", ".join(repr(name) for name in sorted(ids)[:10]) + (
+            ", ..." if len(ids) > 10 else ""
+        )
         there = f"its tags are {names}" if ids else "it has no tags"
-        raise UnknownTag(f"the project has no tag {tag!r} ({there}): create it first, or have an upload make it (create_missing_tags)")
+        raise UnknownTag(
+            f"the project has no tag {tag!r} ({there}): create it first, or have an upload make it (create_missing_tags)"
+        )
 
     async def _listed(self) -> dict[str, str]:
         return {tag.name: tag.id for tag in await self._operations.get_tags(self._project_id)}
@@ -81,7 +95,11 @@ class TagBook:
                     ids[name] = (await self._operations.create_tag(self._project_id, name)).id
                     return
                 except (TransportError, ServiceError, DecodeError) as error:
-                    if isinstance(error, ServiceError) and error.status < 500 and error.status != 408:
+                    if (
+                        isinstance(error, ServiceError)
+                        and error.status < 500
+                        and error.status != 408
+                    ):
                         raise
                     ids.update(await self._listed())
                     if name in ids:

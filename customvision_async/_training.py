@@ -15,7 +15,13 @@ from ._transport.base import Meter
 from ._versions import ApiVersion
 from ._wire.request import id_of
 from .errors import BadRequestError, DecodeError, LimitExceeded, ServiceError, TransportError
-from .models import CustomBaseModelInfo, ImagePerformance, Iteration, IterationPerformance, TrainingType
+from .models import (
+    CustomBaseModelInfo,
+    ImagePerformance,
+    Iteration,
+    IterationPerformance,
+    TrainingType,
+)
 from .models.inputs import TagLike
 
 __all__ = ["IterationLike", "IterationVerbs"]
@@ -39,11 +45,15 @@ class IterationVerbs(ProjectPart):
         """An iteration as the service has it now."""
         return await self.operations.get_iteration(self.id, iteration)
 
-    async def update_iteration(self, iteration: IterationLike, *, name: str | None = None, is_default: bool | None = None) -> Iteration:
+    async def update_iteration(
+        self, iteration: IterationLike, *, name: str | None = None, is_default: bool | None = None
+    ) -> Iteration:
         """Rename an iteration, or (until v2.2, which has no publishing) make it the default one. What is not given stays."""
         if name is None and self.operations.version >= ApiVersion.V3_0:
             name = (await self.get_iteration(iteration)).name  # required in these versions
-        return await self.operations.update_iteration(self.id, iteration, name, is_default=is_default)
+        return await self.operations.update_iteration(
+            self.id, iteration, name, is_default=is_default
+        )
 
     async def delete_iteration(self, iteration: IterationLike) -> None:
         """Delete an iteration.
@@ -104,14 +114,22 @@ class IterationVerbs(ProjectPart):
 
         return AsyncLROPoller(_Training(self.operations, self.id, send=send), polling, wait=wait)
 
-    def resume_training(self, iteration: IterationLike, *, polling: Polling | None = None) -> AsyncLROPoller[Iteration, Iteration]:
+    def resume_training(
+        self, iteration: IterationLike, *, polling: Polling | None = None
+    ) -> AsyncLROPoller[Iteration, Iteration]:
         """Wait for a training that was begun before, here or elsewhere: the poller's `id` is the iteration's."""
-        return AsyncLROPoller(_Training(self.operations, self.id, iteration=id_of(iteration, "iteration")), polling)
+        return AsyncLROPoller(
+            _Training(self.operations, self.id, iteration=id_of(iteration, "iteration")), polling
+        )
 
     # --- performance
 
     async def get_iteration_performance(
-        self, iteration: IterationLike, *, threshold: float | None = None, overlap_threshold: float | None = None
+        self,
+        iteration: IterationLike,
+        *,
+        threshold: float | None = None,
+        overlap_threshold: float | None = None,
     ) -> IterationPerformance:
         """How good a trained iteration is: precision and recall, over all and for each tag, as fractions.
 
@@ -122,7 +140,9 @@ class IterationVerbs(ProjectPart):
         """
         if threshold is None and self.operations.version < ApiVersion.V2_0:
             threshold = 0.5
-        return await self.operations.get_iteration_performance(self.id, iteration, threshold=threshold, overlap_threshold=overlap_threshold)
+        return await self.operations.get_iteration_performance(
+            self.id, iteration, threshold=threshold, overlap_threshold=overlap_threshold
+        )
 
     def list_image_performances(
         self,
@@ -137,7 +157,11 @@ class IterationVerbs(ProjectPart):
         Raises:
             LimitExceeded: too many tags, or a page over 256.
         """
-        which, wanted, find = id_of(iteration, "iteration"), several(tags), self._tags_once(several(tags))
+        which, wanted, find = (
+            id_of(iteration, "iteration"),
+            several(tags),
+            self._tags_once(several(tags)),
+        )
         if page_size > limits.TAKE.value:
             raise LimitExceeded(limits.TAKE, page_size)
         if order not in ("newest", "oldest"):
@@ -149,18 +173,31 @@ class IterationVerbs(ProjectPart):
                 self.id, which, tag_ids=tag_ids, order_by=order.capitalize(), take=take, skip=skip
             )
 
-        return AsyncItemPaged(lambda: skip_pages(fetch, lambda one: one.id, size=page_size, ahead=self._concurrency.pages))
+        return AsyncItemPaged(
+            lambda: skip_pages(
+                fetch, lambda one: one.id, size=page_size, ahead=self._concurrency.pages
+            )
+        )
 
-    async def count_image_performances(self, iteration: IterationLike, *, tags: Iterable[TagLike] = ()) -> int:
+    async def count_image_performances(
+        self, iteration: IterationLike, *, tags: Iterable[TagLike] = ()
+    ) -> int:
         """How many images :meth:`list_image_performances` would give."""
         wanted = several(tags)
         tag_ids = await self._tags_once(wanted)() if wanted else None
-        return await self.operations.get_image_performance_count(self.id, iteration, tag_ids=tag_ids)
+        return await self.operations.get_image_performance_count(
+            self.id, iteration, tag_ids=tag_ids
+        )
 
     # --- publishing
 
     async def publish_iteration(
-        self, iteration: IterationLike, name: str, prediction_resource_id: str | None = None, *, overwrite: bool | None = None
+        self,
+        iteration: IterationLike,
+        name: str,
+        prediction_resource_id: str | None = None,
+        *,
+        overwrite: bool | None = None,
     ) -> None:
         """Publish a trained iteration under `name`, by which the prediction API finds it (since v3.0).
 
@@ -186,7 +223,9 @@ class IterationVerbs(ProjectPart):
         in_doubt = False
         for last in (False, True):
             try:
-                await self.operations.publish_iteration(self.id, iteration, name, resource, overwrite=overwrite)
+                await self.operations.publish_iteration(
+                    self.id, iteration, name, resource, overwrite=overwrite
+                )
                 return
             except (TransportError, DecodeError, ServiceError) as error:
                 in_doubt = in_doubt or maybe_begun(error)
@@ -208,7 +247,9 @@ class IterationVerbs(ProjectPart):
         try:
             await self.operations.call("UnpublishIteration", path=path, meter=meter)
         except BadRequestError as error:
-            if not (meter.in_doubt and error.code == "BadRequestIterationNotPublished"):  # an attempt whose answer was lost did it
+            if not (
+                meter.in_doubt and error.code == "BadRequestIterationNotPublished"
+            ):  # an attempt whose answer was lost did it
                 raise
 
 
@@ -233,14 +274,20 @@ class _Training(LongWork[Iteration, Iteration]):
 
     async def begin(self) -> Seen[Iteration]:
         """Begin it, or find it."""
-        return _seen(await self._begun()) if self._begun is not None else await self._get(self._iteration)
+        return (
+            _seen(await self._begun())
+            if self._begun is not None
+            else await self._get(self._iteration)
+        )
 
     async def look(self, state: Iteration) -> Seen[Iteration]:
         """How it is now."""
         return await self._get(state.id)
 
     async def _get(self, iteration: str) -> Seen[Iteration]:
-        answer = await self._operations.call("GetIteration", path={"projectId": self._project_id, "iterationId": iteration})
+        answer = await self._operations.call(
+            "GetIteration", path={"projectId": self._project_id, "iterationId": iteration}
+        )
         return _seen(answer.value, answer.retry_after)
 
     def result(self, state: Iteration) -> Iteration:
@@ -256,13 +303,24 @@ class _Training(LongWork[Iteration, Iteration]):
         return f"resume_training({state.id!r})"
 
     async def _remember(self) -> None:
-        self._before = {one.id: (one.status or "").lower() for one in await self._operations.get_iterations(self._project_id)}
+        self._before = {
+            one.id: (one.status or "").lower()
+            for one in await self._operations.get_iterations(self._project_id)
+        }
 
     async def _find(self) -> Iteration | None:
         """The iteration that has come since, or that is the workspace of before. A project trains one at a time, so there is no other."""
         now = await self._operations.get_iterations(self._project_id)
-        new = [one for one in now if self._before.get(one.id, "") in _IDLE and (one.status or "").lower() not in _IDLE]
-        return max(new, key=lambda one: one.last_modified.timestamp() if one.last_modified else 0.0, default=None)
+        new = [
+            one
+            for one in now
+            if self._before.get(one.id, "") in _IDLE and (one.status or "").lower() not in _IDLE
+        ]
+        return max(
+            new,
+            key=lambda one: one.last_modified.timestamp() if one.last_modified else 0.0,
+            default=None,
+        )
 
 
 def _seen(iteration: Iteration, retry_after: float | None = None) -> Seen[Iteration]:
@@ -270,13 +328,20 @@ def _seen(iteration: Iteration, retry_after: float | None = None) -> Seen[Iterat
     end: Literal["", "done", "failed"] = ""
     if status.lower() in _FAILED:
         end = "failed"
-    elif status.lower() == "completed" or iteration.trained_at is not None:  # the service dates an iteration when it is trained
+    elif (
+        status.lower() == "completed" or iteration.trained_at is not None
+    ):  # the service dates an iteration when it is trained
         end = "done"
-    reason = iteration.training_error_details or "the service does not say why; the portal may, on the page of the iteration"
+    reason = (
+        iteration.training_error_details
+        or "the service does not say why; the portal may, on the page of the iteration"
+    )
     return Seen(iteration, status, end, reason if end == "failed" else "", retry_after=retry_after)
 
 
-def _base(project_id: str, base: Iteration | CustomBaseModelInfo | None) -> CustomBaseModelInfo | None:
+def _base(
+    project_id: str, base: Iteration | CustomBaseModelInfo | None
+) -> CustomBaseModelInfo | None:
     if base is None or isinstance(base, CustomBaseModelInfo):
         return base
     return CustomBaseModelInfo(project_id=base.project_id or project_id, iteration_id=base.id)

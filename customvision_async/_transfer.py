@@ -39,7 +39,9 @@ class TransferVerbs(ProjectPart):
 
     def list_exports(self, iteration: IterationLike) -> AsyncItemPaged[Export]:
         """The exports of an iteration, those under way included, all at once."""
-        return AsyncItemPaged(lambda: one_page(lambda: self.operations.get_exports(self.id, iteration)))
+        return AsyncItemPaged(
+            lambda: one_page(lambda: self.operations.get_exports(self.id, iteration))
+        )
 
     def begin_export(
         self,
@@ -83,9 +85,13 @@ class TransferVerbs(ProjectPart):
             NotFoundError: there is none for that platform and flavor.
         """
         which = id_of(iteration, "iteration")
-        return AsyncLROPoller(_Export(self.operations, self.id, which, platform, flavor, begin=False), polling)
+        return AsyncLROPoller(
+            _Export(self.operations, self.id, which, platform, flavor, begin=False), polling
+        )
 
-    async def download_export(self, export: Export, path: str | os.PathLike[str], *, overwrite: bool = True) -> Path:
+    async def download_export(
+        self, export: Export, path: str | os.PathLike[str], *, overwrite: bool = True
+    ) -> Path:
         """Download an export that is done to the file `path`, whole or not at all.
 
         Broken connections are taken up where they broke. The host gets no key, and must be one of Azure's blob stores or of the client's
@@ -98,8 +104,12 @@ class TransferVerbs(ProjectPart):
             OSError: the file cannot be written; FileExistsError if it is there and not to be overwritten.
         """
         if not export.download_uri:
-            raise ValueError(f"the export for {export.platform} has no file, it is {export.status}: await begin_export or resume_export")
-        return await self._download(export.download_uri, path, "DownloadExport", _EXPORT_BYTES, overwrite)
+            raise ValueError(
+                f"the export for {export.platform} has no file, it is {export.status}: await begin_export or resume_export"
+            )
+        return await self._download(
+            export.download_uri, path, "DownloadExport", _EXPORT_BYTES, overwrite
+        )
 
     # --- pictures
 
@@ -133,15 +143,24 @@ class TransferVerbs(ProjectPart):
         url = getattr(found[0], _URIS[size]) if found else None
         if url is None:
             what = f"no image {which}" if not found else f"no {size} picture of image {which}"
-            raise NotFoundError(f"the project has {what}", status=404, code="NotFoundImage", operation="GetImagesByIds")
+            raise NotFoundError(
+                f"the project has {what}",
+                status=404,
+                code="NotFoundImage",
+                operation="GetImagesByIds",
+            )
         return await self._download(url, path, "DownloadImage", _IMAGE_BYTES, overwrite)
 
-    async def _download(self, url: str, path: str | os.PathLike[str], operation: str, most: int, overwrite: bool) -> Path:
+    async def _download(
+        self, url: str, path: str | os.PathLike[str], operation: str, most: int, overwrite: bool
+    ) -> Path:
         if not _ABSOLUTE(url):  # of a resource in a virtual network: a path, behind the key
             return await save(await self.get_artifact(url), path, overwrite=overwrite)
         if self._downloads is None:
             raise RuntimeError("a ProjectClient downloads only if a TrainingClient has made it")
-        return await self._downloads.fetch(url, path, operation=operation, most=most, overwrite=overwrite)
+        return await self._downloads.fetch(
+            url, path, operation=operation, most=most, overwrite=overwrite
+        )
 
     async def get_artifact(self, path: str) -> bytes:
         """The bytes behind a relative address, as resources in a virtual network give them for pictures and exports (since v3.3)."""
@@ -169,7 +188,9 @@ class TransferVerbs(ProjectPart):
         The result is how many there were. Images uploaded meanwhile may go as well, or keep the count from reaching 0.
         """
         images = ImageList(self.operations, self.id, _no_tags, None, False, None, None, 1)
-        return AsyncLROPoller(_DeleteAll(self.operations, self.id, images.count, all_iterations), polling, wait=wait)
+        return AsyncLROPoller(
+            _DeleteAll(self.operations, self.id, images.count, all_iterations), polling, wait=wait
+        )
 
 
 async def _no_tags() -> tuple[str, ...]:
@@ -181,7 +202,16 @@ class _Export(LongWork[Export, Export]):
 
     operation = "ExportIteration"
 
-    def __init__(self, operations: Operations, project_id: str, iteration: str, platform: str, flavor: str | None, *, begin: bool) -> None:
+    def __init__(
+        self,
+        operations: Operations,
+        project_id: str,
+        iteration: str,
+        platform: str,
+        flavor: str | None,
+        *,
+        begin: bool,
+    ) -> None:
         self._operations = operations
         self._path = {"projectId": project_id, "iterationId": iteration}
         self._platform = platform
@@ -196,7 +226,12 @@ class _Export(LongWork[Export, Export]):
         found, retry_after = await self._list()
         if found is None:
             name = f"{self._platform} {self._flavor or ''}".strip()
-            raise NotFoundError(f"the iteration has no export for {name}", status=404, code="NotFound", operation="GetExports")
+            raise NotFoundError(
+                f"the iteration has no export for {name}",
+                status=404,
+                code="NotFound",
+                operation="GetExports",
+            )
         return _export_seen(found, retry_after)
 
     async def look(self, state: Export) -> Seen[Export]:
@@ -210,7 +245,16 @@ class _Export(LongWork[Export, Export]):
 
     def id(self, state: Export) -> str:
         """Iteration, platform and flavor."""
-        return "/".join(filter(None, (self._path["iterationId"], str(state.platform), str(state.flavor or self._flavor or ""))))
+        return "/".join(
+            filter(
+                None,
+                (
+                    self._path["iterationId"],
+                    str(state.platform),
+                    str(state.flavor or self._flavor or ""),
+                ),
+            )
+        )
 
     def again(self, state: Export) -> str:
         """How to take it up."""
@@ -228,15 +272,23 @@ class _Export(LongWork[Export, Export]):
     async def _find(self) -> Export | None:
         """An export of this kind, whoever began it: they are all the same, unless there was one for which there is a better."""
         found, _ = await self._list()
-        if found is None or found.status == ExportStatus.FAILED or (self._outdated and found.newer_version_available):
+        if (
+            found is None
+            or found.status == ExportStatus.FAILED
+            or (self._outdated and found.newer_version_available)
+        ):
             return None
         return found
 
     async def _list(self, begun: Export | None = None) -> tuple[Export | None, float | None]:
         """The export that is meant, or that has `begun`; one without a flavor, if none was asked for and there are several."""
-        platform, flavor = (self._platform, self._flavor) if begun is None else (begun.platform, begun.flavor)
+        platform, flavor = (
+            (self._platform, self._flavor) if begun is None else (begun.platform, begun.flavor)
+        )
         answer = await self._operations.call("GetExports", path=self._path)
-        exports: list[Export] = [export for export in answer.value if _same(export.platform, platform)]
+        exports: list[Export] = [
+            export for export in answer.value if _same(export.platform, platform)
+        ]
         exact = [export for export in exports if _same(export.flavor, flavor)]
         if not exact and begun is None and flavor is None:
             exact = exports
@@ -262,7 +314,13 @@ class _DeleteAll(LongWork[int, int]):
 
     operation = "DeleteImages"
 
-    def __init__(self, operations: Operations, project_id: str, count: Callable[[], Awaitable[int]], all_iterations: bool) -> None:
+    def __init__(
+        self,
+        operations: Operations,
+        project_id: str,
+        count: Callable[[], Awaitable[int]],
+        all_iterations: bool,
+    ) -> None:
         self._operations = operations
         self._project_id = project_id
         self._count = count
@@ -273,7 +331,9 @@ class _DeleteAll(LongWork[int, int]):
         """Ask for it."""
         if self._total is None:
             self._total = await self._count()
-        await self._operations.delete_images(self._project_id, all_images=True, all_iterations=self._all_iterations or None)
+        await self._operations.delete_images(
+            self._project_id, all_images=True, all_iterations=self._all_iterations or None
+        )
         return await self.look(self._total)
 
     async def look(self, state: int) -> Seen[int]:
@@ -281,7 +341,12 @@ class _DeleteAll(LongWork[int, int]):
         left = await self._count()
         total = self._total or 0
         done = max(0.0, 1 - left / total) if total else 1.0
-        return Seen(left, "Deleting" if left else "Deleted", "" if left else "done", fraction=1.0 if not left else done)
+        return Seen(
+            left,
+            "Deleting" if left else "Deleted",
+            "" if left else "done",
+            fraction=1.0 if not left else done,
+        )
 
     def result(self, state: int) -> int:
         """How many there were."""

@@ -141,14 +141,25 @@ class Uploads:
             if isinstance(tag, str)
         )
         blobs = [one.blob if isinstance(one, ScannedFile) else None for one in given]
-        unseen = [place for place, one in enumerate(given) if isinstance(one, ImageFile) and blobs[place] is None]
+        unseen = [
+            place
+            for place, one in enumerate(given)
+            if isinstance(one, ImageFile) and blobs[place] is None
+        ]
         seen: dict[int, Blob | Exception] = {}
         if unseen:
-            looked = await anyio.to_thread.run_sync(lambda: [inspect_given(given[place]) for place in unseen])
+            looked = await anyio.to_thread.run_sync(
+                lambda: [inspect_given(given[place]) for place in unseen]
+            )
             seen = dict(zip(unseen, looked, strict=True))
-        return [self._unit(start + place, items[place], one, blobs[place] or seen.get(place)) for place, one in enumerate(given)]
+        return [
+            self._unit(start + place, items[place], one, blobs[place] or seen.get(place))
+            for place, one in enumerate(given)
+        ]
 
-    def _planned(self, start: int, items: Sequence[Any]) -> list[Unit | ItemResult[Any, Any]] | None:
+    def _planned(
+        self, start: int, items: Sequence[Any]
+    ) -> list[Unit | ItemResult[Any, Any]] | None:
         """The units of files of a folder whose tags were all met before: the short way, for most. None where there is anything else."""
         plans, units = self._plans, list[Unit | ItemResult[Any, Any]]()
         for index, item in enumerate(items, start):
@@ -160,10 +171,25 @@ class Uploads:
             load = Upload(blob, plan.tags, (), plan.after_tags, (), None)
             held = self._held_by(blob) if blob.ahead else 0
             extra = (size + 2) // 3 * 4 - size
-            units.append(Unit(index, item, load, plan.weight + size, plan.with_it, None, _FILES, plan.with_it, held, extra))
+            units.append(
+                Unit(
+                    index,
+                    item,
+                    load,
+                    plan.weight + size,
+                    plan.with_it,
+                    None,
+                    _FILES,
+                    plan.with_it,
+                    held,
+                    extra,
+                )
+            )
         return units
 
-    def _unit(self, index: int, item: Any, one: Any, blob: Blob | Exception | None) -> Unit | ItemResult[Any, Any]:
+    def _unit(
+        self, index: int, item: Any, one: Any, blob: Blob | Exception | None
+    ) -> Unit | ItemResult[Any, Any]:
         if isinstance(one, SkippedFile):
             result = failed_item(index, item, f"{one.name}: {one.reason}", "Skipped")
             return msgspec.structs.replace(result, skipped=True)
@@ -178,15 +204,21 @@ class Uploads:
                 blob.taken()  # the report keeps the item, and is not to keep its bytes
             return failed_item(index, item, problem)
 
-    def _checked(self, index: int, item: Any, one: ImageFile | ImageUrl | PredictedImage, blob: Any) -> Unit:
+    def _checked(
+        self, index: int, item: Any, one: ImageFile | ImageUrl | PredictedImage, blob: Any
+    ) -> Unit:
         tags = self._tag_ids(one.tags)
         regions = tuple((self._book.id_of(region.tag), *box_of(region)) for region in one.regions)
         if regions and self._version < ApiVersion.V2_0:
-            raise ValueError(f"regions are not in {self._version}: the first version that has them is v2.0")
+            raise ValueError(
+                f"regions are not in {self._version}: the first version that has them is v2.0"
+            )
         metadata = checked_metadata(one.metadata, self._version)
         with_it, after = _split_tags(tags, regions)
         if len(with_it) + len(after) > limits.TAGS_PER_IMAGE.value:
-            raise LimitExceeded(limits.TAGS_PER_IMAGE, len(with_it) + len(after), one.name or "the bytes")
+            raise LimitExceeded(
+                limits.TAGS_PER_IMAGE, len(with_it) + len(after), one.name or "the bytes"
+            )
         if len(regions) > limits.REGIONS_PER_IMAGE.value:
             raise LimitExceeded(limits.REGIONS_PER_IMAGE, len(regions), one.name or "the bytes")
         load = Upload(
@@ -199,19 +231,35 @@ class Uploads:
         )
         stamp = tuple(sorted(metadata.items())) if metadata else None
         weight = _OVERHEAD + _TAG_BYTES * len(load.tags) + _REGION_BYTES * len(load.regions)
-        lane = _FILES if isinstance(one, ImageFile) and stamp is None else (ImageFile if isinstance(one, ImageFile) else type(one), stamp)
+        lane = (
+            _FILES
+            if isinstance(one, ImageFile) and stamp is None
+            else (ImageFile if isinstance(one, ImageFile) else type(one), stamp)
+        )
         unit = Unit(index, item, load, weight, with_it, lane=lane)
-        if type(one) is ScannedFile and not regions and not metadata and one.tags not in self._plans and len(self._plans) < _KNOWN:
+        if (
+            type(one) is ScannedFile
+            and not regions
+            and not metadata
+            and one.tags not in self._plans
+            and len(self._plans) < _KNOWN
+        ):
             self._plans[one.tags] = _Plan(load.tags, load.after_tags, with_it, weight)
         if isinstance(blob, Blob):
             plain = not regions and not metadata
             encoded = (blob.size + 2) // 3 * 4
             unit.weight += blob.size if plain else encoded
-            unit.extra = encoded - blob.size if plain else 0  # in company with other tags it goes as base64
+            unit.extra = (
+                encoded - blob.size if plain else 0
+            )  # in company with other tags it goes as base64
             unit.held = self._held_by(blob)
             unit.kind = with_it if plain else None
         else:
-            load.source = unit.key = plain_text(one.url, "url") if isinstance(one, ImageUrl) else id_of(one, "prediction")
+            load.source = unit.key = (
+                plain_text(one.url, "url")
+                if isinstance(one, ImageUrl)
+                else id_of(one, "prediction")
+            )
             unit.weight += len(load.source)
             unit.held = len(load.source) if len(load.source) > _OVERHEAD else 0  # a data: URL
         return unit
@@ -256,10 +304,23 @@ class Uploads:
         version = self._version
         if isinstance(first.load.source, Blob):
             kinds = {unit.kind for unit in units}
-            if len(kinds) == 1 and None not in kinds:  # one set of tags and nothing else: the bytes go as they are
-                content = bodies.multipart([(str(n), unit.load.source) for n, unit in enumerate(units)], field="imageData")
-                return await self._calls("CreateImagesFromData", units, {"tagIds": list(first.load.tags) or None}, content, creates=True)
-            entries = [_Entry(str(n), unit.load.tags, unit.load.regions, unit.load.source) for n, unit in enumerate(units)]
+            if (
+                len(kinds) == 1 and None not in kinds
+            ):  # one set of tags and nothing else: the bytes go as they are
+                content = bodies.multipart(
+                    [(str(n), unit.load.source) for n, unit in enumerate(units)], field="imageData"
+                )
+                return await self._calls(
+                    "CreateImagesFromData",
+                    units,
+                    {"tagIds": list(first.load.tags) or None},
+                    content,
+                    creates=True,
+                )
+            entries = [
+                _Entry(str(n), unit.load.tags, unit.load.regions, unit.load.source)
+                for n, unit in enumerate(units)
+            ]
             content = bodies.files_batch(entries, (), first.load.metadata, version)  # type: ignore[arg-type]  # every blob is there
             return await self._calls("CreateImagesFromFiles", units, {}, content, creates=True)
         entries = [_Entry(unit.load.source, unit.load.tags, unit.load.regions) for unit in units]
@@ -297,7 +358,9 @@ class Uploads:
         metadata: list[Unit] = []
         for place, (unit, outcome) in enumerate(zip(units, outcomes, strict=True)):
             load: Upload = unit.load
-            if not isinstance(outcome, Done) or (outcome.status == "OK" and not load.after_tags and not load.after_regions):
+            if not isinstance(outcome, Done) or (
+                outcome.status == "OK" and not load.after_tags and not load.after_regions
+            ):
                 continue
             old = outcome.status != "OK"
             add_tags = load.tags + load.after_tags if old else load.after_tags
@@ -316,21 +379,35 @@ class Uploads:
             if add_metadata:
                 metadata.append(Unit(place, unit, image, key=image))
         if tags:
-            _enter(outcomes, await land(tags, tag_limits(), lambda part: send_tags(self._calls, part), judge), "tags")
+            _enter(
+                outcomes,
+                await land(tags, tag_limits(), lambda part: send_tags(self._calls, part), judge),
+                "tags",
+            )
         if regions:
             regions = [unit for unit in regions if isinstance(outcomes[unit.index], Done)]
-            _enter(outcomes, await land(regions, region_limits(), self._send_missing, judge), "regions")
+            _enter(
+                outcomes, await land(regions, region_limits(), self._send_missing, judge), "regions"
+            )
         if metadata:
             given: Mapping[str, str] = units[0].load.metadata  # a chunk shares it
             metadata = [unit for unit in metadata if isinstance(outcomes[unit.index], Done)]
-            landed = await land(metadata, metadata_limits(), lambda part: send_metadata(self._calls, part, given), judge)
+            landed = await land(
+                metadata,
+                metadata_limits(),
+                lambda part: send_metadata(self._calls, part, given),
+                judge,
+            )
             _enter(outcomes, landed, "metadata")
         return outcomes
 
     async def _send_missing(self, units: Sequence[Unit]) -> list[Outcome]:
         """Put the regions of each unit on its image, but for those that are there: the service tells them apart by the last digit."""
         query = {"imageIds": [unit.load[0] for unit in units]}
-        there: dict[str, Image] = {image.id.lower(): image for image in (await self._calls("GetImagesByIds", (), query)).value}
+        there: dict[str, Image] = {
+            image.id.lower(): image
+            for image in (await self._calls("GetImagesByIds", (), query)).value
+        }
         missing: list[Unit] = []
         for unit in units:
             image_id, regions = unit.load
@@ -338,7 +415,11 @@ class Uploads:
             left = tuple(
                 region
                 for region in regions
-                if not any(r.tag_id.lower() == region[0] and same_box((r.left, r.top, r.width, r.height), region[1:]) for r in known)
+                if not any(
+                    r.tag_id.lower() == region[0]
+                    and same_box((r.left, r.top, r.width, r.height), region[1:])
+                    for r in known
+                )
             )
             missing.append(Unit(unit.index, unit.item, (image_id, left), len(left)))
         return await send_regions(self._calls, missing, named=False)
@@ -349,7 +430,11 @@ def _as_input(item: Any) -> Any:
     if isinstance(item, (ImageFile, ImageUrl, PredictedImage)):
         given: tuple[object, ...] = item.regions
         wrong = next((region for region in given if not isinstance(region, Region)), None)
-        return item if wrong is None else TypeError(f"{item.name or 'the bytes'}: a region is a Region, not {wrong!r:.80}")
+        return (
+            item
+            if wrong is None
+            else TypeError(f"{item.name or 'the bytes'}: a region is a Region, not {wrong!r:.80}")
+        )
     if isinstance(item, SkippedFile):
         return item
     try:
@@ -365,10 +450,14 @@ def _as_input(item: Any) -> Any:
             return ImageFile(file=item)
     except TypeError as error:
         return error
-    return TypeError(f"cannot upload a {type(item).__name__}: give an ImageFile, an ImageUrl, a path, bytes, an open file or a prediction")
+    return TypeError(
+        f"cannot upload a {type(item).__name__}: give an ImageFile, an ImageUrl, a path, bytes, an open file or a prediction"
+    )
 
 
-def checked_metadata(metadata: Mapping[str, str] | None, version: ApiVersion) -> Mapping[str, str] | None:
+def checked_metadata(
+    metadata: Mapping[str, str] | None, version: ApiVersion
+) -> Mapping[str, str] | None:
     """`metadata`, or None where there is none. Raises ValueError, TypeError or LimitExceeded where the service would not take it."""
     if not metadata:
         return None
@@ -388,7 +477,9 @@ def checked_metadata(metadata: Mapping[str, str] | None, version: ApiVersion) ->
     return metadata
 
 
-def _split_tags(tags: tuple[str, ...], regions: tuple[RegionTuple, ...]) -> tuple[frozenset[str], frozenset[str]]:
+def _split_tags(
+    tags: tuple[str, ...], regions: tuple[RegionTuple, ...]
+) -> tuple[frozenset[str], frozenset[str]]:
     """The distinct tags of an image: those that go with the create call, and the rest. Those of regions first: they cost more later."""
     distinct = dict.fromkeys((*(region[0] for region in regions), *tags))
     most = limits.TAGS_PER_BATCH.value
@@ -404,7 +495,11 @@ def _outcome(unit: Unit, result: ImageCreateResult | None, answer: Answer) -> Ou
         return AGAIN
     status = str(result.status)
     if status in ("OK", "OKDuplicate") and (status != "OK" or result.image is not None):
-        return Done(status, result.image, status == "OKDuplicate" and not _our_own(unit, result.image, answer))
+        return Done(
+            status,
+            result.image,
+            status == "OKDuplicate" and not _our_own(unit, result.image, answer),
+        )
     if status == "OK":
         unit.in_doubt = True
         return Again(Failed("the service says OK and gives no image", status))
@@ -431,7 +526,9 @@ def _our_own(unit: Unit, image: Image | None, answer: Answer) -> bool:
 def _unread(unit: Unit, error: ContentError) -> Outcome:
     """A body that broke off took no effect: the culprit fails, the others go again as they are."""
     if unit.load.source is error.blob:
-        return Failed(error.reason, cause=error.with_traceback(None))  # kept with the report, and those frames hold buffers
+        return Failed(
+            error.reason, cause=error.with_traceback(None)
+        )  # kept with the report, and those frames hold buffers
     return Again(Failed("its batch could not be sent"), together=True)
 
 
@@ -446,7 +543,9 @@ def _nameless(unit: Unit, outcome: Done) -> Outcome:
     )
 
 
-def _enter(outcomes: list[Outcome], landed: Sequence[tuple[Unit, Done | Failed]], what: str) -> None:
+def _enter(
+    outcomes: list[Outcome], landed: Sequence[tuple[Unit, Done | Failed]], what: str
+) -> None:
     """An image that landed without its tags or regions has failed, and says so."""
     for unit, added in landed:
         done = outcomes[unit.index]

@@ -124,7 +124,9 @@ async def _in_thread(act: Callable[..., object], *arguments: object) -> None:
     await asyncio.get_running_loop().run_in_executor(None, act, *arguments)
 
 
-async def _to_the_end(act: Callable[[], None], *, after_cancel: Callable[[], None] | None = None) -> None:
+async def _to_the_end(
+    act: Callable[[], None], *, after_cancel: Callable[[], None] | None = None
+) -> None:
     """Let `act` come to its end in a thread, whether it is waited for or not; then do what is due after a cancelled wait."""
     work = asyncio.get_running_loop().run_in_executor(None, act)
     try:
@@ -132,7 +134,9 @@ async def _to_the_end(act: Callable[[], None], *, after_cancel: Callable[[], Non
     except asyncio.CancelledError:
 
         def ended(done: asyncio.Future[None]) -> None:
-            failed = done.cancelled() or done.exception() is not None  # asking for it keeps it from being reported as forgotten
+            failed = (
+                done.cancelled() or done.exception() is not None
+            )  # asking for it keeps it from being reported as forgotten
             if after_cancel is not None and not failed:
                 after_cancel()
 

@@ -64,7 +64,9 @@ class CustomVisionError(Exception):
         return _remade, (type(self), self.args, self.__dict__)
 
 
-def _remade(kind: type[CustomVisionError], args: tuple[Any, ...], fields: dict[str, Any]) -> CustomVisionError:
+def _remade(
+    kind: type[CustomVisionError], args: tuple[Any, ...], fields: dict[str, Any]
+) -> CustomVisionError:
     """The error again, without its ``__init__``: that takes other arguments than an exception keeps."""
     error: CustomVisionError = kind.__new__(kind, *args)
     error.__dict__.update(fields)
@@ -103,7 +105,16 @@ class ServiceError(CustomVisionError):
     `operation` the REST operation.
     """
 
-    def __init__(self, message: str, *, status: int, code: str = "", request_id: str = "", operation: str = "", advice: str = "") -> None:
+    def __init__(
+        self,
+        message: str,
+        *,
+        status: int,
+        code: str = "",
+        request_id: str = "",
+        operation: str = "",
+        advice: str = "",
+    ) -> None:
         self.status = status
         self.code = code
         self.message = message
@@ -113,8 +124,14 @@ class ServiceError(CustomVisionError):
         super().__init__(message)
 
     def __str__(self) -> str:
-        what = f"{self.status} {self.code}".rstrip() if self.code != str(self.status) else self.code  # the gateway's code is the status
-        text = f"{self.operation}: {what}: {self.message}" if self.operation else f"{what}: {self.message}"
+        what = (
+            f"{self.status} {self.code}".rstrip() if self.code != str(self.status) else self.code
+        )  # the gateway's code is the status
+        text = (
+            f"{self.operation}: {what}: {self.message}"
+            if self.operation
+            else f"{what}: {self.message}"
+        )
         if self.advice:
             text = f"{text.rstrip('. ')}. {self.advice}"
         return f"{text} (request id {self.request_id})" if self.request_id else text
@@ -167,13 +184,17 @@ class LimitExceeded(CustomVisionError, ValueError):
         self.limit = limit
         self.actual = actual
         number = f"{actual:,}" if isinstance(actual, int) else f"{actual:,.1f}"
-        super().__init__(f"{what + ': ' if what else ''}{number} is over the limit of {limit} ({limit.name})")
+        super().__init__(
+            f"{what + ': ' if what else ''}{number} is over the limit of {limit} ({limit.name})"
+        )
 
 
 class UnsupportedOperation(CustomVisionError):
     """The API version lacks the operation (or a parameter of it). `first_version` is the first that has it, or None."""
 
-    def __init__(self, message: str, *, operation: str, version: str, first_version: str | None) -> None:
+    def __init__(
+        self, message: str, *, operation: str, version: str, first_version: str | None
+    ) -> None:
         super().__init__(message)
         self.operation = operation
         self.version = version
@@ -201,7 +222,9 @@ def called(item: object) -> str:
     name, path = getattr(item, "name", None), getattr(item, "path", None)
     name = name if isinstance(name, str) else ""
     path = os.fsdecode(path) if isinstance(path, (str, os.PathLike)) else ""
-    return path if path.endswith(name) else name  # a name that is no part of the path was chosen, and so is the better known
+    return (
+        path if path.endswith(name) else name
+    )  # a name that is no part of the path was chosen, and so is the better known
 
 
 class ItemError(CustomVisionError):
@@ -220,7 +243,9 @@ class ItemError(CustomVisionError):
     def __str__(self) -> str:
         text, who = super().__str__(), called(self.item)
         for name in (who, getattr(self.item, "name", None), os.path.basename(who)):
-            if name and isinstance(name, str) and text.startswith(f"{name}: "):  # as most do by themselves
+            if (
+                name and isinstance(name, str) and text.startswith(f"{name}: ")
+            ):  # as most do by themselves
                 text = text.removeprefix(f"{name}: ")
                 break
         return f"{who}: {text}" if who else text
@@ -235,7 +260,9 @@ class BatchError(CustomVisionError, ExceptionGroup[Exception]):
     def __new__(cls, message: str, errors: Sequence[Exception], **_: Any) -> BatchError:
         return super().__new__(cls, message, errors)
 
-    def __init__(self, message: str, errors: Sequence[Exception], *, report: Any = None, dropped: int = 0) -> None:
+    def __init__(
+        self, message: str, errors: Sequence[Exception], *, report: Any = None, dropped: int = 0
+    ) -> None:
         super().__init__(message, errors)
         self.report = report
         self.dropped = dropped

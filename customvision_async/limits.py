@@ -67,24 +67,56 @@ IDS_PER_DELETE = Limit("images per delete", 256, "ids", "v1.2", _SPEC)
 IDS_PER_GET = Limit("images per get by id", 256, "ids", "v2.0", _SPEC)
 IMAGES_PER_UNTAG = Limit("images per untag", 64, "ids", "v1.2", _SPEC)
 TAGS_PER_UNTAG = Limit("tags per untag", 20, "ids", "v1.2", _SPEC)
-IMAGES_PER_METADATA_UPDATE = Limit("images per metadata update", 64, "ids", "v3.3", f"{_SPEC} (its text; its schema says 256)")
+IMAGES_PER_METADATA_UPDATE = Limit(
+    "images per metadata update", 64, "ids", "v3.3", f"{_SPEC} (its text; its schema says 256)"
+)
 IMAGES_PER_SUGGESTION = Limit("images per tag suggestion", 64, "ids", "v3.1", _SPEC)
 PREDICTIONS_PER_DELETE = Limit("predictions per delete", 64, "ids", "v1.2", _SPEC)
 TAGS_PER_PREDICTION_QUERY = Limit("tags per prediction query", 2, "tags", "v1.2", _SPEC)
 TAKE = Limit("images per page", 256, "images", "v1.2", _SPEC)
 TAGS_PER_FILTER = Limit("tags per list filter", 20, "tags", "v1.2", _SPEC)
-METADATA_PAIRS = Limit("metadata pairs per image", 10, "pairs", "v3.3", f"{_SPEC} of v3.4-preview (v3.3 says 50)")
-METADATA_KEY_LENGTH = Limit("length of a metadata key", 128, "characters", "v3.3", f"{_SPEC} of v3.4-preview (v3.3 says 256)")
-METADATA_VALUE_LENGTH = Limit("length of a metadata value", 256, "characters", "v3.3", f"{_SPEC} of v3.4-preview (v3.3 says 512)")
+METADATA_PAIRS = Limit(
+    "metadata pairs per image", 10, "pairs", "v3.3", f"{_SPEC} of v3.4-preview (v3.3 says 50)"
+)
+METADATA_KEY_LENGTH = Limit(
+    "length of a metadata key",
+    128,
+    "characters",
+    "v3.3",
+    f"{_SPEC} of v3.4-preview (v3.3 says 256)",
+)
+METADATA_VALUE_LENGTH = Limit(
+    "length of a metadata value",
+    256,
+    "characters",
+    "v3.3",
+    f"{_SPEC} of v3.4-preview (v3.3 says 512)",
+)
 IMAGE_BYTES = Limit("size of a training image", 6 * 1024 * 1024, "bytes", "v3.0", _SPEC)
 PREDICTION_BYTES = Limit("size of an image to predict", 4 * 1024 * 1024, "bytes", "v3.0", _SPEC)
 IMAGE_SIDE = Limit("side of an image", 10_240, "pixels", "v3.3", _QUOTAS)
 IMAGE_ASPECT_RATIO = Limit("aspect ratio of an image", 25, "to 1", "v3.4-preview", _QUOTAS)
 TAGS_PER_IMAGE = Limit("tags per image", 100, "tags", "v1.2", _QUOTAS)
 REGIONS_PER_IMAGE = Limit("regions per image", 300, "regions", "v2.0", _QUOTAS)
-BODY_BYTES = Limit("body of a batch, by default", 16_000_000, "bytes", "v1.2", "free below 1.3 Gbit/s at 10 calls/s, cheap to repeat")
-BODY_BYTES_MOST = Limit("body of a batch", 48_000_000, "bytes", "v1.2", "public reports: 408 near 60 MB, fine under 55 MB")
-URL_BYTES = Limit("length of a URL", 8_000, "bytes", "v1.2", "common default of HTTP servers and proxies")
+BODY_BYTES = Limit(
+    "body of a batch, by default",
+    16_000_000,
+    "bytes",
+    "v1.2",
+    "free below 1.3 Gbit/s at 10 calls/s, cheap to repeat",
+)
+BODY_BYTES_MOST = Limit(
+    "body of a batch",
+    48_000_000,
+    "bytes",
+    "v1.2",
+    "public reports: 408 near 60 MB, fine under 55 MB",
+)
+URL_BYTES = Limit(
+    "length of a URL", 8_000, "bytes", "v1.2", "common default of HTTP servers and proxies"
+)
 
-TABLE: tuple[Limit, ...] = tuple(value for value in list(globals().values()) if isinstance(value, Limit))
+TABLE: tuple[Limit, ...] = tuple(
+    value for value in list(globals().values()) if isinstance(value, Limit)
+)
 """Every limit, in the order above."""

@@ -20,10 +20,27 @@ import msgspec
 from ._content import Blob
 from ._inspect import NotAnImage, inspect_path
 from .errors import ItemError, LimitExceeded
-from .models import ImageFile, ImagePrediction, ImageUrl, PredictedImage, Region, SkippedFile, StoredImagePrediction, Tag
+from .models import (
+    ImageFile,
+    ImagePrediction,
+    ImageUrl,
+    PredictedImage,
+    Region,
+    SkippedFile,
+    StoredImagePrediction,
+    Tag,
+)
 from .models.inputs import TagLike
 
-__all__ = ["FolderImages", "ManifestImages", "ScannedFile", "images_from_manifest", "images_from_urls", "images_in", "manifest_entry"]
+__all__ = [
+    "FolderImages",
+    "ManifestImages",
+    "ScannedFile",
+    "images_from_manifest",
+    "images_from_urls",
+    "images_in",
+    "manifest_entry",
+]
 
 _GROUP = 128
 """Files looked at in one hop to a worker thread: a hop costs about 60 us, a file 10."""
@@ -47,11 +64,19 @@ class ScannedFile(ImageFile):
         _put_blob(self, None)
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return partial(ImageFile, self.path, name=self.name, tags=self.tags, regions=self.regions, metadata=self.metadata), ()
+        return partial(
+            ImageFile,
+            self.path,
+            name=self.name,
+            tags=self.tags,
+            regions=self.regions,
+            metadata=self.metadata,
+        ), ()
 
 
 _put_blob, _put_path, _put_data, _put_file, _put_name, _put_tags, _put_regions, _put_metadata = (
-    getattr(ScannedFile, name).__set__ for name in ("blob", "path", "data", "file", "name", "tags", "regions", "metadata")
+    getattr(ScannedFile, name).__set__
+    for name in ("blob", "path", "data", "file", "name", "tags", "regions", "metadata")
 )
 
 
@@ -70,7 +95,11 @@ def _scanned(blob: Blob, name: str, tags: tuple[TagLike, ...]) -> ScannedFile:
 
 
 def images_in(
-    folder: str | os.PathLike[str], *, tags: Iterable[TagLike] = (), tags_from_folders: bool = False, recursive: bool = True
+    folder: str | os.PathLike[str],
+    *,
+    tags: Iterable[TagLike] = (),
+    tags_from_folders: bool = False,
+    recursive: bool = True,
 ) -> FolderImages:
     """The pictures in a folder, in the order of their names: regular files whose first bytes are JPEG, PNG, GIF or BMP.
 
@@ -98,7 +127,9 @@ def images_in(
 class FolderImages:
     """What :func:`images_in` gives: an async iterable of pictures and skipped files, which can be gone through any number of times."""
 
-    def __init__(self, folder: str, tags: tuple[TagLike, ...], tags_from_folders: bool, recursive: bool) -> None:
+    def __init__(
+        self, folder: str, tags: tuple[TagLike, ...], tags_from_folders: bool, recursive: bool
+    ) -> None:
         if not os.path.isdir(folder):
             os.stat(folder)  # raises what is the matter
         else:
@@ -112,7 +143,9 @@ class FolderImages:
         return f"images_in({self._folder!r})"
 
     async def __aiter__(self) -> AsyncIterator[Found]:
-        async with aclosing(self._groups(0)) as groups:  # whoever takes them one by one may keep them: no bytes are read ahead
+        async with aclosing(
+            self._groups(0)
+        ) as groups:  # whoever takes them one by one may keep them: no bytes are read ahead
             async for group in groups:
                 for found in group:
                     yield found
@@ -131,17 +164,23 @@ class FolderImages:
         if not os.path.isdir(self._folder):
             yield self._look(self._folder, os.path.basename(self._folder), self._tags, ahead)
             return
-        open_folders = [self._listed(self._folder, "", self._tags, ahead)]  # a stack, since folders may be deeper than Python recurses
+        open_folders = [
+            self._listed(self._folder, "", self._tags, ahead)
+        ]  # a stack, since folders may be deeper than Python recurses
         while open_folders:
             for found in open_folders[-1]:
                 if isinstance(found, _Folder):
-                    open_folders.append(self._listed(found.path, f"{found.name}/", found.tags, ahead))
+                    open_folders.append(
+                        self._listed(found.path, f"{found.name}/", found.tags, ahead)
+                    )
                     break
                 yield found
             else:
                 open_folders.pop()
 
-    def _listed(self, folder: str, prefix: str, tags: tuple[TagLike, ...], ahead: int) -> Iterator[Found | _Folder]:
+    def _listed(
+        self, folder: str, prefix: str, tags: tuple[TagLike, ...], ahead: int
+    ) -> Iterator[Found | _Folder]:
         """What is right in `folder`, by name. Of a name only what cannot be found out later is kept: there may be a million."""
         names: list[str] = []
         links: set[str] = set()
@@ -171,15 +210,25 @@ class FolderImages:
             elif base not in folders:
                 yield self._look(path, name, tags, ahead)
             elif self._recursive:
-                yield _Folder(path, name, (*tags, base) if self._tags_from_folders and not prefix and base not in tags else tags)
+                yield _Folder(
+                    path,
+                    name,
+                    (*tags, base)
+                    if self._tags_from_folders and not prefix and base not in tags
+                    else tags,
+                )
 
     def _look(self, path: str, name: str, tags: tuple[TagLike, ...], ahead: int) -> Found:
         try:
-            return _scanned(inspect_path(path, follow=path == self._folder, ahead=ahead), name, tags)
+            return _scanned(
+                inspect_path(path, follow=path == self._folder, ahead=ahead), name, tags
+            )
         except NotAnImage as error:
             return SkippedFile(name, str(error), path)
         except LimitExceeded:
-            return ImageFile(path, name=name, tags=tags)  # looked at again when it is prepared, and failed there with the reason
+            return ImageFile(
+                path, name=name, tags=tags
+            )  # looked at again when it is prepared, and failed there with the reason
         except OSError as error:
             return SkippedFile(name, _reason(error), path)
 
@@ -245,11 +294,22 @@ class ManifestImages:
                 if line.strip():
                     yield self._read(line, number)
 
-    def _read(self, line: bytes, number: int) -> ImageFile | ImageUrl | PredictedImage | SkippedFile:
+    def _read(
+        self, line: bytes, number: int
+    ) -> ImageFile | ImageUrl | PredictedImage | SkippedFile:
         try:
-            entry = msgspec.convert(json.loads(line), _Entry)  # msgspec's own reader refuses names that are no Unicode
-            regions = [Region(box.tag, box.left, box.top, box.width, box.height) for box in entry.regions]
-            common: dict[str, Any] = {"name": entry.name, "tags": entry.tags, "regions": regions, "metadata": entry.metadata}
+            entry = msgspec.convert(
+                json.loads(line), _Entry
+            )  # msgspec's own reader refuses names that are no Unicode
+            regions = [
+                Region(box.tag, box.left, box.top, box.width, box.height) for box in entry.regions
+            ]
+            common: dict[str, Any] = {
+                "name": entry.name,
+                "tags": entry.tags,
+                "regions": regions,
+                "metadata": entry.metadata,
+            }
             if entry.path is not None:
                 path = self._path.parent / entry.path
                 return ImageFile(path, **{**common, "name": entry.name or entry.path})
@@ -258,8 +318,14 @@ class ManifestImages:
             if entry.prediction is not None:
                 return PredictedImage(entry.prediction, **common)
         except (ValueError, RecursionError) as error:  # msgspec's errors and json's are ValueErrors
-            return SkippedFile(f"{self._path.name}:{number}", f"not a line of a manifest: {error}", str(self._path))
-        return SkippedFile(f"{self._path.name}:{number}", "not a line of a manifest: it has none of path, url, prediction", str(self._path))
+            return SkippedFile(
+                f"{self._path.name}:{number}", f"not a line of a manifest: {error}", str(self._path)
+            )
+        return SkippedFile(
+            f"{self._path.name}:{number}",
+            "not a line of a manifest: it has none of path, url, prediction",
+            str(self._path),
+        )
 
 
 class _Box(msgspec.Struct):
@@ -306,7 +372,10 @@ def manifest_entry(item: object, error: ItemError | str | None = None) -> dict[s
     if isinstance(item, (ImageFile, ImageUrl, PredictedImage)):
         entry.name = item.name
         entry.tags = [known(tag) for tag in item.tags]
-        entry.regions = [_Box(known(region.tag), region.left, region.top, region.width, region.height) for region in item.regions]
+        entry.regions = [
+            _Box(known(region.tag), region.left, region.top, region.width, region.height)
+            for region in item.regions
+        ]
         entry.metadata = dict(item.metadata) if item.metadata else None
     plain: dict[str, Any] = msgspec.to_builtins(entry)
     return plain

@@ -104,7 +104,11 @@ VERBS = {
 }
 """The verbs that use an operation, of which client ("" where only ``client.operations`` has it)."""
 
-CLIENTS: dict[str, type] = {"training": TrainingClient, "project": ProjectClient, "prediction": PredictionClient}
+CLIENTS: dict[str, type] = {
+    "training": TrainingClient,
+    "project": ProjectClient,
+    "prediction": PredictionClient,
+}
 
 
 def snake(operation: str) -> str:
@@ -128,7 +132,9 @@ def in_emulator(row: Operation, version: Version) -> bool:
     """Whether the emulator answers it in the version."""
     handled = row.id in HANDLERS or row.id in SLOW_HANDLERS
     return handled and any(
-        route.operation == row.id and route.api == row.api and type(version)(route.first) <= version <= type(version)(route.last)
+        route.operation == row.id
+        and route.api == row.api
+        and type(version)(route.first) <= version <= type(version)(route.last)
         for route in ROUTES
     )
 
@@ -138,7 +144,11 @@ def called(file: str) -> frozenset[str]:
     """The names that a file calls, or spells out to be called."""
     tree = ast.parse((Path(__file__).parent / file).read_text("utf-8"))
     names = {node.attr for node in ast.walk(tree) if isinstance(node, ast.Attribute)}
-    names |= {node.value for node in ast.walk(tree) if isinstance(node, ast.Constant) and isinstance(node.value, str)}
+    names |= {
+        node.value
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Constant) and isinstance(node.value, str)
+    }
     return frozenset(names)
 
 
@@ -152,7 +162,11 @@ def cell(row: Operation, version: Version) -> str:
     """What holds of an operation in a version; "-" where the version does not have it."""
     if not row.in_version(version):
         return "-"
-    marks = ("C", in_client(row, version)), ("E", in_emulator(row, version)), ("S", by_sdk(row, version))
+    marks = (
+        ("C", in_client(row, version)),
+        ("E", in_emulator(row, version)),
+        ("S", by_sdk(row, version)),
+    )
     return "".join(mark for mark, holds in marks if holds) or "none"
 
 
@@ -160,7 +174,9 @@ def table(rows: Iterable[Operation], versions: Iterable[Version]) -> list[str]:
     """The lines of a table."""
     versions = list(versions)
     lines = [
-        "| operation | " + " | ".join(version.value.removesuffix("-preview") for version in versions) + " | verbs |",
+        "| operation | "
+        + " | ".join(version.value.removesuffix("-preview") for version in versions)
+        + " | verbs |",
         "| --- |" + " :-: |" * len(versions) + " --- |",
     ]
     for row in rows:

@@ -35,7 +35,9 @@ RULES: list[tuple[str, str, dict[str, str]]] = [
     (
         "S3",
         "https only; http for a literal loopback address alone.",
-        {"test_credentials": "test_an_endpoint_that_could_give_the_key_away_is_refused test_whatever_is_accepted_is_safe"},
+        {
+            "test_credentials": "test_an_endpoint_that_could_give_the_key_away_is_refused test_whatever_is_accepted_is_safe"
+        },
     ),
     (
         "S4",
@@ -60,7 +62,11 @@ RULES: list[tuple[str, str, dict[str, str]]] = [
             " test_a_name_that_leads_inside_is_not_connected_to test_hosts_that_can_be_added"
         },
     ),
-    ("S7", "Signatures in links are not logged.", {"test_training_downloads": "test_no_signature_is_logged"}),
+    (
+        "S7",
+        "Signatures in links are not logged.",
+        {"test_training_downloads": "test_no_signature_is_logged"},
+    ),
     (
         "S8",
         "Answers are bounded, counted after decompression; one that drips for ever is cut off.",
@@ -82,12 +88,16 @@ RULES: list[tuple[str, str, dict[str, str]]] = [
     (
         "S10",
         "Pictures are looked at by their header only, and never decoded.",
-        {"test_sources": "test_a_folder_gives_its_pictures_by_content_in_the_order_of_names test_the_limits_themselves_are_allowed"},
+        {
+            "test_sources": "test_a_folder_gives_its_pictures_by_content_in_the_order_of_names test_the_limits_themselves_are_allowed"
+        },
     ),
     (
         "S11",
         "A downloaded file is whole or not there, only where the caller says.",
-        {"test_training_downloads": "test_where_a_file_goes_is_looked_at_first test_a_download_that_is_given_up_leaves_nothing"},
+        {
+            "test_training_downloads": "test_where_a_file_goes_is_looked_at_first test_a_download_that_is_given_up_leaves_nothing"
+        },
     ),
     (
         "S12",
@@ -123,7 +133,11 @@ RULES: list[tuple[str, str, dict[str, str]]] = [
         "Files are made for their owner alone; no pickle, yaml or eval (ruff's rules S).",
         {"test_security_checklist": "test_files_are_for_their_owner_alone"},
     ),
-    ("S18", "aiohttp has the fixes a client needs: 3.14.3 or later.", {"test_security_checklist": "test_the_floor_of_aiohttp"}),
+    (
+        "S18",
+        "aiohttp has the fixes a client needs: 3.14.3 or later.",
+        {"test_security_checklist": "test_the_floor_of_aiohttp"},
+    ),
 ]
 
 
@@ -138,7 +152,9 @@ def page() -> str:
         "| --- | --- | --- |",
     ]
     for number, rule, held in RULES:
-        by = "<br>".join(f"`{module}`: {', '.join(names.split())}" for module, names in held.items())
+        by = "<br>".join(
+            f"`{module}`: {', '.join(names.split())}" for module, names in held.items()
+        )
         lines.append(f"| {number} | {rule} | {by or '-'} |")
     return "\n".join(lines) + "\n"
 
@@ -149,7 +165,11 @@ def missing() -> list[str]:
     for _, _, held in RULES:
         for module, names in held.items():
             tree = ast.parse((TESTS / f"{module}.py").read_text(encoding="utf-8"))
-            there = {node.name for node in ast.walk(tree) if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef))}
+            there = {
+                node.name
+                for node in ast.walk(tree)
+                if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef))
+            }
             gone += [f"{module}.{name}" for name in names.split() if name not in there]
     return gone
 

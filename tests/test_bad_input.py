@@ -68,7 +68,10 @@ async def test_every_bad_item_fails_alone_and_says_why(tmp_path: Path) -> None:
         (ImageFile(data=jpeg, tags=["unknown"]), "no tag 'unknown'"),
         (ImageFile(data=jpeg, tags=[5]), "a tag is a name"),
         (ImageFile(data=jpeg, tags=[["a"]]), "list"),
-        (ImageFile(data=jpeg, regions=[Region("a", 0.9, 0.9, 0.2, 0.2)]), "runs out of the picture"),
+        (
+            ImageFile(data=jpeg, regions=[Region("a", 0.9, 0.9, 0.2, 0.2)]),
+            "runs out of the picture",
+        ),
         (ImageFile(data=jpeg, regions=[Region("a", 0.5, 0.5, 100, 100)]), "not pixels"),
         (ImageFile(data=jpeg, regions=[Region("a", float("inf"), 0, 1, 1)]), "finite"),
         (ImageFile(data=jpeg, regions=[Region("unknown", 0, 0, 1, 1)]), "no tag 'unknown'"),
@@ -87,7 +90,10 @@ async def test_every_bad_item_fails_alone_and_says_why(tmp_path: Path) -> None:
     ]
     given: list[Any] = []
     for number, (item, _) in enumerate(bad):
-        given += [item, ImageFile(data=PICTURES[number], tags=["a"], regions=[box] if number % 3 else [])]
+        given += [
+            item,
+            ImageFile(data=PICTURES[number], tags=["a"], regions=[box] if number % 3 else []),
+        ]
     async with bench(domain="ObjectDetection/General", tags=("a",)) as one:
         with pytest.raises(BatchError) as caught:
             await one.project.upload_images(given)
@@ -101,7 +107,10 @@ async def test_every_bad_item_fails_alone_and_says_why(tmp_path: Path) -> None:
 async def test_a_surrogate_in_metadata_costs_its_own_picture_alone() -> None:
     """Text that no request can carry is found to be one item's."""
     async with bench() as one:
-        given = [ImageFile(data=PICTURES[n], metadata={"k": "\udce9" if n == 3 else "v"}) for n in range(6)]
+        given = [
+            ImageFile(data=PICTURES[n], metadata={"k": "\udce9" if n == 3 else "v"})
+            for n in range(6)
+        ]
         with pytest.raises(BatchError) as caught:
             await one.project.upload_images(given)
         assert list(reasons(caught.value)) == [3]
@@ -112,7 +121,9 @@ async def test_a_stale_tag_costs_its_own_pictures_alone() -> None:
     async with bench(tags=("a", "gone")) as one:
         gone = await one.project.get_tag("gone")
         await one.project.delete_tag("gone")
-        given = [ImageFile(data=PICTURES[n], tags=[gone] if n % 10 == 3 else ["a"]) for n in range(40)]
+        given = [
+            ImageFile(data=PICTURES[n], tags=[gone] if n % 10 == 3 else ["a"]) for n in range(40)
+        ]
         with pytest.raises(BatchError) as caught:
             await one.project.upload_images(given)
         assert list(reasons(caught.value)) == [3, 13, 23, 33]
@@ -151,7 +162,10 @@ EXPECTED = (AuthenticationError, NotFoundError, ConnectError)
 
 async def test_a_wrong_key() -> None:
     """Every verb ends with AuthenticationError, which says where the key stands; no retry, no loop."""
-    async with bench() as one, TrainingClient(one.emulator.endpoint, "0" * 32, retry=QUICK) as client:
+    async with (
+        bench() as one,
+        TrainingClient(one.emulator.endpoint, "0" * 32, retry=QUICK) as client,
+    ):
         await verbs(client, one.project.id)
         assert len(one.emulator.requests) <= 24
         with pytest.raises(AuthenticationError, match="Keys and Endpoint"):
@@ -168,7 +182,10 @@ async def test_a_wrong_key_stops_an_endless_upload(early: bool) -> None:
             yield PICTURES[number % 200]
             number += 1
 
-    async with bench(refuse_early=early) as one, TrainingClient(one.emulator.endpoint, "0" * 32, retry=QUICK) as client:
+    async with (
+        bench(refuse_early=early) as one,
+        TrainingClient(one.emulator.endpoint, "0" * 32, retry=QUICK) as client,
+    ):
         run = client.get_project_client(one.project.id).upload_images(endless())
         with pytest.raises(BatchError) as caught:
             await run
@@ -201,9 +218,14 @@ async def test_a_wrong_endpoint() -> None:
             TrainingClient(wrong, "0" * 32)
 
     async def page(request: web.Request) -> web.Response:
-        return web.Response(status=404, text="<html><title>Nothing here</title></html>", content_type="text/html")
+        return web.Response(
+            status=404, text="<html><title>Nothing here</title></html>", content_type="text/html"
+        )
 
-    async with TestServer(_app(page)) as server, TrainingClient(f"http://127.0.0.1:{server.port}", "0" * 32, retry=QUICK) as client:
+    async with (
+        TestServer(_app(page)) as server,
+        TrainingClient(f"http://127.0.0.1:{server.port}", "0" * 32, retry=QUICK) as client,
+    ):
         await verbs(client, str(uuid4()))
         with pytest.raises(NotFoundError, match="VISION_TRAINING_ENDPOINT"):
             await client.list_projects().all()
@@ -220,7 +242,9 @@ async def test_a_host_that_never_answers_a_connect_ends_the_run() -> None:
 
     class Dropped:
         async def send(self, request: Any, headers: Any, *, on_sent: Any = None) -> Any:
-            raise RequestTimeout("no connection within 15 s", operation=request.operation, sent=False)
+            raise RequestTimeout(
+                "no connection within 15 s", operation=request.operation, sent=False
+            )
 
         async def aclose(self) -> None:
             pass
@@ -229,7 +253,9 @@ async def test_a_host_that_never_answers_a_connect_ends_the_run() -> None:
         while True:
             yield PICTURES[0]
 
-    async with TrainingClient("http://127.0.0.1:9", "0" * 32, retry=QUICK, sender=Dropped()) as client:
+    async with TrainingClient(
+        "http://127.0.0.1:9", "0" * 32, retry=QUICK, sender=Dropped()
+    ) as client:
         with pytest.raises(BatchError) as caught:
             await client.get_project_client(uuid4()).upload_images(endless())
         assert isinstance(caught.value.__cause__, RequestTimeout)
@@ -248,7 +274,9 @@ async def test_a_project_that_is_not_there() -> None:
 async def test_a_project_deleted_in_mid_run() -> None:
     """The run ends with NotFoundError; what landed before is counted, nothing hangs, nothing is sent for ever."""
     async with bench() as one:
-        one.emulator.faults.add("slow_answer", operation="CreateImagesFromData", seconds=0.1, after=1, times=None)
+        one.emulator.faults.add(
+            "slow_answer", operation="CreateImagesFromData", seconds=0.1, after=1, times=None
+        )
 
         async def source() -> Any:
             for number in range(100_000):
@@ -269,7 +297,18 @@ async def test_a_project_deleted_in_mid_run() -> None:
 
 
 @pytest.mark.parametrize(
-    "kind", ["html", "garbage", "wrong_shape", "empty", "truncated_answer", "wrong_length", "reset", "reset_in_body", "lost_answer"]
+    "kind",
+    [
+        "html",
+        "garbage",
+        "wrong_shape",
+        "empty",
+        "truncated_answer",
+        "wrong_length",
+        "reset",
+        "reset_in_body",
+        "lost_answer",
+    ],
 )
 async def test_a_service_that_answers_rubbish(kind: Any) -> None:
     """For ever: every verb ends with a typed error and bounded requests. Once: everything lands, and nothing twice."""
@@ -279,7 +318,9 @@ async def test_a_service_that_answers_rubbish(kind: Any) -> None:
             await one.project.upload_images(PICTURES[:20])
         assert len(caught.value.report.failures) == 20
         assert all(
-            isinstance(failure.error.__cause__, (DecodeError, TransportError)) for failure in caught.value.report.failures if failure.error
+            isinstance(failure.error.__cause__, (DecodeError, TransportError))
+            for failure in caught.value.report.failures
+            if failure.error
         )
         assert one.asked() <= 2 * 40
         for wait in (
@@ -310,7 +351,11 @@ async def test_a_service_that_answers_nothing_can_be_left() -> None:
         async with one.project.upload_images(PICTURES) as run:
             await asyncio.sleep(0.2)
         assert run.report.pending == run.report.submitted == len(run.report.unsettled) > 0
-        mine = {task for task in asyncio.all_tasks() - before if "customvision_async._bulk" in repr(task)}
+        mine = {
+            task
+            for task in asyncio.all_tasks() - before
+            if "customvision_async._bulk" in repr(task)
+        }
         assert not mine
 
 
@@ -331,7 +376,10 @@ async def test_two_files_of_one_name(tmp_path: Path) -> None:
     fill(tmp_path, ("a", "b"), 2)
     async with bench() as one:
         async with one.project.upload_images(
-            [*[ImageFile(path) for path in sorted(tmp_path.rglob("*.*"))], *(ImageFile(data=PICTURES[n], name="000.jpg") for n in range(2))]
+            [
+                *[ImageFile(path) for path in sorted(tmp_path.rglob("*.*"))],
+                *(ImageFile(data=PICTURES[n], name="000.jpg") for n in range(2)),
+            ]
         ) as upload:
             images = {result.index: result.image.id async for result in upload if result.image}
         assert len(set(images.values())) == 6
@@ -346,7 +394,9 @@ async def test_follow_ups_that_fail_say_that_the_picture_is_there() -> None:
         async with bench(domain="ObjectDetection/General", tags=names) as one:
             one.emulator.faults.add("status", operation=operation, status=400, times=None)
             given = [
-                ImageFile(data=PICTURES[0], tags=names) if operation == "CreateImageTags" else ImageFile(data=PICTURES[0], regions=boxes),
+                ImageFile(data=PICTURES[0], tags=names)
+                if operation == "CreateImageTags"
+                else ImageFile(data=PICTURES[0], regions=boxes),
                 *PICTURES[1:10],
             ]
             with pytest.raises(BatchError) as caught:

@@ -22,7 +22,9 @@ def streams(draw: st.DrawFn) -> list[Unit]:
     """Units of a few lanes and kinds, with weights, labels, keys and memory, as a run would make them."""
     count = draw(st.integers(0, 70))
     lanes = draw(st.integers(1, 2))
-    sets = draw(st.lists(st.frozensets(st.sampled_from(LABELS), max_size=4), min_size=1, max_size=6))
+    sets = draw(
+        st.lists(st.frozensets(st.sampled_from(LABELS), max_size=4), min_size=1, max_size=6)
+    )
     units = []
     for index in range(count):
         labels = draw(st.sampled_from(sets))
@@ -71,7 +73,10 @@ def fits(chunk: list[Unit], most: ChunkLimits) -> bool:
     return (
         len(chunk) <= most.count
         and (most.weight is None or weight_of(chunk) <= most.weight or len(chunk) == 1)
-        and (most.labels is None or len(frozenset().union(*(unit.labels for unit in chunk))) <= most.labels)
+        and (
+            most.labels is None
+            or len(frozenset().union(*(unit.labels for unit in chunk))) <= most.labels
+        )
         and len(keys) == len(set(keys))
         and len({unit.lane for unit in chunk}) <= 1
     )
@@ -79,11 +84,21 @@ def fits(chunk: list[Unit], most: ChunkLimits) -> bool:
 
 def feed(chunker: Chunker, units: list[Unit], step: int) -> list[list[Unit]]:
     """The chunks that come while units are fed, `step` at a time."""
-    return [chunk for start in range(0, len(units), step) for chunk in chunker.feed(units[start : start + step])]
+    return [
+        chunk
+        for start in range(0, len(units), step)
+        for chunk in chunker.feed(units[start : start + step])
+    ]
 
 
 @settings(max_examples=150, deadline=None)
-@given(units=streams(), most=limits, step=st.integers(1, 30), waiting=st.integers(1, 40), held=st.integers(1, 200))
+@given(
+    units=streams(),
+    most=limits,
+    step=st.integers(1, 30),
+    waiting=st.integers(1, 40),
+    held=st.integers(1, 200),
+)
 def test_every_unit_is_in_one_chunk_and_every_limit_is_kept(
     units: list[Unit], most: ChunkLimits, step: int, waiting: int, held: int
 ) -> None:
@@ -95,12 +110,16 @@ def test_every_unit_is_in_one_chunk_and_every_limit_is_kept(
         assert chunker.waiting <= waiting
         assert chunker.held <= held
         gone = {unit.index for chunk in chunks for unit in chunk}
-        assert {unit.index for unit in chunker.waiting_units()} == {unit.index for unit in units[: start + step]} - gone
+        assert {unit.index for unit in chunker.waiting_units()} == {
+            unit.index for unit in units[: start + step]
+        } - gone
         assert chunker.waiting == len(chunker.waiting_units())
         assert chunker.held == sum(unit.held for unit in chunker.waiting_units())
     chunks += chunker.flush()
     assert chunker.waiting == chunker.held == 0
-    assert Counter(unit.index for chunk in chunks for unit in chunk) == Counter(unit.index for unit in units)
+    assert Counter(unit.index for chunk in chunks for unit in chunk) == Counter(
+        unit.index for unit in units
+    )
     for chunk in chunks:
         assert fits(chunk, most), chunk
 
@@ -113,18 +132,28 @@ def test_chunks_are_full(units: list[Unit], most: ChunkLimits, step: int) -> Non
     for start in range(0, len(units), step):
         for chunk in chunker.feed(units[start : start + step]):
             assert not mixed(chunk)
-            full = len(chunk) == most.count or (most.weight is not None and weight_of(chunk) + 30 > most.weight)
-            kin = {unit.index for unit in units[: start + step] if (unit.lane, unit.kind) == (chunk[0].lane, chunk[0].kind)}
+            full = len(chunk) == most.count or (
+                most.weight is not None and weight_of(chunk) + 30 > most.weight
+            )
+            kin = {
+                unit.index
+                for unit in units[: start + step]
+                if (unit.lane, unit.kind) == (chunk[0].lane, chunk[0].kind)
+            }
             assert full or len(kin) > 16
     left = chunker.flush()
     event(f"chunks at the end: {len(left)}")
     for one, other in combinations(left, 2):
-        assert not fits(one + other, most) or weight_of(one) > (most.weight or weight_of(one)), "two chunks could have been one"
+        assert not fits(one + other, most) or weight_of(one) > (most.weight or weight_of(one)), (
+            "two chunks could have been one"
+        )
 
 
 @settings(max_examples=100, deadline=None)
 @given(units=streams(), most=limits)
-def test_pure_kinds_stay_pure_where_that_costs_no_chunk(units: list[Unit], most: ChunkLimits) -> None:
+def test_pure_kinds_stay_pure_where_that_costs_no_chunk(
+    units: list[Unit], most: ChunkLimits
+) -> None:
     """What is left is mixed only if there are fewer chunks for it."""
     apart = Chunker(most, waiting=10_000, held=10**9)
     apart.feed(units)
@@ -152,7 +181,9 @@ def test_units_whose_labels_do_not_go_together_still_make_full_chunks() -> None:
 def test_a_key_that_comes_back_does_not_cut_chunks_short() -> None:
     """The same URL every tenth time: the repeats go to chunks of their own, the first chunk is full."""
     chunker = Chunker(ChunkLimits(64))
-    chunks = chunker.feed([Unit(n, None, None, key="same" if n % 10 == 0 else n) for n in range(200)])
+    chunks = chunker.feed(
+        [Unit(n, None, None, key="same" if n % 10 == 0 else n) for n in range(200)]
+    )
     assert max(map(len, chunks)) == 64
 
 
@@ -166,9 +197,13 @@ def test_many_kinds_are_sent_in_full_mixtures() -> None:
 def test_a_mixture_is_weighed_as_what_it_becomes() -> None:
     """Plain pictures are sent as base64 in mixed company, a third heavier: the limit holds for that."""
     chunker = Chunker(ChunkLimits(64, 100))
-    assert not chunker.feed([Unit(0, None, None, 48, kind="a", extra=16), Unit(1, None, None, 48, kind="b", extra=16)])
+    assert not chunker.feed(
+        [Unit(0, None, None, 48, kind="a", extra=16), Unit(1, None, None, 48, kind="b", extra=16)]
+    )
     assert [len(chunk) for chunk in chunker.flush()] == [1, 1]
-    assert not chunker.feed([Unit(0, None, None, 48, kind="a", extra=16), Unit(1, None, None, 48, kind="a", extra=16)])
+    assert not chunker.feed(
+        [Unit(0, None, None, 48, kind="a", extra=16), Unit(1, None, None, 48, kind="a", extra=16)]
+    )
     assert [len(chunk) for chunk in chunker.flush()] == [2]
 
 
@@ -176,7 +211,11 @@ def test_the_heaviest_memory_goes_first() -> None:
     """Units that hold memory are let go for memory, though others are more in number."""
     chunker = Chunker(ChunkLimits(64), held=100)
     chunker.feed([Unit(n, None, None, lane="files") for n in range(50)])
-    chunks = [chunk for n in range(10) for chunk in chunker.feed([Unit(n, None, None, lane=f"data{n}", held=60)])]
+    chunks = [
+        chunk
+        for n in range(10)
+        for chunk in chunker.feed([Unit(n, None, None, lane=f"data{n}", held=60)])
+    ]
     assert [unit.lane for chunk in chunks for unit in chunk] == [f"data{n}" for n in range(9)]
 
 
@@ -212,13 +251,18 @@ class Looked(frozenset[str]):
 
 
 @pytest.mark.parametrize("own", [True, False])
-@pytest.mark.parametrize(("each", "of"), [(20, 5000), (11, 5000), (5, 5000), (15, 200), (3, 200), (18, 22), (1, 2000)])
+@pytest.mark.parametrize(
+    ("each", "of"), [(20, 5000), (11, 5000), (5, 5000), (15, 200), (3, 200), (18, 22), (1, 2000)]
+)
 def test_no_call_tries_more_than_its_share(each: int, of: int, own: bool) -> None:
     """Whatever tags pictures have, the loop is held for a bounded number of looks: at few open chunks for each unit that is given."""
     random = Random(1)
     names = [str(n) for n in range(of)]
     labels = [Looked(random.sample(names, each)) for _ in range(4096)]
-    units = [Unit(n, None, None, labels=some, kind=some if own else None) for n, some in enumerate(labels)]
+    units = [
+        Unit(n, None, None, labels=some, kind=some if own else None)
+        for n, some in enumerate(labels)
+    ]
     chunker = Chunker(ChunkLimits(64, labels=20))
     gone = 0
     for start in range(0, len(units), 64):
@@ -231,12 +275,24 @@ def test_no_call_tries_more_than_its_share(each: int, of: int, own: bool) -> Non
     assert gone == len(units)
 
 
-@pytest.mark.parametrize(("least", "most", "of", "fill"), [(1, 3, 200, 17), (1, 5, 50, 23), (0, 2, 20, 60), (1, 1, 500, 36)])
-def test_chunks_of_many_sets_of_tags_are_well_filled(least: int, most: int, of: int, fill: int) -> None:
+@pytest.mark.parametrize(
+    ("least", "most", "of", "fill"),
+    [(1, 3, 200, 17), (1, 5, 50, 23), (0, 2, 20, 60), (1, 1, 500, 36)],
+)
+def test_chunks_of_many_sets_of_tags_are_well_filled(
+    least: int, most: int, of: int, fill: int
+) -> None:
     """Pictures with a few of many tags, 20 to a call: those that share tags go together."""
     random = Random(1)
     names = [str(n) for n in range(of)]
     labels = [frozenset(random.sample(names, random.randint(least, most))) for _ in range(10_000)]
     chunker = Chunker(ChunkLimits(64, labels=20))
-    chunks = feed(chunker, [Unit(n, None, None, labels=some, kind=some) for n, some in enumerate(labels)], 64) + chunker.flush()
+    chunks = (
+        feed(
+            chunker,
+            [Unit(n, None, None, labels=some, kind=some) for n, some in enumerate(labels)],
+            64,
+        )
+        + chunker.flush()
+    )
     assert len(labels) / len(chunks) >= fill

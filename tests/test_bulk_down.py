@@ -126,7 +126,9 @@ def test_a_prepare_that_ends_in_a_cancellation_of_its_own_ends_the_run() -> None
         return []
 
     async def main() -> None:
-        with pytest.raises(BatchError, match="what prepares the items awaited something that was cancelled"):
+        with pytest.raises(
+            BatchError, match="what prepares the items awaited something that was cancelled"
+        ):
             await batch([1, 2, 3], Pretended(), prepare=prepare)
         assert alone()
 

@@ -18,7 +18,9 @@ from .support.vloop import run
 
 @pytest.mark.parametrize("kind", ["sync", "async", "aiter", "iter"])
 @pytest.mark.parametrize("number", [0, 3, 25])
-def test_an_error_of_the_source_comes_up_bare_after_what_is_in_flight(kind: str, number: int) -> None:
+def test_an_error_of_the_source_comes_up_bare_after_what_is_in_flight(
+    kind: str, number: int
+) -> None:
     """A source that fails ends the feeding: what it gave before still lands, and its error is raised as it is."""
 
     def plain() -> Iterator[int]:
@@ -147,7 +149,10 @@ def test_memory_that_items_hold_is_bounded() -> None:
             alive -= 1
 
     async def prepare(start: int, items: Sequence[Any]) -> list[Unit | ItemResult[Any, Any]]:
-        return [Unit(start + n, item, None, 1, held=100, kind=(start + n) % 7) for n, item in enumerate(items)]
+        return [
+            Unit(start + n, item, None, 1, held=100, kind=(start + n) % 7)
+            for n, item in enumerate(items)
+        ]
 
     async def main() -> None:
         service = Pretended()

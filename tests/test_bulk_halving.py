@@ -31,7 +31,9 @@ def test_a_lost_chunk_costs_its_own_items_alone() -> None:
         assert 15 in failed
         assert len(failed) == 10
         assert all(
-            "no answer" in str(result.error) and isinstance(result.error.__cause__, Lost) for result in one.report.failures if result.error
+            "no answer" in str(result.error) and isinstance(result.error.__cause__, Lost)
+            for result in one.report.failures
+            if result.error
         )
 
     run(main())
@@ -52,8 +54,14 @@ def test_halving_finds_the_bad_ones_and_takes_the_least_requests() -> None:
 
 
 @settings(max_examples=60, deadline=None)
-@given(count=st.integers(1, 200), bad=st.sets(st.integers(0, 199), max_size=30), chunks=st.integers(1, 30))
-def test_every_bad_item_is_found_and_no_good_one_is_lost(count: int, bad: set[int], chunks: int) -> None:
+@given(
+    count=st.integers(1, 200),
+    bad=st.sets(st.integers(0, 199), max_size=30),
+    chunks=st.integers(1, 30),
+)
+def test_every_bad_item_is_found_and_no_good_one_is_lost(
+    count: int, bad: set[int], chunks: int
+) -> None:
     """Opaque refusals, any number of bad items anywhere, any number of chunks under way: exactly the bad ones fail."""
     service = Pretended(lambda items: poisoned(items, bad))
 
@@ -70,12 +78,18 @@ def test_every_bad_item_is_found_and_no_good_one_is_lost(count: int, bad: set[in
 
 def test_a_vague_status_is_asked_again_alone() -> None:
     """ErrorUnknown for a whole chunk, because of one: the others land, and that one was asked twice alone."""
-    service = Pretended(lambda items: [Again(Failed("ErrorUnknown", "ErrorUnknown"))] * len(items) if 5 in items else None)
+    service = Pretended(
+        lambda items: (
+            [Again(Failed("ErrorUnknown", "ErrorUnknown"))] * len(items) if 5 in items else None
+        )
+    )
 
     async def main() -> None:
         with pytest.raises(BatchError) as caught:
             await batch(range(16), service, count=16)
-        assert [(one.item, one.status) for one in caught.value.report.failures] == [(5, "ErrorUnknown")]
+        assert [(one.item, one.status) for one in caught.value.report.failures] == [
+            (5, "ErrorUnknown")
+        ]
 
     run(main())
     assert service.sent.count([5]) == 2

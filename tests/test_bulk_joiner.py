@@ -43,14 +43,20 @@ class Muddled:
             elif match := re.search(rb'filename="([^"]*)"|"name":"([^"]*)"', piece):
                 name = (match[1] or match[2]).decode()
         if not found:
-            urls = [entry["url"] for entry in json.loads(b"".join(request.content.pieces))["images"]]
+            urls = [
+                entry["url"] for entry in json.loads(b"".join(request.content.pieces))["images"]
+            ]
             found = [(url, int(url.rpartition("/")[2])) for url in urls]
         return found
 
     def result(self, name: str, number: int, quote: str) -> dict[str, Any]:
         """What became of one picture."""
         if number in self.bad:
-            return {"sourceUrl": f"{quote}{name}{quote}", "status": "ErrorImageFormat", "image": None}
+            return {
+                "sourceUrl": f"{quote}{name}{quote}",
+                "status": "ErrorImageFormat",
+                "image": None,
+            }
         status = "OKDuplicate" if number in self.stored else "OK"
         self.stored.add(number)
         return {
@@ -59,7 +65,13 @@ class Muddled:
             "image": {"id": str(UUID(int=1000 + number)), "created": "2026-01-01T00:00:00"},
         }
 
-    async def send(self, request: Request, headers: Mapping[str, str], *, on_sent: Callable[[], None] | None = None) -> Response:
+    async def send(
+        self,
+        request: Request,
+        headers: Mapping[str, str],
+        *,
+        on_sent: Callable[[], None] | None = None,
+    ) -> Response:
         """Answer."""
         del headers
         self.requests += 1
@@ -73,15 +85,27 @@ class Muddled:
             self.muddled -= 1
             results = self.muddle(results)
         self.dice.shuffle(results)
-        return Response(207, {"content-type": "application/json"}, json.dumps({"isBatchSuccessful": False, "images": results}).encode())
+        return Response(
+            207,
+            {"content-type": "application/json"},
+            json.dumps({"isBatchSuccessful": False, "images": results}).encode(),
+        )
 
     def follow_up(self, request: Request) -> Response:
         """Tags and regions on images: all are there."""
         if request.method == "GET":
             return Response(200, {}, b"[]")
         assert request.content is not None
-        body = json.loads(b"".join(piece for piece in request.content.pieces if isinstance(piece, bytes)))
-        return Response(200, {}, json.dumps({"created": body.get("tags") or body["regions"], "duplicated": [], "exceeded": []}).encode())
+        body = json.loads(
+            b"".join(piece for piece in request.content.pieces if isinstance(piece, bytes))
+        )
+        return Response(
+            200,
+            {},
+            json.dumps(
+                {"created": body.get("tags") or body["regions"], "duplicated": [], "exceeded": []}
+            ).encode(),
+        )
 
     def muddle(self, results: list[dict[str, Any]]) -> list[dict[str, Any]]:
         """Leave some out, say some twice (the same, or something else), and put in strangers."""
@@ -92,7 +116,13 @@ class Muddled:
                 kept += [dict(result), result if self.dice.random() < 0.3 else lie]
         for _ in range(self.dice.randrange(3)):
             stranger = {"id": str(UUID(int=7)), "created": "2026-01-01T00:00:00"}
-            kept.append({"sourceUrl": self.dice.choice([None, "", '"', "stranger", '"999"']), "status": "OK", "image": stranger})
+            kept.append(
+                {
+                    "sourceUrl": self.dice.choice([None, "", '"', "stranger", '"999"']),
+                    "status": "OK",
+                    "image": stranger,
+                }
+            )
         return kept
 
     async def aclose(self) -> None:
@@ -107,7 +137,9 @@ class Muddled:
     seed=st.integers(0, 2**32),
     bad=st.sets(st.integers(0, 69), max_size=5),
 )
-def test_each_picture_gets_its_own_outcome(count: int, form: str, muddled: int, seed: int, bad: set[int]) -> None:
+def test_each_picture_gets_its_own_outcome(
+    count: int, form: str, muddled: int, seed: int, bad: set[int]
+) -> None:
     """Every result is of its own picture, every good one is a success, every bad one fails; requests have a bound."""
     service = Muddled(seed, muddled, bad)
     box = Region(UUID(int=5), 0, 0, 1, 1)
@@ -115,11 +147,16 @@ def test_each_picture_gets_its_own_outcome(count: int, form: str, muddled: int, 
     def item(number: int) -> Any:
         if form == "urls":
             return ImageUrl(f"http://127.0.0.1/{number}")
-        return ImageFile(data=HEAD + b"%d" % number, name="same", regions=[box] if form == "files" else [])
+        return ImageFile(
+            data=HEAD + b"%d" % number, name="same", regions=[box] if form == "files" else []
+        )
 
     async def main() -> None:
         client = TrainingClient("http://127.0.0.1:9", "0" * 32, sender=service)
-        async with client, client.get_project_client(PROJECT).upload_images(map(item, range(count))) as upload:
+        async with (
+            client,
+            client.get_project_client(PROJECT).upload_images(map(item, range(count))) as upload,
+        ):
             results = {result.index: result async for result in upload}
         assert sorted(results) == list(range(count))
         for number, result in results.items():

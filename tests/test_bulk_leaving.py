@@ -40,9 +40,13 @@ def _poison(count: int) -> Sequence[Outcome]:
     raise Poison("one of them is bad")
 
 
-@pytest.mark.parametrize("answer", [_poison, lambda count: [Done()] * count], ids=["refused", "landed"])
+@pytest.mark.parametrize(
+    "answer", [_poison, lambda count: [Done()] * count], ids=["refused", "landed"]
+)
 @pytest.mark.parametrize("watched", [True, False])
-def test_a_cancellation_that_sending_keeps_for_itself_ends_the_run(answer: Callable[[int], Sequence[Outcome]], watched: bool) -> None:
+def test_a_cancellation_that_sending_keeps_for_itself_ends_the_run(
+    answer: Callable[[int], Sequence[Outcome]], watched: bool
+) -> None:
     """Nothing is sent after that, above all not in halves; what is known by then is in the account; nobody waits for a reader."""
 
     async def main() -> None:

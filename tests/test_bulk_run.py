@@ -22,7 +22,13 @@ def test_awaiting_a_run_goes_to_the_end() -> None:
     """The report has it all, and the numbers agree."""
     service = Pretended()
     report = run(awaited(batch(range(95), service)))
-    assert (report.submitted, report.succeeded, report.failed, report.pending, report.unsettled) == (95, 95, 0, 0, ())
+    assert (
+        report.submitted,
+        report.succeeded,
+        report.failed,
+        report.pending,
+        report.unsettled,
+    ) == (95, 95, 0, 0, ())
     assert sorted(item for items in service.sent for item in items) == list(range(95))
     assert service.most_in_flight == 4
     assert report.seconds == pytest.approx(3.0)
@@ -45,13 +51,20 @@ def test_results_come_as_they_settle_with_their_place_in_the_input() -> None:
 
     results = run(main())
     assert [result.index for result in results[-10:]] == list(range(10))
-    assert all(result.item == f"i{result.index}" and result.value == f"I{result.index}" and result.ok for result in results)
+    assert all(
+        result.item == f"i{result.index}" and result.value == f"I{result.index}" and result.ok
+        for result in results
+    )
 
 
 @pytest.mark.parametrize("number", [1, 20, 21, 300])
 def test_what_failed_is_raised_as_a_group_of_ten_and_ten(number: int) -> None:
     """BatchError: an ExceptionGroup with the first and last ten errors, how many lie between, and the report with all."""
-    service = Pretended(lambda items: [Failed(f"{item} is bad", "ErrorX") if item < number else Done() for item in items])
+    service = Pretended(
+        lambda items: [
+            Failed(f"{item} is bad", "ErrorX") if item < number else Done() for item in items
+        ]
+    )
 
     async def main() -> BatchError:
         with pytest.raises(BatchError) as caught:
@@ -67,8 +80,13 @@ def test_what_failed_is_raised_as_a_group_of_ten_and_ten(number: int) -> None:
     assert error.dropped == max(0, number - 20)
     assert f"{number} of 500" in str(error)
     assert (str(error.dropped) in str(error)) or not error.dropped
-    assert all(isinstance(one, ItemError) and one.status == "ErrorX" and str(one) == f"{one.item} is bad" for one in error.exceptions)
-    assert [one.index for one in error.report.failures] == [one.item for one in error.report.failures]
+    assert all(
+        isinstance(one, ItemError) and one.status == "ErrorX" and str(one) == f"{one.item} is bad"
+        for one in error.exceptions
+    )
+    assert [one.index for one in error.report.failures] == [
+        one.item for one in error.report.failures
+    ]
 
 
 def test_what_was_shown_is_not_raised() -> None:
@@ -162,7 +180,9 @@ def test_being_cancelled_leaves_nothing_behind(steps: int, watched: bool) -> Non
     weight=st.integers(1, 20),
     held=st.integers(0, 300),
 )
-def test_the_account_adds_up_at_every_step(count: int, bad: set[int], settled: set[int], kinds: int, weight: int, held: int) -> None:
+def test_the_account_adds_up_at_every_step(
+    count: int, bad: set[int], settled: set[int], kinds: int, weight: int, held: int
+) -> None:
     """Looked at in every turn of the loop: submitted is the sum, and each item pending is named once."""
 
     def act(items: list[int]) -> list[Outcome] | None:
@@ -173,7 +193,14 @@ def test_the_account_adds_up_at_every_step(count: int, bad: set[int], settled: s
     async def prepare(start: int, items: Sequence[int]) -> list[Unit | ItemResult[Any, Any]]:
         await asyncio.sleep(0.1)
         return [
-            ItemResult(start + n, item, False, "", skipped=item % 2 == 0, error=ItemError("no", index=start + n, item=item))
+            ItemResult(
+                start + n,
+                item,
+                False,
+                "",
+                skipped=item % 2 == 0,
+                error=ItemError("no", index=start + n, item=item),
+            )
             if item in settled
             else Unit(start + n, item, None, 1 + item % weight, kind=item % kinds, held=held)
             for n, item in enumerate(items)

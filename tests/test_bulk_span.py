@@ -12,7 +12,17 @@ from hypothesis import strategies as st
 
 from customvision_async import ItemError, ItemResult
 from customvision_async._bulk.chunker import Chunker, ChunkLimits
-from customvision_async._bulk.unit import Done, Failed, Outcome, Span, Unit, attempted, loads_of, settle, unsettled
+from customvision_async._bulk.unit import (
+    Done,
+    Failed,
+    Outcome,
+    Span,
+    Unit,
+    attempted,
+    loads_of,
+    settle,
+    unsettled,
+)
 
 from .support.engine import Lost, Poison, Pretended, batch
 from .support.vloop import run
@@ -37,7 +47,11 @@ class Columns(Pretended):
             raise Lost("this one is lost")
         alike = Done()
         return [
-            Failed(f"{load} fails", "ErrorX") if load in self.failing else Done(duplicate=True) if load in self.there else alike
+            Failed(f"{load} fails", "ErrorX")
+            if load in self.failing
+            else Done(duplicate=True)
+            if load in self.there
+            else alike
             for load in loads
         ]
 
@@ -51,8 +65,19 @@ async def _span(start: int, items: Sequence[int]) -> Sequence[Unit | ItemResult[
 
 
 def _kept(result: ItemResult[Any, Any]) -> tuple[Any, ...]:
-    error = None if result.error is None else (str(result.error), result.error.index, result.error.item)
-    return (result.index, result.item, result.ok, result.status, error, result.attempts, result.duplicate, result.in_doubt)
+    error = (
+        None if result.error is None else (str(result.error), result.error.index, result.error.item)
+    )
+    return (
+        result.index,
+        result.item,
+        result.ok,
+        result.status,
+        error,
+        result.attempts,
+        result.duplicate,
+        result.in_doubt,
+    )
 
 
 @settings(max_examples=120, deadline=None)
@@ -66,7 +91,13 @@ def _kept(result: ItemResult[Any, Any]) -> tuple[Any, ...]:
     watched=st.booleans(),
 )
 def test_a_run_of_spans_is_the_same_as_a_run_of_units(
-    count: int, weight: int | None, bad: set[int], failing: set[int], there: set[int], looked: bool, watched: bool
+    count: int,
+    weight: int | None,
+    bad: set[int],
+    failing: set[int],
+    there: set[int],
+    looked: bool,
+    watched: bool,
 ) -> None:
     """The same requests, results, attempts and account, with or without somebody who looks at the report on the way."""
 
@@ -122,7 +153,11 @@ def test_spans_and_units_of_one_source_come_out_once_in_chunks_that_fit(
     start = 0
     for size, columns, each in pieces:
         items = [f"i{start + n}" for n in range(size)]
-        chunks += chunker.feed(Span(start, items, items, each) if columns else [Unit(start + n, i, i, each) for n, i in enumerate(items)])
+        chunks += chunker.feed(
+            Span(start, items, items, each)
+            if columns
+            else [Unit(start + n, i, i, each) for n, i in enumerate(items)]
+        )
         start += size
         assert chunker.waiting == len(chunker.waiting_units()) == start - sum(map(len, chunks))
     chunks += chunker.flush()
@@ -145,7 +180,9 @@ def test_spans_are_cut_into_as_few_chunks_as_there_can_be(sizes: list[int], coun
         chunks += chunker.feed(Span(start, range(start, start + size), range(start, start + size)))
         start += size
     chunks += chunker.flush()
-    assert [len(chunk) for chunk in chunks] == [count] * (start // count) + [start % count] * (start % count > 0)
+    assert [len(chunk) for chunk in chunks] == [count] * (start // count) + [start % count] * (
+        start % count > 0
+    )
     assert all(isinstance(chunk, Span) and chunk.whole for chunk in chunks)
 
 
@@ -187,7 +224,12 @@ def test_items_that_fail_before_they_are_sent_stand_between_spans() -> None:
     async def prepare(start: int, items: Sequence[int]) -> Sequence[Unit | ItemResult[Any, Any]]:
         if any(item % 50 == 7 for item in items):
             error = ItemError("no id", index=0, item=None)
-            return [ItemResult(start + n, i, False, "", error=error) if i % 50 == 7 else Unit(start + n, i, i) for n, i in enumerate(items)]
+            return [
+                ItemResult(start + n, i, False, "", error=error)
+                if i % 50 == 7
+                else Unit(start + n, i, i)
+                for n, i in enumerate(items)
+            ]
         return Span(start, items, items)
 
     async def main() -> None:
@@ -205,7 +247,10 @@ def test_what_became_of_a_unit_stays_with_it() -> None:
     span = Span(5, ["a", "b"], ["A", "B"])
     attempted(span, 2)
     assert span.whole
-    assert [(unit.index, unit.item, unit.load, unit.attempts) for unit in span] == [(5, "a", "A", 2), (6, "b", "B", 2)]
+    assert [(unit.index, unit.item, unit.load, unit.attempts) for unit in span] == [
+        (5, "a", "A", 2),
+        (6, "b", "B", 2),
+    ]
     assert not span.whole
     attempted(span, 1)
     assert [unit.attempts for unit in span] == [3, 3]

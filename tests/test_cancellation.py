@@ -59,7 +59,9 @@ class _Stage:
         self.upload: BatchRun[Any, Any] | None = None
         self.runs: list[tuple[BatchRun[Any, Any], dict[int, ItemResult[Any, Any]]]] = []
 
-    def watch(self, run: BatchRun[Any, Any]) -> tuple[BatchRun[Any, Any], dict[int, ItemResult[Any, Any]]]:
+    def watch(
+        self, run: BatchRun[Any, Any]
+    ) -> tuple[BatchRun[Any, Any], dict[int, ItemResult[Any, Any]]]:
         """Note a run; its results go into the dictionary."""
         self.runs.append((run, {}))
         return self.runs[-1]
@@ -100,14 +102,18 @@ async def _watch(stage: _Stage, project: ProjectClient) -> None:
 async def _list(stage: _Stage, project: ProjectClient) -> None:
     async for _ in project.list_images(page_size=3):
         await asyncio.sleep(0.01)
-    await project.list_images(tags=["apple", "pear", *(f"tag{n}" for n in range(24))], page_size=2).all()
+    await project.list_images(
+        tags=["apple", "pear", *(f"tag{n}" for n in range(24))], page_size=2
+    ).all()
     await project.count_images()
 
 
 async def _change(stage: _Stage, project: ProjectClient) -> None:
     for make in (
         lambda: project.tag_images(stage.before, ["apple", "pear"]),
-        lambda: project.create_regions([(id, Region("pear", 0.0, 0.0, 0.5, 0.5)) for id in stage.before]),
+        lambda: project.create_regions(
+            [(id, Region("pear", 0.0, 0.0, 0.5, 0.5)) for id in stage.before]
+        ),
         lambda: project.untag_images(stage.before, ["apple"]),
         lambda: project.update_image_metadata(stage.before, {"a": "b"}),
         lambda: project.delete_images(stage.before[:5]),
@@ -125,7 +131,9 @@ async def _play(work: Work, seed: str, axe: _Axe, fall_at: int) -> list[str]:
     """Do `work`, cancelled at a step; then see what is left, and whether the client still works."""
     stage = _Stage(seed)
     service = stage.service
-    async with virtual.client_of(service, "client", concurrency=Concurrency(chunk_bytes=1500, requests=3, uploads=1)) as training:
+    async with virtual.client_of(
+        service, "client", concurrency=Concurrency(chunk_bytes=1500, requests=3, uploads=1)
+    ) as training:
         project = training.get_project_client(service.project_id)
         axe.victim = asyncio.ensure_future(work(stage, project))
         axe.fall_at = fall_at
@@ -134,14 +142,18 @@ async def _play(work: Work, seed: str, axe: _Axe, fall_at: int) -> list[str]:
         except (asyncio.CancelledError, CustomVisionError):
             pass
         problems = _problems(stage)
-        for _ in range(10):  # a generator that a cancelled `async for` let go of is closed by the loop, in a task
+        for _ in range(
+            10
+        ):  # a generator that a cancelled `async for` let go of is closed by the loop, in a task
             await asyncio.sleep(0)
         if len(asyncio.all_tasks()) > 1:
             problems.append(f"left behind: {asyncio.all_tasks()}")
         if service.in_flight:
             problems.append(f"{service.in_flight} calls are still in flight")
         service.faults.rate = 0.0
-        report = await project.upload_images([ImageFile(data=picture(f"after {n}")) for n in range(12)])
+        report = await project.upload_images(
+            [ImageFile(data=picture(f"after {n}")) for n in range(12)]
+        )
         if report.succeeded != 12:
             problems.append("the client does not work any more")
     return problems + service.violations
@@ -152,7 +164,12 @@ def _problems(stage: _Stage) -> list[str]:
     for run, seen in stage.runs:
         problems += checks.ledger(run, seen)
         for result in seen.values():
-            if result.ok and result.image is not None and hasattr(result.image, "id") and result.image.id not in stage.service.images:
+            if (
+                result.ok
+                and result.image is not None
+                and hasattr(result.image, "id")
+                and result.image.id not in stage.service.images
+            ):
                 problems.append(f"item {result.index} is said to have landed")
     if stage.upload is not None:
         problems += _upload_problems(stage, stage.upload)
@@ -164,7 +181,9 @@ def _upload_problems(stage: _Stage, run: BatchRun[Any, Any]) -> list[str]:
     report = run.report
     there = sum(content.startswith(b"GIF") for content in stage.service.copies())
     if not report.succeeded <= there <= report.succeeded + report.pending + report.in_doubt:
-        return [f"{there} are there; {report.succeeded} succeeded, {report.pending} are pending, {report.in_doubt} in doubt"]
+        return [
+            f"{there} are there; {report.succeeded} succeeded, {report.pending} are pending, {report.in_doubt} in doubt"
+        ]
     return []
 
 
@@ -180,7 +199,9 @@ WORKS = (_await, _watch, _list, _change)
 
 @pytest.mark.parametrize("seed", SEEDS)
 @pytest.mark.parametrize("work", WORKS, ids=lambda work: work.__name__)
-def test_cancelling_at_any_step_leaves_nothing_behind_and_a_true_account(work: Work, seed: str) -> None:
+def test_cancelling_at_any_step_leaves_nothing_behind_and_a_true_account(
+    work: Work, seed: str
+) -> None:
     """At every single step: no orphan task, no call in flight, no slot of the limiter lost, and no success that is not there."""
     problems, steps = _run(work, seed, -1)
     assert not problems
@@ -210,12 +231,17 @@ async def test_cancelling_over_sockets_closes_what_was_open(after: int) -> None:
             if isinstance(event, RequestDone):
                 answers.release()
 
-        async with TrainingClient(emulator.endpoint, emulator.training_key, observers=[observe]) as training:
+        async with TrainingClient(
+            emulator.endpoint, emulator.training_key, observers=[observe]
+        ) as training:
             project = await training.create_project("Orchard")
             await project.create_tag("apple")
             for _ in range(2):
                 await answers.acquire()
-            items = [ImageFile(data=pictures.picture(n), tags=["apple"] if n % 2 else []) for n in range(40)]
+            items = [
+                ImageFile(data=pictures.picture(n), tags=["apple"] if n % 2 else [])
+                for n in range(40)
+            ]
             run = project.upload_images(items)
             run._job.limits.count = 4
             task = asyncio.ensure_future(run._to_the_end())
@@ -231,6 +257,10 @@ async def test_cancelling_over_sockets_closes_what_was_open(after: int) -> None:
             assert report.succeeded <= there <= report.succeeded + report.pending
             again = await project.upload_images(items)
             assert again.succeeded == 40
-        assert not [task for task in asyncio.all_tasks() - serving if "_run" in repr(task.get_coro()) and "emulator" not in repr(task)]
+        assert not [
+            task
+            for task in asyncio.all_tasks() - serving
+            if "_run" in repr(task.get_coro()) and "emulator" not in repr(task)
+        ]
     await asyncio.sleep(0)
     assert asyncio.all_tasks() - before <= {asyncio.current_task()}

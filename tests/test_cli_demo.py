@@ -34,4 +34,6 @@ async def test_the_demo_in_json_has_the_table_in_its_summary(tmp_path: Path) -> 
     """Programs see the same."""
     done = await run("demo", "--pictures", "60", "--json", env=environment(), cwd=tmp_path)
     assert done.code == 0, done.err
-    assert {"upload a folder", "list the images", "delete"} <= {row["step"] for row in done.summary["steps"]}
+    assert {"upload a folder", "list the images", "delete"} <= {
+        row["step"] for row in done.summary["steps"]
+    }

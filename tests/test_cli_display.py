@@ -18,10 +18,19 @@ from tests.support.pictures import fill
 pytestmark = pytest.mark.anyio
 
 
-def on_a_terminal(words: list[str], env: dict[str, str], cwd: Path, answer: bytes = b"") -> tuple[int, str]:
+def on_a_terminal(
+    words: list[str], env: dict[str, str], cwd: Path, answer: bytes = b""
+) -> tuple[int, str]:
     """Run the command with a terminal for stdin and stderr: its exit code, and what the terminal was sent."""
     leader, follower = pty.openpty()
-    with subprocess.Popen([*COMMAND, *words], env=env, cwd=cwd, stdin=follower, stdout=subprocess.PIPE, stderr=follower) as process:
+    with subprocess.Popen(
+        [*COMMAND, *words],
+        env=env,
+        cwd=cwd,
+        stdin=follower,
+        stdout=subprocess.PIPE,
+        stderr=follower,
+    ) as process:
         os.close(follower)
         if answer:
             os.write(leader, answer)
@@ -60,9 +69,19 @@ async def test_without_a_terminal_there_is_a_plain_line_now_and_then(tmp_path: P
     fill(tmp_path / "photos", ("apple",), 20)
     async with Emulator() as emulator:
         emulator.faults.add("slow_answer", operation="CreateImagesFromData", seconds=4.0)
-        done = await run("upload", "photos", "--project", "P", "--create-project", env=environment(emulator), cwd=tmp_path)
+        done = await run(
+            "upload",
+            "photos",
+            "--project",
+            "P",
+            "--create-project",
+            env=environment(emulator),
+            cwd=tmp_path,
+        )
     assert done.code == 0
-    assert any(line.startswith("0/20 images") and "0 failed" in line for line in done.err.splitlines())
+    assert any(
+        line.startswith("0/20 images") and "0 failed" in line for line in done.err.splitlines()
+    )
     assert (done.out + done.err).replace("\n", "").isprintable()
 
 
@@ -74,7 +93,11 @@ async def test_delete_asks_on_a_terminal_and_takes_no_for_an_answer(tmp_path: Pa
         await run("upload", "photos", "--project", "P", "--create-project", env=env, cwd=tmp_path)
         words = ["delete", "--all", "--project", "P"]
         code, seen = await anyio.to_thread.run_sync(on_a_terminal, words, env, tmp_path, b"n\n")
-        assert (code, "Delete 3 images of project P for good? [y/N]" in seen, "nothing was deleted" in seen) == (1, True, True)
+        assert (
+            code,
+            "Delete 3 images of project P for good? [y/N]" in seen,
+            "nothing was deleted" in seen,
+        ) == (1, True, True)
         code, seen = await anyio.to_thread.run_sync(on_a_terminal, words, env, tmp_path, b"y\n")
         assert (code, "3 of 3 images deleted" in seen) == (0, True)
 
@@ -84,9 +107,20 @@ async def test_debug_logs_requests_and_never_the_key(tmp_path: Path) -> None:
     fill(tmp_path / "photos", ("apple",), 3)
     async with Emulator(training_key="canary-8f3") as emulator:
         env = environment(emulator)
-        done = await run("upload", "photos", "--project", "P", "--create-project", "--debug", env=env, cwd=tmp_path)
+        done = await run(
+            "upload",
+            "photos",
+            "--project",
+            "P",
+            "--create-project",
+            "--debug",
+            env=env,
+            cwd=tmp_path,
+        )
         assert "CreateImagesFromData" in done.err
-        refused = await run("projects", "--debug", env={**env, "VISION_TRAINING_KEY": "canary-8f3x"})
+        refused = await run(
+            "projects", "--debug", env={**env, "VISION_TRAINING_KEY": "canary-8f3x"}
+        )
     assert "Traceback" in refused.err
     assert "canary-8f3" not in done.out + done.err + refused.out + refused.err
 

@@ -26,7 +26,9 @@ async def orchard(tmp_path: Path) -> AsyncIterator[dict[str, str]]:
         path.unlink()
     async with Emulator() as emulator:
         env = environment(emulator)
-        done = await run("upload", tmp_path / "photos", *HERE, "--create-project", "--tags-from-folders", env=env)
+        done = await run(
+            "upload", tmp_path / "photos", *HERE, "--create-project", "--tags-from-folders", env=env
+        )
         assert done.code == 0, done.err
         yield env
 
@@ -42,7 +44,10 @@ async def test_list_shows_a_line_an_image_and_takes_filters(orchard: dict[str, s
     """Id, size and tags; by tag, untagged, or the first few."""
     done = await run("list", *HERE, env=orchard)
     assert len(done.out.splitlines()) == 10
-    assert all(line.split()[1:] in (["64x48", "apple"], ["64x48", "pear"]) for line in done.out.splitlines())
+    assert all(
+        line.split()[1:] in (["64x48", "apple"], ["64x48", "pear"])
+        for line in done.out.splitlines()
+    )
     assert len(await ids(orchard, "--tag", "apple")) == 6
     assert len(await ids(orchard, "--with-tag", "pear", "--limit", "3")) == 3
     assert await ids(orchard, "--untagged") == []
@@ -58,7 +63,11 @@ async def test_list_in_json_has_everything_and_a_summary(orchard: dict[str, str]
 
 async def test_an_unknown_tag_is_named(orchard: dict[str, str]) -> None:
     """A slip in a tag's name is no empty result."""
-    for words in (["list", "--tag", "aple"], ["tag", "--all", "--tag", "aple"], ["delete", "--tag", "aple", "--yes"]):
+    for words in (
+        ["list", "--tag", "aple"],
+        ["tag", "--all", "--tag", "aple"],
+        ["delete", "--tag", "aple", "--yes"],
+    ):
         done = await run(*words, *HERE, env=orchard)
         assert done.code == 2
         assert "aple" in done.err
@@ -118,7 +127,10 @@ async def test_delete_all_with_yes_deletes_all(orchard: dict[str, str]) -> None:
     assert (again.code, again.out) == (0, "No image matches: nothing deleted.\n")
     for command in ("list", "delete"):
         done = await run(command, "--untagged", "--tag", "pear", *HERE, env=orchard)
-        assert (done.code, done.err) == (2, "customvision: --untagged and a tag: no image is both\n")
+        assert (done.code, done.err) == (
+            2,
+            "customvision: --untagged and a tag: no image is both\n",
+        )
 
 
 async def test_an_id_that_is_none_fails_alone(orchard: dict[str, str]) -> None:
@@ -138,14 +150,19 @@ async def test_projects_and_tags_are_listed_and_made(orchard: dict[str, str]) ->
     twin = await run("projects", "create", "Second", "--json", env=orchard)
     assert (twin.summary["name"], "called this one Second (1)" in twin.err) == ("Second (1)", True)
     made = await run("tags", "create", "ripe", *HERE, env=orchard)
-    tags = {line.split(maxsplit=2)[2]: line.split()[1] for line in (await run("tags", *HERE, env=orchard)).out.splitlines()}
+    tags = {
+        line.split(maxsplit=2)[2]: line.split()[1]
+        for line in (await run("tags", *HERE, env=orchard)).out.splitlines()
+    }
     assert tags == {"apple": "6", "pear": "4", "ripe": "0"}
     again = await run("tags", "create", "ripe", *HERE, env=orchard)
     assert again.code == 3
     assert len(again.err.splitlines()) <= 2
 
 
-async def test_a_reader_that_goes_away_ends_the_command_without_a_word(orchard: dict[str, str]) -> None:
+async def test_a_reader_that_goes_away_ends_the_command_without_a_word(
+    orchard: dict[str, str],
+) -> None:
     """``customvision list | head -1`` prints one line and no traceback."""
     pipe = f"{' '.join(COMMAND)} list {' '.join(HERE)} | head -1"
     done = await anyio.run_process(["bash", "-c", pipe], env=orchard, check=True)

@@ -26,8 +26,12 @@ async def images_in(emulator: Emulator) -> int:
         return await (await training.find_project("P")).count_images()
 
 
-@pytest.mark.parametrize("number, code", [(signal.SIGINT, 130), (signal.SIGTERM, 143)], ids=["ctrl-c", "sigterm"])
-async def test_a_stopped_upload_says_what_landed_and_lists_the_rest(number: signal.Signals, code: int, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    "number, code", [(signal.SIGINT, 130), (signal.SIGTERM, 143)], ids=["ctrl-c", "sigterm"]
+)
+async def test_a_stopped_upload_says_what_landed_and_lists_the_rest(
+    number: signal.Signals, code: int, tmp_path: Path
+) -> None:
     """What is under way may land; the account is true to what the service has; the file has all the others, and completes the job."""
     paths = fill(tmp_path / "photos", ("apple",), 5000, size=(8, 6))
     async with Emulator(calls_per_second=2.0) as emulator:
@@ -46,7 +50,9 @@ async def test_a_stopped_upload_says_what_landed_and_lists_the_rest(number: sign
         there = await images_in(emulator)
         assert summary["succeeded"] <= there <= summary["succeeded"] + summary["pending"]
         assert summary["not_begun"] > 0
-        left = {json.loads(line)["path"] for line in (tmp_path / "left.jsonl").read_text().splitlines()}
+        left = {
+            json.loads(line)["path"] for line in (tmp_path / "left.jsonl").read_text().splitlines()
+        }
         landed = {str(tmp_path / event["path"]) for event in events if event["event"] == "item"}
         assert left | landed == {str(path) for path in paths}
     async with Emulator(data=tmp_path / "other") as emulator:

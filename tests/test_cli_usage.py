@@ -46,10 +46,19 @@ async def test_every_command_has_help(command: str) -> None:
         (["upload", "photos"], "--project"),
         (["upload", "photos", "--project", "p", "--speed", "9"], "--speed"),
         (["upload", "--project", "p"], "give a PATH or --from-failed"),
-        (["upload", "--emulator", "photos", "--project", "p"], "'photos' was taken as the folder of --emulator"),
-        (["upload", "no-such-folder", "--project", "p"], "no-such-folder: No such file or directory"),
+        (
+            ["upload", "--emulator", "photos", "--project", "p"],
+            "'photos' was taken as the folder of --emulator",
+        ),
+        (
+            ["upload", "no-such-folder", "--project", "p"],
+            "no-such-folder: No such file or directory",
+        ),
         (["upload", "--from-failed", "none.jsonl", "--project", "p"], "none.jsonl"),
-        (["upload", ".", "--project", "p", "--failed-file", "no/such/folder.jsonl"], "--failed-file cannot be written"),
+        (
+            ["upload", ".", "--project", "p", "--failed-file", "no/such/folder.jsonl"],
+            "--failed-file cannot be written",
+        ),
         (["list", "--project", "p", "--key", "canary-5c1"], "a key is never an argument"),
         (["list", "--project", "p", "--key=canary-5c1"], "a key is never an argument"),
         (["projects", "--api-version", "v9.9"], "there is no API version v9.9"),
@@ -59,7 +68,9 @@ async def test_every_command_has_help(command: str) -> None:
         (["projects", "--emulator", "odd"], "no emulator can be kept in odd"),
     ],
 )
-async def test_wrong_use_is_two_lines_and_code_2(words: list[str], told: str, tmp_path: Path) -> None:
+async def test_wrong_use_is_two_lines_and_code_2(
+    words: list[str], told: str, tmp_path: Path
+) -> None:
     """What is wrong, in a line or two, never a traceback, never an echo of a key; nothing on stdout."""
     (tmp_path / "odd").write_text("a file, and no folder")
     done = await run(*words, env=environment(), cwd=tmp_path)
@@ -92,9 +103,16 @@ async def test_the_env_file_goes_before_the_environment(tmp_path: Path) -> None:
     """Endpoint and key from a file in the shell's own form: comments, export, quotes."""
     async with Emulator() as emulator:
         file = tmp_path / "azure.env"
-        lines = ["# ours", "", f"export VISION_TRAINING_ENDPOINT='{emulator.endpoint}'", f'VISION_TRAINING_KEY="{emulator.training_key}"']
+        lines = [
+            "# ours",
+            "",
+            f"export VISION_TRAINING_ENDPOINT='{emulator.endpoint}'",
+            f'VISION_TRAINING_KEY="{emulator.training_key}"',
+        ]
         file.write_text("\n".join(lines), encoding="utf-8")
-        env = environment(VISION_TRAINING_ENDPOINT="https://elsewhere.invalid", VISION_TRAINING_KEY="another")
+        env = environment(
+            VISION_TRAINING_ENDPOINT="https://elsewhere.invalid", VISION_TRAINING_KEY="another"
+        )
         done = await run("projects", "--env-file", file, env=env)
     assert (done.code, done.err.strip()) == (0, "There is no project yet.")
 
@@ -117,7 +135,13 @@ async def test_a_wrong_key_says_so_and_never_shows_it(tmp_path: Path) -> None:
     """A refused key is code 3 at once, with advice."""
     async with Emulator(training_key="right") as emulator:
         fill(tmp_path, ("apple",), 2)
-        done = await run("upload", tmp_path, "--project", "p", env=environment(emulator, VISION_TRAINING_KEY="canary-4d2"))
+        done = await run(
+            "upload",
+            tmp_path,
+            "--project",
+            "p",
+            env=environment(emulator, VISION_TRAINING_KEY="canary-4d2"),
+        )
     assert done.code == 3
     assert "401" in done.err
     assert "VISION_TRAINING_KEY" in done.err
@@ -134,9 +158,13 @@ async def test_a_wrong_key_says_so_and_never_shows_it(tmp_path: Path) -> None:
         ("ftp://example.com", "https"),
     ],
 )
-async def test_an_endpoint_that_is_none_is_refused_before_anything_is_sent(endpoint: str, told: str) -> None:
+async def test_an_endpoint_that_is_none_is_refused_before_anything_is_sent(
+    endpoint: str, told: str
+) -> None:
     """The key goes over https, or to this machine: nowhere else."""
-    done = await run("projects", env=environment(VISION_TRAINING_ENDPOINT=endpoint, VISION_TRAINING_KEY="k"))
+    done = await run(
+        "projects", env=environment(VISION_TRAINING_ENDPOINT=endpoint, VISION_TRAINING_KEY="k")
+    )
     assert done.code == 3
     assert told in done.err
     assert "canary-4d2" not in done.err
@@ -145,16 +173,26 @@ async def test_an_endpoint_that_is_none_is_refused_before_anything_is_sent(endpo
 
 async def test_an_endpoint_that_is_another_web_site_is_code_3() -> None:
     """Something answers there, and it is not Custom Vision."""
-    async with await anyio.create_tcp_listener(local_host="127.0.0.1") as listener, anyio.create_task_group() as tasks:
+    async with (
+        await anyio.create_tcp_listener(local_host="127.0.0.1") as listener,
+        anyio.create_task_group() as tasks,
+    ):
 
         async def answer(stream: anyio.abc.ByteStream) -> None:
             async with stream:
                 await stream.receive()
-                await stream.send(b"HTTP/1.1 404 Not Found\r\nContent-Type: text/html\r\nContent-Length: 15\r\n\r\n<h1>Hello!</h1>")
+                await stream.send(
+                    b"HTTP/1.1 404 Not Found\r\nContent-Type: text/html\r\nContent-Length: 15\r\n\r\n<h1>Hello!</h1>"
+                )
 
         tasks.start_soon(listener.serve, answer)
         port = listener.extra(anyio.abc.SocketAttribute.local_port)
-        done = await run("projects", env=environment(VISION_TRAINING_ENDPOINT=f"http://127.0.0.1:{port}", VISION_TRAINING_KEY="k"))
+        done = await run(
+            "projects",
+            env=environment(
+                VISION_TRAINING_ENDPOINT=f"http://127.0.0.1:{port}", VISION_TRAINING_KEY="k"
+            ),
+        )
         tasks.cancel_scope.cancel()
     assert done.code == 3
     assert "404" in done.err
@@ -166,14 +204,22 @@ async def test_a_port_where_nothing_or_something_else_listens_is_named() -> None
     with socket.socket() as held:
         held.bind(("127.0.0.1", 0))
         there = f"127.0.0.1:{held.getsockname()[1]}"
-        done = await run("projects", env=environment(VISION_TRAINING_ENDPOINT=f"http://{there}", VISION_TRAINING_KEY="k"))
+        done = await run(
+            "projects",
+            env=environment(VISION_TRAINING_ENDPOINT=f"http://{there}", VISION_TRAINING_KEY="k"),
+        )
     assert done.code == 3
     assert f"no connection to {there}: Connection refused (is the endpoint right" in done.err
     async with Emulator() as emulator:
         endpoint = emulator.endpoint.replace("http:", "https:")
-        done = await run("projects", env=environment(VISION_TRAINING_ENDPOINT=endpoint, VISION_TRAINING_KEY="k"))
+        done = await run(
+            "projects", env=environment(VISION_TRAINING_ENDPOINT=endpoint, VISION_TRAINING_KEY="k")
+        )
     assert done.code == 3
-    assert f"no trusted TLS connection to {endpoint.removeprefix('https://')}: what answers there does not speak TLS" in done.err
+    assert (
+        f"no trusted TLS connection to {endpoint.removeprefix('https://')}: what answers there does not speak TLS"
+        in done.err
+    )
 
 
 @pytest.mark.parametrize("missing", ["rich", "cyclopts"])
@@ -206,4 +252,9 @@ def test_nothing_that_is_shown_can_move_the_cursor_or_turn_the_text(text: str) -
 
 def test_a_duration_reads_as_a_person_says_it() -> None:
     """Milliseconds, seconds, then minutes, then hours."""
-    assert [duration(seconds) for seconds in (0.04, 59.9, 187.2, 3723)] == ["40 ms", "59.9 s", "3:07", "1:02:03"]
+    assert [duration(seconds) for seconds in (0.04, 59.9, 187.2, 3723)] == [
+        "40 ms",
+        "59.9 s",
+        "3:07",
+        "1:02:03",
+    ]

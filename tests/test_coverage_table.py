@@ -32,7 +32,13 @@ def test_every_operation_of_every_version_is_in_client_and_emulator() -> None:
     """And where a release of Microsoft's SDK speaks the version, that calls it too."""
     for row in ROWS.values():
         for version in ApiVersion if row.api == "Training" else PredictionVersion:
-            expected = "-" if not row.in_version(version) else "CES" if (row.api, version.value) in SDKS else "CE"
+            expected = (
+                "-"
+                if not row.in_version(version)
+                else "CES"
+                if (row.api, version.value) in SDKS
+                else "CE"
+            )
             assert cell(row, version) == expected, (row.id, version)
 
 
@@ -47,9 +53,17 @@ def test_every_operation_has_its_verb() -> None:
 
 def test_the_page_on_moving_names_every_call_of_the_sdk() -> None:
     """Each operation of both its clients stands in a line of its own."""
-    first_cells = [line.split("|")[1] for line in MOVING.read_text("utf-8").splitlines() if line.startswith("|")]
+    first_cells = [
+        line.split("|")[1]
+        for line in MOVING.read_text("utf-8").splitlines()
+        if line.startswith("|")
+    ]
     named = {name for text in first_cells for name in re.findall(r"`(\w+)", text)}
-    newest = {snake(row.id) for row in ROWS.values() if row.in_version(ApiVersion.V3_4_PREVIEW) or row.in_version(PredictionVersion.V3_1)}
+    newest = {
+        snake(row.id)
+        for row in ROWS.values()
+        if row.in_version(ApiVersion.V3_4_PREVIEW) or row.in_version(PredictionVersion.V3_1)
+    }
     assert newest - named == set()
 
 
@@ -69,7 +83,9 @@ def test_the_program_on_moving_runs(tmp_path: Path) -> None:
         }
         command = [sys.executable, "-W", "error", "-c", program[1]]
         env = environment(emulator, **more)
-        result = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, env=env, timeout=60)
+        result = subprocess.run(
+            command, capture_output=True, text=True, cwd=tmp_path, env=env, timeout=60
+        )
     assert result.returncode == 0, result.stderr
     assert sorted(result.stdout.splitlines()) == ["0.jpg apple", "1000.jpg pear"]
 

@@ -14,7 +14,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from customvision_async._credentials import KeyCredential, TokenCredential, authenticate, check_endpoint
+from customvision_async._credentials import (
+    KeyCredential,
+    TokenCredential,
+    authenticate,
+    check_endpoint,
+)
 
 pytestmark = pytest.mark.anyio
 
@@ -74,7 +79,9 @@ async def test_a_key_never_shows(show: Callable[[object], str]) -> None:
 
 
 @pytest.mark.parametrize(
-    "take", [pickle.dumps, copy.copy, copy.deepcopy, json.dumps, vars], ids=["pickle", "copy", "deepcopy", "json", "vars"]
+    "take",
+    [pickle.dumps, copy.copy, copy.deepcopy, json.dumps, vars],
+    ids=["pickle", "copy", "deepcopy", "json", "vars"],
 )
 def test_a_key_cannot_be_taken_away(take: Callable[[Any], object]) -> None:
     """A credential is not pickled to a worker, copied, or turned into JSON."""
@@ -89,7 +96,18 @@ async def test_a_header_cannot_be_pickled() -> None:
         pickle.dumps(headers)
 
 
-@pytest.mark.parametrize("bad", ["", f"{CANARY}\n", f" {CANARY}", f"{CANARY}\r\nX: y", f"{CANARY}\0", f"{CANARY} x", f"{CANARY}é"])
+@pytest.mark.parametrize(
+    "bad",
+    [
+        "",
+        f"{CANARY}\n",
+        f" {CANARY}",
+        f"{CANARY}\r\nX: y",
+        f"{CANARY}\0",
+        f"{CANARY} x",
+        f"{CANARY}é",
+    ],
+)
 def test_a_key_that_no_header_can_carry_is_refused_unseen(bad: str) -> None:
     """The message says what is wrong, and neither it nor the locals of our frames have the key."""
     for make in (KeyCredential, lambda key: authenticate(key, "Training-Key")):
@@ -114,7 +132,9 @@ def test_what_is_no_credential_is_refused(wrong: Any) -> None:
 
 async def test_fingerprints_tell_keys_apart() -> None:
     """Two clients with one key share a fingerprint; another key has another."""
-    one, two, other = (authenticate(key, "Training-Key").fingerprint for key in (CANARY, CANARY, "other"))
+    one, two, other = (
+        authenticate(key, "Training-Key").fingerprint for key in (CANARY, CANARY, "other")
+    )
     assert one == two != other
 
 

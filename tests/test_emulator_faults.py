@@ -13,7 +13,15 @@ from tests.support.pictures import picture
 
 pytestmark = pytest.mark.anyio
 
-EFFECT = ("lost_answer", "truncated_answer", "wrong_length", "slow_answer", "drip", "header_flood", "edit")
+EFFECT = (
+    "lost_answer",
+    "truncated_answer",
+    "wrong_length",
+    "slow_answer",
+    "drip",
+    "header_flood",
+    "edit",
+)
 
 
 @pytest.mark.parametrize("kind", ["reset", "reset_in_body", "lost_answer", "truncated_answer"])
@@ -34,8 +42,18 @@ async def test_faults_of_status() -> None:
     """Any status with headers, body and Retry-After, so many times, after so many calls, with or without effect."""
     async with calling() as call:
         faults = call.emulator.faults
-        faults.add("status", status=429, retry_after="garbage", after=1, times=2, operation=["GetProjects", "GetDomains"])
-        statuses = [(await call.raw("GET", path))[0].status for path in ("/projects", "/domains", "/projects", "/projects")]
+        faults.add(
+            "status",
+            status=429,
+            retry_after="garbage",
+            after=1,
+            times=2,
+            operation=["GetProjects", "GetDomains"],
+        )
+        statuses = [
+            (await call.raw("GET", path))[0].status
+            for path in ("/projects", "/domains", "/projects", "/projects")
+        ]
         assert statuses == [200, 429, 429, 200]
         faults.add("status", status=500, body=b"<html>", effect=True, operation="CreateProject")
         response, body = await call.raw("POST", "/projects?name=x")
@@ -44,7 +62,13 @@ async def test_faults_of_status() -> None:
 
 
 @pytest.mark.parametrize(
-    "kind, expected", [("html", b"<!DOCTYPE html>"), ("garbage", b'{"isBatchSuccessful": tru'), ("wrong_shape", b"[{"), ("empty", b"")]
+    "kind, expected",
+    [
+        ("html", b"<!DOCTYPE html>"),
+        ("garbage", b'{"isBatchSuccessful": tru'),
+        ("wrong_shape", b"[{"),
+        ("empty", b""),
+    ],
 )
 async def test_faults_of_content(kind: Any, expected: bytes) -> None:
     """200 with what is no answer."""
@@ -83,7 +107,9 @@ async def test_other_faults() -> None:
         response, _ = await call.raw("GET", "/projects")
         assert len(response.headers) > 50
         faults.add("wrong_length")
-        with pytest.raises((ValueError, aiohttp.ClientError)):  # what the parser makes of the rest is its affair
+        with pytest.raises(
+            (ValueError, aiohttp.ClientError)
+        ):  # what the parser makes of the rest is its affair
             json.loads((await call.raw("GET", "/domains"))[1])
         faults.add("edit", edit=lambda answer: [*answer, {"more": True}])
         assert await call("GET", "/projects") == [{"more": True}]

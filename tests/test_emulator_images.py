@@ -45,7 +45,9 @@ async def test_results_carry_the_file_names_in_quotes_and_tags_without_names() -
         assert sorted(names) == [f'"{number}"' for number in range(8)]
         assert names != sorted(names)
         assert summary["isBatchSuccessful"] is True
-        assert {entry["tagName"] for result in summary["images"] for entry in result["image"]["tags"]} == {None}
+        assert {
+            entry["tagName"] for result in summary["images"] for entry in result["image"]["tags"]
+        } == {None}
         listed = await call("GET", f"{project}/images/tagged")
         assert {entry["tagName"] for image in listed for entry in image["tags"]} == {"apple"}
 
@@ -67,7 +69,12 @@ async def test_one_picture_as_the_whole_body() -> None:
     """application/octet-stream is one image; its name is made up: 32 hexadecimal digits."""
     async with calling() as call:
         project = await call.project()
-        summary = await call("POST", f"{project}/images", data=picture(1), headers={"Content-Type": "application/octet-stream"})
+        summary = await call(
+            "POST",
+            f"{project}/images",
+            data=picture(1),
+            headers={"Content-Type": "application/octet-stream"},
+        )
         assert len(bytes.fromhex(summary["images"][0]["sourceUrl"])) == 16
 
 
@@ -76,9 +83,22 @@ async def test_files_keep_their_names_and_have_tags_and_regions_of_their_own() -
     async with calling() as call:
         project = await call.project(domainId=DETECTION)
         one, two, three = [await call.tag(project, name) for name in ("one", "two", "three")]
-        region = {"tagId": three, "left": 0.3807391, "top": 0.164848924, "width": 0.276588678, "height": 0.1}
-        entry = {"name": "TestImages\\a b.png", "contents": contents(picture(1)), "tagIds": [two], "regions": [region]}
-        summary = await call("POST", f"{project}/images/files", json={"images": [entry], "tagIds": [one]})
+        region = {
+            "tagId": three,
+            "left": 0.3807391,
+            "top": 0.164848924,
+            "width": 0.276588678,
+            "height": 0.1,
+        }
+        entry = {
+            "name": "TestImages\\a b.png",
+            "contents": contents(picture(1)),
+            "tagIds": [two],
+            "regions": [region],
+        }
+        summary = await call(
+            "POST", f"{project}/images/files", json={"images": [entry], "tagIds": [one]}
+        )
         result = summary["images"][0]
         assert result["sourceUrl"] == "TestImages\\a b.png"
         assert {tag["tagId"] for tag in result["image"]["tags"]} == {one, two, three}
@@ -91,9 +111,17 @@ async def test_urls_come_from_loopback_and_data_only() -> None:
     async with calling() as call:
         project, other = await call.project(), await call.project("Other")
         uri = (await call.upload(other, {"a": picture(1)}))["a"]["image"]["originalImageUri"]
-        bad = ["http://192.0.2.1/x.jpg", "file:///etc/passwd", "http://127.0.0.1:9/x", "nonsense", f"{call.emulator.endpoint}/nowhere"]
+        bad = [
+            "http://192.0.2.1/x.jpg",
+            "file:///etc/passwd",
+            "http://127.0.0.1:9/x",
+            "nonsense",
+            f"{call.emulator.endpoint}/nowhere",
+        ]
         urls = [uri, f"data:image/png;base64,{contents(picture(2))}", *bad]
-        summary = await call("POST", f"{project}/images/urls", 207, json={"images": [{"url": url} for url in urls]})
+        summary = await call(
+            "POST", f"{project}/images/urls", 207, json={"images": [{"url": url} for url in urls]}
+        )
         statuses = {result["sourceUrl"]: result["status"] for result in summary["images"]}
         assert statuses == dict.fromkeys(urls[:2], "OK") | dict.fromkeys(bad, "ErrorSource")
 
@@ -115,13 +143,29 @@ async def test_urls_come_from_loopback_and_data_only() -> None:
         (plain(30, 20, "BMP"), "OK"),
         (plain(30, 20, "TIFF"), "ErrorImageFormat"),
     ],
-    ids=["empty", "text", "cut", "6MB", "6MB+1", "10240px", "10241px", "25:1", "25.01:1", "1px", "gif", "bmp", "tiff"],
+    ids=[
+        "empty",
+        "text",
+        "cut",
+        "6MB",
+        "6MB+1",
+        "10240px",
+        "10241px",
+        "25:1",
+        "25.01:1",
+        "1px",
+        "gif",
+        "bmp",
+        "tiff",
+    ],
 )
 async def test_pictures_are_looked_at(data: bytes, status: str) -> None:
     """Format by content, bytes, sides and aspect have the service's limits and statuses, and cost no other image of the batch."""
     async with calling("v3.4-preview") as call:
         project = await call.project()
-        results = await call.upload(project, {"good": picture(99), "tested": data}, expect=200 if status == "OK" else 207)
+        results = await call.upload(
+            project, {"good": picture(99), "tested": data}, expect=200 if status == "OK" else 207
+        )
         assert results["tested"]["status"] == status
         assert results["good"]["status"] == "OK"
         assert (results["tested"]["image"] is None) == (status != "OK")
@@ -131,7 +175,9 @@ async def test_ten_thousand_pixels_square_are_taken() -> None:
     """The largest picture allowed is no decompression bomb."""
     async with calling("v3.4-preview") as call:
         project = await call.project()
-        assert (await call.upload(project, {"a": plain(10_240, 10_240)}))["a"]["image"]["height"] == 10_240
+        assert (await call.upload(project, {"a": plain(10_240, 10_240)}))["a"]["image"][
+            "height"
+        ] == 10_240
 
 
 @pytest.mark.parametrize("has_image", [True, False])
@@ -139,12 +185,16 @@ async def test_ten_thousand_pixels_square_are_taken() -> None:
 @pytest.mark.parametrize("success", [True, False])
 async def test_duplicates_under_every_switch(has_image: bool, merges: bool, success: bool) -> None:
     """OKDuplicate with or without the image, with tags merged or not, a success or not; never a second image."""
-    switches = Switches(duplicate_has_image=has_image, duplicate_merges_tags=merges, duplicate_is_success=success)
+    switches = Switches(
+        duplicate_has_image=has_image, duplicate_merges_tags=merges, duplicate_is_success=success
+    )
     async with calling(switches=switches) as call:
         project = await call.project()
         one, two = await call.tag(project, "one"), await call.tag(project, "two")
         first = (await call.upload(project, {"a": picture(1)}, [one]))["a"]["image"]["id"]
-        again = (await call.upload(project, {"b": picture(1)}, [two], expect=200 if success else 207))["b"]
+        again = (
+            await call.upload(project, {"b": picture(1)}, [two], expect=200 if success else 207)
+        )["b"]
         assert again["status"] == "OKDuplicate"
         assert (again["image"] is not None) == has_image
         image = (await call("GET", f"{project}/images/id?imageIds={first}"))[0]
@@ -177,17 +227,40 @@ async def test_limits_of_a_batch() -> None:
     async with calling() as call:
         project = await call.project()
         tags = [await call.tag(project, f"t{number}") for number in range(21)]
-        entries = [{"name": str(number), "contents": contents(picture(number))} for number in range(65)]
-        assert await call.refused("POST", f"{project}/images/files", json={"images": entries}) == "BadRequestExceededBatchSize"
+        entries = [
+            {"name": str(number), "contents": contents(picture(number))} for number in range(65)
+        ]
+        assert (
+            await call.refused("POST", f"{project}/images/files", json={"images": entries})
+            == "BadRequestExceededBatchSize"
+        )
         more = {"images": entries[:1], "tagIds": tags}
-        assert await call.refused("POST", f"{project}/images/files", json=more) == "BadRequestExceededBatchSize"
-        empty = await call("POST", f"{project}/images/urls", 400, json={"images": [{"url": "x", "tagIds": ["apple"]}]})
+        assert (
+            await call.refused("POST", f"{project}/images/files", json=more)
+            == "BadRequestExceededBatchSize"
+        )
+        empty = await call(
+            "POST",
+            f"{project}/images/urls",
+            400,
+            json={"images": [{"url": "x", "tagIds": ["apple"]}]},
+        )
         assert empty["message"] == "No image urls provided"
-        assert await call.refused("POST", f"{project}/images/files", json={"images": []}) == "BadRequestImageBatch"
-        assert await call.refused("POST", f"{project}/images/files", data=b"{not json") == "BadRequest"
+        assert (
+            await call.refused("POST", f"{project}/images/files", json={"images": []})
+            == "BadRequestImageBatch"
+        )
+        assert (
+            await call.refused("POST", f"{project}/images/files", data=b"{not json") == "BadRequest"
+        )
         unknown = {"images": entries[:1], "tagIds": [str(uuid.uuid4())]}
-        assert await call.refused("POST", f"{project}/images/files", json=unknown) == "BadRequestImageTags"
-        status = (await call.at("v3.4-preview")("POST", f"{project}/images/files", 207, json=unknown))["images"][0]["status"]
+        assert (
+            await call.refused("POST", f"{project}/images/files", json=unknown)
+            == "BadRequestImageTags"
+        )
+        status = (
+            await call.at("v3.4-preview")("POST", f"{project}/images/files", 207, json=unknown)
+        )["images"][0]["status"]
         assert status == "ErrorInvalidTag"
 
 
@@ -198,19 +271,31 @@ async def test_regions_outside_the_picture() -> None:
         tag = await call.tag(project, "fork")
         box = {"tagId": tag, "left": 0.8, "top": 0.1, "width": 0.3, "height": 0.1}
         entry = {"name": "a", "contents": contents(picture(1)), "regions": [box]}
-        result = (await call("POST", f"{project}/images/files", 207, json={"images": [entry]}))["images"][0]
+        result = (await call("POST", f"{project}/images/files", 207, json={"images": [entry]}))[
+            "images"
+        ][0]
         assert result["status"] == "ErrorInvalidRegion"
         image = (await call.upload(project, {"b": picture(2)}))["b"]["image"]["id"]
         body = {"regions": [box | {"imageId": image}]}
-        assert await call.refused("POST", f"{project}/images/regions", json=body) == "BadRequestImageRegions"
+        assert (
+            await call.refused("POST", f"{project}/images/regions", json=body)
+            == "BadRequestImageRegions"
+        )
 
 
-async def many(call: Caller, project: str, count: int, tags: list[str] | None = None, start: int = 0) -> list[str]:
+async def many(
+    call: Caller, project: str, count: int, tags: list[str] | None = None, start: int = 0
+) -> list[str]:
     """Upload `count` pictures and return their ids."""
     found: list[str] = []
     for at in range(start, start + count, 64):
-        batch = {str(seed): picture(seed, size=(16, 16), format="PNG") for seed in range(at, min(at + 64, start + count))}
-        found += [result["image"]["id"] for result in (await call.upload(project, batch, tags)).values()]
+        batch = {
+            str(seed): picture(seed, size=(16, 16), format="PNG")
+            for seed in range(at, min(at + 64, start + count))
+        }
+        found += [
+            result["image"]["id"] for result in (await call.upload(project, batch, tags)).values()
+        ]
     return found
 
 
@@ -219,8 +304,13 @@ async def test_lists_are_newest_first_in_pages() -> None:
     async with calling() as call:
         project = await call.project()
         tag = await call.tag(project, "apple")
-        tagged, untagged = await many(call, project, 70, [tag]), await many(call, project, 30, start=100)
-        pages = [await call("GET", f"{project}/images?take=40&skip={skip}") for skip in (0, 40, 80, 120)]
+        tagged, untagged = (
+            await many(call, project, 70, [tag]),
+            await many(call, project, 30, start=100),
+        )
+        pages = [
+            await call("GET", f"{project}/images?take=40&skip={skip}") for skip in (0, 40, 80, 120)
+        ]
         assert [len(page) for page in pages] == [40, 40, 20, 0]
         walked = [image for page in pages for image in page]
         assert {image["id"] for image in walked} == {*tagged, *untagged}
@@ -248,7 +338,10 @@ async def test_tag_filters_are_any_of() -> None:
         found = await call("GET", f"{project}/images/tagged?tagIds={tags[0]},{tags[1]}")
         assert len(found) == 4
         many_tags = ",".join(str(uuid.uuid4()) for _ in range(21))
-        assert await call.refused("GET", f"{project}/images/tagged?tagIds={many_tags}") == "BadRequestExceededBatchSize"
+        assert (
+            await call.refused("GET", f"{project}/images/tagged?tagIds={many_tags}")
+            == "BadRequestExceededBatchSize"
+        )
 
 
 async def test_absent_and_null_members() -> None:
@@ -256,12 +349,26 @@ async def test_absent_and_null_members() -> None:
     async with calling() as call:
         project = await call.project()
         image = (await call.upload(project, {"a": picture(1)}))["a"]["image"]
-        assert set(image) == {"id", "created", "width", "height", "resizedImageUri", "thumbnailUri", "originalImageUri"}
+        assert set(image) == {
+            "id",
+            "created",
+            "width",
+            "height",
+            "resizedImageUri",
+            "thumbnailUri",
+            "originalImageUri",
+        }
         assert image["resizedImageUri"] == image["originalImageUri"]
         tag = await call.tag(project, "apple")
         pair = {"imageId": image["id"], "tagId": tag}
-        assert await call("POST", f"{project}/images/tags", json={"tags": [pair]}) == {"created": [pair], "duplicated": [], "exceeded": []}
-        assert (await call("POST", f"{project}/images/tags", json={"tags": [pair, pair]}))["duplicated"] == [pair, pair]
+        assert await call("POST", f"{project}/images/tags", json={"tags": [pair]}) == {
+            "created": [pair],
+            "duplicated": [],
+            "exceeded": [],
+        }
+        assert (await call("POST", f"{project}/images/tags", json={"tags": [pair, pair]}))[
+            "duplicated"
+        ] == [pair, pair]
 
 
 async def test_an_image_has_at_most_a_hundred_tags() -> None:
@@ -269,10 +376,16 @@ async def test_an_image_has_at_most_a_hundred_tags() -> None:
     async with calling() as call:
         project = await call.project()
         image = (await call.upload(project, {"a": picture(1)}))["a"]["image"]["id"]
-        pairs = [{"imageId": image, "tagId": await call.tag(project, f"t{number}")} for number in range(102)]
+        pairs = [
+            {"imageId": image, "tagId": await call.tag(project, f"t{number}")}
+            for number in range(102)
+        ]
         summary = await call("POST", f"{project}/images/tags", json={"tags": pairs})
         assert [len(summary[name]) for name in ("created", "duplicated", "exceeded")] == [100, 0, 2]
-        assert await call.refused("POST", f"{project}/images/tags", json={"tags": pairs + pairs[:27]}) == "BadRequestExceededBatchSize"
+        assert (
+            await call.refused("POST", f"{project}/images/tags", json={"tags": pairs + pairs[:27]})
+            == "BadRequestExceededBatchSize"
+        )
 
 
 async def test_regions_bring_and_take_their_tag() -> None:
@@ -281,7 +394,10 @@ async def test_regions_bring_and_take_their_tag() -> None:
         project = await call.project(domainId=DETECTION)
         tag = await call.tag(project, "fork")
         image = (await call.upload(project, {"a": picture(1)}))["a"]["image"]["id"]
-        boxes = [{"imageId": image, "tagId": tag, "left": left, "top": 0.1, "width": 0.2, "height": 0.2} for left in (0.1, 0.5)]
+        boxes = [
+            {"imageId": image, "tagId": tag, "left": left, "top": 0.1, "width": 0.2, "height": 0.2}
+            for left in (0.1, 0.5)
+        ]
         made = await call("POST", f"{project}/images/regions", json={"regions": boxes})
         assert [region["tagName"] for region in made["created"]] == [None, None]
         again = await call("POST", f"{project}/images/regions", 207, json={"regions": boxes[:1]})
@@ -303,10 +419,17 @@ async def test_untagging_takes_the_regions_too() -> None:
         project = await call.project()
         one, two = await call.tag(project, "one"), await call.tag(project, "two")
         images = await many(call, project, 3, [one, two])
-        await call("DELETE", f"{project}/images/tags?imageIds={','.join([*images[:2], str(uuid.uuid4())])}&tagIds={one},{two}", 204)
+        await call(
+            "DELETE",
+            f"{project}/images/tags?imageIds={','.join([*images[:2], str(uuid.uuid4())])}&tagIds={one},{two}",
+            204,
+        )
         assert await call("GET", f"{project}/images/untagged/count") == 2
         ids = ",".join(str(uuid.uuid4()) for _ in range(65))
-        assert await call.refused("DELETE", f"{project}/images/tags?imageIds={ids}&tagIds={one}") == "BadRequestExceededBatchSize"
+        assert (
+            await call.refused("DELETE", f"{project}/images/tags?imageIds={ids}&tagIds={one}")
+            == "BadRequestExceededBatchSize"
+        )
 
 
 async def test_256_ids_in_a_url() -> None:
@@ -315,15 +438,23 @@ async def test_256_ids_in_a_url() -> None:
         project = await call.project()
         ids = await many(call, project, 10)
         unknown = [str(uuid.uuid4()) for _ in range(246)]
-        response, body = await call.raw("DELETE", f"{project}/images?imageIds={','.join(ids + unknown)}")
+        response, body = await call.raw(
+            "DELETE", f"{project}/images?imageIds={','.join(ids + unknown)}"
+        )
         assert (response.status, body, response.headers["Content-Length"]) == (204, b"", "0")
         assert "Content-Type" not in response.headers
         assert await call("GET", f"{project}/images/count") == 0
         more = ",".join([*unknown, *unknown[:11]])
-        assert await call.refused("DELETE", f"{project}/images?imageIds={more}") == "BadRequestExceededBatchSize"
+        assert (
+            await call.refused("DELETE", f"{project}/images?imageIds={more}")
+            == "BadRequestExceededBatchSize"
+        )
     async with calling(strict_ids=True) as call:
         project = await call.project()
-        assert await call.refused("DELETE", f"{project}/images?imageIds={unknown[0]}", 404) == "NotFoundImage"
+        assert (
+            await call.refused("DELETE", f"{project}/images?imageIds={unknown[0]}", 404)
+            == "NotFoundImage"
+        )
 
 
 async def test_delete_all_is_accepted_and_may_take_time() -> None:
@@ -346,12 +477,19 @@ async def test_metadata_and_filter() -> None:
     """Metadata of a batch, of an update, its limits, and $filter with eq, ne, and, or."""
     async with calling() as call:
         project = await call.project()
-        entry: dict[str, Any] = {"images": [{"name": "a", "contents": contents(picture(1))}], "metadata": {"farm": "north", "year": "1"}}
+        entry: dict[str, Any] = {
+            "images": [{"name": "a", "contents": contents(picture(1))}],
+            "metadata": {"farm": "north", "year": "1"},
+        }
         one = (await call("POST", f"{project}/images/files", json=entry))["images"][0]["image"]
         assert one["metadata"] == {"farm": "north", "year": "1"}
         two = (await call.upload(project, {"b": picture(2)}))["b"]["image"]["id"]
-        update = await call("POST", f"{project}/images/metadata?imageIds={two}", json={"farm": "it's", "Type": "x"})
-        assert update["images"] == [{"imageId": two, "status": "OK", "metadata": {"farm": "it's", "Type": "x"}}]
+        update = await call(
+            "POST", f"{project}/images/metadata?imageIds={two}", json={"farm": "it's", "Type": "x"}
+        )
+        assert update["images"] == [
+            {"imageId": two, "status": "OK", "metadata": {"farm": "it's", "Type": "x"}}
+        ]
         filters = {
             "metadata=farm eq 'north'": [one["id"]],
             "metadata=farm eq 'north' and year ne '1'": [],
@@ -363,14 +501,25 @@ async def test_metadata_and_filter() -> None:
             assert [image["id"] for image in found] == expected, text
         assert await call("GET", f"{project}/images/count?$filter=farm%20eq%20'north'") == 1
         await call.refused("GET", f"{project}/images?$filter=farm%20like%20'n'")
-        gone = await call("POST", f"{project}/images/metadata?imageIds={two},{uuid.uuid4()}", 207, json={"a": "b"})
+        gone = await call(
+            "POST", f"{project}/images/metadata?imageIds={two},{uuid.uuid4()}", 207, json={"a": "b"}
+        )
         assert [entry["status"] for entry in gone["images"]] == ["OK", "ErrorImageNotFound"]
         long = {"k" * 129: "v"}
-        assert await call.refused("POST", f"{project}/images/metadata?imageIds={two}", json=long) == "BadRequestImageMetadataKey"
+        assert (
+            await call.refused("POST", f"{project}/images/metadata?imageIds={two}", json=long)
+            == "BadRequestImageMetadataKey"
+        )
         long = {"k": "v" * 257}
-        assert await call.refused("POST", f"{project}/images/metadata?imageIds={two}", json=long) == "BadRequestImageMetadataValue"
+        assert (
+            await call.refused("POST", f"{project}/images/metadata?imageIds={two}", json=long)
+            == "BadRequestImageMetadataValue"
+        )
         ids = ",".join(str(uuid.uuid4()) for _ in range(65))
-        assert await call.refused("POST", f"{project}/images/metadata?imageIds={ids}", json={}) == "BadRequestExceededBatchSize"
+        assert (
+            await call.refused("POST", f"{project}/images/metadata?imageIds={ids}", json={})
+            == "BadRequestExceededBatchSize"
+        )
 
 
 async def test_addresses_are_served_to_those_who_were_given_them() -> None:
@@ -383,7 +532,9 @@ async def test_addresses_are_served_to_those_who_were_given_them() -> None:
         async with call.session.get(image["originalImageUri"]) as response:
             assert await response.read() == data
             assert response.content_type == "image/png"
-        async with call.session.get(image["originalImageUri"], headers={"Range": "bytes=100-"}) as response:
+        async with call.session.get(
+            image["originalImageUri"], headers={"Range": "bytes=100-"}
+        ) as response:
             assert response.status == 206
             assert await response.read() == data[100:]
         for name, side in (("thumbnailUri", 300), ("resizedImageUri", 1600)):
@@ -402,7 +553,9 @@ async def test_a_resource_in_a_virtual_network_gives_paths() -> None:
         project, other = await call.project(), await call.project("Other")
         image = (await call.upload(project, {"a": picture(1)}))["a"]["image"]
         assert "://" not in image["originalImageUri"]
-        response, body = await call.raw("GET", f"{project}/artifacts?path={image['originalImageUri'].replace('/', '%2F')}")
+        response, body = await call.raw(
+            "GET", f"{project}/artifacts?path={image['originalImageUri'].replace('/', '%2F')}"
+        )
         assert body == picture(1)
         assert response.content_type == "application/octet-stream"
         refused = await call.refused("GET", f"{other}/artifacts?path={image['originalImageUri']}")

@@ -21,7 +21,18 @@ from tests.support.pictures import picture
 pytestmark = pytest.mark.anyio
 
 How = Literal["reset", "close", "half-close"]
-ANSWERS = ("", "truncated_answer", "wrong_length", "drip", "slow_answer", "hang", "reset", "reset_in_body", "lost_answer", "html")
+ANSWERS = (
+    "",
+    "truncated_answer",
+    "wrong_length",
+    "drip",
+    "slow_answer",
+    "hang",
+    "reset",
+    "reset_in_body",
+    "lost_answer",
+    "html",
+)
 
 
 class Guest:
@@ -33,17 +44,26 @@ class Guest:
 
     def request(self, path: str, body: bytes, *headers: str) -> tuple[bytes, bytes]:
         """The head and the body of a POST."""
-        lines = [f"POST /customvision/v3.3/training{path} HTTP/1.1", "Host: x", f"Training-Key: {self._emulator.training_key}", *headers]
+        lines = [
+            f"POST /customvision/v3.3/training{path} HTTP/1.1",
+            "Host: x",
+            f"Training-Key: {self._emulator.training_key}",
+            *headers,
+        ]
         if not any(header.startswith("Transfer-Encoding") for header in headers):
             lines.append(f"Content-Length: {len(body)}")
         return "\r\n".join([*lines, "", ""]).encode(), body
 
-    async def visit(self, data: bytes, how: How, *, read: int = 0, turns: int = 0, step: int = 1 << 16) -> bytes:
+    async def visit(
+        self, data: bytes, how: How, *, read: int = 0, turns: int = 0, step: int = 1 << 16
+    ) -> bytes:
         """Send, a piece at a time, read so much of the answer, stay for so many turns of the loop, and leave."""
         reader, writer = await asyncio.open_connection("127.0.0.1", self.port)
         answer = b""
         if how == "reset":
-            writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            writer.get_extra_info("socket").setsockopt(
+                socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0)
+            )
         try:
             for at in range(0, len(data), step):
                 writer.write(data[at : at + step])
@@ -75,13 +95,19 @@ async def quiet(emulator: Emulator) -> None:
 
 def complaints(caplog: pytest.LogCaptureFixture) -> list[str]:
     """What was logged that a person would see; not how long a turn of the loop took."""
-    return [record.getMessage() for record in caplog.records if record.levelno >= logging.WARNING and "took" not in record.getMessage()]
+    return [
+        record.getMessage()
+        for record in caplog.records
+        if record.levelno >= logging.WARNING and "took" not in record.getMessage()
+    ]
 
 
 def a_form(pictures: int) -> bytes:
     """Pictures as a multipart body with the boundary b."""
     parts = (
-        f'--b\r\nContent-Disposition: form-data; name="{n}"; filename="{n}"\r\n\r\n'.encode() + picture(n) + b"\r\n"
+        f'--b\r\nContent-Disposition: form-data; name="{n}"; filename="{n}"\r\n\r\n'.encode()
+        + picture(n)
+        + b"\r\n"
         for n in range(pictures)
     )
     return b"".join(parts) + b"--b--\r\n"
@@ -93,7 +119,10 @@ async def test_clients_may_leave_at_any_point(fault: Any, caplog: pytest.LogCapt
     dice, tasks = random.Random(fault), asyncio.all_tasks()
     form = a_form(4)
     multipart = "Content-Type: multipart/form-data; boundary=b"
-    chunked = b"".join(b"%x\r\n" % len(piece) + piece + b"\r\n" for piece in (form[:700], form[700:])) + b"0\r\n\r\n"
+    chunked = (
+        b"".join(b"%x\r\n" % len(piece) + piece + b"\r\n" for piece in (form[:700], form[700:]))
+        + b"0\r\n\r\n"
+    )
     async with calling(refuse_early=bool(len(fault) % 2)) as call:
         emulator, guest = call.emulator, Guest(call.emulator)
         project = await call.project()
@@ -108,9 +137,23 @@ async def test_clients_may_leave_at_any_point(fault: Any, caplog: pytest.LogCapt
         hows: tuple[How, ...] = ("reset", "close", "half-close")
         visits = []
         for (head, body), how, place in itertools.product(requests, hows, range(5)):
-            cut = (dice.randrange(len(head)), len(head), len(head) + dice.randrange(len(body)), len(head + body), len(head + body))[place]
+            cut = (
+                dice.randrange(len(head)),
+                len(head),
+                len(head) + dice.randrange(len(body)),
+                len(head + body),
+                len(head + body),
+            )[place]
             read = dice.choice((1, 60, 10_000)) if place == 4 else 0
-            visits.append(guest.visit((head + body)[:cut], how, read=read, turns=dice.randrange(6), step=dice.choice((500, 1 << 16))))
+            visits.append(
+                guest.visit(
+                    (head + body)[:cut],
+                    how,
+                    read=read,
+                    turns=dice.randrange(6),
+                    step=dice.choice((500, 1 << 16)),
+                )
+            )
         await asyncio.gather(*visits)
         await quiet(emulator)
         emulator.faults.clear()
@@ -157,7 +200,9 @@ def test_stopping_is_cancelled_while_clients_hang_on(caplog: pytest.LogCaptureFi
         await asyncio.sleep(0.01)
         for _, writer in connections:
             writer.close()
-        assert not stopping.done()  # the runner of the loop cancels it, and all other tasks, in one go
+        assert (
+            not stopping.done()
+        )  # the runner of the loop cancels it, and all other tasks, in one go
 
     asyncio.run(main())
     assert complaints(caplog) == []

@@ -34,7 +34,9 @@ async def test_a_folder_keeps_everything(tmp_path: Path) -> None:
         assert image["tags"][0]["tagName"] == "apple"
         async with call.session.get(image["originalImageUri"]) as response:
             assert await response.read() == picture(1)
-        assert (await call.upload(project, {"b": picture(1)}, expect=207))["b"]["status"] == "OKDuplicate"
+        assert (await call.upload(project, {"b": picture(1)}, expect=207))["b"][
+            "status"
+        ] == "OKDuplicate"
         assert await call.project("Another") != project
 
 
@@ -44,7 +46,9 @@ async def test_a_folder_is_for_one_emulator_at_a_time(tmp_path: Path) -> None:
         with pytest.raises(OSError, match=r"one.*another emulator"):
             await Emulator(data=tmp_path / "one").start()
     (tmp_path / "two").mkdir()
-    (tmp_path / "two" / "emulator.sqlite3").write_bytes(b"this is no database, and too long to be taken for an empty one" * 20)
+    (tmp_path / "two" / "emulator.sqlite3").write_bytes(
+        b"this is no database, and too long to be taken for an empty one" * 20
+    )
     with pytest.raises(OSError, match="two"):
         await Emulator(data=tmp_path / "two").start()
 
@@ -88,18 +92,26 @@ async def test_the_same_seed_gives_the_same_ids() -> None:
     for _ in range(2):
         async with calling(seed=5) as call:
             project = await call.project()
-            results = await call.upload(project, {str(number): picture(number) for number in range(9)})
-            seen.append((project, {name: result["image"]["id"] for name, result in results.items()}))
+            results = await call.upload(
+                project, {str(number): picture(number) for number in range(9)}
+            )
+            seen.append(
+                (project, {name: result["image"]["id"] for name, result in results.items()})
+            )
     assert seen[0] == seen[1]
 
 
-async def test_a_client_that_goes_away_leaves_nothing_behind(caplog: pytest.LogCaptureFixture) -> None:
+async def test_a_client_that_goes_away_leaves_nothing_behind(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
     """A body that ends half-way is no error of the emulator's, and has no effect."""
     async with calling() as call:
         port = int(call.emulator.endpoint.rpartition(":")[2])
         _, writer = await asyncio.open_connection("127.0.0.1", port)
         key = call.emulator.training_key
-        writer.write(f"POST /customvision/v3.3/training/projects?name=x HTTP/1.1\r\nHost: x\r\nTraining-Key: {key}\r\n".encode())
+        writer.write(
+            f"POST /customvision/v3.3/training/projects?name=x HTTP/1.1\r\nHost: x\r\nTraining-Key: {key}\r\n".encode()
+        )
         writer.write(b"Content-Length: 10\r\n\r\nabc")
         await writer.drain()
         while not call.emulator.in_flight:
@@ -114,7 +126,10 @@ async def test_a_client_that_goes_away_leaves_nothing_behind(caplog: pytest.LogC
 @pytest.mark.parametrize(
     "wrong, expected",
     [
-        ({"port": 99_999}, r"port cannot be 99999: it is a number from 0 \(any free one\) to 65535"),
+        (
+            {"port": 99_999},
+            r"port cannot be 99999: it is a number from 0 \(any free one\) to 65535",
+        ),
         ({"port": "80"}, "port cannot be '80'"),
         ({"host": ""}, "host cannot be ''"),
         ({"deduplicat": False}, "no argument or switch 'deduplicat'; did you mean 'deduplicate'"),
@@ -135,7 +150,9 @@ async def test_a_client_that_goes_away_leaves_nothing_behind(caplog: pytest.LogC
     ],
     ids=str,
 )
-def test_wrong_arguments_are_refused_before_anything_is_opened(wrong: dict[str, Any], expected: str) -> None:
+def test_wrong_arguments_are_refused_before_anything_is_opened(
+    wrong: dict[str, Any], expected: str
+) -> None:
     """Each by its name, with what it may be: TypeError or ValueError from the constructor."""
     with pytest.raises((TypeError, ValueError), match=expected):
         Emulator(**wrong)
@@ -162,7 +179,8 @@ def test_the_emulator_serves_from_a_thread(emulator: Emulator) -> None:
     import urllib.request
 
     request = urllib.request.Request(
-        f"{emulator.endpoint}/customvision/v3.3/training/projects", headers={"Training-Key": emulator.training_key}
+        f"{emulator.endpoint}/customvision/v3.3/training/projects",
+        headers={"Training-Key": emulator.training_key},
     )
     with urllib.request.urlopen(request) as response:
         assert response.read() == b"[]"
@@ -176,7 +194,13 @@ def test_the_plugin_costs_a_test_run_without_it_nothing() -> None:
         "try: from customvision_async.emulator import Emulator\n"
         "except ImportError as error: print(error)"
     )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=Path(__file__).parent.parent)
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        capture_output=True,
+        text=True,
+        check=True,
+        cwd=Path(__file__).parent.parent,
+    )
     loaded, reason = done.stdout.splitlines()
     assert loaded == "[]"
     assert "the extra 'emulator'" in reason
@@ -196,11 +220,15 @@ async def test_the_training_fixture_is_a_client(training: Any, emulator: Emulato
 
 
 @pytest.mark.emulator(prediction_key="predict", training_seconds=0)
-async def test_the_prediction_fixture_is_a_client(training: Any, prediction: Any, emulator: Emulator) -> None:
+async def test_the_prediction_fixture_is_a_client(
+    training: Any, prediction: Any, emulator: Emulator
+) -> None:
     """It has the key of the prediction API, and sees what the training fixture published."""
     orchard = await training.create_project("Orchard")
     for tag in range(2):
-        await orchard.upload_images([picture(10 * tag + n) for n in range(5)], tags=[str(tag)], create_missing_tags=True)
+        await orchard.upload_images(
+            [picture(10 * tag + n) for n in range(5)], tags=[str(tag)], create_missing_tags=True
+        )
     await orchard.publish_iteration(await orchard.begin_training(), "v1", "/resource")
     assert (await prediction.classify_image(orchard, "v1", picture(1))).predictions
     assert emulator.requests[-1].operation == "ClassifyImage"

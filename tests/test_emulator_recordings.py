@@ -48,7 +48,9 @@ def entries(file: Path) -> list[dict[str, Any]]:
 def drawn(width: int, height: int, number: int) -> bytes:
     """A picture of a size; another number gives another one."""
     out = io.BytesIO()
-    Image.new("RGB", (width, height), (number * 37 % 256, number * 91 % 256, number % 256)).save(out, "JPEG", quality=30)
+    Image.new("RGB", (width, height), (number * 37 % 256, number * 91 % 256, number % 256)).save(
+        out, "JPEG", quality=30
+    )
     return out.getvalue()
 
 
@@ -91,7 +93,9 @@ def plain(value: Any, name: str = "") -> Any:
     if isinstance(value, list):
         forms = [plain(item, name) for item in value]
         # Their order is that of their ids (or of their scores), which are not the recorded ones.
-        by_id = name.lower() in ("tags", "regions", "predictions") or any("imageCount" in form for form in forms if isinstance(form, dict))
+        by_id = name.lower() in ("tags", "regions", "predictions") or any(
+            "imageCount" in form for form in forms if isinstance(form, dict)
+        )
         return sorted(forms, key=json.dumps) if by_id else forms
     if isinstance(value, str):
         if GUID.fullmatch(value) and name.lower() not in ("domainid", "domain"):
@@ -102,14 +106,24 @@ def plain(value: Any, name: str = "") -> Any:
             return address_form(value)
         if name == "session":
             return re.sub(r"\d+", "<number>", value)
-    if isinstance(value, float) and name.lower() in ("probability", "confidence", "left", "top", "width", "height"):
+    if isinstance(value, float) and name.lower() in (
+        "probability",
+        "confidence",
+        "left",
+        "top",
+        "width",
+        "height",
+    ):
         return "<figure>"
     return value
 
 
 def looser(recorded: Any, ours: Any) -> tuple[Any, Any]:
     """Both with dates alike that may have lost their last digits by chance: one of ten ends in a zero."""
-    texts = [json.dumps(value, ensure_ascii=False).replace(" of 100 ns", "") for value in (recorded, ours)]
+    texts = [
+        json.dumps(value, ensure_ascii=False).replace(" of 100 ns", "")
+        for value in (recorded, ours)
+    ]
     return texts[0], texts[1]
 
 
@@ -130,7 +144,9 @@ class Session:
     @property
     def bodies(self) -> list[Any]:
         """All recorded answers."""
-        return [json.loads(entry["ResponseBody"]) for entry in self.entries if entry["ResponseBody"]]
+        return [
+            json.loads(entry["ResponseBody"]) for entry in self.entries if entry["ResponseBody"]
+        ]
 
     def learn(self, recorded: Any, ours: Any) -> None:
         """Pair the ids that stand at the same place of both answers."""
@@ -140,7 +156,12 @@ class Session:
         elif isinstance(recorded, list) and isinstance(ours, list):
             for one, other in zip(recorded, ours, strict=False):
                 self.learn(one, other)
-        elif isinstance(recorded, str) and isinstance(ours, str) and GUID.fullmatch(recorded) and GUID.fullmatch(ours):
+        elif (
+            isinstance(recorded, str)
+            and isinstance(ours, str)
+            and GUID.fullmatch(recorded)
+            and GUID.fullmatch(ours)
+        ):
             self.ids.setdefault(recorded, ours)
 
     def ours(self, text: str) -> str:
@@ -152,12 +173,18 @@ class Session:
         """Make the project that the session takes for granted, where it does not make one."""
         project = self._project()
         if project is None:
-            for name in {name for body in self.bodies for name in members(body, "name") if str(name).endswith(" (1)")}:
+            for name in {
+                name
+                for body in self.bodies
+                for name in members(body, "name")
+                if str(name).endswith(" (1)")
+            }:
                 await self.call.at("v3.3").project(name.removesuffix(" (1)"))
             return
         detects = self.name == "RegionManipulation"
         made = await self.call.at("v3.3").project(
-            "SDK UT: 4743f58e-08c9-4c9a-b2b5-9036f0daf00a", domainId=DETECTION if detects else GENERAL
+            "SDK UT: 4743f58e-08c9-4c9a-b2b5-9036f0daf00a",
+            domainId=DETECTION if detects else GENERAL,
         )
         self.ids[project] = made.rpartition("/")[2]
         if detects:
@@ -167,13 +194,21 @@ class Session:
 
     def _project(self) -> str | None:
         first = self.entries[0]
-        match = re.search(rf"/projects/({GUID.pattern})|/prediction/({GUID.pattern})", first["RequestUri"])
+        match = re.search(
+            rf"/projects/({GUID.pattern})|/prediction/({GUID.pattern})", first["RequestUri"]
+        )
         return (match[1] or match[2]) if match else None
 
     async def _classification(self, project: str) -> None:
         """Two tags with five images each, trained and published; in what state, the session says."""
         call = self.call.at("v3.3")
-        names = {name for body in self.bodies for key in ("tagName", "Tag") for name in members(body, key) if name}
+        names = {
+            name
+            for body in self.bodies
+            for key in ("tagName", "Tag")
+            for name in members(body, key)
+            if name
+        }
         for place, name in enumerate(sorted(names if len(names) > 1 else {"Tag1", "Tag2"})):
             tag = await call.tag(project, name)
             for body in self.bodies:
@@ -181,7 +216,9 @@ class Session:
                     self._pair_tag(entry, name, tag)
                 self._pair_tag(body, name, tag)
             sizes = (self._sizes(name) + [(900, 1600)] * 5)[:5]
-            images = {str(number): drawn(*size, place * 5 + number) for number, size in enumerate(sizes)}
+            images = {
+                str(number): drawn(*size, place * 5 + number) for number, size in enumerate(sizes)
+            }
             await call.upload(project, images, [tag])
         if re.search(r"/images/(files|urls)$|/images\?tagIds", self.entries[0]["RequestUri"]):
             await self._pair_sent_tags(project)
@@ -193,17 +230,40 @@ class Session:
         self.ids |= dict.fromkeys(list(self._iterations())[:1], iteration)
         if self.name == "DeletePrediction":
             headers = {"Content-Type": "application/octet-stream"}
-            await call("POST", f"{project}/quicktest/image", data=drawn(900, 1600, 1), headers=headers)
+            await call(
+                "POST", f"{project}/quicktest/image", data=drawn(900, 1600, 1), headers=headers
+            )
         if "Training UnitTest Iteration" not in json.dumps(self.entries).replace("%20", " "):
             return
-        resource = next((text for body in self.bodies for text in members(body, "originalPublishResourceId") if text), "r")
-        await call("POST", f"{path}/publish?publishName=Training%20UnitTest%20Iteration&predictionId={resource}")
+        resource = next(
+            (
+                text
+                for body in self.bodies
+                for text in members(body, "originalPublishResourceId")
+                if text
+            ),
+            "r",
+        )
+        await call(
+            "POST",
+            f"{path}/publish?publishName=Training%20UnitTest%20Iteration&predictionId={resource}",
+        )
 
     def _sizes(self, tag: str) -> list[tuple[int, int]]:
         """The sides of the recorded images of a tag, oldest first."""
-        listed = [body for body in self.bodies if isinstance(body, list) and body and "width" in body[0]]
-        found = {image["id"]: image for body in listed for image in body if tag in members(image, "tagName")}
-        numbered = sorted(enumerate(found.values()), key=lambda pair: (pair[1]["created"].ljust(27, "0"), -pair[0]))  # ties: last is first
+        listed = [
+            body for body in self.bodies if isinstance(body, list) and body and "width" in body[0]
+        ]
+        found = {
+            image["id"]: image
+            for body in listed
+            for image in body
+            if tag in members(image, "tagName")
+        }
+        numbered = sorted(
+            enumerate(found.values()),
+            key=lambda pair: (pair[1]["created"].ljust(27, "0"), -pair[0]),
+        )  # ties: last is first
         return [(image["width"], image["height"]) for _, image in numbered]
 
     def _pair_tag(self, entry: Any, name: str, tag: str) -> None:
@@ -212,9 +272,13 @@ class Session:
                 self.ids.setdefault(one.get("tagId") or one["id"], tag)
 
     async def _pair_sent_tags(self, project: str) -> None:
-        sent = GUID.findall(self.entries[0]["RequestBody"] + self.entries[0]["RequestUri"].partition("?")[2])
+        sent = GUID.findall(
+            self.entries[0]["RequestBody"] + self.entries[0]["RequestUri"].partition("?")[2]
+        )
         for tag in sent:
-            self.ids.setdefault(tag, (await self.call.at("v3.3")("GET", f"{project}/tags"))[0]["id"])
+            self.ids.setdefault(
+                tag, (await self.call.at("v3.3")("GET", f"{project}/tags"))[0]["id"]
+            )
 
     def _iterations(self) -> Iterator[str]:
         for entry in self.entries:
@@ -227,13 +291,20 @@ class Session:
         tag = await call.tag(project, known["tagName"])
         box = {"tagId": tag} | {side: known[side] for side in ("left", "top", "width", "height")}
         data = base64.b64encode(drawn(listed["width"], listed["height"], 1)).decode()
-        made = await call("POST", f"{project}/images/files", json={"images": [{"name": "a", "contents": data, "regions": [box]}]})
+        made = await call(
+            "POST",
+            f"{project}/images/files",
+            json={"images": [{"name": "a", "contents": data, "regions": [box]}]},
+        )
         self.ids |= {listed["id"]: made["images"][0]["image"]["id"], known["tagId"]: tag}
 
     async def imported(self) -> None:
         """Wait, as the recorded client did, until no project is being imported any more."""
         with anyio.fail_after(10):
-            while any(project["status"] == "Importing" for project in await self.call.at("v3.3")("GET", "/projects")):
+            while any(
+                project["status"] == "Importing"
+                for project in await self.call.at("v3.3")("GET", "/projects")
+            ):
                 await anyio.sleep(0.005)
 
     # Sending.
@@ -249,19 +320,29 @@ class Session:
             body = f"--mark\r\n{head}".encode() + drawn(900, 1600, 99) + b"\r\n--mark--\r\n"
             return body, {"Content-Type": 'multipart/form-data; boundary="mark"'}
         content = base64.b64encode(drawn(900, 1600, 98)).decode()
-        return re.sub(r"<base64[^>]*>", content, self.ours(text)).encode(), {"Content-Type": "application/json; charset=utf-8"}
+        return re.sub(r"<base64[^>]*>", content, self.ours(text)).encode(), {
+            "Content-Type": "application/json; charset=utf-8"
+        }
 
     async def send(self, entry: dict[str, Any]) -> tuple[int, set[str], Any]:
         """Send a recorded request again: status, names of headers, and answer."""
         uri = self.ours(entry["RequestUri"])
         if "/import?token=" in uri:
-            export = await self.call.at("v3.3")("GET", f"/projects/{self.ids[self._project() or '']}/export")
-            uri = uri.partition("=")[0] + "=" + export["token"].replace("%", "%25").replace("&", "%26")
+            export = await self.call.at("v3.3")(
+                "GET", f"/projects/{self.ids[self._project() or '']}/export"
+            )
+            uri = (
+                uri.partition("=")[0]
+                + "="
+                + export["token"].replace("%", "%25").replace("&", "%26")
+            )
         if entry["RequestMethod"] == "GET" and self.name == "ImportExportProject":
             await self.imported()
         _, version, api, rest = uri.lstrip("/").split("/", 3)
         data, headers = self.body_of(entry)
-        response, body = await self.call.at(version).raw(entry["RequestMethod"], f"/{rest}", api=api.lower(), data=data, headers=headers)
+        response, body = await self.call.at(version).raw(
+            entry["RequestMethod"], f"/{rest}", api=api.lower(), data=data, headers=headers
+        )
         answer = json.loads(body.replace(self.pictures.encode(), b"<pictures>")) if body else None
         return response.status, {name.lower() for name in response.headers}, answer
 
@@ -302,13 +383,21 @@ async def test_the_emulator_answers_as_recorded(file: Path, pictures: str) -> No
     """Each request of the session is answered as the real service answered it."""
     if file.stem in DIFFERENCES:
         pytest.skip(DIFFERENCES[file.stem])
-    async with calling("v3.3", training_seconds=1.5 if file.stem == "TrainAndPublishProject" else 0, shuffle_results=False) as call:
+    async with calling(
+        "v3.3",
+        training_seconds=1.5 if file.stem == "TrainAndPublishProject" else 0,
+        shuffle_results=False,
+    ) as call:
         session = Session(call, file, pictures)
         await session.prepare()
         for number in ORDER.get(file.stem, range(len(session.entries))):
             entry = session.entries[number]
             status, headers, answer = await session.send(entry)
-            assert status == entry["StatusCode"], (entry["RequestMethod"], entry["RequestUri"], answer)
+            assert status == entry["StatusCode"], (
+                entry["RequestMethod"],
+                entry["RequestUri"],
+                answer,
+            )
             recorded = json.loads(entry["ResponseBody"]) if entry["ResponseBody"] else None
             session.learn(recorded, answer)
             assert headers == {name.lower() for name in entry["ResponseHeaders"]}
@@ -321,6 +410,8 @@ async def compare(recorded: Any, ours: Any, entry: dict[str, Any]) -> None:
         recorded["proposals"] = ours["proposals"] = ours["proposals"][:2]
     if isinstance(recorded, dict) and "estimatedImportTimeInMS" in recorded:
         recorded["estimatedImportTimeInMS"] = ours["estimatedImportTimeInMS"]
-        recorded["tagCount"] = ours["tagCount"]  # the recorded project had two tags that no answer shows
+        recorded["tagCount"] = ours[
+            "tagCount"
+        ]  # the recorded project had two tags that no answer shows
     expected, found = looser(recorded, ours)
     assert found == expected, f"{entry['RequestMethod']} {entry['RequestUri']}"

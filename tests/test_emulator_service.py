@@ -26,25 +26,57 @@ async def test_v1_2_speaks_pascal_case() -> None:
     """Keys begin with a capital in answers and in bodies; tags have no names, images one imageUri, GetTags totals."""
     async with calling("v1.2") as call:
         made = await call("POST", "/projects?name=Old&description=d")
-        assert list(made) == ["Id", "Name", "Description", "Settings", "CurrentIterationId", "Created", "LastModified", "ThumbnailUri"]
+        assert list(made) == [
+            "Id",
+            "Name",
+            "Description",
+            "Settings",
+            "CurrentIterationId",
+            "Created",
+            "LastModified",
+            "ThumbnailUri",
+        ]
         assert made["Settings"]["Classification"] == "MultiLabel"
         assert not made["Created"].endswith("Z")
         assert made["LastModified"].endswith("Z")
         project = f"/projects/{made['Id']}"
         tag = (await call("POST", f"{project}/tags?name=apple"))["Id"]
         entry = {"Name": "a b.png", "Contents": "AAE=", "TagIds": [tag]}
-        summary = await call("POST", f"{project}/images/files", json={"Images": [entry], "TagIds": []})
-        assert summary == {"IsBatchSuccessful": False, "Images": [{"SourceUrl": "a b.png", "Status": "ErrorImageFormat", "Image": None}]}
+        summary = await call(
+            "POST", f"{project}/images/files", json={"Images": [entry], "TagIds": []}
+        )
+        assert summary == {
+            "IsBatchSuccessful": False,
+            "Images": [{"SourceUrl": "a b.png", "Status": "ErrorImageFormat", "Image": None}],
+        }
         form = aiohttp.FormData()
         form.add_field("imageData", picture(1), filename="1.jpg")
-        image = (await call("POST", f"{project}/images?tagIds={tag}", data=form))["Images"][0]["Image"]
-        assert set(image) == {"Id", "Created", "Width", "Height", "ImageUri", "ThumbnailUri", "Tags"}
+        image = (await call("POST", f"{project}/images?tagIds={tag}", data=form))["Images"][0][
+            "Image"
+        ]
+        assert set(image) == {
+            "Id",
+            "Created",
+            "Width",
+            "Height",
+            "ImageUri",
+            "ThumbnailUri",
+            "Tags",
+        }
         assert set(image["Tags"][0]) == {"TagId", "Created"}
-        posted = await call("POST", f"{project}/images/tags", json={"Tags": [{"ImageId": image["Id"], "TagId": tag}]})
+        posted = await call(
+            "POST",
+            f"{project}/images/tags",
+            json={"Tags": [{"ImageId": image["Id"], "TagId": tag}]},
+        )
         assert list(posted) == ["Created", "Duplicated", "Exceeded"]
         assert len(posted["Duplicated"]) == 1
         tags = await call("GET", f"{project}/tags")
-        assert (tags["TotalTaggedImages"], tags["TotalUntaggedImages"], tags["Tags"][0]["ImageCount"]) == (1, 0, 1)
+        assert (
+            tags["TotalTaggedImages"],
+            tags["TotalUntaggedImages"],
+            tags["Tags"][0]["ImageCount"],
+        ) == (1, 0, 1)
         account = await call("GET", "/account")
         assert account["Quotas"]["PerProject"][0]["Images"]["Used"] == 1
         assert {domain["Name"] for domain in await call("GET", "/domains")} >= {"General", "Food"}
@@ -56,8 +88,13 @@ async def test_partial_failure_is_200_before_v3_3_and_207_after() -> None:
         for version, status in (("v2.0", 200), ("v3.2", 200), ("v3.3", 207), ("v3.4-preview", 207)):
             caller = call.at(version)
             project = await caller.project()
-            results = await caller.upload(project, {"good": picture(1), "bad": b"text"}, expect=status)
-            assert {name: result["status"] for name, result in results.items()} == {"good": "OK", "bad": "ErrorImageFormat"}
+            results = await caller.upload(
+                project, {"good": picture(1), "bad": b"text"}, expect=status
+            )
+            assert {name: result["status"] for name, result in results.items()} == {
+                "good": "OK",
+                "bad": "ErrorImageFormat",
+            }
             assert ("imageUri" in results["good"]["image"]) == (version == "v2.0")
 
 
@@ -70,9 +107,15 @@ async def test_versions_have_their_operations_and_no_others() -> None:
         assert answer == {"error": {"code": "404", "message": "Resource not found"}}
         await call.at("v9.9")("GET", "/projects", 404)
         await call("PUT", "/projects", 405)
-        for prefix in ("//customvision/v3.3/training", "/customvision/V2.1/Training", "/CustomVision/v3.0/TRAINING"):
+        for prefix in (
+            "//customvision/v3.3/training",
+            "/customvision/V2.1/Training",
+            "/CustomVision/v3.0/TRAINING",
+        ):
             headers = {"Training-Key": call.emulator.training_key}
-            async with call.session.get(f"{call.emulator.endpoint}{prefix}/projects", headers=headers) as response:
+            async with call.session.get(
+                f"{call.emulator.endpoint}{prefix}/projects", headers=headers
+            ) as response:
                 assert response.status == 200
 
 
@@ -83,7 +126,9 @@ async def test_null_in_place_of_empty_lists() -> None:
         assert await call("GET", f"{project}/images/untagged") is None
         tag = await call.tag(project, "apple")
         image = (await call.upload(project, {"a": picture(1)}, [tag]))["a"]["image"]["id"]
-        posted = await call("POST", f"{project}/images/tags", json={"tags": [{"imageId": image, "tagId": tag}]})
+        posted = await call(
+            "POST", f"{project}/images/tags", json={"tags": [{"imageId": image, "tagId": tag}]}
+        )
         assert posted["created"] is None
         assert len(posted["duplicated"]) == 1
 
@@ -107,17 +152,29 @@ async def test_headers_are_the_recorded_ones() -> None:
 
 async def test_each_api_has_its_key() -> None:
     """A wrong key, no key, and the key of the other API are the gateway's 401, whose reason is Access Denied."""
-    async with calling(training_key="train", prediction_key="predict", bearer_tokens=("token",)) as call:
-        for headers in ({"Training-Key": "wrong"}, {"Training-Key": ""}, {"Training-Key": "predict"}):
+    async with calling(
+        training_key="train", prediction_key="predict", bearer_tokens=("token",)
+    ) as call:
+        for headers in (
+            {"Training-Key": "wrong"},
+            {"Training-Key": ""},
+            {"Training-Key": "predict"},
+        ):
             response, body = await call.raw("GET", "/projects", headers=headers)
             assert (response.status, response.reason) == (401, "Access Denied")
             assert GATEWAY.match(body.decode())
         path = "/00000000-0000-0000-0000-000000000000/classify/iterations/x/image"
-        response, _ = await call.at("v3.1").raw("POST", path, api="prediction", headers={"Prediction-Key": "train"})
+        response, _ = await call.at("v3.1").raw(
+            "POST", path, api="prediction", headers={"Prediction-Key": "train"}
+        )
         assert response.status == 401
-        response, _ = await call.raw("GET", "/projects", headers={"Training-Key": "", "Authorization": "Bearer token"})
+        response, _ = await call.raw(
+            "GET", "/projects", headers={"Training-Key": "", "Authorization": "Bearer token"}
+        )
         assert response.status == 200
-        response, _ = await call.raw("GET", "/projects", headers={"Training-Key": "", "Authorization": "Bearer other"})
+        response, _ = await call.raw(
+            "GET", "/projects", headers={"Training-Key": "", "Authorization": "Bearer other"}
+        )
         assert response.status == 401
 
 
@@ -185,7 +242,10 @@ async def test_quotas_of_the_free_tier() -> None:
         assert await call.refused("POST", "/projects?name=three") == "BadRequestExceedProjectLimit"
         for number in range(50):
             await call.tag(project, str(number))
-        assert await call.refused("POST", f"{project}/tags?name=more") == "BadRequestExceedTagPerProjectLimit"
+        assert (
+            await call.refused("POST", f"{project}/tags?name=more")
+            == "BadRequestExceedTagPerProjectLimit"
+        )
     async with calling(tier="F0", calls_per_second=10_000, quota_is_401=True) as call:
         await call.project("one")
         await call.project("two")
@@ -197,7 +257,12 @@ async def test_a_body_that_is_too_large_times_out() -> None:
     """Above the limit the answer is 408, and the connection goes on."""
     async with calling(body_bytes=10_000) as call:
         project = await call.project()
-        response, _ = await call.raw("POST", f"{project}/images", data=bytes(20_000), headers={"Content-Type": "application/octet-stream"})
+        response, _ = await call.raw(
+            "POST",
+            f"{project}/images",
+            data=bytes(20_000),
+            headers={"Content-Type": "application/octet-stream"},
+        )
         assert response.status == 408
         await call("GET", project)
 
@@ -212,7 +277,10 @@ async def test_a_name_that_is_taken_gets_a_number() -> None:
         assert names == ["Orchard", "Orchard (1)", "Orchard (2)"]
         first, second, _ = await call("GET", "/projects")
         project = f"/projects/{first['id']}"
-        assert await call.refused("PATCH", project, json={"name": second["name"]}) == "BadRequestProjectNameNotUnique"
+        assert (
+            await call.refused("PATCH", project, json={"name": second["name"]})
+            == "BadRequestProjectNameNotUnique"
+        )
         assert (await call("PATCH", project, json={"description": "d"}))["description"] == "d"
 
 
@@ -220,25 +288,51 @@ async def test_refusals_of_projects_and_tags_have_their_codes() -> None:
     """Unknown domain, classification and platform, names taken or empty, second negative tag, ids of nowhere."""
     nowhere = "00000000-0000-0000-0000-000000000000"
     async with calling() as call:
-        assert await call.refused("POST", f"/projects?name=x&domainId={nowhere}") == "BadRequestProjectUnknownDomain"
-        assert await call.refused("POST", "/projects?name=x&classificationType=Odd") == "BadRequestProjectUnknownClassification"
-        assert await call.refused("POST", "/projects?name=x&targetExportPlatforms=Odd") == "BadRequestProjectUnsupportedExportPlatform"
+        assert (
+            await call.refused("POST", f"/projects?name=x&domainId={nowhere}")
+            == "BadRequestProjectUnknownDomain"
+        )
+        assert (
+            await call.refused("POST", "/projects?name=x&classificationType=Odd")
+            == "BadRequestProjectUnknownClassification"
+        )
+        assert (
+            await call.refused("POST", "/projects?name=x&targetExportPlatforms=Odd")
+            == "BadRequestProjectUnsupportedExportPlatform"
+        )
         assert await call.refused("POST", "/projects?name=") == "BadRequestProjectName"
         assert await call.refused("GET", f"/projects/{nowhere}", 404) == "NotFoundProject"
         assert await call.refused("GET", "/projects/apple") == "BadRequestInvalidIds"
         assert await call.refused("GET", f"/domains/{nowhere}", 404) == "NotFoundDomain"
         project = await call.project()
         await call.tag(project, "apple")
-        assert await call.refused("POST", f"{project}/tags?name=Apple") == "BadRequestTagNameNotUnique"
+        assert (
+            await call.refused("POST", f"{project}/tags?name=Apple") == "BadRequestTagNameNotUnique"
+        )
         assert await call.refused("POST", f"{project}/tags?name=x&type=Odd") == "BadRequestTagType"
         none = await call.tag(project, "none", type="Negative")
-        assert await call.refused("POST", f"{project}/tags?name=x&type=Negative") == "BadRequestMultipleNegativeTag"
+        assert (
+            await call.refused("POST", f"{project}/tags?name=x&type=Negative")
+            == "BadRequestMultipleNegativeTag"
+        )
         assert await call.refused("GET", f"{project}/tags/{nowhere}", 404) == "NotFoundTag"
         image = (await call.upload(project, {"a": picture(1)}, [none]))["a"]["image"]["id"]
         pair = {"imageId": image, "tagId": (await call("GET", f"{project}/tags"))[0]["id"]}
-        pairs = [pair | {"tagId": tag["id"]} for tag in await call("GET", f"{project}/tags") if tag["id"] != none]
-        assert await call.refused("POST", f"{project}/images/tags", json={"tags": pairs}) == "BadRequestNegativeAndRegularTagOnSameImage"
-        assert await call.refused("POST", f"{project}/images/tags", 404, json={"tags": [pair | {"imageId": nowhere}]}) == "NotFoundImage"
+        pairs = [
+            pair | {"tagId": tag["id"]}
+            for tag in await call("GET", f"{project}/tags")
+            if tag["id"] != none
+        ]
+        assert (
+            await call.refused("POST", f"{project}/images/tags", json={"tags": pairs})
+            == "BadRequestNegativeAndRegularTagOnSameImage"
+        )
+        assert (
+            await call.refused(
+                "POST", f"{project}/images/tags", 404, json={"tags": [pair | {"imageId": nowhere}]}
+            )
+            == "NotFoundImage"
+        )
 
 
 async def test_names_of_tags_may_differ_in_case_alone() -> None:
@@ -246,7 +340,9 @@ async def test_names_of_tags_may_differ_in_case_alone() -> None:
     async with calling(names_ignore_case=False) as call:
         project = await call.project()
         assert await call.tag(project, "apple") != await call.tag(project, "Apple")
-        assert await call.refused("POST", f"{project}/tags?name=apple") == "BadRequestTagNameNotUnique"
+        assert (
+            await call.refused("POST", f"{project}/tags?name=apple") == "BadRequestTagNameNotUnique"
+        )
 
 
 async def test_tags_are_listed_in_sql_servers_order() -> None:
@@ -262,12 +358,21 @@ async def test_tags_are_listed_in_sql_servers_order() -> None:
     async with calling() as call:
         project = await call.project()
         made = [await call.tag(project, str(number)) for number in range(20)]
-        assert [tag["id"] for tag in await call("GET", f"{project}/tags")] == sorted(made, key=guid_key)
+        assert [tag["id"] for tag in await call("GET", f"{project}/tags")] == sorted(
+            made, key=guid_key
+        )
 
 
 def test_numbers_are_written_as_dotnet_writes_them() -> None:
     """Single precision: seven digits where they round-trip, else nine; a capital E."""
-    texts = {0.3807391: "0.3807391", 0.276588678: "0.276588678", 1.1920929e-7: "1.1920929E-07", 1.0: "1.0", 0.1: "0.1", 0.0: "0.0"}
+    texts = {
+        0.3807391: "0.3807391",
+        0.276588678: "0.276588678",
+        1.1920929e-7: "1.1920929E-07",
+        1.0: "1.0",
+        0.1: "0.1",
+        0.0: "0.0",
+    }
     assert {value: bytes(single(value)).decode() for value in texts} == texts
 
 

@@ -19,7 +19,9 @@ from tests.support.shared import SHARED, needs_specs
 pytestmark = [pytest.mark.anyio, needs_specs]
 
 VERSIONS = [*ApiVersion, *PredictionVersion]
-each_version = pytest.mark.parametrize("version", VERSIONS, ids=lambda version: f"{type(version).__name__}-{version.value}")
+each_version = pytest.mark.parametrize(
+    "version", VERSIONS, ids=lambda version: f"{type(version).__name__}-{version.value}"
+)
 
 AS_RECORDED = {
     # The real service answers so (../shared/recordings), whatever its documents say.
@@ -44,7 +46,9 @@ AS_RECORDED = {
 def document(version: Any) -> dict[str, Any]:
     """The OpenAPI document of a version."""
     api = "Training" if isinstance(version, ApiVersion) else "Prediction"
-    read: dict[str, Any] = json.loads((SHARED / "specs" / f"{api}-{version.value}.json").read_text("utf-8"))
+    read: dict[str, Any] = json.loads(
+        (SHARED / "specs" / f"{api}-{version.value}.json").read_text("utf-8")
+    )
     return read
 
 
@@ -85,7 +89,9 @@ class Checked:
     async def __call__(self, method: str, path: str, **options: Any) -> Any:
         """Call, check, and give the answer in camelCase; None where the version has no such operation."""
         api = options.get("api", "training")
-        match = find_route(method, f"/customvision/{self.version.value}/{api}{path.partition('?')[0]}")
+        match = find_route(
+            method, f"/customvision/{self.version.value}/{api}{path.partition('?')[0]}"
+        )
         if not isinstance(match, Match):
             return None
         if self.pascal and "json" in options:
@@ -105,7 +111,11 @@ class Checked:
                 assert str(status) in operation["responses"], (match.route.operation, status)
                 schema = operation["responses"][str(status)].get("schema")
                 if schema and schema.get("type") != "file":
-                    faults = [fault for fault in faults_of(value, schema, self.document) if not accepted(fault)]
+                    faults = [
+                        fault
+                        for fault in faults_of(value, schema, self.document)
+                        if not accepted(fault)
+                    ]
                     assert faults == [], (match.route.operation, faults)
 
 
@@ -126,7 +136,9 @@ async def test_answers_are_valid_under_the_document(version: Any) -> None:
         else:
             await predictions(call, checked)
         api = "Training" if isinstance(version, ApiVersion) else "Prediction"
-        assert checked.seen == {route.operation for route in ROUTES if route.api == api and route.has(version)}
+        assert checked.seen == {
+            route.operation for route in ROUTES if route.api == api and route.has(version)
+        }
 
 
 OCTETS = {"Content-Type": "application/octet-stream"}
@@ -139,7 +151,11 @@ async def filled(call: Any, domain: str) -> tuple[str, list[str], list[str]]:
     images = []
     for number in range(10):
         path = f"{project}/images?tagIds={tags[number // 5]}"
-        images.append((await call("POST", path, data=picture(number), headers=OCTETS))["images"][0]["image"]["id"])
+        images.append(
+            (await call("POST", path, data=picture(number), headers=OCTETS))["images"][0]["image"][
+                "id"
+            ]
+        )
     return project, tags, images
 
 
@@ -150,34 +166,62 @@ async def everything(call: Checked) -> None:
     project, tags, images = await filled(call, "0732100f-1a38-4e49-a514-c9b44c697ab5")
     await call("PATCH", project, json={"name": "y", "description": "d"})
     await call("PATCH", f"{project}/tags/{tags[0]}", json={"name": "z"})
-    for path in ("", f"/tags/{tags[0]}", "/tags", "/images", "/images/count", "/images/tagged", "/images/tagged/count"):
+    for path in (
+        "",
+        f"/tags/{tags[0]}",
+        "/tags",
+        "/images",
+        "/images/count",
+        "/images/tagged",
+        "/images/tagged/count",
+    ):
         await call("GET", project + path)
     await call("GET", "/projects")
     await call("GET", "/account")
     await call("GET", f"{project}/images/id?imageIds={','.join(images[:2])}")
     await call("POST", f"{project}/images/metadata?imageIds={images[0]}", json={"a": "b"})
-    await call("POST", f"{project}/images/files", json={"images": [{"name": "bad", "contents": "AAE="}]})
+    await call(
+        "POST", f"{project}/images/files", json={"images": [{"name": "bad", "contents": "AAE="}]}
+    )
     uri = f"{call.call.emulator.endpoint}/nowhere"
     await call("POST", f"{project}/images/urls", json={"images": [{"url": uri}]})
-    await call("POST", f"{project}/images/tags", json={"tags": [{"imageId": images[0], "tagId": tags[1]}]})
+    await call(
+        "POST", f"{project}/images/tags", json={"tags": [{"imageId": images[0], "tagId": tags[1]}]}
+    )
     await call("DELETE", f"{project}/images/tags?imageIds={images[0]}&tagIds={tags[1]}")
-    await call("GET", f"{project}/artifacts?path=i-{project.rpartition('/')[2].replace('-', '')}/i-{images[0].replace('-', '')}")
+    await call(
+        "GET",
+        f"{project}/artifacts?path=i-{project.rpartition('/')[2].replace('-', '')}/i-{images[0].replace('-', '')}",
+    )
     iteration = (await call("POST", f"{project}/train"))["id"]
     await trained(call, project, iteration)
-    stored = (await call("POST", f"{project}/quicktest/image", data=picture(50), headers=OCTETS))["id"]
+    stored = (await call("POST", f"{project}/quicktest/image", data=picture(50), headers=OCTETS))[
+        "id"
+    ]
     await call("POST", f"{project}/quicktest/url", json={"url": await address(call, project)})
     await call("POST", f"{project}/predictions/query", json={"maxCount": 1, "orderBy": "Newest"})
-    loose = (await call("POST", f"{project}/images/predictions", json={"images": [{"id": stored}]}))["images"][0]["image"]["id"]
+    loose = (
+        await call("POST", f"{project}/images/predictions", json={"images": [{"id": stored}]})
+    )["images"][0]["image"]["id"]
     await call("GET", f"{project}/images/untagged")
     await call("GET", f"{project}/images/untagged/count")
-    await call("POST", f"{project}/tagsandregions/suggestions?iterationId={iteration}&imageIds={loose}")
+    await call(
+        "POST", f"{project}/tagsandregions/suggestions?iterationId={iteration}&imageIds={loose}"
+    )
     query = {"tagIds": tags, "threshold": 0.0, "maxCount": 1, "sortBy": "UncertaintyAscending"}
     await call("POST", f"{project}/images/suggested?iterationId={iteration}", json=query)
-    await call("POST", f"{project}/images/suggested/count?iterationId={iteration}", json={"tagIds": tags, "threshold": 0.0})
+    await call(
+        "POST",
+        f"{project}/images/suggested/count?iterationId={iteration}",
+        json={"tagIds": tags, "threshold": 0.0},
+    )
     await call("DELETE", f"{project}/predictions?ids={stored}")
     token = await call("GET", f"{project}/export")
     if token:
-        await call("POST", f"/projects/import?token={token['token'].replace('%', '%25').replace('&', '%26')}")
+        await call(
+            "POST",
+            f"/projects/import?token={token['token'].replace('%', '%25').replace('&', '%26')}",
+        )
     await call("DELETE", f"{project}/tags/{tags[1]}")
     await call("DELETE", f"{project}/images?imageIds={','.join(images)}")
     await call("DELETE", f"{project}/iterations/{iteration}")
@@ -210,25 +254,56 @@ async def detection(call: Checked) -> None:
     if call.pascal:
         return
     project, tags, images = await filled(call, "da2e3a8a-40a5-4171-82f4-58522f70fbc1")
-    box = {"imageId": images[0], "tagId": tags[0], "left": 0.1, "top": 0.1, "width": 0.2, "height": 0.2}
+    box = {
+        "imageId": images[0],
+        "tagId": tags[0],
+        "left": 0.1,
+        "top": 0.1,
+        "width": 0.2,
+        "height": 0.2,
+    }
     made = await call("POST", f"{project}/images/regions", json={"regions": [box, box]})
     await call("GET", f"{project}/images/tagged")
     await call("DELETE", f"{project}/images/regions?regionIds={made['created'][0]['regionId']}")
     old = call.version < ApiVersion.V3_0
-    await call("POST", f"{project.removeprefix('/projects') if old else project}/images/{images[0]}/regionproposals")
+    await call(
+        "POST",
+        f"{project.removeprefix('/projects') if old else project}/images/{images[0]}/regionproposals",
+    )
 
 
 async def predictions(call: Caller, checked: Checked) -> None:
     """Every operation of a version of the prediction API."""
-    for kind, domain in (("classify", "ee85a74c-405e-4adc-bb47-ffa8ca0c9f31"), ("detect", "da2e3a8a-40a5-4171-82f4-58522f70fbc1")):
+    for kind, domain in (
+        ("classify", "ee85a74c-405e-4adc-bb47-ffa8ca0c9f31"),
+        ("detect", "da2e3a8a-40a5-4171-82f4-58522f70fbc1"),
+    ):
         project, tags, _ = await filled(call, domain)
         for number, tag in enumerate(tags):
-            await call.upload(project, {str(seed): picture(seed) for seed in range(100 * (number + 1), 100 * (number + 1) + 15)}, [tag])
+            await call.upload(
+                project,
+                {
+                    str(seed): picture(seed)
+                    for seed in range(100 * (number + 1), 100 * (number + 1) + 15)
+                },
+                [tag],
+            )
         iteration = (await call("POST", f"{project}/train"))["id"]
-        await call("POST", f"{project}/iterations/{iteration}/publish?publishName=live%20one&predictionId=r")
+        await call(
+            "POST",
+            f"{project}/iterations/{iteration}/publish?publishName=live%20one&predictionId=r",
+        )
         url = await address(call, project)
         base = project.removeprefix("/projects")
         for prefix in ("", f"/{kind}/iterations/live%20one"):
             for store in ("", "/nostore"):
-                await checked("POST", f"{base}{prefix}/image{store}", data=picture(7), headers=OCTETS, api="prediction")
-                await checked("POST", f"{base}{prefix}/url{store}", json={"url": url}, api="prediction")
+                await checked(
+                    "POST",
+                    f"{base}{prefix}/image{store}",
+                    data=picture(7),
+                    headers=OCTETS,
+                    api="prediction",
+                )
+                await checked(
+                    "POST", f"{base}{prefix}/url{store}", json={"url": url}, api="prediction"
+                )

@@ -25,14 +25,28 @@ pytestmark = pytest.mark.anyio
 
 def files(*seeds: int, **more: Any) -> dict[str, Any]:
     """A body of CreateImagesFromFiles."""
-    return {"images": [{"name": str(seed), "contents": base64.b64encode(picture(seed)).decode()} for seed in seeds]} | more
+    return {
+        "images": [
+            {"name": str(seed), "contents": base64.b64encode(picture(seed)).decode()}
+            for seed in seeds
+        ]
+    } | more
 
 
-UPLOADS = ("shuffle_results", "duplicates_in_batch", "duplicate_has_image", "duplicate_is_success", "multi_status", "failed_image_is_null")
+UPLOADS = (
+    "shuffle_results",
+    "duplicates_in_batch",
+    "duplicate_has_image",
+    "duplicate_is_success",
+    "multi_status",
+    "failed_image_is_null",
+)
 
 
 @pytest.mark.parametrize(
-    "switches", Switches.combinations(*UPLOADS), ids=lambda switches: "".join(str(int(getattr(switches, name))) for name in UPLOADS)
+    "switches",
+    Switches.combinations(*UPLOADS),
+    ids=lambda switches: "".join(str(int(getattr(switches, name))) for name in UPLOADS),
 )
 async def test_every_combination_answers_for_every_image(switches: Switches) -> None:
     """One result an image, good ones stored once, bad ones not, whatever the switches."""
@@ -41,8 +55,12 @@ async def test_every_combination_answers_for_every_image(switches: Switches) -> 
         await call.upload(project, {"there": picture(1)})
         body = files(1, 2, 2, 3)
         body["images"].append({"name": "bad", "contents": "AAE="})
-        summary = await call("POST", f"{project}/images/files", 207 if switches.multi_status else 200, json=body)
-        statuses = sorted(f"{result['sourceUrl']} {result['status']}" for result in summary["images"])
+        summary = await call(
+            "POST", f"{project}/images/files", 207 if switches.multi_status else 200, json=body
+        )
+        statuses = sorted(
+            f"{result['sourceUrl']} {result['status']}" for result in summary["images"]
+        )
         again = "OKDuplicate" if switches.duplicates_in_batch else "OK"
         assert statuses == ["1 OKDuplicate", "2 OK", f"2 {again}", "3 OK", "bad ErrorImageFormat"]
         count = await call("GET", f"{project}/images/count")
@@ -57,15 +75,24 @@ async def test_results_in_order_and_without_quotes() -> None:
         for number in range(9):
             form.add_field(str(number), picture(number), filename=str(number))
         summary = await call("POST", f"{project}/images", data=form)
-        assert [result["sourceUrl"] for result in summary["images"]] == [str(number) for number in range(9)]
+        assert [result["sourceUrl"] for result in summary["images"]] == [
+            str(number) for number in range(9)
+        ]
 
 
 async def test_failures_without_an_image_member_and_with_200() -> None:
     """failed_image_is_null and multi_status off: no "image" at all, and 200."""
     async with calling(failed_image_is_null=False, multi_status=False) as call:
         project = await call.project()
-        summary = await call("POST", f"{project}/images/files", json={"images": [{"name": "bad", "contents": "AAE="}]})
-        assert summary == {"isBatchSuccessful": False, "images": [{"sourceUrl": "bad", "status": "ErrorImageFormat"}]}
+        summary = await call(
+            "POST",
+            f"{project}/images/files",
+            json={"images": [{"name": "bad", "contents": "AAE="}]},
+        )
+        assert summary == {
+            "isBatchSuccessful": False,
+            "images": [{"sourceUrl": "bad", "status": "ErrorImageFormat"}],
+        }
 
 
 async def test_entry_tags_replace_or_add() -> None:
@@ -97,10 +124,14 @@ async def test_metadata_within_the_wider_limits() -> None:
     async with calling(strict_metadata=False) as call:
         project = await call.project()
         metadata = {f"{number:0256}": "v" * 512 for number in range(50)}
-        image = (await call("POST", f"{project}/images/files", json=files(1, metadata=metadata)))["images"][0]["image"]
+        image = (await call("POST", f"{project}/images/files", json=files(1, metadata=metadata)))[
+            "images"
+        ][0]["image"]
         assert image["metadata"] == metadata
         assert (
-            await call.refused("POST", f"{project}/images/files", json=files(2, metadata=metadata | {"x": "y"}))
+            await call.refused(
+                "POST", f"{project}/images/files", json=files(2, metadata=metadata | {"x": "y"})
+            )
             == "BadRequestImageMetadataKey"
         )
 
@@ -108,7 +139,11 @@ async def test_metadata_within_the_wider_limits() -> None:
 async def test_how_far_pictures_are_looked_at() -> None:
     """A picture cut off in its pixels passes by its header and fails when decoded; anything passes where nothing is looked at."""
     cut = picture(1, size=(400, 400), format="PNG")[:2000]
-    for check, data, status in (("header", cut, "OK"), ("decode", cut, "ErrorImageFormat"), ("none", b"text", "OK")):
+    for check, data, status in (
+        ("header", cut, "OK"),
+        ("decode", cut, "ErrorImageFormat"),
+        ("none", b"text", "OK"),
+    ):
         async with calling(check_images=check) as call:
             project = await call.project()
             results = await call.upload(project, {"a": data}, expect=200 if status == "OK" else 207)
@@ -122,13 +157,24 @@ async def test_pictures_need_not_be_kept() -> None:
         image = (await call.upload(project, {"a": picture(1)}))["a"]["image"]
         async with call.session.get(image["originalImageUri"]) as response:
             assert response.status == 404
-        assert (await call.upload(project, {"b": picture(1)}, expect=207))["b"]["status"] == "OKDuplicate"
+        assert (await call.upload(project, {"b": picture(1)}, expect=207))["b"][
+            "status"
+        ] == "OKDuplicate"
         for number, name in enumerate("ab"):
             tag = await call.tag(project, name)
-            await call.upload(project, {str(seed): picture(seed) for seed in range(10 * number + 10, 10 * number + 15)}, [tag])
+            await call.upload(
+                project,
+                {str(seed): picture(seed) for seed in range(10 * number + 10, 10 * number + 15)},
+                [tag],
+            )
         await call("POST", f"{project}/train")
         headers = {"Content-Type": "application/octet-stream"}
-        answers = [(await call("POST", f"{project}/quicktest/image", data=picture(99), headers=headers))["predictions"] for _ in range(2)]
+        answers = [
+            (await call("POST", f"{project}/quicktest/image", data=picture(99), headers=headers))[
+                "predictions"
+            ]
+            for _ in range(2)
+        ]
         assert answers[0] == answers[1]
 
 
@@ -142,7 +188,9 @@ async def test_refusals_before_or_after_the_body() -> None:
     async with calling(refuse_early=True) as call:
         options: dict[str, Any] = {"data": endless(), "headers": {"Training-Key": "wrong"}}
         with anyio.fail_after(20):
-            response, _ = await call.raw("POST", "/projects/00000000-0000-0000-0000-000000000000/images", **options)
+            response, _ = await call.raw(
+                "POST", "/projects/00000000-0000-0000-0000-000000000000/images", **options
+            )
         assert response.status == 401
         assert call.emulator.requests[-1].body_bytes == 0
 
@@ -155,7 +203,9 @@ async def test_a_penalty_lasts_as_long_as_calls_come_too_soon() -> None:
 
 
 @pytest.mark.parametrize(("counting", "taken_up"), [("second", 10), ("bucket", 15)])
-async def test_calls_are_counted_by_the_second_or_by_a_bucket(counting: Literal["second", "bucket"], taken_up: int) -> None:
+async def test_calls_are_counted_by_the_second_or_by_a_bucket(
+    counting: Literal["second", "bucket"], taken_up: int
+) -> None:
     """counting: half a second after a full one there is no room in that second; a bucket is half full again."""
     gate = Gate(QUOTAS["S0"], None, Switches(counting=counting))
     match = find_route("GET", "/customvision/v3.3/training/projects")
@@ -170,7 +220,9 @@ async def test_calls_are_counted_by_the_second_or_by_a_bucket(counting: Literal[
 
 
 @pytest.mark.parametrize("counting", ["second", "bucket"])
-async def test_a_second_of_calls_is_taken_up_at_once_however_it_is_counted(counting: Literal["second", "bucket"]) -> None:
+async def test_a_second_of_calls_is_taken_up_at_once_however_it_is_counted(
+    counting: Literal["second", "bucket"],
+) -> None:
     """counting: over a socket, a burst of one second's calls passes, and the next call does not."""
     async with calling(calls_per_second=2, counting=counting) as call:
         statuses = await asyncio.gather(*(call.raw("GET", "/projects") for _ in range(3)))
@@ -183,11 +235,19 @@ async def test_exports_and_imports_take_their_time() -> None:
         project = await call.project("Slow", domainId="0732100f-1a38-4e49-a514-c9b44c697ab5")
         for number, name in enumerate("ab"):
             tag = await call.tag(project, name)
-            await call.upload(project, {str(seed): picture(seed) for seed in range(10 * number, 10 * number + 5)}, [tag])
+            await call.upload(
+                project,
+                {str(seed): picture(seed) for seed in range(10 * number, 10 * number + 5)},
+                [tag],
+            )
         path = f"{project}/iterations/{(await call('POST', f'{project}/train'))['id']}"
         await call("POST", f"{path}/export?platform=ONNX")
         assert [export["status"] for export in await call("GET", f"{path}/export")] == ["Exporting"]
-        token = (await call("GET", f"{project}/export"))["token"].replace("%", "%25").replace("&", "%26")
+        token = (
+            (await call("GET", f"{project}/export"))["token"]
+            .replace("%", "%25")
+            .replace("&", "%26")
+        )
         copy = (await call("POST", f"/projects/import?token={token}"))["id"]
         with anyio.fail_after(10):
             while not await call("GET", f"/projects/{copy}/images/count"):
@@ -204,7 +264,9 @@ async def test_over_tls() -> None:
     async with Emulator(ssl_context=server) as emulator, aiohttp.ClientSession() as session:
         assert emulator.endpoint.startswith("https://127.0.0.1:")
         headers = {"Training-Key": emulator.training_key}
-        async with session.get(f"{emulator.endpoint}/customvision/v3.3/training/projects", headers=headers, ssl=client) as response:
+        async with session.get(
+            f"{emulator.endpoint}/customvision/v3.3/training/projects", headers=headers, ssl=client
+        ) as response:
             assert await response.json() == []
 
 

@@ -50,7 +50,9 @@ async def test_a_negative_tag_beside_another_costs_its_own_picture_alone() -> No
         items.insert(4, ImageFile(data=PICTURES[9], tags=["a", "none"]))
         with pytest.raises(BatchError) as caught:
             await one.project.upload_images(items)
-        assert [failure.status for failure in caught.value.report.failures] == ["ErrorNegativeAndRegularTagOnSameImage"]
+        assert [failure.status for failure in caught.value.report.failures] == [
+            "ErrorNegativeAndRegularTagOnSameImage"
+        ]
         assert caught.value.report.succeeded == len(await one.images()) == 9
 
 
@@ -106,7 +108,15 @@ async def test_few_file_descriptors_are_enough(tmp_path: Path) -> None:
 
     fill(tmp_path, ("a", "b", "c", "d"), 100, size=(16, 12))
     async with bench() as one:
-        command = [sys.executable, "-c", _FEW_DESCRIPTORS, one.emulator.endpoint, one.emulator.training_key, one.project.id, str(tmp_path)]
+        command = [
+            sys.executable,
+            "-c",
+            _FEW_DESCRIPTORS,
+            one.emulator.endpoint,
+            one.emulator.training_key,
+            one.project.id,
+            str(tmp_path),
+        ]
         done = await anyio.run_process(command, check=False, stderr=subprocess.PIPE)
         assert done.stdout.split() == [b"400", b"400"], done.stderr.decode()[-2000:]
         assert len(await one.images()) == 400
@@ -120,7 +130,9 @@ def test_a_quota_that_is_used_up_ends_the_run_within_the_hour() -> None:
     async def main() -> tuple[float, int]:
         import asyncio
 
-        async with virtual.client_of(service, "quota", concurrency=Concurrency(requests=1)) as training:
+        async with virtual.client_of(
+            service, "quota", concurrency=Concurrency(requests=1)
+        ) as training:
             run = training.get_project_client(service.project_id).upload_images(
                 ImageFile(data=b"GIF89a\x08\x00\x08\x00%d" % n) for n in range(64_000)
             )
@@ -146,9 +158,13 @@ def test_a_clock_that_is_set_back_by_an_hour_delays_nothing_for_long() -> None:
 
         loop = asyncio.get_running_loop()
         async with virtual.client_of(service, "clock") as training:
-            training._transport._clock = lambda: BASE.timestamp() + loop.time() - (3600.0 if loop.time() > 1.0 else 0.0)
+            training._transport._clock = lambda: (
+                BASE.timestamp() + loop.time() - (3600.0 if loop.time() > 1.0 else 0.0)
+            )
             project = training.get_project_client(service.project_id)
-            report = await project.upload_images([ImageFile(data=b"GIF89a\x08\x00\x08\x00" + bytes([n])) for n in range(200)])
+            report = await project.upload_images(
+                [ImageFile(data=b"GIF89a\x08\x00\x08\x00" + bytes([n])) for n in range(200)]
+            )
             assert report.succeeded == 200
         return loop.time()
 
@@ -166,8 +182,15 @@ _BODIES = st.binary(max_size=80) | _WRITTEN | _WRITTEN.map(lambda body: body[: l
 
 
 @settings(max_examples=400, deadline=None)
-@given(st.sampled_from(sorted(ROWS)), st.sampled_from(ApiVersion), _BODIES, st.sampled_from(["application/json", "text/html", ""]))
-def test_no_body_can_do_worse_than_a_decode_error(name: str, version: ApiVersion, body: bytes, kind: str) -> None:
+@given(
+    st.sampled_from(sorted(ROWS)),
+    st.sampled_from(ApiVersion),
+    _BODIES,
+    st.sampled_from(["application/json", "text/html", ""]),
+)
+def test_no_body_can_do_worse_than_a_decode_error(
+    name: str, version: ApiVersion, body: bytes, kind: str
+) -> None:
     """Whatever bytes come with a success, they are a model or a DecodeError; whatever come with an error, they are a ServiceError."""
     row = ROWS[name]
     if row.api != "Training" or not row.first <= version <= row.last:
@@ -192,7 +215,13 @@ def test_no_body_can_do_worse_than_a_decode_error(name: str, version: ApiVersion
 def test_json_of_the_worst_sort(body: bytes) -> None:
     """Nested ten thousand deep, NaN, half of a surrogate pair: a DecodeError, at once."""
     with pytest.raises(DecodeError):
-        decode_answer(ROWS["CreateImagesFromData"], ApiVersion.V3_3, 200, {"content-type": "application/json"}, body)
+        decode_answer(
+            ROWS["CreateImagesFromData"],
+            ApiVersion.V3_3,
+            200,
+            {"content-type": "application/json"},
+            body,
+        )
     assert "500" in str(error_from(ROWS["CreateImagesFromData"], 500, {}, body))
 
 

@@ -46,6 +46,17 @@ def test_the_same_seed_gives_the_same_trace_under_any_hash_seed() -> None:
     assert [play(seed, most_items=ITEMS).trace for seed in range(40)] == here
     assert len(set(here)) == len(here)
     for hash_seed in ("1", "4242"):
-        environment = {**os.environ, "PYTHONHASHSEED": hash_seed, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
-        done = subprocess.run([sys.executable, "-c", _TRACES], env=environment, capture_output=True, text=True, check=True, timeout=100)
+        environment = {
+            **os.environ,
+            "PYTHONHASHSEED": hash_seed,
+            "PYTHONPATH": os.pathsep.join(path for path in sys.path if path),
+        }
+        done = subprocess.run(
+            [sys.executable, "-c", _TRACES],
+            env=environment,
+            capture_output=True,
+            text=True,
+            check=True,
+            timeout=100,
+        )
         assert json.loads(done.stdout) == here

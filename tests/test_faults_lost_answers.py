@@ -12,7 +12,14 @@ from typing import Any
 
 import pytest
 
-from customvision_async import BatchError, CustomVisionError, ImageFile, ImageUrl, Region, ResponseLost
+from customvision_async import (
+    BatchError,
+    CustomVisionError,
+    ImageFile,
+    ImageUrl,
+    Region,
+    ResponseLost,
+)
 from customvision_async.emulator import Switches
 from customvision_async.emulator._ids import guid_text
 from customvision_async.emulator._pictures import digest
@@ -51,19 +58,37 @@ async def work(one: Bench) -> int:
     first = project.upload_images([ImageFile(data=data, tags=["apple"]) for data in PICTURES[:6]])
     async with first:
         results = sorted([result async for result in first], key=lambda result: result.index)
-    ids = [found(one, PICTURES[result.index]) if result.image is None else result.image.id for result in results]
+    ids = [
+        found(one, PICTURES[result.index]) if result.image is None else result.image.id
+        for result in results
+    ]
     mixed = [ImageFile(data=PICTURES[6 + number], tags=[f"t{number}"]) for number in range(3)]
-    mixed += [ImageFile(data=PICTURES[9], tags=["apple"], regions=[box]), ImageFile(data=PICTURES[10], tags=TAGS[4:])]
+    mixed += [
+        ImageFile(data=PICTURES[9], tags=["apple"], regions=[box]),
+        ImageFile(data=PICTURES[10], tags=TAGS[4:]),
+    ]
     uri = "data:image/jpeg;base64," + base64.b64encode(PICTURES[11]).decode()
-    again = [ImageFile(data=PICTURES[0], tags=["pear"], regions=[Region("apple", 0.0, 0.0, 0.25, 0.25)])]
+    again = [
+        ImageFile(data=PICTURES[0], tags=["pear"], regions=[Region("apple", 0.0, 0.0, 0.25, 0.25)])
+    ]
     runs = [first]
-    for items in (mixed, [ImageUrl(uri, tags=["apple"])], [ImageFile(data=PICTURES[12], tags=["made"])], again):
+    for items in (
+        mixed,
+        [ImageUrl(uri, tags=["apple"])],
+        [ImageFile(data=PICTURES[12], tags=["made"])],
+        again,
+    ):
         runs.append(project.upload_images(items, create_missing_tags=True))
         with suppress(BatchError):  # a duplicate that the answer does not name
             await runs[-1]
     boxes = project.create_regions([(id, box) for id in ids[:3]])
     async with boxes:
-        regions = [result.value for result in sorted([result async for result in boxes], key=lambda result: result.index)]
+        regions = [
+            result.value
+            for result in sorted(
+                [result async for result in boxes], key=lambda result: result.index
+            )
+        ]
     for run in (
         project.tag_images(ids[:4], ["pear", "gone"]),
         project.untag_images(ids[:3], ["apple"]),
@@ -82,7 +107,9 @@ async def work(one: Bench) -> int:
 def found(one: Bench, data: bytes) -> str:
     """The id of the image with this content, which the answer did not give."""
     assert one.emulator._world is not None
-    return guid_text(one.emulator._world.state.scalar("SELECT id FROM images WHERE digest = ?", digest(data)))
+    return guid_text(
+        one.emulator._world.state.scalar("SELECT id FROM images WHERE digest = ?", digest(data))
+    )
 
 
 def state(one: Bench) -> tuple[State, list[str]]:
@@ -92,9 +119,14 @@ def state(one: Bench) -> tuple[State, list[str]]:
     names = {row["id"]: row["name"] for row in database.rows("SELECT id, name FROM tags")}
     held: State = Counter()
     for image in database.rows("SELECT * FROM images"):
-        tags = sorted(names[row["tag"]] for row in database.rows("SELECT tag FROM image_tags WHERE image = ?", image["id"]))
+        tags = sorted(
+            names[row["tag"]]
+            for row in database.rows("SELECT tag FROM image_tags WHERE image = ?", image["id"])
+        )
         query = "SELECT tag, left, top, width, height FROM regions WHERE image = ?"
-        boxes = sorted((names[row["tag"]], *tuple(row)[1:]) for row in database.rows(query, image["id"]))
+        boxes = sorted(
+            (names[row["tag"]], *tuple(row)[1:]) for row in database.rows(query, image["id"])
+        )
         metadata = json.dumps(json.loads(image["metadata"] or "null"), sort_keys=True)
         held[image["digest"], tuple(tags), tuple(boxes), metadata] += 1
     return held, sorted(names.values())
@@ -125,10 +157,18 @@ def flips() -> Iterator[Any]:
         value = getattr(default, field.name)
         if isinstance(value, bool) and field.name not in ("allow_internet", "vnet", "quota_is_401"):
             turned: dict[str, Any] = {field.name: not value}
-            yield pytest.param(dataclasses.replace(default, **turned), id=f"{field.name}={not value}")
+            yield pytest.param(
+                dataclasses.replace(default, **turned), id=f"{field.name}={not value}"
+            )
 
 
-UPLOADS = ("deduplicate", "duplicate_has_image", "duplicate_merges_tags", "multi_status", "strict_ids")
+UPLOADS = (
+    "deduplicate",
+    "duplicate_has_image",
+    "duplicate_merges_tags",
+    "multi_status",
+    "strict_ids",
+)
 
 
 @pytest.mark.parametrize("lost", [*BATCHES, *READS])
@@ -139,15 +179,21 @@ async def test_a_lost_answer_of_one_operation_changes_nothing(lost: str) -> None
 
 
 @pytest.mark.parametrize("switches", [*flips()])
-async def test_lost_answers_of_all_operations_change_nothing_under_any_switch(switches: Switches) -> None:
+async def test_lost_answers_of_all_operations_change_nothing_under_any_switch(
+    switches: Switches,
+) -> None:
     """Each operation loses its first answer, in one go, with one switch turned."""
     await exact(switches, *BATCHES)
 
 
 @pytest.mark.parametrize(
-    "switches", [*Switches.combinations(*UPLOADS)], ids=lambda switches: "".join(str(int(getattr(switches, name))) for name in UPLOADS)
+    "switches",
+    [*Switches.combinations(*UPLOADS)],
+    ids=lambda switches: "".join(str(int(getattr(switches, name))) for name in UPLOADS),
 )
-async def test_lost_answers_of_all_operations_change_nothing_under_any_combination(switches: Switches) -> None:
+async def test_lost_answers_of_all_operations_change_nothing_under_any_combination(
+    switches: Switches,
+) -> None:
     """The same with every combination of the switches that concern what is uploaded twice."""
     await exact(switches, *BATCHES)
 
@@ -158,7 +204,11 @@ async def test_a_project_whose_answer_is_lost_is_there_once_and_the_error_says_s
         one.emulator.faults.add("lost_answer", operation="CreateProject")
         with pytest.raises(ResponseLost):
             await one.training.create_project("Quince")
-        made = [project async for project in one.training.list_projects() if project.name.startswith("Quince")]
+        made = [
+            project
+            async for project in one.training.list_projects()
+            if project.name.startswith("Quince")
+        ]
         assert len(made) == 1
         one.emulator.faults.add("lost_answer", operation="DeleteProject")
         await one.training.delete_project(made[0])

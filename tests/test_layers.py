@@ -64,7 +64,9 @@ def imports_of(module: str, *, at_run_time: bool = False) -> Iterator[str]:
             yield from (alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
             base = (
-                ".".join([*here[: len(here) - node.level + 1], *([node.module] if node.module else [])])
+                ".".join(
+                    [*here[: len(here) - node.level + 1], *([node.module] if node.module else [])]
+                )
                 if node.level
                 else node.module or ""
             )
@@ -90,7 +92,11 @@ def _is_module(name: str) -> bool:
 
 def inner(module: str) -> set[str]:
     """The modules of the package that a module imports, without the package's own name."""
-    return {name.removeprefix(NAME).lstrip(".") for name in imports_of(module) if name == NAME or name.startswith(NAME + ".")}
+    return {
+        name.removeprefix(NAME).lstrip(".")
+        for name in imports_of(module)
+        if name == NAME or name.startswith(NAME + ".")
+    }
 
 
 def within(module: str, layer: str) -> bool:
@@ -104,9 +110,15 @@ def test_a_module_imports_only_from_the_layers_below_its_own(module: str) -> Non
     layer = module if module in ALLOWED else module.partition(".")[0]
     foreign = {name for name in inner(module) if not within(name, layer)}
     if layer in ALLOWED:
-        wrong = {name for name in foreign if not any(within(name, allowed) for allowed in ALLOWED[layer])}
+        wrong = {
+            name for name in foreign if not any(within(name, allowed) for allowed in ALLOWED[layer])
+        }
     else:
-        wrong = {name for name in foreign if any(within(name, upper) for upper in UPPER.get(layer, OVER_ALL))}
+        wrong = {
+            name
+            for name in foreign
+            if any(within(name, upper) for upper in UPPER.get(layer, OVER_ALL))
+        }
     assert not wrong, f"{module} imports {sorted(wrong)}"
 
 
@@ -114,8 +126,19 @@ def test_a_module_imports_only_from_the_layers_below_its_own(module: str) -> Non
 def test_the_wire_layer_never_waits(module: str) -> None:
     """No await and no I/O in _wire: it turns values into requests and answers into values, and is tested without a loop."""
     tree = ast.parse(source_of(module)[0].read_text(encoding="utf-8"))
-    waits = [node for node in ast.walk(tree) if isinstance(node, ast.AsyncFunctionDef | ast.Await | ast.AsyncFor | ast.AsyncWith)]
-    reached = {name.partition(".")[0] for name in imports_of(module)} & {"aiohttp", "aiofiles", "anyio", "asyncio", "socket", "sqlite3"}
+    waits = [
+        node
+        for node in ast.walk(tree)
+        if isinstance(node, ast.AsyncFunctionDef | ast.Await | ast.AsyncFor | ast.AsyncWith)
+    ]
+    reached = {name.partition(".")[0] for name in imports_of(module)} & {
+        "aiohttp",
+        "aiofiles",
+        "anyio",
+        "asyncio",
+        "socket",
+        "sqlite3",
+    }
     assert not waits
     assert not reached
 
@@ -127,7 +150,9 @@ def test_only_the_sender_knows_the_http_library(module: str) -> None:
     assert "aiohttp" not in libraries or module in AIOHTTP
 
 
-@pytest.mark.parametrize("module", [name for name in modules() if name.partition(".")[0] not in {"emulator", "cli"}])
+@pytest.mark.parametrize(
+    "module", [name for name in modules() if name.partition(".")[0] not in {"emulator", "cli"}]
+)
 def test_the_library_needs_no_extra(module: str) -> None:
     """Importing the library imports nothing that only an extra brings; what is optional is imported where it is used."""
     extras = {"cyclopts", "rich", "PIL", "uvloop", "matplotlib", "pytest"}

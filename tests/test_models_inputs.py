@@ -63,7 +63,9 @@ def test_one_tag_is_no_list_of_tags() -> None:
 def test_inputs_keep_what_they_are_given() -> None:
     """Tags and regions of any iterable become tuples; a picture's bytes stay out of the repr."""
     region = Region(tag="apple", left=0, top=0, width=1, height=1)
-    image = ImageFile(data=b"secret", tags=(tag for tag in ["a", "b"]), regions=[region], metadata={"k": "v"})
+    image = ImageFile(
+        data=b"secret", tags=(tag for tag in ["a", "b"]), regions=[region], metadata={"k": "v"}
+    )
     assert (image.tags, image.regions, image.metadata) == (("a", "b"), (region,), {"k": "v"})
     assert "secret" not in repr(image)
     assert ImageUrl("https://example.com/a.jpg").name == "https://example.com/a.jpg"

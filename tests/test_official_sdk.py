@@ -45,20 +45,26 @@ class Recorded:
 
 def operations(mixin: type) -> set[str]:
     """The names of all operations of a client."""
-    return {name for name, value in vars(mixin).items() if callable(value) and not name.startswith("_")}
+    return {
+        name for name, value in vars(mixin).items() if callable(value) and not name.startswith("_")
+    }
 
 
 @pytest.fixture
 def running() -> Iterator[Emulator]:
     """An emulator with keys that differ, in its thread."""
-    with Emulator(training_key="a" * 32, prediction_key="b" * 32, training_seconds=0.05, seed=7) as emulator:
+    with Emulator(
+        training_key="a" * 32, prediction_key="b" * 32, training_seconds=0.05, seed=7
+    ) as emulator:
         yield emulator
 
 
 @pytest.fixture
 def training(running: Emulator) -> Iterator[Recorded]:
     """The SDK's training client."""
-    with CustomVisionTrainingClient(running.endpoint, ApiKeyCredentials(in_headers={"Training-key": running.training_key})) as client:
+    with CustomVisionTrainingClient(
+        running.endpoint, ApiKeyCredentials(in_headers={"Training-key": running.training_key})
+    ) as client:
         yield Recorded(client)
 
 
@@ -78,7 +84,12 @@ def ids(summary: Any) -> list[str]:
 
 def upload(training: Any, project: str, tag: str | None, seeds: range) -> list[str]:
     """Upload pictures of one tag by files."""
-    entries = [m.ImageFileCreateEntry(name=f"{seed}.jpg", contents=picture(seed), tag_ids=[tag] if tag else []) for seed in seeds]
+    entries = [
+        m.ImageFileCreateEntry(
+            name=f"{seed}.jpg", contents=picture(seed), tag_ids=[tag] if tag else []
+        )
+        for seed in seeds
+    ]
     return ids(training.create_images_from_files(project, m.ImageFileCreateBatch(images=entries)))
 
 
@@ -103,8 +114,14 @@ def main_job(training: Recorded) -> None:
     orchard = training.create_project("Orchard", description="fruit")
     assert orchard.name == "Orchard"
     assert orchard.settings.classification_type == "Multilabel"
-    apple, pear = training.create_tag(orchard.id, "apple"), training.create_tag(orchard.id, "pear", description="green")
-    assert {tag.name: tag.description for tag in training.get_tags(orchard.id)} == {"apple": None, "pear": "green"}
+    apple, pear = (
+        training.create_tag(orchard.id, "apple"),
+        training.create_tag(orchard.id, "pear", description="green"),
+    )
+    assert {tag.name: tag.description for tag in training.get_tags(orchard.id)} == {
+        "apple": None,
+        "pear": "green",
+    }
 
     files = upload(training, orchard.id, apple.id, range(10))
     data = training.create_images_from_data(orchard.id, picture(100), tag_ids=[pear.id])
@@ -112,7 +129,10 @@ def main_job(training: Recorded) -> None:
         more = training.create_images_from_data(orchard.id, stream)
     first = training.get_images_by_ids(orchard.id, files[:1])[0]
     other = training.create_project("Other")
-    urls = training.create_images_from_urls(other.id, m.ImageUrlCreateBatch(images=[m.ImageUrlCreateEntry(url=first.original_image_uri)]))
+    urls = training.create_images_from_urls(
+        other.id,
+        m.ImageUrlCreateBatch(images=[m.ImageUrlCreateEntry(url=first.original_image_uri)]),
+    )
     assert urls.images[0].source_url == first.original_image_uri
     assert urls.images[0].status == "OK"
 
@@ -147,7 +167,9 @@ def test_duplicates_and_bad_pictures_have_their_status(training: Recorded) -> No
         m.ImageFileCreateEntry(name="new", contents=picture(1)),
         m.ImageFileCreateEntry(name="text", contents=b"this is no picture"),
     ]
-    answer = training.create_images_from_files(project, m.ImageFileCreateBatch(images=entries), raw=True)
+    answer = training.create_images_from_files(
+        project, m.ImageFileCreateBatch(images=entries), raw=True
+    )
     assert answer.response.status_code == 207
     assert not answer.output.is_batch_successful
     statuses = {result.source_url: result.status for result in answer.output.images}
@@ -157,7 +179,9 @@ def test_duplicates_and_bad_pictures_have_their_status(training: Recorded) -> No
 def test_a_wrong_key_is_the_gateways_refusal(running: Emulator) -> None:
     """The SDK cannot read the gateway's 401 as an error of the service, as its users report of the real one."""
     with (
-        CustomVisionTrainingClient(running.endpoint, ApiKeyCredentials(in_headers={"Training-key": "wrong"})) as client,
+        CustomVisionTrainingClient(
+            running.endpoint, ApiKeyCredentials(in_headers={"Training-key": "wrong"})
+        ) as client,
         pytest.raises(Exception, match="Access Denied"),
     ):
         client.get_projects()
@@ -174,7 +198,9 @@ def test_an_error_of_the_service_has_its_code(training: Recorded) -> None:
         training.train_project(project)
 
 
-def test_every_operation_of_the_sdk(running: Emulator, training: Recorded, prediction: Recorded) -> None:
+def test_every_operation_of_the_sdk(
+    running: Emulator, training: Recorded, prediction: Recorded
+) -> None:
     """Each operation that the SDK has, training and prediction, is called and answered as its models expect."""
     main_job(training)
     classification(running, training, prediction)
@@ -188,19 +214,35 @@ def classification(running: Emulator, training: Recorded, prediction: Recorded) 
     domains = training.get_domains()
     assert len(domains) == 14
     assert training.get_domain(COMPACT).name == "General (compact)"
-    project = training.create_project("Orchard", domain_id=COMPACT, classification_type="Multiclass", target_export_platforms=["CoreML"]).id
+    project = training.create_project(
+        "Orchard",
+        domain_id=COMPACT,
+        classification_type="Multiclass",
+        target_export_platforms=["CoreML"],
+    ).id
     assert (
-        training.update_project(project, m.Project(name="Garden", description="d", settings=m.ProjectSettings(domain_id=COMPACT))).name
+        training.update_project(
+            project,
+            m.Project(
+                name="Garden", description="d", settings=m.ProjectSettings(domain_id=COMPACT)
+            ),
+        ).name
         == "Garden"
     )
     assert training.get_project(project).settings.target_export_platforms == ["CoreML"]
     apple, pear = (training.create_tag(project, name).id for name in ("apple", "pear"))
-    assert training.update_tag(project, pear, m.Tag(name="Pear", description="x", type="Regular")).name == "Pear"
+    assert (
+        training.update_tag(project, pear, m.Tag(name="Pear", description="x", type="Regular")).name
+        == "Pear"
+    )
     assert training.get_tag(project, pear).description == "x"
     spare = training.create_tag(project, "spare").id
     training.delete_tag(project, spare)
 
-    apples, pears = upload(training, project, apple, range(6)), upload(training, project, pear, range(50, 56))
+    apples, pears = (
+        upload(training, project, apple, range(6)),
+        upload(training, project, pear, range(50, 56)),
+    )
     loose = upload(training, project, None, range(90, 92))
     updated = training.update_image_metadata(project, apples[:2], {"farm": "north"})
     assert updated.is_batch_successful
@@ -222,43 +264,75 @@ def classification(running: Emulator, training: Recorded, prediction: Recorded) 
     performance = training.get_iteration_performance(project, iteration.id, threshold=0.5)
     assert 0 < performance.precision <= 1
     assert {tag.name for tag in performance.per_tag_performance} == {"apple", "Pear"}
-    assert training.get_image_performance_count(project, iteration.id) == len(training.get_image_performances(project, iteration.id)) == 3
+    assert (
+        training.get_image_performance_count(project, iteration.id)
+        == len(training.get_image_performances(project, iteration.id))
+        == 3
+    )
     suggested = training.suggest_tags_and_regions(project, iteration.id, loose)
     assert {each.id for each in suggested} == set(loose)
     assert 0 <= suggested[0].prediction_uncertainty <= 1
-    token = m.SuggestedTagAndRegionQueryToken(tag_ids=[apple, pear], threshold=0.0, max_count=1, sort_by="UncertaintyDescending")
+    token = m.SuggestedTagAndRegionQueryToken(
+        tag_ids=[apple, pear], threshold=0.0, max_count=1, sort_by="UncertaintyDescending"
+    )
     page = training.query_suggested_images(project, iteration.id, token)
     assert len(page.results) == 1
     assert len(training.query_suggested_images(project, iteration.id, page.token).results) == 1
-    counts = training.query_suggested_image_count(project, iteration.id, tag_ids=[apple], threshold=0.0)
+    counts = training.query_suggested_image_count(
+        project, iteration.id, tag_ids=[apple], threshold=0.0
+    )
     assert counts == {apple: 2}
 
     assert training.publish_iteration(project, iteration.id, "live", "/subscriptions/x/y") is True
     tested = training.quick_test_image(project, picture(0), iteration_id=iteration.id)
     assert (tested.predictions[0].tag_name, tested.predictions[0].tag_type) == ("apple", "Regular")
     assert tested.predictions[0].probability > 0.9
-    assert training.quick_test_image_url(project, image.original_image_uri, store=False).predictions[0].tag_id == apple
+    assert (
+        training.quick_test_image_url(project, image.original_image_uri, store=False)
+        .predictions[0]
+        .tag_id
+        == apple
+    )
     for verb in ("classify_image", "classify_image_with_no_store"):
-        assert getattr(prediction, verb)(project, "live", picture(50)).predictions[0].tag_name == "Pear"
+        assert (
+            getattr(prediction, verb)(project, "live", picture(50)).predictions[0].tag_name
+            == "Pear"
+        )
     for verb in ("classify_image_url", "classify_image_url_with_no_store"):
-        assert getattr(prediction, verb)(project, "live", image.original_image_uri).predictions[0].tag_name == "apple"
-    stored = training.query_predictions(project, m.PredictionQueryToken(order_by="Newest", max_count=0))
+        assert (
+            getattr(prediction, verb)(project, "live", image.original_image_uri)
+            .predictions[0]
+            .tag_name
+            == "apple"
+        )
+    stored = training.query_predictions(
+        project, m.PredictionQueryToken(order_by="Newest", max_count=0)
+    )
     assert len(stored.results) == 3
     assert stored.results[-1].id == tested.id
     training.delete_prediction(project, [stored.results[0].id])
     fresh = training.quick_test_image(project, picture(500)).id
-    kept = training.create_images_from_predictions(project, m.ImageIdCreateBatch(images=[m.ImageIdCreateEntry(id=fresh, tag_ids=[pear])]))
+    kept = training.create_images_from_predictions(
+        project, m.ImageIdCreateBatch(images=[m.ImageIdCreateEntry(id=fresh, tag_ids=[pear])])
+    )
     assert kept.images[0].status == "OK"
     assert kept.images[0].source_url == fresh
 
-    assert training.export_iteration(project, iteration.id, "TensorFlow", flavor="TensorFlowLite").status == "Exporting"
+    assert (
+        training.export_iteration(
+            project, iteration.id, "TensorFlow", flavor="TensorFlowLite"
+        ).status
+        == "Exporting"
+    )
     export = training.get_exports(project, iteration.id)[0]
     assert export.status == "Done"
     assert export.flavor == "TensorFlowLite"
     path = export.download_uri.split("?")[0].removeprefix(running.endpoint + "/")
     with zipfile.ZipFile(io.BytesIO(b"".join(training.get_artifact(project, path)))) as archive:
         assert archive.testzip() is None
-        assert archive.read("labels.txt").decode().split() == sorted_tags(iteration, training, project)
+        assert archive.read("labels.txt").decode().split() == sorted_tags(
+            iteration, training, project
+        )
     training.unpublish_iteration(project, iteration.id)
     training.delete_iteration(project, iteration.id)
 
@@ -273,7 +347,9 @@ def classification(running: Emulator, training: Recorded, prediction: Recorded) 
     assert training.get_project(copy.id).status == "Succeeded"
     assert training.get_image_count(copy.id) == 15
     training.delete_images(copy.id, all_images=True)
-    assert training.get_tagged_image_count(copy.id) == training.get_untagged_image_count(copy.id) == 0
+    assert (
+        training.get_tagged_image_count(copy.id) == training.get_untagged_image_count(copy.id) == 0
+    )
     assert len(pears) == 6
 
 
@@ -287,12 +363,17 @@ def detection(training: Recorded, prediction: Recorded) -> None:
     project = training.create_project("Tools", domain_id=DETECTION).id
     fork = training.create_tag(project, "fork").id
     region = m.Region(tag_id=fork, left=0.1, top=0.2, width=0.3, height=0.4)
-    entries = [m.ImageFileCreateEntry(name=str(seed), contents=picture(seed), regions=[region]) for seed in range(15)]
+    entries = [
+        m.ImageFileCreateEntry(name=str(seed), contents=picture(seed), regions=[region])
+        for seed in range(15)
+    ]
     images = ids(training.create_images_from_files(project, m.ImageFileCreateBatch(images=entries)))
     proposals = training.get_image_region_proposals(project, images[0]).proposals
     assert len(proposals) == 25
     assert proposals[0].confidence >= proposals[-1].confidence
-    box = m.ImageRegionCreateEntry(image_id=images[0], tag_id=fork, left=0.5, top=0.5, width=0.25, height=0.25)
+    box = m.ImageRegionCreateEntry(
+        image_id=images[0], tag_id=fork, left=0.5, top=0.5, width=0.25, height=0.25
+    )
     made = training.create_image_regions(project, regions=[box]).created[0]
     assert made.width == 0.25
     assert len(training.get_images_by_ids(project, images[:1])[0].regions) == 2

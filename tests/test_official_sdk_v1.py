@@ -27,7 +27,18 @@ def first_sdk(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder where the SDK is; without a package index the tests are skipped, and say so."""
     pytest.importorskip("msrest")
     folder = tmp_path_factory.mktemp("sdk")
-    command = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--disable-pip-version-check", "--target", str(folder), SDK]
+    command = [
+        sys.executable,
+        "-m",
+        "pip",
+        "install",
+        "--quiet",
+        "--no-deps",
+        "--disable-pip-version-check",
+        "--target",
+        str(folder),
+        SDK,
+    ]
     result = subprocess.run(command, capture_output=True, text=True, timeout=100)
     if result.returncode:
         pytest.skip(f"{SDK} cannot be installed here: {result.stderr.strip()[-200:]}")
@@ -37,7 +48,9 @@ def first_sdk(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def seen(first_sdk: Path) -> dict[str, Any]:
     """What the SDK saw when it had done everything."""
-    with Emulator(training_key="a" * 32, prediction_key="b" * 32, training_seconds=0.05, seed=7) as emulator:
+    with Emulator(
+        training_key="a" * 32, prediction_key="b" * 32, training_seconds=0.05, seed=7
+    ) as emulator:
         given = {
             "endpoint": emulator.endpoint,
             "training_key": emulator.training_key,
@@ -46,7 +59,14 @@ def seen(first_sdk: Path) -> dict[str, Any]:
         }
         command = [sys.executable, "-W", "ignore", str(SCRIPT)]
         environment = {**os.environ, "PYTHONPATH": str(first_sdk)}
-        result = subprocess.run(command, input=json.dumps(given), capture_output=True, text=True, env=environment, timeout=100)
+        result = subprocess.run(
+            command,
+            input=json.dumps(given),
+            capture_output=True,
+            text=True,
+            env=environment,
+            timeout=100,
+        )
     assert result.returncode == 0, result.stderr
     return dict(json.loads(result.stdout))
 
@@ -83,6 +103,8 @@ def test_every_operation_of_the_first_sdk_was_called(seen: dict[str, Any]) -> No
         ("left", 0),
     ],
 )
-def test_the_first_sdk_saw_what_it_expects(seen: dict[str, Any], what: str, expected: object) -> None:
+def test_the_first_sdk_saw_what_it_expects(
+    seen: dict[str, Any], what: str, expected: object
+) -> None:
     """The PascalCase dialect of v1.2 reads, in the SDK's own models, as what was done."""
     assert seen[what] == expected

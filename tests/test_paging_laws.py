@@ -55,12 +55,17 @@ def paged(shelf: Shelf, size: int, ahead: int = 4) -> AsyncItemPaged[str]:
     return AsyncItemPaged(lambda: skip_pages(shelf.fetch, str, size=size, ahead=ahead))
 
 
-CHANGES = st.lists(st.tuples(st.sampled_from(["upload", "delete"]), st.integers(0, 99), st.integers(1, 40)), max_size=30)
+CHANGES = st.lists(
+    st.tuples(st.sampled_from(["upload", "delete"]), st.integers(0, 99), st.integers(1, 40)),
+    max_size=30,
+)
 
 
 @settings(max_examples=300, deadline=None)
 @given(count=st.integers(0, 200), size=st.integers(2, 20), ahead=st.integers(1, 5), changes=CHANGES)
-def test_what_is_there_all_the_time_is_listed_once(count: int, size: int, ahead: int, changes: list[tuple[str, int, int]]) -> None:
+def test_what_is_there_all_the_time_is_listed_once(
+    count: int, size: int, ahead: int, changes: list[tuple[str, int, int]]
+) -> None:
     """Random uploads and deletes while pages are fetched, ahead of each other: no doubles, and no gap among what stays."""
     shelf = Shelf(count, changes)
     listed = run(paged(shelf, size, ahead).all())
@@ -124,10 +129,16 @@ def unstable(skip: int) -> list[str]:
 
 @pytest.mark.parametrize(
     "page",
-    [lambda skip: [str(n) for n in range(10)], lambda skip: [f"{skip % 2}{n}" for n in range(10)], unstable],
+    [
+        lambda skip: [str(n) for n in range(10)],
+        lambda skip: [f"{skip % 2}{n}" for n in range(10)],
+        unstable,
+    ],
     ids=["ignores-skip", "in-turns", "unstable"],
 )
-def test_a_service_that_repeats_itself_is_an_error_and_no_endless_loop(page: Callable[[int], list[str]]) -> None:
+def test_a_service_that_repeats_itself_is_an_error_and_no_endless_loop(
+    page: Callable[[int], list[str]],
+) -> None:
     """The same full pages again and again: DecodeError, after a number of requests that has a bound."""
     requests = 0
 
@@ -156,7 +167,9 @@ def test_an_error_of_a_page_comes_up_and_leaves_no_task() -> None:
     async def main() -> list[str]:
         listed: list[str] = []
         with pytest.raises(OSError, match="gone"):
-            async for page in AsyncItemPaged(lambda: skip_pages(fetch, str, size=10, ahead=4)).by_page():
+            async for page in AsyncItemPaged(
+                lambda: skip_pages(fetch, str, size=10, ahead=4)
+            ).by_page():
                 listed += page
         assert shelf.in_flight == 0
         assert asyncio.all_tasks() == {asyncio.current_task()}
@@ -181,7 +194,9 @@ def test_leaving_a_list_ends_the_pages_under_way() -> None:
 
 
 @settings(max_examples=100, deadline=None)
-@given(shelves=st.lists(st.sets(st.integers(0, 60)), min_size=1, max_size=4), size=st.integers(2, 9))
+@given(
+    shelves=st.lists(st.sets(st.integers(0, 60)), min_size=1, max_size=4), size=st.integers(2, 9)
+)
 def test_merged_walks_are_in_order_and_without_doubles(shelves: list[set[int]], size: int) -> None:
     """Lists that overlap become one, each item once, in order."""
 

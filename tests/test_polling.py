@@ -41,7 +41,13 @@ class Script:
         self.answers = answers
         self.asked: list[tuple[str, float]] = []
 
-    async def send(self, request: Request, headers: Mapping[str, str], *, on_sent: Callable[[], None] | None = None) -> Response:
+    async def send(
+        self,
+        request: Request,
+        headers: Mapping[str, str],
+        *,
+        on_sent: Callable[[], None] | None = None,
+    ) -> Response:
         """The next answer."""
         self.asked.append((request.operation, asyncio.get_running_loop().time()))
         given = self.answers[request.operation]
@@ -67,7 +73,9 @@ class Script:
 
 def answer(value: Any, status: int = 200, **headers: str) -> Response:
     """An answer in JSON."""
-    return Response(status, {"content-type": "application/json", **headers}, json.dumps(value).encode())
+    return Response(
+        status, {"content-type": "application/json", **headers}, json.dumps(value).encode()
+    )
 
 
 def iteration(status: str = "Training", id: str = ITERATION, **more: Any) -> dict[str, Any]:
@@ -87,15 +95,23 @@ def lost() -> Exception:
 
 def project_of(script: Script, retry: Retry | None = None) -> ProjectClient:
     """A project behind a script."""
-    return TrainingClient("http://127.0.0.1:9", "key", sender=script, retry=retry).get_project_client(PROJECT)
+    return TrainingClient(
+        "http://127.0.0.1:9", "key", sender=script, retry=retry
+    ).get_project_client(PROJECT)
 
 
 def test_looks_at_growing_intervals() -> None:
     """The first look after a second, each interval half as long again, never over the most, each varied by a tenth at the most."""
 
     async def main() -> None:
-        script = Script(GetIterations=[[]], TrainProject=[iteration()], GetIteration=[iteration()] * 12 + [iteration("Completed")])
-        done = await project_of(script).begin_training(polling=Polling(first=1, growth=1.5, most=10))
+        script = Script(
+            GetIterations=[[]],
+            TrainProject=[iteration()],
+            GetIteration=[iteration()] * 12 + [iteration("Completed")],
+        )
+        done = await project_of(script).begin_training(
+            polling=Polling(first=1, growth=1.5, most=10)
+        )
         assert done.status == "Completed"
         times = script.times("TrainProject") + script.times("GetIteration")
         ideal = 1.0
@@ -110,7 +126,11 @@ def test_waits_as_long_as_the_service_asks() -> None:
     """Retry-After on a look puts off the next one; one of a day is cut to ten minutes."""
 
     async def main() -> None:
-        slow = [answer(iteration(), **{"retry-after": "45"}), answer(iteration(), **{"retry-after": "86400"}), iteration("Completed")]
+        slow = [
+            answer(iteration(), **{"retry-after": "45"}),
+            answer(iteration(), **{"retry-after": "86400"}),
+            iteration("Completed"),
+        ]
         script = Script(GetIterations=[[]], TrainProject=[iteration()], GetIteration=slow)
         await project_of(script).begin_training()
         first, second, third = script.times("GetIteration")
@@ -124,8 +144,18 @@ def test_survives_lost_connections_and_refusals() -> None:
     """Looks that fail, whichever way, cost nothing but time; the training is begun once."""
 
     async def main() -> None:
-        trouble: list[Step] = [lost(), refusal(503, ""), lost(), refusal(500, "ErrorUnknown"), Response(200, {}, b"<html>")]
-        script = Script(GetIterations=[[]], TrainProject=[iteration()], GetIteration=[*trouble, iteration(), iteration("Completed")])
+        trouble: list[Step] = [
+            lost(),
+            refusal(503, ""),
+            lost(),
+            refusal(500, "ErrorUnknown"),
+            Response(200, {}, b"<html>"),
+        ]
+        script = Script(
+            GetIterations=[[]],
+            TrainProject=[iteration()],
+            GetIteration=[*trouble, iteration(), iteration("Completed")],
+        )
         assert (await project_of(script, ONCE).begin_training()).status == "Completed"
         assert script.count("TrainProject") == 1
 
@@ -137,7 +167,11 @@ def test_gives_up_after_its_patience_and_says_how_to_go_on() -> None:
 
     async def main() -> None:
         away = True
-        script = Script(GetIterations=[[]], TrainProject=[iteration()], GetIteration=lambda: lost() if away else iteration("Completed"))
+        script = Script(
+            GetIterations=[[]],
+            TrainProject=[iteration()],
+            GetIteration=lambda: lost() if away else iteration("Completed"),
+        )
         poller = project_of(script, ONCE).begin_training(polling=Polling(patience=300))
         with pytest.raises(ResponseLost) as caught:
             await poller
@@ -156,8 +190,13 @@ def test_what_patience_does_not_help_is_raised_at_once() -> None:
     """A refused key and an iteration that was deleted end the waiting."""
 
     async def main() -> None:
-        for status, code, kind in ((401, "", AuthenticationError), (404, "NotFoundIteration", NotFoundError)):
-            script = Script(GetIterations=[[]], TrainProject=[iteration()], GetIteration=[refusal(status, code)])
+        for status, code, kind in (
+            (401, "", AuthenticationError),
+            (404, "NotFoundIteration", NotFoundError),
+        ):
+            script = Script(
+                GetIterations=[[]], TrainProject=[iteration()], GetIteration=[refusal(status, code)]
+            )
             with pytest.raises(kind):
                 await project_of(script).begin_training()
             assert script.count("GetIteration") == 1
@@ -173,7 +212,10 @@ def test_a_failed_training_is_an_error_that_says_why() -> None:
         script = Script(GetIterations=[[]], TrainProject=[iteration()], GetIteration=[failed])
         poller = project_of(script).begin_training()
         for _ in range(2):  # awaiting it again says the same, and asks nothing
-            with pytest.raises(OperationFailed, match=r"TrainProject: it ended as Failed: The model did not converge\.") as caught:
+            with pytest.raises(
+                OperationFailed,
+                match=r"TrainProject: it ended as Failed: The model did not converge\.",
+            ) as caught:
                 await poller
         assert caught.value.status == "Failed"
         assert isinstance(caught.value.state, Iteration)
@@ -186,9 +228,18 @@ def test_tells_what_it_sees() -> None:
     """Iterating gives each state; progress, status, id and state are there at any time."""
 
     async def main() -> None:
-        script = Script(GetIterations=[[]], TrainProject=[iteration("Queued")], GetIteration=[iteration(), iteration("Completed")])
+        script = Script(
+            GetIterations=[[]],
+            TrainProject=[iteration("Queued")],
+            GetIteration=[iteration(), iteration("Completed")],
+        )
         poller = project_of(script).begin_training()
-        assert (poller.status, poller.id, poller.state, poller.done) == ("NotStarted", None, None, False)
+        assert (poller.status, poller.id, poller.state, poller.done) == (
+            "NotStarted",
+            None,
+            None,
+            False,
+        )
         assert poller.progress.seconds == 0
         seen = [(state.status, poller.progress.looks, poller.done) async for state in poller]
         assert seen == [("Queued", 0, False), ("Training", 1, False), ("Completed", 2, True)]
@@ -203,7 +254,11 @@ def test_begun_once_whoever_awaits_it() -> None:
     """Two tasks, a timeout and a third await share one training, and one look at a time."""
 
     async def main() -> None:
-        script = Script(GetIterations=[[]], TrainProject=[iteration()], GetIteration=[iteration(), iteration(), iteration("Completed")])
+        script = Script(
+            GetIterations=[[]],
+            TrainProject=[iteration()],
+            GetIteration=[iteration(), iteration(), iteration("Completed")],
+        )
         poller = project_of(script).begin_training()
         with pytest.raises(TimeoutError):
             async with asyncio.timeout(0.5):
@@ -218,7 +273,11 @@ def test_wait_false_begins_and_comes_back() -> None:
     """The iteration that has begun; what becomes of it can be taken up by its id."""
 
     async def main() -> None:
-        script = Script(GetIterations=[[]], TrainProject=[iteration()], GetIteration=[iteration(), iteration("Completed")])
+        script = Script(
+            GetIterations=[[]],
+            TrainProject=[iteration()],
+            GetIteration=[iteration(), iteration("Completed")],
+        )
         project = project_of(script)
         begun = await project.begin_training(wait=False)
         assert (begun.status, script.count("GetIteration")) == ("Training", 0)
@@ -233,9 +292,17 @@ def test_a_lost_answer_is_resolved_by_what_is_there() -> None:
 
     async def main() -> None:
         before = [iteration("Completed", OLD), iteration("New", ITERATION)]
-        after = [iteration("Completed", OLD), iteration("Training", ITERATION), iteration("New", PROJECT)]
+        after = [
+            iteration("Completed", OLD),
+            iteration("Training", ITERATION),
+            iteration("New", PROJECT),
+        ]
         for trouble in (lost(), refusal(504, ""), Response(200, {}, b'{"id": "')):
-            script = Script(GetIterations=[before, after], TrainProject=[trouble], GetIteration=[iteration("Completed")])
+            script = Script(
+                GetIterations=[before, after],
+                TrainProject=[trouble],
+                GetIteration=[iteration("Completed")],
+            )
             assert (await project_of(script).begin_training()).id == ITERATION
             assert (script.count("TrainProject"), script.count("GetIterations")) == (1, 2)
 
@@ -246,7 +313,11 @@ def test_sent_again_only_when_nothing_has_begun() -> None:
     """Two looks, some time apart, find nothing: then, and once, it is sent again."""
 
     async def main() -> None:
-        script = Script(GetIterations=[[]], TrainProject=[lost(), iteration()], GetIteration=[iteration("Completed")])
+        script = Script(
+            GetIterations=[[]],
+            TrainProject=[lost(), iteration()],
+            GetIteration=[iteration("Completed")],
+        )
         await project_of(script).begin_training()
         assert (script.count("TrainProject"), script.count("GetIterations")) == (2, 3)
 
@@ -264,7 +335,9 @@ def test_begun_late_by_the_first_of_two_sends() -> None:
     async def main() -> None:
         lists: list[Step] = [[], [], [], [iteration()]]
         sends: list[Step] = [lost(), refusal(400, "BadRequestTrainingAlreadyInProgress")]
-        script = Script(GetIterations=lists, TrainProject=sends, GetIteration=[iteration("Completed")])
+        script = Script(
+            GetIterations=lists, TrainProject=sends, GetIteration=[iteration("Completed")]
+        )
         assert (await project_of(script).begin_training()).id == ITERATION
 
     run(main())
@@ -293,10 +366,19 @@ def test_cancelled_while_it_begins() -> None:
 
     async def main() -> None:
         never = asyncio.Event()
-        script = Script(GetIterations=[[], [iteration()]], TrainProject=[iteration()], GetIteration=[iteration("Completed")])
+        script = Script(
+            GetIterations=[[], [iteration()]],
+            TrainProject=[iteration()],
+            GetIteration=[iteration("Completed")],
+        )
         real = script.send
 
-        async def send(request: Request, headers: Mapping[str, str], *, on_sent: Callable[[], None] | None = None) -> Response:
+        async def send(
+            request: Request,
+            headers: Mapping[str, str],
+            *,
+            on_sent: Callable[[], None] | None = None,
+        ) -> Response:
             got = await real(request, headers, on_sent=on_sent)
             if request.operation == "TrainProject":
                 await never.wait()
@@ -329,7 +411,10 @@ def test_an_unknown_status_is_not_the_end_unless_it_is_dated() -> None:
     """The service's statuses are open: it is trained when it says when it was."""
 
     async def main() -> None:
-        looks: list[Step] = [iteration("Optimising"), iteration("Finished", trainedAt="2026-01-01T00:00:00Z")]
+        looks: list[Step] = [
+            iteration("Optimising"),
+            iteration("Finished", trainedAt="2026-01-01T00:00:00Z"),
+        ]
         script = Script(GetIterations=[[]], TrainProject=[iteration()], GetIteration=looks)
         assert (await project_of(script).begin_training()).status == "Finished"
 

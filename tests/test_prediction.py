@@ -47,7 +47,11 @@ OLD = (PredictionVersion.V1_1, PredictionVersion.V2_0)
 
 @asynccontextmanager
 async def published(
-    version: PredictionVersion = PredictionVersion.V3_1, *, domain: str = "General (compact)", each: int = 6, **options: object
+    version: PredictionVersion = PredictionVersion.V3_1,
+    *,
+    domain: str = "General (compact)",
+    each: int = 6,
+    **options: object,
 ) -> AsyncIterator[tuple[Emulator, ProjectClient, Iteration, PredictionClient]]:
     """A project with a model published as "production", and a client that asks it."""
     async with serving(**options) as (emulator, training):
@@ -55,7 +59,10 @@ async def published(
         iteration = await trained(project)
         await project.publish_iteration(iteration, "production")
         async with PredictionClient(
-            emulator.endpoint, emulator.prediction_key, api_version=version, retry=Retry(backoff=0.01)
+            emulator.endpoint,
+            emulator.prediction_key,
+            api_version=version,
+            retry=Retry(backoff=0.01),
         ) as prediction:
             yield emulator, project, await project.get_iteration(iteration), prediction
 
@@ -69,7 +76,9 @@ def calls(emulator: Emulator, *beginning: str) -> list[str]:
 
 
 @pytest.mark.parametrize("version", list(PredictionVersion), ids=str)
-async def test_a_picture_in_every_form_and_version(version: PredictionVersion, tmp_path: Path) -> None:
+async def test_a_picture_in_every_form_and_version(
+    version: PredictionVersion, tmp_path: Path
+) -> None:
     """Bytes, a path, an open file, an ImageFile, an ImageUrl and a web address; kept or not."""
     async with published(version) as (emulator, project, iteration, prediction):
         model = iteration if version in OLD else "production"
@@ -78,11 +87,22 @@ async def test_a_picture_in_every_form_and_version(version: PredictionVersion, t
         address = (await project.list_images(tags=["apple"]).all())[0].original_uri
         assert address is not None
         with path.open("rb") as file:
-            for image in (picture(1), path, str(path), file, ImageFile(path), ImageUrl(address), address):
+            for image in (
+                picture(1),
+                path,
+                str(path),
+                file,
+                ImageFile(path),
+                ImageUrl(address),
+                address,
+            ):
                 for store in (True, False):
                     file.seek(0)
                     answer = await prediction.classify_image(project, model, image, store=store)
-                    assert (answer.predictions[0].tag_name, answer.iteration) == ("apple", iteration.id)
+                    assert (answer.predictions[0].tag_name, answer.iteration) == (
+                        "apple",
+                        iteration.id,
+                    )
         verb = "Predict" if version in OLD else "Classify"
         asked = calls(emulator, verb)
         assert {name: asked.count(name) for name in asked} == {
@@ -96,7 +116,12 @@ async def test_a_picture_in_every_form_and_version(version: PredictionVersion, t
 @pytest.mark.parametrize("version", list(PredictionVersion), ids=str)
 async def test_detection_has_boxes(version: PredictionVersion) -> None:
     """In projects of that kind; the other kind is refused with the service's code from v3.0 on."""
-    async with published(version, domain="ObjectDetection/General", each=15) as (_, project, iteration, prediction):
+    async with published(version, domain="ObjectDetection/General", each=15) as (
+        _,
+        project,
+        iteration,
+        prediction,
+    ):
         model = iteration if version in OLD else "production"
         answer = await prediction.detect_image(project, model, picture(1))
         assert version == PredictionVersion.V1_1 or answer.predictions[0].bounding_box is not None
@@ -109,16 +134,28 @@ async def test_detection_has_boxes(version: PredictionVersion) -> None:
 async def test_which_model_predicts() -> None:
     """A published iteration knows its name; before v3.0 there is a default one, and no names."""
     async with published() as (emulator, project, iteration, prediction):
-        assert (await prediction.classify_image(project.id, iteration, picture(1), application="scales")).iteration == iteration.id
-        assert next(seen for seen in emulator.requests if seen.operation == "ClassifyImage").query == "application=scales"
+        assert (
+            await prediction.classify_image(project.id, iteration, picture(1), application="scales")
+        ).iteration == iteration.id
+        assert (
+            next(seen for seen in emulator.requests if seen.operation == "ClassifyImage").query
+            == "application=scales"
+        )
         other = await project.begin_training(force=True)
-        for wrong, kind in ((other, ValueError), (None, TypeError), ("", TypeError), (3, TypeError)):
+        for wrong, kind in (
+            (other, ValueError),
+            (None, TypeError),
+            ("", TypeError),
+            (3, TypeError),
+        ):
             with pytest.raises(kind):
                 await prediction.classify_image(project, wrong, picture(1))
         with pytest.raises(NotFoundError, match="published") as caught:
             await prediction.classify_image(project, "nothing/here", picture(1))
         assert caught.value.code == "NotFoundIteration"
-        async with PredictionClient(emulator.endpoint, emulator.prediction_key, api_version="v2.0") as older:
+        async with PredictionClient(
+            emulator.endpoint, emulator.prediction_key, api_version="v2.0"
+        ) as older:
             assert (await older.classify_image(project, None, picture(1))).predictions
             with pytest.raises(ValueError, match="iteration"):
                 await older.classify_image(project, "production", picture(1))
@@ -159,7 +196,9 @@ async def test_a_wrong_key_and_a_key_of_the_other_kind() -> None:
                 await prediction.classify_image(project, "production", picture(1))
             assert "key of a training resource" in str(caught.value)
             with pytest.raises(BatchError) as several:
-                await prediction.classify_images(project, "production", (picture(seed) for seed in range(10_000)))
+                await prediction.classify_images(
+                    project, "production", (picture(seed) for seed in range(10_000))
+                )
             assert isinstance(several.value.report.stopped_by, AuthenticationError)
             assert several.value.report.submitted < 1000
 
@@ -170,9 +209,14 @@ async def test_from_env(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("VISION_PREDICTION_KEY", "key")
     with pytest.raises(LookupError, match="VISION_PREDICTION_ENDPOINT not set"):
         PredictionClient.from_env()
-    monkeypatch.setenv("VISION_PREDICTION_ENDPOINT", "https://orchard.cognitiveservices.azure.com/ ")
+    monkeypatch.setenv(
+        "VISION_PREDICTION_ENDPOINT", "https://orchard.cognitiveservices.azure.com/ "
+    )
     async with PredictionClient.from_env(api_version="v3.0") as prediction:
-        assert (prediction.endpoint, prediction.api_version) == ("https://orchard.cognitiveservices.azure.com", PredictionVersion.V3_0)
+        assert (prediction.endpoint, prediction.api_version) == (
+            "https://orchard.cognitiveservices.azure.com",
+            PredictionVersion.V3_0,
+        )
         assert "key" not in repr(prediction)
 
 
@@ -195,7 +239,9 @@ async def test_a_service_that_answers_nonsense(kind: str) -> None:
             await prediction.classify_image(project, "production", picture(1))
         emulator.faults.add(kind, operation="ClassifyImage", after=2)
         with pytest.raises(BatchError) as caught:
-            await prediction.classify_images(project, "production", [picture(seed) for seed in range(6)])
+            await prediction.classify_images(
+                project, "production", [picture(seed) for seed in range(6)]
+            )
         assert (caught.value.report.succeeded, caught.value.report.failed) == (5, 1)
 
 
@@ -210,7 +256,9 @@ async def test_any_number_of_pictures(version: PredictionVersion, tmp_path: Path
     async with published(version) as (emulator, project, iteration, prediction):
         model = iteration if version in OLD else "production"
         seen = {}
-        async with prediction.classify_images(project, model, images_in(tmp_path), store=False) as run:
+        async with prediction.classify_images(
+            project, model, images_in(tmp_path), store=False
+        ) as run:
             async for result in run:
                 seen[result.index] = result
         assert sorted(seen) == list(range(31))
@@ -267,14 +315,18 @@ async def test_an_async_source_of_any_length_is_pulled_as_it_is_taken() -> None:
                     break
         assert pulled < 50 + 300
         report = run.report
-        assert report.submitted == report.succeeded + report.failed + report.skipped + report.pending
+        assert (
+            report.submitted == report.succeeded + report.failed + report.skipped + report.pending
+        )
 
 
 async def test_detect_images_gives_boxes() -> None:
     """Several, with everything that one has."""
     async with (
         published(domain="ObjectDetection/General", each=15) as (_, project, _, prediction),
-        prediction.detect_images(project, "production", [picture(seed) for seed in range(5)]) as run,
+        prediction.detect_images(
+            project, "production", [picture(seed) for seed in range(5)]
+        ) as run,
     ):
         async for result in run:
             assert result.ok
@@ -293,7 +345,9 @@ async def test_a_model_that_is_gone_ends_the_run() -> None:
     """The next million pictures would not find it either."""
     async with published() as (emulator, project, _, prediction):
         with pytest.raises(BatchError) as caught:
-            await prediction.classify_images(project, "nothing", (picture(seed % 9) for seed in range(10_000)))
+            await prediction.classify_images(
+                project, "nothing", (picture(seed % 9) for seed in range(10_000))
+            )
         assert isinstance(caught.value.report.stopped_by, NotFoundError)
         assert len(calls(emulator, "Classify")) < 1000
 
@@ -302,7 +356,9 @@ async def test_a_model_that_is_gone_ends_the_run() -> None:
 async def test_the_quota_is_kept_to(tier: str, number: int) -> None:
     """Refusals for rate cost time and nothing else."""
     async with published(tier=tier) as (_, project, _, prediction):
-        report = await prediction.classify_images(project, "production", [picture(seed) for seed in range(number)], store=False)
+        report = await prediction.classify_images(
+            project, "production", [picture(seed) for seed in range(number)], store=False
+        )
         assert (report.succeeded, report.failed) == (number, 0)
 
 
@@ -311,7 +367,9 @@ async def test_a_service_that_hangs_is_given_up() -> None:
     async with published() as (emulator, project, _, _):
         emulator.faults.add("hang", operation="ClassifyImage", times=None)
         options = {"timeouts": Timeouts(read=0.2), "retry": Retry(attempts=2, backoff=0.01)}
-        async with PredictionClient(emulator.endpoint, emulator.prediction_key, **options) as prediction:
+        async with PredictionClient(
+            emulator.endpoint, emulator.prediction_key, **options
+        ) as prediction:
             with pytest.raises(RequestTimeout):
                 await prediction.classify_image(project, "production", picture(1))
 
@@ -322,7 +380,11 @@ async def test_the_key_is_in_no_log(caplog: pytest.LogCaptureFixture) -> None:
     async with published() as (emulator, project, _, prediction):
         address = (await project.list_images().all())[0].original_uri
         await prediction.classify_image(project, "production", address)
-        text = "".join(record.getMessage() for record in caplog.records if record.name.startswith("customvision"))
+        text = "".join(
+            record.getMessage()
+            for record in caplog.records
+            if record.name.startswith("customvision")
+        )
         assert emulator.prediction_key not in text
         assert "sig=" not in text
 
@@ -334,19 +396,31 @@ async def test_quick_tests_and_kept_predictions() -> None:
     """What is stored is listed by tokens, filtered, made into training images, and deleted, 64 a call."""
     async with published() as (emulator, project, iteration, prediction):
         began = datetime.now(UTC) - timedelta(seconds=5)
-        await prediction.classify_images(project, "production", [picture(500 + seed) for seed in range(70)], application="scales")
+        await prediction.classify_images(
+            project, "production", [picture(500 + seed) for seed in range(70)], application="scales"
+        )
         await project.quick_test(picture(600), iteration=iteration)
         await project.quick_test(picture(601), store=False)
         kept = await project.list_predictions().all()
         assert len(kept) == 71
-        by_page = [len(page) async for page in project.list_predictions(page_size=20, order="oldest").by_page()]
+        by_page = [
+            len(page)
+            async for page in project.list_predictions(page_size=20, order="oldest").by_page()
+        ]
         assert by_page == [20, 20, 20, 11]
-        assert {one.id for one in await project.list_predictions(iteration=iteration, start=began).all()} == {one.id for one in kept}
+        assert {
+            one.id for one in await project.list_predictions(iteration=iteration, start=began).all()
+        } == {one.id for one in kept}
         assert await project.list_predictions(end=began).all() == []
         assert len(await project.list_predictions(application="scales").all()) == 70
-        apples = await project.list_predictions(tags=[PredictionQueryTag(id=(await project.get_tag("apple")).id, min_threshold=0.5)]).all()
+        apples = await project.list_predictions(
+            tags=[PredictionQueryTag(id=(await project.get_tag("apple")).id, min_threshold=0.5)]
+        ).all()
         assert 0 < len(apples) < 71
-        assert len(await project.list_predictions(tags=["apple", "pear"], order="suggested").all()) == 71
+        assert (
+            len(await project.list_predictions(tags=["apple", "pear"], order="suggested").all())
+            == 71
+        )
         with pytest.raises(LimitExceeded):
             project.list_predictions(tags=["apple", "pear", "plum"])
         report = await project.upload_images(apples[:3], tags=["apple"])
@@ -378,7 +452,9 @@ async def test_quick_tests_are_kept_in_every_version(version: ApiVersion) -> Non
 async def test_a_prediction_that_is_not_there_costs_the_others_nothing() -> None:
     """Should the service refuse them all for it, the others are deleted all the same."""
     async with published() as (emulator, project, _, prediction):
-        await prediction.classify_images(project, "production", [picture(seed) for seed in range(8)])
+        await prediction.classify_images(
+            project, "production", [picture(seed) for seed in range(8)]
+        )
         kept = await project.list_predictions().all()
         body = b'{"code": "NotFoundInvalid", "message": "no such prediction"}'
         emulator.faults.add("status", operation="DeletePrediction", times=3, status=404, body=body)
@@ -389,7 +465,9 @@ async def test_a_prediction_that_is_not_there_costs_the_others_nothing() -> None
 async def test_a_stale_token_is_the_services_error() -> None:
     """Its own code, and what to do: begin again."""
     async with published() as (emulator, project, _, prediction):
-        await prediction.classify_images(project, "production", [picture(seed) for seed in range(5)])
+        await prediction.classify_images(
+            project, "production", [picture(seed) for seed in range(5)]
+        )
 
         def spoil(page: dict[str, object]) -> dict[str, object]:
             return page | {"token": {**page["token"], "continuation": "stale"}}
@@ -403,8 +481,12 @@ async def test_a_stale_token_is_the_services_error() -> None:
 async def test_tokens_that_lead_nowhere_end() -> None:
     """A service that gives the same page for ever is found out."""
     async with published() as (emulator, project, _, prediction):
-        await prediction.classify_images(project, "production", [picture(seed) for seed in range(3)])
-        emulator.faults.add("edit", operation="QueryPredictions", times=None, edit=FirstPageForEver())
+        await prediction.classify_images(
+            project, "production", [picture(seed) for seed in range(3)]
+        )
+        emulator.faults.add(
+            "edit", operation="QueryPredictions", times=None, edit=FirstPageForEver()
+        )
         with pytest.raises(DecodeError, match="no new items"):
             await project.list_predictions().all()
 
@@ -418,7 +500,10 @@ class FirstPageForEver:
         """What is sent instead of a page."""
         self.page = self.page or page
         last = guid_key(self.page["results"][0]["id"])
-        return self.page | {"token": self.page["token"] | {"continuation": base64.b64encode(b"next" + last).decode()}}
+        return self.page | {
+            "token": self.page["token"]
+            | {"continuation": base64.b64encode(b"next" + last).decode()}
+        }
 
 
 async def test_sixty_five_predictions_at_once_are_refused_here() -> None:
@@ -436,12 +521,21 @@ async def test_suggestions_for_untagged_images() -> None:
         untagged = await project.list_images(tagged=False).all()
         counts = await project.count_suggested_images(iteration, threshold=0.5)
         assert sum(counts.values()) > 0
-        suggested = await project.list_suggested_images(iteration, page_size=30, order="least_certain").all()
+        suggested = await project.list_suggested_images(
+            iteration, page_size=30, order="least_certain"
+        ).all()
         assert {one.id for one in suggested} == {image.id for image in untagged}
         certainty = [one.prediction_uncertainty for one in suggested]
         assert certainty == sorted(certainty, reverse=True)
-        apples = await project.list_suggested_images(iteration, tags=["apple"], threshold=0.5, page_size=7).all()
-        assert len(apples) == (await project.count_suggested_images(iteration, tags=["apple"], threshold=0.5)).popitem()[1]
+        apples = await project.list_suggested_images(
+            iteration, tags=["apple"], threshold=0.5, page_size=7
+        ).all()
+        assert (
+            len(apples)
+            == (
+                await project.count_suggested_images(iteration, tags=["apple"], threshold=0.5)
+            ).popitem()[1]
+        )
         async with project.suggest_tags_and_regions(iteration, untagged) as run:
             async for result in run:
                 assert result.ok
@@ -461,7 +555,10 @@ async def test_suggestions_that_cannot_be_joined_are_asked_for_one_by_one() -> N
         untagged = await project.list_images(tagged=False).all()
 
         def rename(found: list[dict[str, object]]) -> list[dict[str, object]]:
-            return [one | {"id": f"{place:08}-0000-0000-0000-000000000000"} for place, one in enumerate(found)]
+            return [
+                one | {"id": f"{place:08}-0000-0000-0000-000000000000"}
+                for place, one in enumerate(found)
+            ]
 
         emulator.faults.add("edit", operation="SuggestTagsAndRegions", times=None, edit=rename)
         async with project.suggest_tags_and_regions(iteration, untagged) as run:

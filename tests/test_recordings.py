@@ -18,7 +18,14 @@ import pytest
 from customvision_async._content import Blob, Content
 from customvision_async._versions import ApiVersion, PredictionVersion
 from customvision_async._wire.answers import decode_answer
-from customvision_async._wire.bodies import RegionTuple, files_batch, ids_batch, pairs_batch, regions_batch, urls_batch
+from customvision_async._wire.bodies import (
+    RegionTuple,
+    files_batch,
+    ids_batch,
+    pairs_batch,
+    regions_batch,
+    urls_batch,
+)
 from customvision_async._wire.codec import camel_keys
 from customvision_async._wire.operations import ROWS
 from customvision_async._wire.request import base_path, build
@@ -30,7 +37,9 @@ from .support.shared import SHARED, needs_recordings
 pytestmark = needs_recordings
 
 FILES = sorted((SHARED / "recordings").glob("*/*.json"))
-each_file = pytest.mark.parametrize("file", FILES, ids=lambda file: f"{file.parent.name}/{file.stem}")
+each_file = pytest.mark.parametrize(
+    "file", FILES, ids=lambda file: f"{file.parent.name}/{file.stem}"
+)
 
 
 def version_of(uri: str) -> Version:
@@ -46,7 +55,9 @@ def row_of(method: str, path: str, version: Version) -> tuple[Operation, dict[st
     for row in ROWS.values():
         if not row.in_version(version) or row.method != method:
             continue
-        pattern = re.sub(r"\\{(\w+)\\}", r"(?P<\1>[^/]+)", re.escape(base_path(version) + row.path_in(version)))
+        pattern = re.sub(
+            r"\\{(\w+)\\}", r"(?P<\1>[^/]+)", re.escape(base_path(version) + row.path_in(version))
+        )
         match = re.fullmatch(pattern, path)
         if match:
             found.append((row, match.groupdict()))
@@ -71,14 +82,26 @@ def test_each_request_is_one_we_would_send(file: Any) -> None:
         pairs = dict(parse_qsl(recorded.query))
         kinds = {param.name: param.kind for param in row.query}
         query = {
-            name: value.split(",") if kinds[name] in {"ids", "texts"} else value.lower() == "true" if kinds[name] == "bool" else value
+            name: value.split(",")
+            if kinds[name] in {"ids", "texts"}
+            else value.lower() == "true"
+            if kinds[name] == "bool"
+            else value
             for name, value in pairs.items()
         }
-        method, url, _ = build(row, version, "http://host", {name: unquote(value) for name, value in path.items()}, query)
+        method, url, _ = build(
+            row,
+            version,
+            "http://host",
+            {name: unquote(value) for name, value in path.items()},
+            query,
+        )
         ours = urlsplit(url)
         assert method == entry["RequestMethod"]
         assert ours.path == recorded.path
-        assert {name: value.lower() for name, value in parse_qsl(ours.query)} == {name: value.lower() for name, value in pairs.items()}
+        assert {name: value.lower() for name, value in parse_qsl(ours.query)} == {
+            name: value.lower() for name, value in pairs.items()
+        }
 
 
 def comparable(value: Any) -> Any:
@@ -98,10 +121,22 @@ def comparable(value: Any) -> Any:
 def lost(recorded: Any, ours: Any, where: str = "") -> list[str]:
     """The places in the recorded answer whose value ours does not have."""
     if isinstance(recorded, dict) and isinstance(ours, dict):
-        return [place for key, item in recorded.items() for place in lost(item, ours.get(key), f"{where}.{key}")]
+        return [
+            place
+            for key, item in recorded.items()
+            for place in lost(item, ours.get(key), f"{where}.{key}")
+        ]
     if isinstance(recorded, list) and isinstance(ours, list) and len(recorded) == len(ours):
-        return [place for i, item in enumerate(recorded) for place in lost(item, ours[i], f"{where}[{i}]")]
-    if recorded == ours or (isinstance(recorded, str) and isinstance(ours, str) and recorded.casefold() == ours.casefold()):
+        return [
+            place
+            for i, item in enumerate(recorded)
+            for place in lost(item, ours[i], f"{where}[{i}]")
+        ]
+    if recorded == ours or (
+        isinstance(recorded, str)
+        and isinstance(ours, str)
+        and recorded.casefold() == ours.casefold()
+    ):
         return []
     return [f"{where}: {recorded!r} came as {ours!r}"]
 
@@ -121,7 +156,9 @@ def test_each_answer_is_read_without_loss(file: Any) -> None:
         recorded = camel_keys(json.loads(body))
         if row.id == "GetTags" and version is ApiVersion.V1_2:
             recorded = recorded["tags"]
-        assert not lost(comparable(recorded), comparable(json.loads(msgspec.json.encode(value)))), row.id
+        assert not lost(comparable(recorded), comparable(json.loads(msgspec.json.encode(value)))), (
+            row.id
+        )
 
 
 @dataclass(frozen=True)
@@ -182,7 +219,9 @@ def test_recorded_bodies_are_those_we_would_send() -> None:
                 continue  # contents that the recording was shortened by
             if content is not None:
                 seen.add(row.id)
-                assert comparable(json.loads(rendered(content))) == comparable(sent), f"{file.stem}: {row.id}"
+                assert comparable(json.loads(rendered(content))) == comparable(sent), (
+                    f"{file.stem}: {row.id}"
+                )
     assert {"CreateImagesFromUrls", "CreateImageTags", "CreateImageRegions"} <= seen
 
 
@@ -202,7 +241,9 @@ def test_recorded_dates_without_a_zone_are_utc() -> None:
         if row.id != "CreateImagesFromUrls":
             continue
         headers = {name.lower(): values[0] for name, values in entry["ResponseHeaders"].items()}
-        summary = decode_answer(row, version, entry["StatusCode"], headers, entry["ResponseBody"].encode())
+        summary = decode_answer(
+            row, version, entry["StatusCode"], headers, entry["ResponseBody"].encode()
+        )
         created = summary.images[0].image.created
         assert abs((created - parsedate_to_datetime(headers["date"])).total_seconds()) < 60
         seen += 1
@@ -214,7 +255,9 @@ def test_file_names_come_back_as_recorded() -> None:
     file = SHARED / "recordings" / "training-v3.0" / "CreateImagesFromData.json"
     for entry, version, row, _ in entries(file):
         if row.id == "CreateImagesFromData":
-            summary = decode_answer(row, version, entry["StatusCode"], {}, entry["ResponseBody"].encode())
+            summary = decode_answer(
+                row, version, entry["StatusCode"], {}, entry["ResponseBody"].encode()
+            )
             name = summary.images[0].source_url
             assert name[0] == name[-1] == '"'
             return

@@ -32,7 +32,10 @@ def test_files_are_for_their_owner_alone(tmp_path: Path) -> None:
         write_failed(tmp_path / "failed.jsonl", [{"path": "a.jpg"}])
     finally:
         os.umask(before)
-    assert {path.name: path.stat().st_mode & 0o777 for path in tmp_path.iterdir()} == {"download": 0o600, "failed.jsonl": 0o600}
+    assert {path.name: path.stat().st_mode & 0o777 for path in tmp_path.iterdir()} == {
+        "download": 0o600,
+        "failed.jsonl": 0o600,
+    }
 
 
 def test_the_floor_of_aiohttp() -> None:

@@ -14,17 +14,44 @@ from urllib.parse import quote
 
 import pytest
 
-from customvision_async import CustomVisionError, ImageFile, KeyCredential, Retry, Timeouts, TrainingClient
+from customvision_async import (
+    CustomVisionError,
+    ImageFile,
+    KeyCredential,
+    Retry,
+    Timeouts,
+    TrainingClient,
+)
 from customvision_async.emulator import Emulator
 from tests.support.pictures import picture
 
 pytestmark = pytest.mark.anyio
 
 CANARY = "CaNaRy+/=0123456789abcdefCaNaRy"
-DISGUISES = (CANARY, base64.b64encode(CANARY.encode()).decode(), quote(CANARY, safe=""), CANARY.encode().hex())
+DISGUISES = (
+    CANARY,
+    base64.b64encode(CANARY.encode()).decode(),
+    quote(CANARY, safe=""),
+    CANARY.encode().hex(),
+)
 FAULTS: list[dict[str, Any]] = [
-    *({"kind": "status", "status": status} for status in (400, 401, 403, 404, 408, 409, 413, 429, 500, 503)),
-    *({"kind": kind} for kind in ("reset", "reset_in_body", "lost_answer", "truncated_answer", "html", "garbage", "wrong_shape", "empty")),
+    *(
+        {"kind": "status", "status": status}
+        for status in (400, 401, 403, 404, 408, 409, 413, 429, 500, 503)
+    ),
+    *(
+        {"kind": kind}
+        for kind in (
+            "reset",
+            "reset_in_body",
+            "lost_answer",
+            "truncated_answer",
+            "html",
+            "garbage",
+            "wrong_shape",
+            "empty",
+        )
+    ),
     {"kind": "redirect", "location": "http://127.0.0.1:9/elsewhere"},
     {"kind": "header_flood"},
 ]
@@ -52,20 +79,30 @@ def with_locals(error: BaseException) -> str:
     text = repr(error) + str(error) + repr(vars(error))
     for one in all_of(error):
         for frame, _ in traceback.walk_tb(one.__traceback__):
-            if "customvision_async" in frame.f_code.co_filename or "aiohttp" in frame.f_code.co_filename:
+            if (
+                "customvision_async" in frame.f_code.co_filename
+                or "aiohttp" in frame.f_code.co_filename
+            ):
                 text += repr(frame.f_locals)
     return text
 
 
-@pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: f"{fault['kind']}-{fault.get('status', '')}".rstrip("-"))
-async def test_no_fault_brings_the_key_to_light(fault: dict[str, Any], caplog: pytest.LogCaptureFixture) -> None:
+@pytest.mark.parametrize(
+    "fault", FAULTS, ids=lambda fault: f"{fault['kind']}-{fault.get('status', '')}".rstrip("-")
+)
+async def test_no_fault_brings_the_key_to_light(
+    fault: dict[str, Any], caplog: pytest.LogCaptureFixture
+) -> None:
     """Neither a log at DEBUG, nor an exception with the locals of its frames, nor a report has the key, whatever goes wrong."""
     caplog.set_level(logging.DEBUG)
     errors: list[BaseException] = []
     async with (
         Emulator(training_key=CANARY) as emulator,
         TrainingClient(
-            emulator.endpoint, CANARY, retry=Retry(attempts=2, backoff=0.001, throttle_backoff=0.001, deadline=1), timeouts=Timeouts(read=2)
+            emulator.endpoint,
+            CANARY,
+            retry=Retry(attempts=2, backoff=0.001, throttle_backoff=0.001, deadline=1),
+            timeouts=Timeouts(read=2),
         ) as training,
     ):
         project = await training.create_project("Orchard")
@@ -85,7 +122,10 @@ async def test_no_fault_brings_the_key_to_light(fault: dict[str, Any], caplog: p
             assert not shown(request.path + str(request.query) + str(request.headers))
 
 
-@pytest.mark.parametrize(("endpoint", "key"), [("ftp://x", CANARY), ("https://x.example", f"{CANARY}\n"), ("https://x.example", "a\r\nb")])
+@pytest.mark.parametrize(
+    ("endpoint", "key"),
+    [("ftp://x", CANARY), ("https://x.example", f"{CANARY}\n"), ("https://x.example", "a\r\nb")],
+)
 def test_a_client_that_cannot_be_made_does_not_show_the_key(endpoint: str, key: str) -> None:
     """A wrong endpoint or a key with a newline: the frames of the package hold nothing that a traceback with locals would show."""
     with pytest.raises(ValueError, match=r"endpoint|key") as caught:

@@ -71,13 +71,20 @@ TROUBLES: dict[str, Answer] = {
 @pytest.mark.parametrize("trouble", TROUBLES)
 @pytest.mark.parametrize("kind", ["key", "token"])
 @pytest.mark.parametrize("body", ["none", "bytes", "gone"])
-async def test_s1_the_key_is_in_no_log_event_or_traceback(trouble: str, kind: str, body: str, caplog: pytest.LogCaptureFixture) -> None:
+async def test_s1_the_key_is_in_no_log_event_or_traceback(
+    trouble: str, kind: str, body: str, caplog: pytest.LogCaptureFixture
+) -> None:
     """The whole life of a failing request at DEBUG: no log, event, repr or traceback with locals has the key in any form."""
     caplog.set_level(logging.DEBUG)
     events: list[Event] = []
     credential = KeyCredential(CANARY) if kind == "key" else _Vault()
     content = (
-        None if body == "none" else Content("x/y", [Blob(10, data=bytes(10)) if body == "bytes" else Blob(10, path="/nowhere/at/all")])
+        None
+        if body == "none"
+        else Content(
+            "x/y",
+            [Blob(10, data=bytes(10)) if body == "bytes" else Blob(10, path="/nowhere/at/all")],
+        )
     )
     async with peer(TROUBLES[trouble]) as there:
         transport = Transport(
@@ -88,13 +95,22 @@ async def test_s1_the_key_is_in_no_log_event_or_traceback(trouble: str, kind: st
         )
         caught: BaseException | None = None
         try:
-            request = Request("POST", f"{there.url}/x?a=b", "X", content=content, response_bytes=1000)
+            request = Request(
+                "POST", f"{there.url}/x?a=b", "X", content=content, response_bytes=1000
+            )
             said = repr(await asyncio.wait_for(transport.send(request), 10))
         except (CustomVisionError, ContentError) as error:
             caught = error
             said = repr(error) + str(error) + pickle.dumps(str(error)).decode("latin-1")
         await transport.aclose()
-    tested = [said, caplog.text, repr(events), repr(request), repr(transport), repr(vars(transport))]
+    tested = [
+        said,
+        caplog.text,
+        repr(events),
+        repr(request),
+        repr(transport),
+        repr(vars(transport)),
+    ]
     while caught is not None:
         trace = traceback.TracebackException.from_exception(caught, capture_locals=True)
         tested.append("".join(line for line in trace.format() if line))
@@ -143,8 +159,12 @@ async def test_s4_no_redirect_is_followed(status: int, method: str, where: str) 
             "nonsense": "http://[",
         }.get(where, "")
 
-        async def redirect(seen: Seen, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-            await reply(status, b"", f"Location: {target or there.url + '/again'}")(seen, reader, writer)
+        async def redirect(
+            seen: Seen, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+        ) -> None:
+            await reply(status, b"", f"Location: {target or there.url + '/again'}")(
+                seen, reader, writer
+            )
 
         async with peer(redirect) as there:
             transport = Transport(AiohttpSender(), auth=authenticate(CANARY, "Training-Key"))
@@ -161,7 +181,11 @@ async def test_s5_the_key_is_in_its_header_alone() -> None:
     """Not in the URL, another header, a cookie or the body; and cookies of the service are not kept."""
     async with peer(reply(200, b"{}", "Set-Cookie: session=1; Path=/")) as there:
         transport = Transport(AiohttpSender(), auth=authenticate(CANARY, "Training-Key"))
-        for method, content in (("GET", None), ("POST", Content("x/y", [b"body"])), ("DELETE", None)):
+        for method, content in (
+            ("GET", None),
+            ("POST", Content("x/y", [b"body"])),
+            ("DELETE", None),
+        ):
             await transport.send(Request(method, f"{there.url}/x?a=b", "X", content=content))
         await transport.aclose()
         for seen in there.seen:
@@ -171,7 +195,9 @@ async def test_s5_the_key_is_in_its_header_alone() -> None:
             assert find_canary(seen.body.decode()) is None
 
 
-async def test_s5_proxies_and_netrc_of_the_environment_are_not_used(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_s5_proxies_and_netrc_of_the_environment_are_not_used(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """The environment cannot send the key elsewhere, nor add a password."""
     (tmp_path / ".netrc").write_text("machine 127.0.0.1 login me password secret\n")
     monkeypatch.setenv("NETRC", str(tmp_path / ".netrc"))
@@ -190,7 +216,9 @@ async def test_s8_an_answer_without_end_is_cut_off(encoding: str) -> None:
     """A bomb of a gigabyte and more, plain or compressed a thousandfold, costs a few megabytes of memory."""
 
     async def bomb(seen: Seen, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        writer.write(f"HTTP/1.1 200 OK\r\nContent-Encoding: {encoding}\r\nConnection: close\r\n\r\n".encode())
+        writer.write(
+            f"HTTP/1.1 200 OK\r\nContent-Encoding: {encoding}\r\nConnection: close\r\n\r\n".encode()
+        )
         block = bytes(1_000_000) if encoding == "identity" else gzip.compress(bytes(100_000_000), 9)
         for _ in range(1000):
             writer.write(block)
@@ -210,7 +238,9 @@ async def test_s8_an_answer_without_end_is_cut_off(encoding: str) -> None:
 AUTHORITY = trustme.CA()
 
 
-def server_context(certificate: trustme.LeafCert, most: ssl.TLSVersion | None = None) -> ssl.SSLContext:
+def server_context(
+    certificate: trustme.LeafCert, most: ssl.TLSVersion | None = None
+) -> ssl.SSLContext:
     """TLS as a server, no newer than `most`."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     certificate.configure_cert(context)
@@ -230,7 +260,9 @@ async def _send_over(tls: ssl.SSLContext, context: ssl.SSLContext | None) -> tup
     async with peer(reply(), tls=tls) as there:
         sender = AiohttpSender(ssl_context=context)
         try:
-            answer = await sender.send(Request("GET", f"{there.url}/x", "X"), {"Training-Key": CANARY})
+            answer = await sender.send(
+                Request("GET", f"{there.url}/x", "X"), {"Training-Key": CANARY}
+            )
         finally:
             await sender.aclose()
             seen = len(there.seen)
@@ -240,12 +272,16 @@ async def _send_over(tls: ssl.SSLContext, context: ssl.SSLContext | None) -> tup
 async def test_s13_a_trusted_certificate_is_accepted(tmp_path: Path) -> None:
     """TLS works, with an authority from a file, at 1.2 and 1.3."""
     for most in (ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3):
-        answer, _ = await _send_over(server_context(AUTHORITY.issue_cert("127.0.0.1"), most), tls_context(_ca_file(tmp_path)))
+        answer, _ = await _send_over(
+            server_context(AUTHORITY.issue_cert("127.0.0.1"), most), tls_context(_ca_file(tmp_path))
+        )
         assert answer.status == 200
 
 
 def _expired() -> trustme.LeafCert:
-    return AUTHORITY.issue_cert("127.0.0.1", not_after=datetime.datetime(2020, 1, 1, tzinfo=datetime.UTC))
+    return AUTHORITY.issue_cert(
+        "127.0.0.1", not_after=datetime.datetime(2020, 1, 1, tzinfo=datetime.UTC)
+    )
 
 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")  # of naming TLS 1.0 and 1.1
@@ -262,7 +298,10 @@ def _expired() -> trustme.LeafCert:
     ids=["other authority", "system authorities", "wrong host", "expired", "TLS 1.0", "TLS 1.1"],
 )
 async def test_s13_what_is_not_to_be_trusted_is_refused(
-    server: Callable[[], ssl.SSLContext], trusted: bool, tmp_path: Path, request: pytest.FixtureRequest
+    server: Callable[[], ssl.SSLContext],
+    trusted: bool,
+    tmp_path: Path,
+    request: pytest.FixtureRequest,
 ) -> None:
     """Before a byte of the request is sent; where it is for a certificate, no retry follows."""
     context = tls_context(_ca_file(tmp_path)) if trusted else None
@@ -274,7 +313,9 @@ async def test_s13_what_is_not_to_be_trusted_is_refused(
 def test_s13_nothing_switches_verification_off() -> None:
     """No source of the package names a way to."""
     package = Path(inspect.getfile(customvision_async)).parent
-    pattern = re.compile(r"CERT_NONE|ssl\s*=\s*False|verify\s*=\s*False|_create_unverified_context|check_hostname\s*=\s*False")
+    pattern = re.compile(
+        r"CERT_NONE|ssl\s*=\s*False|verify\s*=\s*False|_create_unverified_context|check_hostname\s*=\s*False"
+    )
     for path in package.rglob("*.py"):
         assert not pattern.search(path.read_text()), path
 
@@ -287,7 +328,12 @@ BREAKS = ["a\r\nX: y", "a\nb", "a\rb", "a\0b", "a\x7fb", "a\x85b", "a\u2028b", "
 async def test_s14_a_line_break_is_refused_before_a_byte_is_sent(text: str, place: str) -> None:
     """In the URL, the method, a header's name or value, or the content type: no second header, no second request."""
     async with peer(reply()) as there:
-        fields: dict[str, Any] = {"method": "POST", "url": f"{there.url}/x", "operation": "X", "content": Content("x/y", [b""])}
+        fields: dict[str, Any] = {
+            "method": "POST",
+            "url": f"{there.url}/x",
+            "operation": "X",
+            "content": Content("x/y", [b""]),
+        }
         headers: dict[str, str] = {}
         match place:
             case "url":

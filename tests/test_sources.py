@@ -32,12 +32,21 @@ pytestmark = pytest.mark.anyio
 
 async def found(folder: Path, **options: Any) -> dict[str, str]:
     """What a folder gives: names, and the reason where one is skipped."""
-    return {one.name or "": one.reason if isinstance(one, SkippedFile) else "" async for one in images_in(folder, **options)}
+    return {
+        one.name or "": one.reason if isinstance(one, SkippedFile) else ""
+        async for one in images_in(folder, **options)
+    }
 
 
 async def test_a_folder_gives_its_pictures_by_content_in_the_order_of_names(tmp_path: Path) -> None:
     """Any depth, any suffix; the first bytes decide; what is left out comes with its reason."""
-    for name, form in (("b/2.png", "PNG"), ("b/c/1.gif", "GIF"), ("a.bmp", "BMP"), ("z.txt", "JPEG"), ("noend", "JPEG")):
+    for name, form in (
+        ("b/2.png", "PNG"),
+        ("b/c/1.gif", "GIF"),
+        ("a.bmp", "BMP"),
+        ("z.txt", "JPEG"),
+        ("noend", "JPEG"),
+    ):
         path = tmp_path / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(picture(1, format=form))
@@ -48,13 +57,21 @@ async def test_a_folder_gives_its_pictures_by_content_in_the_order_of_names(tmp_
     (tmp_path / ".git").mkdir()
     (tmp_path / ".git" / "x.jpg").write_bytes(picture(1))
     listed = await found(tmp_path)
-    assert [name for name, reason in listed.items() if not reason] == ["a.bmp", "b/2.png", "b/c/1.gif", "noend", "z.txt"]
+    assert [name for name, reason in listed.items() if not reason] == [
+        "a.bmp",
+        "b/2.png",
+        "b/c/1.gif",
+        "noend",
+        "z.txt",
+    ]
     assert listed[".hidden.jpg"] == listed[".git"] == "hidden"
     assert "not a JPEG, PNG, GIF or BMP" in listed["readme.jpg"]
     assert "not a JPEG" in listed["webp.jpg"]
     assert "empty" in listed["empty.jpg"]
     assert ".git/x.jpg" not in listed
-    assert set(await found(tmp_path, recursive=False)) == {name for name in listed if "/" not in name}
+    assert set(await found(tmp_path, recursive=False)) == {
+        name for name in listed if "/" not in name
+    }
     source = images_in(tmp_path)
     assert [one.name async for one in source] == [one.name async for one in source]
 
@@ -124,7 +141,9 @@ async def test_folders_are_tags(tmp_path: Path) -> None:
     (tmp_path / "apple" / "2024" / "deep.jpg").write_bytes(picture(9))
     (tmp_path / "top.jpg").write_bytes(picture(10))
     async with bench() as one:
-        report = await one.project.upload_images(images_in(tmp_path, tags=["fruit"], tags_from_folders=True), create_missing_tags=True)
+        report = await one.project.upload_images(
+            images_in(tmp_path, tags=["fruit"], tags_from_folders=True), create_missing_tags=True
+        )
         assert report.succeeded == 8
         assert await one.tag_counts() == {"fruit": 8, "apple": 4, "pear": 3}
 
@@ -210,9 +229,19 @@ async def test_the_report_counts_what_was_skipped(tmp_path: Path) -> None:
             await one.project.upload_images(images_in(tmp_path))
         report = caught.value.report
         assert (report.submitted, report.succeeded, report.failed, report.skipped) == (9, 5, 3, 1)
-        limits = {failure.item.name: failure.error.__cause__.limit.name for failure in report.failures}
-        assert limits == {"big.jpg": "size of a training image", "long.bmp": "side of an image", "wide.png": "aspect ratio of an image"}
-        assert all(isinstance(failure.error.__cause__, LimitExceeded) for failure in report.failures if failure.error)
+        limits = {
+            failure.item.name: failure.error.__cause__.limit.name for failure in report.failures
+        }
+        assert limits == {
+            "big.jpg": "size of a training image",
+            "long.bmp": "side of an image",
+            "wide.png": "aspect ratio of an image",
+        }
+        assert all(
+            isinstance(failure.error.__cause__, LimitExceeded)
+            for failure in report.failures
+            if failure.error
+        )
         assert "notes.txt" in str(report.skips[0].error)
         assert report.requests == 1
 
@@ -220,7 +249,11 @@ async def test_the_report_counts_what_was_skipped(tmp_path: Path) -> None:
 async def test_the_limits_themselves_are_allowed(tmp_path: Path) -> None:
     """6 MB to the byte, 10,240 pixels, 25:1 go up."""
     exact = picture(1) + bytes(6 * 1024 * 1024 - len(picture(1)))
-    given = [exact, picture(2, size=(10_240, 500), format="GIF"), picture(3, size=(100, 2500), format="PNG")]
+    given = [
+        exact,
+        picture(2, size=(10_240, 500), format="GIF"),
+        picture(3, size=(100, 2500), format="PNG"),
+    ]
     async with bench() as one:
         assert (await one.project.upload_images(given)).succeeded == 3
 
@@ -263,7 +296,9 @@ def shut(path: Path) -> None:
 
 @pytest.mark.parametrize("change", [vanish, shrink, grow, replace, link, shut])
 @pytest.mark.parametrize("regions", [False, True], ids=["raw", "base64"])
-async def test_files_that_change_between_the_look_and_the_sending(change: Callable[[Path], None], regions: bool, tmp_path: Path) -> None:
+async def test_files_that_change_between_the_look_and_the_sending(
+    change: Callable[[Path], None], regions: bool, tmp_path: Path
+) -> None:
     """Three of 60 files change: these fail with the reason, the other 57 land, none twice."""
     paths = fill(tmp_path, ("a",), 60)
     for path in paths:  # of a size that is read when it is sent
@@ -274,7 +309,9 @@ async def test_files_that_change_between_the_look_and_the_sending(change: Callab
         changed = [str(paths[n]) for n in (0, 20, 59)]
         async for one in images_in(tmp_path / "a"):
             yield one
-        await asyncio.sleep(0.1)  # until the last ones have been looked at, and before anything is sent
+        await asyncio.sleep(
+            0.1
+        )  # until the last ones have been looked at, and before anything is sent
         for path in changed:
             change(Path(path))
 
@@ -285,12 +322,16 @@ async def test_files_that_change_between_the_look_and_the_sending(change: Callab
     domain = "ObjectDetection/General" if regions else "General"
     async with bench(tags=("a",), domain=domain) as one:
         upload = one.project.upload_images(given())
-        if regions and change is link:  # looked at when it is prepared, as a person's own path: a link is followed
+        if (
+            regions and change is link
+        ):  # looked at when it is prepared, as a person's own path: a link is followed
             return
         with pytest.raises(BatchError) as caught:
             await upload
         failures = caught.value.report.failures
-        assert sorted(failure.item.name for failure in failures) == sorted(paths[n].name for n in (0, 20, 59))
+        assert sorted(failure.item.name for failure in failures) == sorted(
+            paths[n].name for n in (0, 20, 59)
+        )
         assert all("file" in str(failure.error) for failure in failures)
         assert caught.value.report.succeeded == len(await one.images()) == 57
 
@@ -336,10 +377,16 @@ async def test_files_that_vanish_leave_little_behind(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     "again",
-    [copy.copy, lambda file: pickle.loads(pickle.dumps(file)), lambda file: dataclasses.replace(file, regions=[Region("a", 0, 0, 1, 1)])],
+    [
+        copy.copy,
+        lambda file: pickle.loads(pickle.dumps(file)),
+        lambda file: dataclasses.replace(file, regions=[Region("a", 0, 0, 1, 1)]),
+    ],
     ids=["copied", "pickled", "replaced"],
 )
-async def test_a_copy_of_a_folders_file_is_a_file_like_any_other(tmp_path: Path, again: Callable[[Any], Any]) -> None:
+async def test_a_copy_of_a_folders_file_is_a_file_like_any_other(
+    tmp_path: Path, again: Callable[[Any], Any]
+) -> None:
     """It keeps what it was given, regions too, and is looked at anew; also after files of the same tags have gone the short way."""
     for number in range(10):
         (tmp_path / f"{number}.jpg").write_bytes(picture(number))

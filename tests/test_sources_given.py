@@ -74,12 +74,28 @@ async def test_open_files_of_every_sort(tmp_path: Path) -> None:
     closed.close()
     text = tmp_path / "text.jpg"
     text.write_bytes(b"abc")
-    with os.fdopen(reader, "rb", buffering=0) as pipe, open(text) as as_text, io.BytesIO(b"x" * 10 + picture(3)) as middle:
+    with (
+        os.fdopen(reader, "rb", buffering=0) as pipe,
+        open(text) as as_text,
+        io.BytesIO(b"x" * 10 + picture(3)) as middle,
+    ):
         middle.seek(10)
-        given: list[Any] = [pipe, Dribbling(), middle, as_text, closed, OnlyRead(), Raises(), Asynchronous(), io.BytesIO()]
+        given: list[Any] = [
+            pipe,
+            Dribbling(),
+            middle,
+            as_text,
+            closed,
+            OnlyRead(),
+            Raises(),
+            Asynchronous(),
+            io.BytesIO(),
+        ]
         async with bench(check_images="decode") as one:
             async with one.project.upload_images(given) as upload:
-                results = sorted([result async for result in upload], key=lambda result: result.index)
+                results = sorted(
+                    [result async for result in upload], key=lambda result: result.index
+                )
             thread.join()
             assert [result.ok for result in results] == [True] * 3 + [False] * 6
             sizes = {(image.width, image.height) for image in await one.images()}
@@ -138,7 +154,13 @@ async def test_a_manifest_gives_back_what_was_written(tmp_path: Path) -> None:
     odd = os.fsdecode(b"caf\xe9.jpg")
     tag = Tag(id=str(uuid4()), name="t", type="Regular", image_count=0)
     items = [
-        ImageFile(str(tmp_path / "a.jpg"), name="mine", tags=["x", tag], regions=[Region("x", 0.1, 0.2, 0.3, 0.4)], metadata={"k": "v"}),
+        ImageFile(
+            str(tmp_path / "a.jpg"),
+            name="mine",
+            tags=["x", tag],
+            regions=[Region("x", 0.1, 0.2, 0.3, 0.4)],
+            metadata={"k": "v"},
+        ),
         ImageFile(tmp_path / odd),
         ImageUrl("https://example.invalid/\u00e9.jpg", tags=["y"]),
         PredictedImage(uuid4()),
@@ -180,4 +202,6 @@ async def test_a_bad_line_of_a_manifest_is_skipped(tmp_path: Path) -> None:
     async with bench() as one:
         report = await one.project.upload_images(images_from_manifest(manifest))
         assert (report.succeeded, report.skipped) == (1, 7)
-        assert [skip.item.name for skip in report.skips] == [f"m.jsonl:{number}" for number in (3, 4, 5, 6, 7, 8, 9)]
+        assert [skip.item.name for skip in report.skips] == [
+            f"m.jsonl:{number}" for number in (3, 4, 5, 6, 7, 8, 9)
+        ]

@@ -21,7 +21,9 @@ from .support.shared import SHARED, needs_specs
 pytestmark = needs_specs
 
 VERSIONS: list[Version] = [*ApiVersion, *PredictionVersion]
-each_version = pytest.mark.parametrize("version", VERSIONS, ids=lambda version: f"{type(version).__name__}-{version.value}")
+each_version = pytest.mark.parametrize(
+    "version", VERSIONS, ids=lambda version: f"{type(version).__name__}-{version.value}"
+)
 
 
 @cache
@@ -32,7 +34,9 @@ def read(name: str) -> dict[str, Any]:
 
 def spec(version: Version) -> dict[str, Any]:
     """The OpenAPI document of a version."""
-    return read(f"{'Training' if isinstance(version, ApiVersion) else 'Prediction'}-{version.value}.json")
+    return read(
+        f"{'Training' if isinstance(version, ApiVersion) else 'Prediction'}-{version.value}.json"
+    )
 
 
 def operations(version: Version) -> dict[str, tuple[str, str, dict[str, Any]]]:
@@ -53,13 +57,20 @@ def parameters(document: dict[str, Any], place: str) -> dict[str, dict[str, Any]
 @each_version
 def test_rows_are_the_operations_of_the_version(version: Version) -> None:
     """Each version has exactly the operations that the table says, under the method and path that the table says."""
-    rows = {row.id: (row.method, row.path_in(version)) for row in ROWS.values() if row.in_version(version)}
+    rows = {
+        row.id: (row.method, row.path_in(version))
+        for row in ROWS.values()
+        if row.in_version(version)
+    }
     assert rows == {id: (method, path) for id, (method, path, _) in operations(version).items()}
 
 
 def test_counts_are_those_of_the_reference() -> None:
     """34 operations in v1.2, 52 in v3.3 and v3.4-preview."""
-    counts = {version.value: sum(row.in_version(version) for row in ROWS.values()) for version in ApiVersion}
+    counts = {
+        version.value: sum(row.in_version(version) for row in ROWS.values())
+        for version in ApiVersion
+    }
     assert (counts["v1.2"], counts["v3.3"], counts["v3.4-preview"]) == (34, 52, 52)
 
 
@@ -100,9 +111,16 @@ def limit_of(document: dict[str, Any]) -> int | None:
 def test_queries_are_those_of_the_documents(version: Version) -> None:
     """Names, kinds, which are required, and limits of all query parameters."""
     for id, (_, _, document) in operations(version).items():
-        stated = {name: (kind_of(item), item["required"], limit_of(item)) for name, item in parameters(document, "query").items()}
+        stated = {
+            name: (kind_of(item), item["required"], limit_of(item))
+            for name, item in parameters(document, "query").items()
+        }
         ours = {
-            param.name: (param.kind, param.is_required(version), param.limit.value if param.limit else None)
+            param.name: (
+                param.kind,
+                param.is_required(version),
+                param.limit.value if param.limit else None,
+            )
             for param in ROWS[id].query
             if param.since is None or version >= param.since
         }
@@ -114,7 +132,10 @@ def test_path_parameters_are_those_of_the_documents(version: Version) -> None:
     """Every placeholder is an id, but the published name."""
     for id, (_, path, document) in operations(version).items():
         stated = {name: kind_of(item) for name, item in parameters(document, "path").items()}
-        assert stated == {name: "text" if name == "publishedName" else "id" for name in re.findall(r"{(\w+)}", path)}, id
+        assert stated == {
+            name: "text" if name == "publishedName" else "id"
+            for name in re.findall(r"{(\w+)}", path)
+        }, id
 
 
 def schema_name(schema: dict[str, Any]) -> str:
@@ -177,7 +198,11 @@ def test_answers_are_those_of_the_documents(version: Version) -> None:
     """The success statuses, and the type of the body that comes with them."""
     for id, (_, _, document) in operations(version).items():
         row: Operation = ROWS[id]
-        successes = {int(status): item for status, item in document["responses"].items() if status != "default"}
+        successes = {
+            int(status): item
+            for status, item in document["responses"].items()
+            if status != "default"
+        }
         assert set(successes) == row.statuses_in(version), id
         for answer in successes.values():
             kind = row.answer_in(version)
@@ -210,8 +235,12 @@ def test_models_have_every_field_of_every_schema(version: Version) -> None:
         if name in NO_MODEL or "properties" not in schema:
             continue
         model = getattr(models, model_name(name, version))
-        fields = {field for field in dir(model) if not field.startswith("_")} | set(getattr(model, "__dataclass_fields__", ()))
-        ours = {OTHER_FIELD.get((name, snake(field)), snake(field)) for field in schema["properties"]}
+        fields = {field for field in dir(model) if not field.startswith("_")} | set(
+            getattr(model, "__dataclass_fields__", ())
+        )
+        ours = {
+            OTHER_FIELD.get((name, snake(field)), snake(field)) for field in schema["properties"]
+        }
         assert ours <= fields, name
 
 
@@ -222,12 +251,19 @@ def test_models_read_answers_that_have_what_is_never_null(version: Version) -> N
     plain = {"integer": 1, "number": 0.5, "boolean": True, "string": "x"}
     for name, schema in spec(version).get("definitions", {}).items():
         model = getattr(models, model_name(name, version), None)
-        if name in NO_MODEL or "properties" not in schema or not hasattr(model, "__struct_fields__"):
+        if (
+            name in NO_MODEL
+            or "properties" not in schema
+            or not hasattr(model, "__struct_fields__")
+        ):
             continue
         sample = {
-            field[0].lower() + field[1:]: samples.get(item.get("format", ""), item.get("enum", [plain.get(item.get("type"))])[0])
+            field[0].lower() + field[1:]: samples.get(
+                item.get("format", ""), item.get("enum", [plain.get(item.get("type"))])[0]
+            )
             for field, item in schema["properties"].items()
-            if item.get("x-nullable") is False or field.lower() in {"name", "id", "platform", "status"}
+            if item.get("x-nullable") is False
+            or field.lower() in {"name", "id", "platform", "status"}
         }
         assert msgspec.convert(sample, model), name
 
@@ -259,6 +295,10 @@ def test_enums_know_every_value(version: Version) -> None:
 
 def test_names_of_renamed_operations_lead_to_each_other() -> None:
     """v1.2's PostImageTags is later CreateImageTags, and either name finds the one the version has."""
-    assert row_for("CreateImageTags", ApiVersion.V1_2).id == row_for("PostImageTags", ApiVersion.V1_2).id == "PostImageTags"
+    assert (
+        row_for("CreateImageTags", ApiVersion.V1_2).id
+        == row_for("PostImageTags", ApiVersion.V1_2).id
+        == "PostImageTags"
+    )
     assert row_for("PostImageTags", ApiVersion.V3_3).id == "CreateImageTags"
     assert row_for("QueryPredictions", ApiVersion.V1_2).id == "QueryPredictionResults"

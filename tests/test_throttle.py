@@ -32,7 +32,9 @@ def anyio_backend() -> tuple[str, dict[str, Any]]:
 
 def transport(sender: Quota, limiter: Limiter) -> Transport:
     """A transport over `sender` under `limiter`."""
-    return Transport(sender, auth=authenticate("key", "Training-Key"), limiter=lambda: limiter, rng=Random(1))
+    return Transport(
+        sender, auth=authenticate("key", "Training-Key"), limiter=lambda: limiter, rng=Random(1)
+    )
 
 
 async def send_all(pipeline: Transport, *requests: Request) -> float:
@@ -86,7 +88,9 @@ async def test_an_upload_that_waits_does_not_keep_back_a_call() -> None:
 async def test_the_next_body_begins_when_the_last_is_out() -> None:
     """Not when it is answered: thinking time holds no slot."""
     service = Quota(rate=1e6, burst=1e6, think=50.0, upload=1.0)
-    assert await send_all(transport(service, Limiter(Concurrency(uploads=1))), *[UPLOAD] * 8) == pytest.approx(58)
+    assert await send_all(
+        transport(service, Limiter(Concurrency(uploads=1))), *[UPLOAD] * 8
+    ) == pytest.approx(58)
 
 
 async def test_who_waited_longest_goes_first_and_retries_before_all() -> None:
@@ -101,7 +105,12 @@ async def test_who_waited_longest_goes_first_and_retries_before_all() -> None:
         ticket.accepted()
 
     async with asyncio.TaskGroup() as group:
-        for name, options in (("a", {}), ("b", {"upload": True}), ("c", {}), ("again", {"again": True})):
+        for name, options in (
+            ("a", {}),
+            ("b", {"upload": True}),
+            ("c", {}),
+            ("again", {"again": True}),
+        ):
             group.create_task(one(name, **options))
         await asyncio.sleep(1)
         first.accepted()
@@ -170,7 +179,16 @@ def test_the_same_run_twice_is_the_same(seed: int) -> None:
 
 
 @pytest.mark.parametrize(
-    "options", [{"uploads": 0}, {"requests": 0}, {"start": -1}, {"pages": 0}, {"rate": 0}, {"rate": -1.0}, {"rate": float("nan")}]
+    "options",
+    [
+        {"uploads": 0},
+        {"requests": 0},
+        {"start": -1},
+        {"pages": 0},
+        {"rate": 0},
+        {"rate": -1.0},
+        {"rate": float("nan")},
+    ],
 )
 def test_limits_that_would_let_nothing_through_are_refused(options: dict[str, Any]) -> None:
     """No upload slot, or no call a second, would be waited for without end."""

@@ -16,7 +16,9 @@ from customvision_async._options import Concurrency
 from customvision_async._transport.controller import Call, Controller
 
 STEP = st.tuples(
-    st.sampled_from(["start", "start", "sent", "accepted", "refused", "lost", "abandoned"]), st.floats(0, 5), st.integers(0, 99)
+    st.sampled_from(["start", "start", "sent", "accepted", "refused", "lost", "abandoned"]),
+    st.floats(0, 5),
+    st.integers(0, 99),
 )
 
 
@@ -29,10 +31,16 @@ STEP = st.tuples(
     st.integers(1, 4),
 )
 def test_whatever_happens_the_books_are_right(
-    steps: list[tuple[str, float, int]], on_refusal: str, rate: float | None, requests: int, uploads: int
+    steps: list[tuple[str, float, int]],
+    on_refusal: str,
+    rate: float | None,
+    requests: int,
+    uploads: int,
 ) -> None:
     """Caps hold, counts match, and a call can always start in the end."""
-    controller = Controller(Concurrency(requests=requests, uploads=uploads, rate=rate, on_refusal=on_refusal))
+    controller = Controller(
+        Concurrency(requests=requests, uploads=uploads, rate=rate, on_refusal=on_refusal)
+    )
     now = 0.0
     calls: list[Call] = []
     for what, seconds, which in steps:
@@ -52,7 +60,11 @@ def test_whatever_happens_the_books_are_right(
                 getattr(controller, what)(now, call)
         going = [call for call in calls if call.open]
         assert controller.in_flight == len(going) <= requests
-        assert controller.uploading == sum(call.upload and call.sent is None for call in going) <= uploads
+        assert (
+            controller.uploading
+            == sum(call.upload and call.sent is None for call in going)
+            <= uploads
+        )
         assert 1 <= controller.limit <= requests
         assert controller.rate is None or 0 < controller.rate < math.inf
     for call in calls:
@@ -76,11 +88,15 @@ def test_it_keeps_a_quota_full(name: str, kind: str) -> None:
     scenario = replace(NAMED[name], **KINDS[kind])
     runs = [Simulation(scenario, seed).run() for seed in range(3)]
     assert median(run.accepted for run in runs) >= 0.95 * ideal(scenario)
-    assert median(run.refused / (run.refused + run.accepted) for run in runs) <= (0.05 if "2 calls" not in name else 0.12)
+    assert median(run.refused / (run.refused + run.accepted) for run in runs) <= (
+        0.05 if "2 calls" not in name else 0.12
+    )
 
 
 @pytest.mark.parametrize("kind", KINDS)
-@pytest.mark.parametrize("name", ["think 100 ms, 10 calls/s", "think 2 s, 10 calls/s", "F0: 2 calls/s"])
+@pytest.mark.parametrize(
+    "name", ["think 100 ms, 10 calls/s", "think 2 s, 10 calls/s", "F0: 2 calls/s"]
+)
 def test_it_lives_with_every_way_of_refusing(name: str, kind: str) -> None:
     """One call refused or all, or all anew with each: 90 % of the rate, and few refusals."""
     scenario = replace(NAMED[name], **KINDS[kind])
@@ -102,7 +118,9 @@ def test_no_second_sees_a_call_too_many_when_timers_are_late(rate: float, seed: 
         controller.abandoned(now, controller.start(now, upload=False))
         starts.append(now)
     most = math.ceil(rate)
-    assert all(later - earlier >= 1 - 1e-9 for earlier, later in zip(starts, starts[most:], strict=False))
+    assert all(
+        later - earlier >= 1 - 1e-9 for earlier, later in zip(starts, starts[most:], strict=False)
+    )
     assert len(starts) >= 0.94 * rate * now
 
 
@@ -125,7 +143,9 @@ def test_a_call_refused_long_after_it_began_spoils_no_measure() -> None:
 
 def test_a_service_that_refuses_every_call_is_noticed() -> None:
     """With a long Retry-After, a send or two of each pause are wasted, and no more."""
-    run = Simulation(replace(NAMED["think 100 ms, 10 calls/s"], strict=True, retry_after=5.0), 1).run()
+    run = Simulation(
+        replace(NAMED["think 100 ms, 10 calls/s"], strict=True, retry_after=5.0), 1
+    ).run()
     assert run.refused <= 0.02 * run.accepted
 
 

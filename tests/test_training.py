@@ -35,7 +35,10 @@ async def test_from_training_to_deletion_in_every_version(version: ApiVersion) -
         assert iteration.trained_at is not None
         assert [one.id for one in await orchard.list_iterations().all()] == [iteration.id]
         renamed = await orchard.update_iteration(iteration, name="Harvest")
-        assert (renamed.name, (await orchard.get_iteration(iteration.id)).name) == ("Harvest", "Harvest")
+        assert (renamed.name, (await orchard.get_iteration(iteration.id)).name) == (
+            "Harvest",
+            "Harvest",
+        )
         performance = await orchard.get_iteration_performance(iteration)
         assert 0 < performance.precision <= 1
         assert {tag.name for tag in performance.per_tag_performance} == {"apple", "pear"}
@@ -50,15 +53,22 @@ async def test_a_project_is_changed_in_every_version(version: ApiVersion) -> Non
         orchard = await training.create_project("Orchard", "General", description="fruit")
         changed = await training.update_project(orchard, name="Garden")
         assert (changed.name, changed.description) == ("Garden", "fruit")
-        changed = await training.update_project(orchard.id, description="", domain="General (compact)")
+        changed = await training.update_project(
+            orchard.id, description="", domain="General (compact)"
+        )
         assert (changed.name, changed.description or "") == ("Garden", "")
         assert changed.settings is not None
         assert changed.settings.domain_id is not None
         assert (await training.get_domain(changed.settings.domain_id)).name == "General (compact)"
         if version >= ApiVersion.V3_0:
-            changed = await training.update_project(orchard, export_platforms=["ONNX"], classification_type="Multiclass")
+            changed = await training.update_project(
+                orchard, export_platforms=["ONNX"], classification_type="Multiclass"
+            )
             assert changed.settings is not None
-            assert (changed.settings.target_export_platforms, changed.settings.classification_type) == (("ONNX",), "Multiclass")
+            assert (
+                changed.settings.target_export_platforms,
+                changed.settings.classification_type,
+            ) == (("ONNX",), "Multiclass")
         with pytest.raises(LookupError, match="General"):
             await training.update_project(orchard, domain="Genral")
 
@@ -67,11 +77,18 @@ async def test_what_is_asked_of_a_training_reaches_the_service() -> None:
     """Budget, e-mail, tags and force; a budget makes it advanced."""
     async with serving() as (emulator, training):
         orchard = await planted(training, tags=("apple", "pear", "plum"))
-        done = await orchard.begin_training(budget_hours=2, notification_email="a@b.example", selected_tags=["apple", "pear"], polling=FAST)
+        done = await orchard.begin_training(
+            budget_hours=2,
+            notification_email="a@b.example",
+            selected_tags=["apple", "pear"],
+            polling=FAST,
+        )
         assert (done.training_type, done.reserved_budget_in_hours) == ("Advanced", 2)
         query = next(seen.query for seen in emulator.requests if seen.operation == "TrainProject")
         assert "notificationEmailAddress=a%40b.example" in query
-        assert {tag.name for tag in (await orchard.get_iteration_performance(done)).per_tag_performance} == {"apple", "pear"}
+        assert {
+            tag.name for tag in (await orchard.get_iteration_performance(done)).per_tag_performance
+        } == {"apple", "pear"}
         again = await orchard.begin_training(force=True, polling=FAST)
         assert again.id != done.id
 
@@ -95,7 +112,9 @@ async def test_performance_of_each_image_by_pages() -> None:
         orchard = await planted(training, each=20)
         iteration = await trained(orchard)
         everything = await orchard.list_image_performances(iteration).all()
-        by_pages = await orchard.list_image_performances(iteration, page_size=2, order="oldest").all()
+        by_pages = await orchard.list_image_performances(
+            iteration, page_size=2, order="oldest"
+        ).all()
         assert {one.id for one in everything} == {one.id for one in by_pages}
         assert len(everything) == await orchard.count_image_performances(iteration) > 4
         apples = await orchard.list_image_performances(iteration, tags=["apple"]).all()
@@ -111,7 +130,10 @@ async def test_thresholds_change_the_figures() -> None:
     async with serving() as (_, training):
         orchard = await planted(training)
         iteration = await trained(orchard)
-        low, high = [await orchard.get_iteration_performance(iteration, threshold=value) for value in (0.05, 0.95)]
+        low, high = [
+            await orchard.get_iteration_performance(iteration, threshold=value)
+            for value in (0.05, 0.95)
+        ]
         assert low.recall > high.recall
         assert low.precision < high.precision
 
@@ -141,7 +163,9 @@ async def test_publishing_needs_a_resource() -> None:
         iteration = await trained(orchard)
         async with TrainingClient(emulator.endpoint, emulator.training_key) as other:
             with pytest.raises(LookupError, match="VISION_PREDICTION_RESOURCE_ID"):
-                await other.get_project_client(orchard.id).publish_iteration(iteration, "production")
+                await other.get_project_client(orchard.id).publish_iteration(
+                    iteration, "production"
+                )
 
 
 async def test_the_resource_of_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -154,7 +178,9 @@ async def test_the_resource_of_the_environment(monkeypatch: pytest.MonkeyPatch) 
         monkeypatch.setenv("VISION_PREDICTION_RESOURCE_ID", "/from/the/environment")
         async with TrainingClient.from_env() as other:
             await other.get_project_client(orchard.id).publish_iteration(iteration, "production")
-        assert (await orchard.get_iteration(iteration)).original_publish_resource_id == "/from/the/environment"
+        assert (
+            await orchard.get_iteration(iteration)
+        ).original_publish_resource_id == "/from/the/environment"
 
 
 # --- lost answers, over real sockets
@@ -224,7 +250,9 @@ async def test_another_program_takes_a_training_up() -> None:
         begun = await poller
         assert (begun.status, poller.done) == ("Training", False)
         async with TrainingClient(emulator.endpoint, emulator.training_key) as other:
-            done = await other.get_project_client(orchard.id).resume_training(begun.id, polling=FAST)
+            done = await other.get_project_client(orchard.id).resume_training(
+                begun.id, polling=FAST
+            )
         assert (done.id, done.status) == (begun.id, "Completed")
 
 
@@ -271,11 +299,15 @@ async def test_publishing_what_is_not_trained_or_not_there() -> None:
     async with serving(training_seconds=30) as (_, training):
         orchard = await planted(training)
         begun = await orchard.begin_training(wait=False)
-        assert (await refusal(orchard.publish_iteration(begun, "x"))).code == "BadRequestIterationIsNotTrained"
+        assert (
+            await refusal(orchard.publish_iteration(begun, "x"))
+        ).code == "BadRequestIterationIsNotTrained"
         error = await refusal(orchard.publish_iteration(NOWHERE, "x"))
         assert isinstance(error, NotFoundError)
         assert error.code == "NotFoundIteration"
-        assert (await refusal(orchard.begin_export(begun, "ONNX"))).code == "BadRequestIterationIsNotTrained"
+        assert (
+            await refusal(orchard.begin_export(begun, "ONNX"))
+        ).code == "BadRequestIterationIsNotTrained"
 
 
 async def test_names_taken_and_published_iterations() -> None:
@@ -284,12 +316,22 @@ async def test_names_taken_and_published_iterations() -> None:
         orchard = await planted(training)
         first = await trained(orchard)
         second = await orchard.begin_training(force=True, polling=FAST)
-        assert (await refusal(orchard.update_iteration(second, name=first.name))).code == "BadRequestIterationNameNotUnique"
-        assert (await refusal(orchard.publish_iteration(first, "a/b"))).code == "BadRequestInvalidPublishName"
+        assert (
+            await refusal(orchard.update_iteration(second, name=first.name))
+        ).code == "BadRequestIterationNameNotUnique"
+        assert (
+            await refusal(orchard.publish_iteration(first, "a/b"))
+        ).code == "BadRequestInvalidPublishName"
         await orchard.publish_iteration(first, "production")
-        assert (await refusal(orchard.publish_iteration(first, "other"))).code == "BadRequestIterationIsPublished"
-        assert (await refusal(orchard.delete_iteration(first))).code == "BadRequestIterationIsPublished"
-        assert (await refusal(orchard.unpublish_iteration(second))).code == "BadRequestIterationNotPublished"
+        assert (
+            await refusal(orchard.publish_iteration(first, "other"))
+        ).code == "BadRequestIterationIsPublished"
+        assert (
+            await refusal(orchard.delete_iteration(first))
+        ).code == "BadRequestIterationIsPublished"
+        assert (
+            await refusal(orchard.unpublish_iteration(second))
+        ).code == "BadRequestIterationNotPublished"
         assert (await refusal(orchard.create_tag("apple"))).code == "BadRequestTagNameNotUnique"
 
 
@@ -311,7 +353,14 @@ async def test_what_the_version_lacks_names_the_first_that_has_it() -> None:
                 await awaitable
             assert caught.value.first_version == first
         asked = {seen.operation for seen in emulator.requests}
-        assert not asked & {"PublishIteration", "ExportProject", "ImportProject", "GetArtifact", "DeleteImages", "QuerySuggestedImageCount"}
+        assert not asked & {
+            "PublishIteration",
+            "ExportProject",
+            "ImportProject",
+            "GetArtifact",
+            "DeleteImages",
+            "QuerySuggestedImageCount",
+        }
         assert (await orchard.update_iteration(iteration, is_default=True)).is_default is True
 
 
@@ -355,8 +404,14 @@ async def test_new_images_train_a_new_iteration() -> None:
     async with serving() as (_, training):
         orchard = await planted(training)
         first = await trained(orchard)
-        await orchard.upload_images([ImageFile(data=picture(900 + seed), tags=["plum"]) for seed in range(5)], create_missing_tags=True)
+        await orchard.upload_images(
+            [ImageFile(data=picture(900 + seed), tags=["plum"]) for seed in range(5)],
+            create_missing_tags=True,
+        )
         second = await trained(orchard)
         assert (first.name, second.name) == ("Iteration 1", "Iteration 2")
-        assert {tag.name for tag in (await orchard.list_tags(iteration=first.id).all())} >= {"apple", "pear"}
+        assert {tag.name for tag in (await orchard.list_tags(iteration=first.id).all())} >= {
+            "apple",
+            "pear",
+        }
         assert await orchard.count_images(tags=["plum"]) == 5

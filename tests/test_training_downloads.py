@@ -42,11 +42,15 @@ SUM = f"Content-MD5: {base64.b64encode(hashlib.md5(FILE).digest()).decode()}"
 
 
 @asynccontextmanager
-async def files(*answers: Answer, retry: Retry | None = None) -> AsyncIterator[tuple[Peer, ProjectClient]]:
+async def files(
+    *answers: Answer, retry: Retry | None = None
+) -> AsyncIterator[tuple[Peer, ProjectClient]]:
     """A host of files that gives `answers` in turn, and a project that may download from it."""
     async with (
         peer(*answers) as host,
-        TrainingClient("http://127.0.0.1:9", KEY, blob_hosts=[host.url], retry=retry or Retry(backoff=0.01)) as training,
+        TrainingClient(
+            "http://127.0.0.1:9", KEY, blob_hosts=[host.url], retry=retry or Retry(backoff=0.01)
+        ) as training,
     ):
         yield host, training.get_project_client(PROJECT)
 
@@ -60,7 +64,12 @@ def cut(body: bytes, sent: int, *headers: str) -> Answer:
     """Announce all of `body`, send `sent` bytes of it, and break the connection."""
 
     async def answer(seen: Seen, reader: Any, writer: Any) -> None:
-        writer.write("\r\n".join(["HTTP/1.1 200 OK", f"Content-Length: {len(body)}", *headers, "", ""]).encode() + body[:sent])
+        writer.write(
+            "\r\n".join(
+                ["HTTP/1.1 200 OK", f"Content-Length: {len(body)}", *headers, "", ""]
+            ).encode()
+            + body[:sent]
+        )
         await writer.drain()
         writer.write_eof()  # in good order: a reset would take back what was sent
         await reader.read()
@@ -74,7 +83,12 @@ async def rest(seen: Seen, reader: Any, writer: Any) -> None:
     assert asked is not None
     start = int(asked.removeprefix("bytes=").removesuffix("-"))
     part = FILE[start:]
-    lines = ["HTTP/1.1 206 Partial", f"Content-Length: {len(part)}", f"Content-Range: bytes {start}-{len(FILE) - 1}/{len(FILE)}", TAG]
+    lines = [
+        "HTTP/1.1 206 Partial",
+        f"Content-Length: {len(part)}",
+        f"Content-Range: bytes {start}-{len(FILE) - 1}/{len(FILE)}",
+        TAG,
+    ]
     writer.write("\r\n".join([*lines, "", ""]).encode() + part)
     await writer.drain()
 
@@ -82,12 +96,16 @@ async def rest(seen: Seen, reader: Any, writer: Any) -> None:
 async def test_a_broken_download_goes_on_where_it_broke(tmp_path: Path) -> None:
     """With the rest alone, and only of the same file; the key is in none of the requests."""
     async with files(cut(FILE, CUT, TAG, "Accept-Ranges: bytes", SUM), rest) as (host, project):
-        path = await project.download_export(done(f"{host.url}/x/model.zip?sig=secret"), tmp_path / "model.zip")
+        path = await project.download_export(
+            done(f"{host.url}/x/model.zip?sig=secret"), tmp_path / "model.zip"
+        )
         assert path.read_bytes() == FILE
         first, second = host.seen
         assert first.header("Range") is None
         start = int((second.header("Range") or "").removeprefix("bytes=").removesuffix("-"))
-        assert CUT - 1_000_000 < start <= CUT  # what the HTTP library held when the connection broke is lost
+        assert (
+            CUT - 1_000_000 < start <= CUT
+        )  # what the HTTP library held when the connection broke is lost
         assert second.header("If-Range") == '"0x1"'
         assert not any(KEY in seen.head or "-Key" in seen.head for seen in host.seen)
 
@@ -98,7 +116,9 @@ async def test_a_host_without_ranges_gives_all_of_it_again(tmp_path: Path) -> No
         path = await project.download_export(done(f"{host.url}/model.zip"), tmp_path / "model.zip")
         assert path.read_bytes() == FILE
         assert [seen.header("Range") for seen in host.seen] == [None, None]
-    async with files(cut(FILE, CUT, TAG, "Accept-Ranges: bytes"), reply(200, FILE[::-1], 'ETag: "0x2"')) as (host, project):
+    async with files(
+        cut(FILE, CUT, TAG, "Accept-Ranges: bytes"), reply(200, FILE[::-1], 'ETag: "0x2"')
+    ) as (host, project):
         path = await project.download_export(done(f"{host.url}/model.zip"), tmp_path / "model.zip")
         assert path.read_bytes() == FILE[::-1]
 
@@ -107,8 +127,13 @@ async def test_a_file_that_changed_is_begun_anew(tmp_path: Path) -> None:
     """A part of another length, or a refusal of the range: from the beginning."""
     strange = reply(206, b"x", "Content-Range: bytes 5-5/6")
     for odd in (strange, reply(416, b"")):
-        async with files(cut(FILE, CUT, TAG, "Accept-Ranges: bytes"), odd, reply(200, FILE)) as (host, project):
-            path = await project.download_export(done(f"{host.url}/model.zip"), tmp_path / "model.zip")
+        async with files(cut(FILE, CUT, TAG, "Accept-Ranges: bytes"), odd, reply(200, FILE)) as (
+            host,
+            project,
+        ):
+            path = await project.download_export(
+                done(f"{host.url}/model.zip"), tmp_path / "model.zip"
+            )
             assert path.read_bytes() == FILE
             assert host.seen[-1].header("Range") is None
 
@@ -118,7 +143,10 @@ async def test_a_wrong_checksum_is_not_taken(tmp_path: Path) -> None:
     async with files(reply(200, FILE[::-1], SUM), reply(200, FILE, SUM)) as (host, project):
         path = await project.download_export(done(f"{host.url}/model.zip"), tmp_path / "model.zip")
         assert path.read_bytes() == FILE
-    async with files(reply(200, FILE[::-1], SUM), retry=Retry(attempts=2, backoff=0.01)) as (host, project):
+    async with files(reply(200, FILE[::-1], SUM), retry=Retry(attempts=2, backoff=0.01)) as (
+        host,
+        project,
+    ):
         with pytest.raises(ResponseLost, match="checksum"):
             await project.download_export(done(f"{host.url}/model.zip"), tmp_path / "other.zip")
     assert os.listdir(tmp_path) == ["model.zip"]
@@ -131,7 +159,9 @@ async def test_a_download_that_fails_leaves_what_was_there(tmp_path: Path) -> No
     async with files(cut(FILE, CUT), retry=Retry(attempts=2, backoff=0.01)) as (host, project):
         with pytest.raises(ResponseLost):
             await project.download_export(done(f"{host.url}/model.zip"), path)
-        assert 3 <= len(host.seen) <= 9  # it got further once, or a little more than once, then twice not
+        assert (
+            3 <= len(host.seen) <= 9
+        )  # it got further once, or a little more than once, then twice not
     assert os.listdir(tmp_path) == ["model.zip"]
     assert path.read_bytes() == b"old"
 
@@ -148,7 +178,9 @@ async def test_where_a_file_goes_is_looked_at_first(tmp_path: Path) -> None:
         with pytest.raises(FileNotFoundError):
             await project.download_export(export, tmp_path / "no" / "folder")
         assert host.seen == []
-        assert (await project.download_export(export, tmp_path / "new", overwrite=False)).read_bytes() == FILE
+        assert (
+            await project.download_export(export, tmp_path / "new", overwrite=False)
+        ).read_bytes() == FILE
         os.symlink(tmp_path / "there", tmp_path / "link")
         await project.download_export(export, tmp_path / "link")
         assert (tmp_path / "there").read_bytes() == b"old"
@@ -156,7 +188,10 @@ async def test_where_a_file_goes_is_looked_at_first(tmp_path: Path) -> None:
 
 async def test_a_link_that_is_too_old(tmp_path: Path) -> None:
     """The error says so, and not with the address in it."""
-    async with files(reply(403, b"<Error/>", "x-ms-error-code: AuthenticationFailed")) as (host, project):
+    async with files(reply(403, b"<Error/>", "x-ms-error-code: AuthenticationFailed")) as (
+        host,
+        project,
+    ):
         with pytest.raises(LinkExpired, match="live for a day") as caught:
             await project.download_export(done(f"{host.url}/model.zip?sig=secret"), tmp_path / "x")
         assert (caught.value.code, "secret" in str(caught.value)) == ("AuthenticationFailed", False)
@@ -165,7 +200,11 @@ async def test_a_link_that_is_too_old(tmp_path: Path) -> None:
 
 async def test_a_host_that_is_busy_is_asked_again(tmp_path: Path) -> None:
     """After the time it asks for; what has come is kept."""
-    trouble = (cut(FILE, CUT, TAG, "Accept-Ranges: bytes"), reply(503, b"", "Retry-After: 0"), reply(500, b""))
+    trouble = (
+        cut(FILE, CUT, TAG, "Accept-Ranges: bytes"),
+        reply(503, b"", "Retry-After: 0"),
+        reply(500, b""),
+    )
     async with files(*trouble, rest) as (host, project):
         path = await project.download_export(done(f"{host.url}/model.zip"), tmp_path / "x")
         assert path.read_bytes() == FILE
@@ -199,7 +238,9 @@ async def test_a_download_that_is_given_up_leaves_nothing(tmp_path: Path) -> Non
     """Half of it has come, the rest never will: after the time-out the folder is as it was."""
 
     async def half(seen: Seen, reader: Any, writer: Any) -> None:
-        writer.write(f"HTTP/1.1 200 OK\r\nContent-Length: {len(FILE)}\r\n\r\n".encode() + FILE[:CUT])
+        writer.write(
+            f"HTTP/1.1 200 OK\r\nContent-Length: {len(FILE)}\r\n\r\n".encode() + FILE[:CUT]
+        )
         await reader.read()
 
     async with files(half) as (host, project):
@@ -211,7 +252,9 @@ async def test_a_download_that_is_given_up_leaves_nothing(tmp_path: Path) -> Non
                 async with asyncio.timeout(seconds):
                     await project.download_export(done(f"{host.url}/x"), tmp_path / "x")
     with anyio.fail_after(10):
-        while os.listdir(tmp_path):  # a thread that was at it when its task was cancelled tidies up by itself
+        while os.listdir(
+            tmp_path
+        ):  # a thread that was at it when its task was cancelled tidies up by itself
             await anyio.sleep(0.01)
 
 
@@ -223,9 +266,14 @@ async def test_a_host_that_hangs_is_given_up(tmp_path: Path) -> None:
         await reader.read()
 
     patience = {"timeouts": Timeouts(read=0.05), "retry": Retry(attempts=2, backoff=0.01)}
-    async with peer(half) as host, TrainingClient("http://127.0.0.1:9", KEY, blob_hosts=[host.url], **patience) as training:
+    async with (
+        peer(half) as host,
+        TrainingClient("http://127.0.0.1:9", KEY, blob_hosts=[host.url], **patience) as training,
+    ):
         with pytest.raises(RequestTimeout, match="for too long"):
-            await training.get_project_client(PROJECT).download_export(done(f"{host.url}/x"), tmp_path / "x")
+            await training.get_project_client(PROJECT).download_export(
+                done(f"{host.url}/x"), tmp_path / "x"
+            )
         assert len(host.seen) == 2
     assert os.listdir(tmp_path) == []
 
@@ -317,9 +365,20 @@ class Resolver:
     def __init__(self, address: str) -> None:
         self.address = address
 
-    async def resolve(self, host: str, port: int = 0, family: int = socket.AF_INET) -> list[dict[str, Any]]:
+    async def resolve(
+        self, host: str, port: int = 0, family: int = socket.AF_INET
+    ) -> list[dict[str, Any]]:
         """Here."""
-        return [{"hostname": host, "host": self.address, "port": port, "family": socket.AF_INET, "proto": 0, "flags": 0}]
+        return [
+            {
+                "hostname": host,
+                "host": self.address,
+                "port": port,
+                "family": socket.AF_INET,
+                "proto": 0,
+                "flags": 0,
+            }
+        ]
 
     async def close(self) -> None:
         """Nothing to close."""
@@ -341,7 +400,10 @@ async def test_a_name_that_leads_inside_is_not_connected_to() -> None:
 
 def test_hosts_that_can_be_added() -> None:
     """A host, an ending, an origin; http for literal loopback alone; one string is a slip."""
-    hosts = BlobHosts(["files.example.com", ".cdn.example", "http://127.0.0.1:8000", "https://[::1]:8443"], endpoint="http://[::1]:9")
+    hosts = BlobHosts(
+        ["files.example.com", ".cdn.example", "http://127.0.0.1:8000", "https://[::1]:8443"],
+        endpoint="http://[::1]:9",
+    )
     for url in (
         "https://files.example.com/a",
         "https://x.cdn.example/a",
@@ -351,16 +413,29 @@ def test_hosts_that_can_be_added() -> None:
         "https://x.blob.core.chinacloudapi.cn/a",
     ):
         hosts.check(url, "D")
-    for url in ("https://cdn.example/a", "http://127.0.0.1:8001/a", "http://[::1]:10/a", "https://127.0.0.1:8000/a"):
+    for url in (
+        "https://cdn.example/a",
+        "http://127.0.0.1:8001/a",
+        "http://[::1]:10/a",
+        "https://127.0.0.1:8000/a",
+    ):
         with pytest.raises(ConnectError):
             hosts.check(url, "D")
-    for bad in ("http://localhost:1", "http://10.0.0.1", "ftp://x", "https://x/path", "https://u@x"):
+    for bad in (
+        "http://localhost:1",
+        "http://10.0.0.1",
+        "ftp://x",
+        "https://x/path",
+        "https://u@x",
+    ):
         with pytest.raises(ValueError):
             BlobHosts([bad])
     with pytest.raises(TypeError, match="blob_hosts="):
         BlobHosts("files.example.com")
     with pytest.raises(ConnectError):
-        BlobHosts(endpoint="https://orchard.cognitiveservices.azure.com").check("https://orchard.cognitiveservices.azure.com/a", "D")
+        BlobHosts(endpoint="https://orchard.cognitiveservices.azure.com").check(
+            "https://orchard.cognitiveservices.azure.com/a", "D"
+        )
 
 
 async def test_no_signature_is_logged(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
@@ -374,4 +449,6 @@ async def test_no_signature_is_logged(tmp_path: Path, caplog: pytest.LogCaptureF
     while error is not None:
         assert "topsecret" not in repr(error) + str(error)
         error = error.__context__
-    assert "topsecret" not in "".join(record.getMessage() for record in caplog.records if record.name.startswith("customvision"))
+    assert "topsecret" not in "".join(
+        record.getMessage() for record in caplog.records if record.name.startswith("customvision")
+    )

@@ -37,13 +37,19 @@ async def test_an_export_is_begun_waited_for_and_downloaded(tmp_path: Path) -> N
         poller = orchard.begin_export(iteration, "DockerFile", "Linux", polling=FAST)
         assert (await poller.start()).status == "Exporting"
         export = await poller
-        assert (export.status, export.flavor, poller.id) == ("Done", "Linux", f"{iteration.id}/DockerFile/Linux")
+        assert (export.status, export.flavor, poller.id) == (
+            "Done",
+            "Linux",
+            f"{iteration.id}/DockerFile/Linux",
+        )
         path = await orchard.download_export(export, tmp_path / "model.zip")
         assert path == tmp_path / "model.zip"
         assert zipfile.ZipFile(path).testzip() is None
         assert os.listdir(tmp_path) == ["model.zip"]
         assert stat.S_IMODE(path.stat().st_mode) == 0o600
-        assert [one.platform for one in await orchard.list_exports(iteration).all()] == ["DockerFile"]
+        assert [one.platform for one in await orchard.list_exports(iteration).all()] == [
+            "DockerFile"
+        ]
         assert (await orchard.resume_export(iteration, "dockerfile")).download_uri
         assert sum(seen.operation == "ExportIteration" for seen in emulator.requests) == 1
 
@@ -54,7 +60,9 @@ async def test_flavors_of_a_platform_are_told_apart() -> None:
         orchard = await planted(training)
         iteration = await trained(orchard)
         for flavor in ("ONNX10", "ONNX12"):
-            assert (await orchard.begin_export(iteration, "ONNX", flavor, polling=FAST)).flavor == flavor
+            assert (
+                await orchard.begin_export(iteration, "ONNX", flavor, polling=FAST)
+            ).flavor == flavor
         assert (await orchard.resume_export(iteration, "ONNX", "ONNX12")).flavor == "ONNX12"
         with pytest.raises(NotFoundError, match="CoreML"):
             await orchard.resume_export(iteration, "CoreML")
@@ -106,7 +114,9 @@ async def test_a_failed_export_is_an_error() -> None:
         assert isinstance(caught.value.state, Export)
 
 
-@pytest.mark.parametrize("version", [ApiVersion.V1_2, ApiVersion.V2_1, ApiVersion.V3_4_PREVIEW], ids=str)
+@pytest.mark.parametrize(
+    "version", [ApiVersion.V1_2, ApiVersion.V2_1, ApiVersion.V3_4_PREVIEW], ids=str
+)
 async def test_exports_in_old_and_new_versions(version: ApiVersion, tmp_path: Path) -> None:
     """The same verbs from the first version to the last."""
     async with serving(version) as (_, training):
@@ -125,9 +135,13 @@ async def test_pictures_come_back_as_they_went(tmp_path: Path) -> None:
         image = next(image for image in await orchard.list_images().all())
         path = await orchard.download_image(image, tmp_path / "a.jpg")
         assert path.read_bytes() in {picture(seed) for seed in (*range(5), *range(100, 105))}
-        assert (await orchard.download_image(image.id, tmp_path / "b.jpg")).read_bytes() == path.read_bytes()
+        assert (
+            await orchard.download_image(image.id, tmp_path / "b.jpg")
+        ).read_bytes() == path.read_bytes()
         for size in ("resized", "thumbnail"):
-            assert (await orchard.download_image(image.id, tmp_path / size, size=size)).stat().st_size > 100
+            assert (
+                await orchard.download_image(image.id, tmp_path / size, size=size)
+            ).stat().st_size > 100
         await orchard.quick_test(picture(77), iteration=await trained(orchard))
         (kept,) = await orchard.list_predictions().all()
         assert (await orchard.download_image(kept, tmp_path / "c.jpg")).read_bytes() == picture(77)
@@ -153,7 +167,11 @@ async def test_pictures_of_old_versions(version: ApiVersion, tmp_path: Path) -> 
     async with serving(version) as (_, training):
         orchard = await planted(training, each=5, domain="General")
         image = (await orchard.list_images().all())[0]
-        assert (await orchard.download_image(image, tmp_path / "a.jpg")).read_bytes().startswith(b"\xff\xd8\xff")
+        assert (
+            (await orchard.download_image(image, tmp_path / "a.jpg"))
+            .read_bytes()
+            .startswith(b"\xff\xd8\xff")
+        )
 
 
 async def test_pictures_of_a_resource_in_a_virtual_network(tmp_path: Path) -> None:
@@ -171,7 +189,9 @@ async def test_pictures_of_a_resource_in_a_virtual_network(tmp_path: Path) -> No
 # --- whole projects
 
 
-@pytest.mark.parametrize("version", [ApiVersion.V3_2, ApiVersion.V3_3, ApiVersion.V3_4_PREVIEW], ids=str)
+@pytest.mark.parametrize(
+    "version", [ApiVersion.V3_2, ApiVersion.V3_3, ApiVersion.V3_4_PREVIEW], ids=str
+)
 async def test_a_project_moves_to_another_resource(version: ApiVersion) -> None:
     """Images, tags and regions, from one emulator to another."""
     async with serving(version) as (_, here), serving(version, import_seconds=0.05) as (_, there):
@@ -195,7 +215,10 @@ async def test_an_import_whose_answer_is_lost_is_found() -> None:
         emulator.faults.add("lost_answer", operation="ImportProject")
         copy = await training.begin_import(export, name="Copy", polling=FAST)
         assert copy.name == "Copy"
-        assert sorted([project.name async for project in training.list_projects()]) == ["Copy", "Orchard"]
+        assert sorted([project.name async for project in training.list_projects()]) == [
+            "Copy",
+            "Orchard",
+        ]
         assert (await training.resume_import(copy.id)).id == copy.id
 
 
@@ -216,7 +239,12 @@ async def test_an_import_that_fails() -> None:
     """Is an error that says so."""
     async with serving() as (emulator, training):
         export = await (await planted(training, each=5)).export_project()
-        emulator.faults.add("edit", operation="GetProject", times=None, edit=lambda project: project | {"status": "Failed"})
+        emulator.faults.add(
+            "edit",
+            operation="GetProject",
+            times=None,
+            edit=lambda project: project | {"status": "Failed"},
+        )
         with pytest.raises(OperationFailed, match="ImportProject: it ended as Failed"):
             await training.begin_import(export, polling=FAST)
 
@@ -224,7 +252,9 @@ async def test_an_import_that_fails() -> None:
 # --- all images
 
 
-@pytest.mark.parametrize("version", [version for version in ApiVersion if version >= ApiVersion.V3_1], ids=str)
+@pytest.mark.parametrize(
+    "version", [version for version in ApiVersion if version >= ApiVersion.V3_1], ids=str
+)
 async def test_all_images_are_deleted_and_counted_out(version: ApiVersion) -> None:
     """202, then counted until none is left; the number there was is the result."""
     async with serving(version, delete_all_seconds=0.2) as (emulator, training):

@@ -19,7 +19,13 @@ from customvision_async._content import Blob, Content, ContentError
 from customvision_async._options import Timeouts
 from customvision_async._transport.aiohttp import AiohttpSender
 from customvision_async._transport.base import Request
-from customvision_async.errors import ConnectError, CustomVisionError, DecodeError, RequestTimeout, ResponseLost
+from customvision_async.errors import (
+    ConnectError,
+    CustomVisionError,
+    DecodeError,
+    RequestTimeout,
+    ResponseLost,
+)
 from tests.support.peer import Answer, Peer, Seen, peer, raw, read_body, reply
 
 pytestmark = pytest.mark.anyio
@@ -40,12 +46,20 @@ async def sending(*answers: Answer, **options: Any) -> AsyncIterator[tuple[Aioht
 
 def get(there: Peer, method: str = "GET", **fields: Any) -> Request:
     """A request without a body."""
-    return Request(method, f"{there.url}/customvision/v3.3/Training/domains?a=b%20c,d", "GetDomains", **fields)
+    return Request(
+        method, f"{there.url}/customvision/v3.3/Training/domains?a=b%20c,d", "GetDomains", **fields
+    )
 
 
 def post(there: Peer, size: int = 1_000_000, **fields: Any) -> Request:
     """A request with a body of `size` zeros."""
-    return Request("POST", f"{there.url}/images", "CreateImagesFromData", content=Content("x/y", [Blob(size, data=bytes(size))]), **fields)
+    return Request(
+        "POST",
+        f"{there.url}/images",
+        "CreateImagesFromData",
+        content=Content("x/y", [Blob(size, data=bytes(size))]),
+        **fields,
+    )
 
 
 async def stay(seen: Seen, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -82,7 +96,9 @@ async def reset(seen: Seen, reader: asyncio.StreamReader, writer: asyncio.Stream
     _reset(writer)
 
 
-async def reset_early(seen: Seen, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+async def reset_early(
+    seen: Seen, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+) -> None:
     """Reset the connection in the middle of the body."""
     await reader.readexactly(100_000)
     _reset(writer)
@@ -96,12 +112,26 @@ def _reset(writer: asyncio.StreamWriter) -> None:
 
 async def test_a_request_is_sent_as_it_is() -> None:
     """The URL as it was encoded, our headers and no others of note, and the answer whole with its headers in lower case."""
-    async with sending(reply(207, b'{"ok":1}', "Request-Id: 7", "X-A: 1", "X-A: 2")) as (sender, there):
-        answer = await sender.send(get(there, headers={"Accept": "text/plain"}), {"Training-Key": "k"})
-        assert (answer.status, answer.body, answer.headers["request-id"], answer.headers["x-a"]) == (207, b'{"ok":1}', "7", "1, 2")
+    async with sending(reply(207, b'{"ok":1}', "Request-Id: 7", "X-A: 1", "X-A: 2")) as (
+        sender,
+        there,
+    ):
+        answer = await sender.send(
+            get(there, headers={"Accept": "text/plain"}), {"Training-Key": "k"}
+        )
+        assert (
+            answer.status,
+            answer.body,
+            answer.headers["request-id"],
+            answer.headers["x-a"],
+        ) == (207, b'{"ok":1}', "7", "1, 2")
         seen = there.seen[0]
         assert seen.line == "GET /customvision/v3.3/Training/domains?a=b%20c,d HTTP/1.1"
-        assert (seen.header("Training-Key"), seen.header("Accept"), seen.header("Accept-Encoding")) == ("k", "text/plain", "identity")
+        assert (
+            seen.header("Training-Key"),
+            seen.header("Accept"),
+            seen.header("Accept-Encoding"),
+        ) == ("k", "text/plain", "identity")
         assert seen.header("Cookie") is None
 
 
@@ -109,7 +139,9 @@ async def test_a_body_is_streamed_with_its_exact_length_and_type(tmp_path: Path)
     """No chunked encoding; the file's bytes between the bytes around it."""
     path = tmp_path / "a.jpg"
     path.write_bytes(os.urandom(3_000_001))
-    content = Content("multipart/form-data; boundary=x", [b"head", Blob(3_000_001, path=str(path)), b"tail"])
+    content = Content(
+        "multipart/form-data; boundary=x", [b"head", Blob(3_000_001, path=str(path)), b"tail"]
+    )
     async with sending(reply()) as (sender, there):
         for _ in range(2):
             await sender.send(Request("POST", f"{there.url}/x", "X", content=content), {})
@@ -124,7 +156,9 @@ async def test_the_end_of_the_body_is_told_before_the_answer() -> None:
     """So that the next body can begin while this one's answer is waited for."""
     told = asyncio.Event()
 
-    async def answer(seen: Seen, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def answer(
+        seen: Seen, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+    ) -> None:
         await read_body(seen, reader)
         await told.wait()
         writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
@@ -136,7 +170,9 @@ async def test_the_end_of_the_body_is_told_before_the_answer() -> None:
 async def test_an_answer_in_the_middle_of_the_body_is_taken() -> None:
     """A 401 does not wait for 50 MB; the rest is not sent, and the next request takes a new connection."""
 
-    async def refuse(seen: Seen, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def refuse(
+        seen: Seen, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+    ) -> None:
         await reader.readexactly(100_000)
         writer.write(b"HTTP/1.1 401 Access Denied\r\nContent-Length: 2\r\n\r\n{}")
         await writer.drain()
@@ -144,7 +180,9 @@ async def test_an_answer_in_the_middle_of_the_body_is_taken() -> None:
 
     told = asyncio.Event()
     async with sending(refuse, reply()) as (sender, there):
-        answer = await asyncio.wait_for(sender.send(post(there, 50_000_000), {}, on_sent=told.set), 5)
+        answer = await asyncio.wait_for(
+            sender.send(post(there, 50_000_000), {}, on_sent=told.set), 5
+        )
         assert answer.status == 401
         assert told.is_set()
         assert (await sender.send(get(there), {})).status == 200
@@ -159,20 +197,55 @@ async def test_an_answer_in_the_middle_of_the_body_is_taken() -> None:
         (drip_head, RequestTimeout, "no answer within"),
         (reset, ResponseLost, "before an answer came"),
         (raw(b""), ResponseLost, "before an answer came"),
-        (raw(b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nhalf"), ResponseLost, "while the answer was read"),
-        (raw(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhal"), ResponseLost, "while the answer was read"),
+        (
+            raw(b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nhalf"),
+            ResponseLost,
+            "while the answer was read",
+        ),
+        (
+            raw(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhal"),
+            ResponseLost,
+            "while the answer was read",
+        ),
         (raw(b"220 mail.example ESMTP\r\n\r\n"), ResponseLost, "before an answer came"),
         (raw(b"\0\xff" * 100 + b"\r\n\r\n"), ResponseLost, "before an answer came"),
-        (raw(b"HTTP/1.1 200 OK\r\n" + b"".join(b"X-%d: y\r\n" % i for i in range(500)) + b"\r\n"), ResponseLost, "before"),
-        (raw(b"HTTP/1.1 200 OK\r\nX: " + b"y" * 1_000_000 + b"\r\n\r\n"), ResponseLost, "before an answer came"),
+        (
+            raw(
+                b"HTTP/1.1 200 OK\r\n" + b"".join(b"X-%d: y\r\n" % i for i in range(500)) + b"\r\n"
+            ),
+            ResponseLost,
+            "before",
+        ),
+        (
+            raw(b"HTTP/1.1 200 OK\r\nX: " + b"y" * 1_000_000 + b"\r\n\r\n"),
+            ResponseLost,
+            "before an answer came",
+        ),
         (reply(200, bytes(2000)), DecodeError, "over 1,000 bytes"),
         (reply(200, b"x", "Content-Encoding: br"), DecodeError, "encoded as 'br'"),
         (reply(200, b"not gzip", "Content-Encoding: gzip"), DecodeError, "compression"),
     ],
-    ids=["silent", "drip", "drip-head", "reset", "closed", "half", "half-chunk", "smtp", "noise", "many", "long", "large", "br", "no-gzip"],
+    ids=[
+        "silent",
+        "drip",
+        "drip-head",
+        "reset",
+        "closed",
+        "half",
+        "half-chunk",
+        "smtp",
+        "noise",
+        "many",
+        "long",
+        "large",
+        "br",
+        "no-gzip",
+    ],
 )
 @pytest.mark.parametrize("with_body", [False, True], ids=["get", "post"])
-async def test_each_way_of_failing_has_its_name(answer: Answer, error: type[CustomVisionError], says: str, with_body: bool) -> None:
+async def test_each_way_of_failing_has_its_name(
+    answer: Answer, error: type[CustomVisionError], says: str, with_body: bool
+) -> None:
     """A typed error that names the operation, soon, and holds nothing of aiohttp."""
     async with sending(answer, timeouts=SOON) as (sender, there):
         request = post(there, response_bytes=1000) if with_body else get(there, response_bytes=1000)
@@ -221,8 +294,13 @@ async def test_no_connection_means_that_nothing_was_sent(monkeypatch: pytest.Mon
     try:
         with socket.socket() as held:
             held.bind(("127.0.0.1", 0))
-            with pytest.raises(ConnectError, match=r"GetDomains: no connection to 127\.0\.0\.1:\d+: Connection refused"):
-                await sender.send(Request("GET", f"http://127.0.0.1:{held.getsockname()[1]}/", "GetDomains"), {})
+            with pytest.raises(
+                ConnectError,
+                match=r"GetDomains: no connection to 127\.0\.0\.1:\d+: Connection refused",
+            ):
+                await sender.send(
+                    Request("GET", f"http://127.0.0.1:{held.getsockname()[1]}/", "GetDomains"), {}
+                )
         monkeypatch.setattr(socket, "getaddrinfo", unknown)
         with pytest.raises(ConnectError, match="is the endpoint right"):
             await sender.send(Request("GET", "http://nowhere.invalid/", "GetDomains"), {})
@@ -242,7 +320,13 @@ async def test_a_connection_that_is_not_made_in_time_was_not_used() -> None:
                 one.connect_ex(full.getsockname())
             sender = AiohttpSender(timeouts=SOON)
             with pytest.raises(RequestTimeout, match="no connection") as caught:
-                await asyncio.wait_for(sender.send(Request("GET", f"http://127.0.0.1:{full.getsockname()[1]}/", "GetDomains"), {}), 5)
+                await asyncio.wait_for(
+                    sender.send(
+                        Request("GET", f"http://127.0.0.1:{full.getsockname()[1]}/", "GetDomains"),
+                        {},
+                    ),
+                    5,
+                )
             assert not caught.value.sent
             await sender.aclose()
         finally:
@@ -288,7 +372,10 @@ async def test_a_file_that_has_changed_ends_the_request(tmp_path: Path) -> None:
 async def test_a_compressed_answer_is_read_within_its_bound(encode: Any) -> None:
     """A proxy may compress although we did not ask; a bomb is refused after the bound, not after it went off."""
     kind = "gzip" if encode is gzip.compress else "deflate"
-    answers = [reply(200, encode(data), f"Content-Encoding: {kind}") for data in (b'{"a":1}' * 1000, bytes(100_000_000))]
+    answers = [
+        reply(200, encode(data), f"Content-Encoding: {kind}")
+        for data in (b'{"a":1}' * 1000, bytes(100_000_000))
+    ]
     async with sending(*answers) as (sender, there):
         assert (await sender.send(get(there), {})).body == b'{"a":1}' * 1000
         with pytest.raises(DecodeError, match="over"):

@@ -44,7 +44,12 @@ async def collect(content: Content) -> list[bytes]:
 def blob_of(path: Path, **changes: object) -> Blob:
     """The blob of a file as it is now."""
     now = path.stat()
-    fields = {"size": now.st_size, "path": str(path), "stamp": (now.st_dev, now.st_ino, now.st_mtime_ns), **changes}
+    fields = {
+        "size": now.st_size,
+        "path": str(path),
+        "stamp": (now.st_dev, now.st_ino, now.st_mtime_ns),
+        **changes,
+    }
     return Blob(**fields)
 
 
@@ -60,7 +65,9 @@ def expected(content: Content, blobs: dict[int, bytes]) -> bytes:
     return b"".join(parts)
 
 
-SIZES = st.sampled_from([0, 1, 2, 3, 100, 98_303, 98_304, 98_305, PIECE - 1, PIECE, PIECE + 1, 300_000, 2_500_000])
+SIZES = st.sampled_from(
+    [0, 1, 2, 3, 100, 98_303, 98_304, 98_305, PIECE - 1, PIECE, PIECE + 1, 300_000, 2_500_000]
+)
 
 
 @pytest.mark.usefixtures("_reading")
@@ -106,7 +113,10 @@ def test_pieces_are_neither_small_nor_large(sizes: list[int], as_base64: bool) -
 
 
 @pytest.mark.usefixtures("_reading")
-@pytest.mark.parametrize("trouble", ["gone", "shorter", "longer", "touched", "replaced", "link", "folder", "fifo", "socket", "nul"])
+@pytest.mark.parametrize(
+    "trouble",
+    ["gone", "shorter", "longer", "touched", "replaced", "link", "folder", "fifo", "socket", "nul"],
+)
 async def test_a_file_that_is_not_as_it_was_planned_is_named(tmp_path: Path, trouble: str) -> None:
     """Whatever became of the file since it was looked at: a ContentError with its blob, at once, and no descriptor left open."""
     path = tmp_path / "a.jpg"
@@ -136,7 +146,10 @@ async def test_a_file_that_is_not_as_it_was_planned_is_named(tmp_path: Path, tro
             elif trouble == "fifo":
                 os.mkfifo(path)
     if trouble == "socket":
-        with tempfile.TemporaryDirectory(dir="/tmp") as short, socket.socket(socket.AF_UNIX) as unix:
+        with (
+            tempfile.TemporaryDirectory(dir="/tmp") as short,
+            socket.socket(socket.AF_UNIX) as unix,
+        ):
             unix.bind(f"{short}/s")
             await _refused(Blob(1000, path=f"{short}/s"))
     else:
@@ -178,12 +191,18 @@ async def test_memory_and_open_files_that_change_are_named() -> None:
     """A buffer of another length, a file that was closed or is too short."""
     closed = io.BytesIO(bytes(10))
     closed.close()
-    for blob in (Blob(10, data=bytes(9)), Blob(10, file=closed), Blob(10, file=io.BytesIO(bytes(9)))):
+    for blob in (
+        Blob(10, data=bytes(9)),
+        Blob(10, file=closed),
+        Blob(10, file=io.BytesIO(bytes(9))),
+    ):
         with pytest.raises(ContentError):
             await collect(Content("x/y", [blob]))
 
 
-async def test_a_read_that_would_wait_goes_to_a_thread(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_read_that_would_wait_goes_to_a_thread(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """In the middle of a body, with nothing lost or doubled."""
     if body_module._NOWAIT is None:
         pytest.skip("this system cannot tell whether a read would wait")
@@ -200,7 +219,10 @@ async def test_a_read_that_would_wait_goes_to_a_thread(tmp_path: Path, monkeypat
     monkeypatch.setattr(os, "preadv", preadv)
     path = tmp_path / "a"
     path.write_bytes(os.urandom(3_000_000))
-    assert b"".join(await collect(Content("x/y", [b"<", blob_of(path), b">"]))) == b"<" + path.read_bytes() + b">"
+    assert (
+        b"".join(await collect(Content("x/y", [b"<", blob_of(path), b">"])))
+        == b"<" + path.read_bytes() + b">"
+    )
 
 
 @pytest.mark.usefixtures("_reading")

@@ -15,7 +15,13 @@ from customvision_async._events import Event, RequestDone, RetryScheduled
 from customvision_async._options import Retry
 from customvision_async._transport.base import Meter, Request, Response
 from customvision_async._transport.pipeline import Transport
-from customvision_async.errors import ConnectError, DecodeError, RequestTimeout, ResponseLost, TransportError
+from customvision_async.errors import (
+    ConnectError,
+    DecodeError,
+    RequestTimeout,
+    ResponseLost,
+    TransportError,
+)
 from tests.support.senders import Outcome, Scripted
 from tests.support.vloop import VirtualLoop
 
@@ -36,7 +42,12 @@ def anyio_backend() -> tuple[str, dict[str, Any]]:
 
 def transport(sender: Scripted, **options: Any) -> Transport:
     """A transport over `sender`."""
-    return Transport(sender, auth=options.pop("auth", authenticate("key", "Training-Key")), rng=Random(1), **options)
+    return Transport(
+        sender,
+        auth=options.pop("auth", authenticate("key", "Training-Key")),
+        rng=Random(1),
+        **options,
+    )
 
 
 def now() -> float:
@@ -58,10 +69,16 @@ def now() -> float:
         ([Response(408, {}, b""), REFUSED, ConnectError("x"), OK], 3, True),
     ],
 )
-async def test_the_answer_tells_what_it_took(outcomes: list[Outcome], attempts: int, in_doubt: bool) -> None:
+async def test_the_answer_tells_what_it_took(
+    outcomes: list[Outcome], attempts: int, in_doubt: bool
+) -> None:
     """How often it was sent, refusals left out, and whether an earlier send may have taken effect."""
     answer = await transport(Scripted(*outcomes)).send(GET)
-    assert (answer.status, answer.attempts, answer.in_doubt) == (getattr(outcomes[-1], "status", 0), attempts, in_doubt)
+    assert (answer.status, answer.attempts, answer.in_doubt) == (
+        getattr(outcomes[-1], "status", 0),
+        attempts,
+        in_doubt,
+    )
 
 
 @pytest.mark.parametrize("outcome", [ResponseLost("gone"), RequestTimeout("late")])
@@ -165,15 +182,21 @@ async def test_a_key_that_was_rotated_meanwhile_is_tried() -> None:
     credential = KeyCredential("old")
 
     class Rotates(Scripted):
-        async def send(self, request: Request, headers: Mapping[str, str], **options: Any) -> Response:
+        async def send(
+            self, request: Request, headers: Mapping[str, str], **options: Any
+        ) -> Response:
             credential.update("new")
             return await super().send(request, headers, **options)
 
     sender = Rotates(Response(401, {}, b""), OK)
-    assert (await transport(sender, auth=authenticate(credential, "Training-Key")).send(GET)).status == 200
+    assert (
+        await transport(sender, auth=authenticate(credential, "Training-Key")).send(GET)
+    ).status == 200
     assert [headers["Training-Key"] for headers in sender.headers] == ["old", "new"]
     sender = Rotates(Response(401, {}, b""))
-    assert (await transport(sender, auth=authenticate(credential, "Training-Key")).send(GET)).status == 401
+    assert (
+        await transport(sender, auth=authenticate(credential, "Training-Key")).send(GET)
+    ).status == 401
     assert len(sender.times) == 1
 
 
@@ -199,7 +222,9 @@ async def test_every_send_is_told_to_those_who_watch() -> None:
 
     content = Content("x/y", [b"12345"])
     request = Request("POST", "http://127.0.0.1/x", "Create", content=content)
-    await transport(Scripted(DOWN, ResponseLost("gone"), OK, seconds=2.0), observers=[broken, events.append]).send(request)
+    await transport(
+        Scripted(DOWN, ResponseLost("gone"), OK, seconds=2.0), observers=[broken, events.append]
+    ).send(request)
     done = [event for event in events if isinstance(event, RequestDone)]
     assert [(event.attempt, event.status, event.seconds, event.bytes_sent) for event in done] == [
         (1, 503, 2, 5),
@@ -207,7 +232,10 @@ async def test_every_send_is_told_to_those_who_watch() -> None:
         (3, 200, 2, 5),
     ]
     assert "gone" in done[1].error
-    assert [event.reason for event in events if isinstance(event, RetryScheduled)] == ["status 503", "gone"]
+    assert [event.reason for event in events if isinstance(event, RetryScheduled)] == [
+        "status 503",
+        "gone",
+    ]
 
 
 @pytest.mark.parametrize(
@@ -221,11 +249,15 @@ async def test_every_send_is_told_to_those_who_watch() -> None:
         ([ContentError(Blob(1), "gone")], Meter(1, 0, 5, False)),
     ],
 )
-async def test_the_meter_is_right_after_an_exception_too(outcomes: list[Outcome], meter: Meter) -> None:
+async def test_the_meter_is_right_after_an_exception_too(
+    outcomes: list[Outcome], meter: Meter
+) -> None:
     """Sends, retries, bytes and doubt, however it ended."""
     mine = Meter()
     try:
-        await transport(Scripted(*outcomes)).send(Request("POST", "http://x", "X", content=Content("x/y", [b"12345"]), meter=mine))
+        await transport(Scripted(*outcomes)).send(
+            Request("POST", "http://x", "X", content=Content("x/y", [b"12345"]), meter=mine)
+        )
     except (DecodeError, ContentError):
         pass
     assert mine == meter

@@ -10,7 +10,13 @@ from hypothesis import strategies as st
 
 from customvision_async._options import Retry
 from customvision_async._transport.base import Request, Response
-from customvision_async._transport.retry import CertificateError, RetryBudget, RetryPolicy, maybe_taken_up, parse_retry_after
+from customvision_async._transport.retry import (
+    CertificateError,
+    RetryBudget,
+    RetryPolicy,
+    maybe_taken_up,
+    parse_retry_after,
+)
 from customvision_async.errors import ConnectError, RequestTimeout, ResponseLost, TransportError
 
 NOW = 1_700_000_000.0  # Tue, 14 Nov 2023 22:13:20 GMT
@@ -20,7 +26,9 @@ OFTEN = Request("POST", "https://x.example/images", "CreateImagesFromData")
 
 def answer(status: int, body: bytes = b"", **headers: str) -> Response:
     """An answer; the names of headers with underscores for dashes."""
-    return Response(status, {name.replace("_", "-"): value for name, value in headers.items()}, body)
+    return Response(
+        status, {name.replace("_", "-"): value for name, value in headers.items()}, body
+    )
 
 
 def decide(
@@ -36,7 +44,9 @@ def decide(
 ) -> float | None:
     """The decision of a fresh policy."""
     policy = RetryPolicy(options or Retry(), Random(seed))
-    return policy.decide(request, outcome, attempts=attempts, refusals=refusals, elapsed=elapsed, now=NOW, met=met)
+    return policy.decide(
+        request, outcome, attempts=attempts, refusals=refusals, elapsed=elapsed, now=NOW, met=met
+    )
 
 
 @pytest.mark.parametrize(
@@ -77,7 +87,9 @@ def decide(
         ({}, b"", None),
     ],
 )
-def test_retry_after_is_read_in_every_form(headers: dict[str, str], body: bytes, seconds: float | None) -> None:
+def test_retry_after_is_read_in_every_form(
+    headers: dict[str, str], body: bytes, seconds: float | None
+) -> None:
     """Seconds, dates, milliseconds and the service's sentence; what cannot be read is as if it were not there."""
     assert parse_retry_after(headers, body, NOW) == seconds
 
@@ -95,7 +107,9 @@ def test_passing_troubles_are_tried_again(status: int) -> None:
     assert decide(answer(status), refusals=1) is not None
 
 
-@pytest.mark.parametrize("status", [200, 202, 207, 400, 401, 403, 404, 405, 409, 413, 414, 415, 422, 431, 501, 505])
+@pytest.mark.parametrize(
+    "status", [200, 202, 207, 400, 401, 403, 404, 405, 409, 413, 414, 415, 422, 431, 501, 505]
+)
 def test_what_would_fail_alike_is_not(status: int) -> None:
     """Successes, and errors of the request itself."""
     assert decide(answer(status, retry_after="1")) is None
@@ -114,7 +128,9 @@ def test_what_would_fail_alike_is_not(status: int) -> None:
         (answer(503), False),
     ],
 )
-def test_what_may_not_be_repeated_is_sent_again_only_if_it_was_not_taken_up(outcome: Response | TransportError, again: bool) -> None:
+def test_what_may_not_be_repeated_is_sent_again_only_if_it_was_not_taken_up(
+    outcome: Response | TransportError, again: bool
+) -> None:
     """Training a project twice is worse than an error."""
     assert (decide(outcome, ONCE, refusals=1) is not None) is again
     assert decide(outcome, OFTEN, refusals=1) is not None
@@ -149,7 +165,11 @@ def test_no_attempt_starts_after_the_deadline() -> None:
 def test_backoff_is_full_jitter_up_to_a_most(status: int, scale: float, failures: int) -> None:
     """Uniform over 0 to scale x 2**n, at most 30 s, whatever n."""
     options = Retry(attempts=10_000)
-    waits = [decide(answer(status), attempts=failures, refusals=failures, seed=seed, options=options) or 0.0 for seed in range(300)]
+    waits = [
+        decide(answer(status), attempts=failures, refusals=failures, seed=seed, options=options)
+        or 0.0
+        for seed in range(300)
+    ]
     most = min(30.0, scale * 2.0 ** min(failures, 60))
     assert max(waits) <= most
     assert max(waits) > 0.9 * most

@@ -41,7 +41,9 @@ PICTURES = [picture(seed, size=(24, 16)) for seed in range(140)]
 
 def files(count: int, **given: Any) -> list[ImageFile]:
     """Pictures in memory, each different."""
-    return [ImageFile(data=PICTURES[number], name=f"{number}.jpg", **given) for number in range(count)]
+    return [
+        ImageFile(data=PICTURES[number], name=f"{number}.jpg", **given) for number in range(count)
+    ]
 
 
 @pytest.mark.parametrize("version", VERSIONS)
@@ -59,7 +61,11 @@ async def test_results_are_joined_by_name_though_the_service_shuffles(version: A
     """Each result has the image of its own picture, told by its size, whatever names the caller gave: quotes, or all the same."""
     sizes = [(20 + number, 20) for number in range(70)]
     given = [
-        ImageFile(data=picture(n, size=size), name='a "quoted" \\ name' if n % 2 else "same", tags=["b"] if n % 3 else ["a"])
+        ImageFile(
+            data=picture(n, size=size),
+            name='a "quoted" \\ name' if n % 2 else "same",
+            tags=["b"] if n % 3 else ["a"],
+        )
         for n, size in enumerate(sizes)
     ]
     async with bench(version=version, tags=("a", "b"), concurrency=Concurrency(uploads=2)) as one:
@@ -95,13 +101,22 @@ def without(place: int) -> Callable[[Any], Any]:
 
 def with_more(answer: Any) -> Any:
     """An answer with results nobody asked for."""
-    other = {"sourceUrl": '"stranger"', "status": "OK", "image": {"id": str(uuid4()), "created": "2026-01-01T00:00:00"}}
-    return {**answer, "images": [other, *answer["images"], {"sourceUrl": None, "status": "ErrorSource"}]}
+    other = {
+        "sourceUrl": '"stranger"',
+        "status": "OK",
+        "image": {"id": str(uuid4()), "created": "2026-01-01T00:00:00"},
+    }
+    return {
+        **answer,
+        "images": [other, *answer["images"], {"sourceUrl": None, "status": "ErrorSource"}],
+    }
 
 
 def twice(answer: Any) -> Any:
     """An answer that says two things of each image."""
-    bad = [{**result, "status": "ErrorImageFormat", "image": None} for result in answer["images"][:5]]
+    bad = [
+        {**result, "status": "ErrorImageFormat", "image": None} for result in answer["images"][:5]
+    ]
     return {**answer, "images": bad + answer["images"]}
 
 
@@ -111,8 +126,14 @@ def unknown_status(answer: Any) -> Any:
     return answer
 
 
-@pytest.mark.parametrize("edit", [without(0), without(-1), with_more, twice], ids=["first-missing", "last-missing", "more", "twice"])
-async def test_an_answer_that_does_not_fit_costs_nobody_the_wrong_outcome(edit: Callable[[Any], Any]) -> None:
+@pytest.mark.parametrize(
+    "edit",
+    [without(0), without(-1), with_more, twice],
+    ids=["first-missing", "last-missing", "more", "twice"],
+)
+async def test_an_answer_that_does_not_fit_costs_nobody_the_wrong_outcome(
+    edit: Callable[[Any], Any],
+) -> None:
     """Results missing, extra or contradictory: what is not said is asked again, and is a duplicate of our own making."""
     async with bench(tags=("a",)) as one:
         one.emulator.faults.add("edit", edit=edit, operation="CreateImagesFromData")
@@ -172,19 +193,32 @@ async def test_all_kinds_go_together_in_one_call(tmp_path: Path) -> None:
 
 async def predicted(one: Bench, pictures: list[bytes]) -> list[str]:
     """The ids of stored predictions of pictures."""
-    taught = [ImageFile(data=data, tags=["x" if n % 2 else "y"]) for n, data in enumerate(PICTURES[100:112])]
+    taught = [
+        ImageFile(data=data, tags=["x" if n % 2 else "y"])
+        for n, data in enumerate(PICTURES[100:112])
+    ]
     await one.project.upload_images(taught, create_missing_tags=True)
     iteration = await one.project.begin_training()
     quick_test = one.project.operations.quick_test_image
-    return [(await quick_test(one.project.id, data, iteration_id=iteration.id, store=True)).id for data in pictures]
+    return [
+        (await quick_test(one.project.id, data, iteration_id=iteration.id, store=True)).id
+        for data in pictures
+    ]
 
 
 @pytest.mark.parametrize("has_image", [True, False])
 @pytest.mark.parametrize("merges", [True, False])
 @pytest.mark.parametrize("success", [True, False])
-async def test_duplicates_are_marked_and_their_tags_ensured(has_image: bool, merges: bool, success: bool) -> None:
+async def test_duplicates_are_marked_and_their_tags_ensured(
+    has_image: bool, merges: bool, success: bool
+) -> None:
     """A picture that was there is a success, marked; its new tags are on it, or the item says that they could not be ensured."""
-    async with bench(tags=("old", "new"), duplicate_has_image=has_image, duplicate_merges_tags=merges, duplicate_is_success=success) as one:
+    async with bench(
+        tags=("old", "new"),
+        duplicate_has_image=has_image,
+        duplicate_merges_tags=merges,
+        duplicate_is_success=success,
+    ) as one:
         await one.project.upload_images(files(5), tags=["old"])
         async with one.project.upload_images(files(10), tags=["new"]) as upload:
             results = sorted([result async for result in upload], key=lambda result: result.index)
@@ -276,9 +310,15 @@ async def test_too_many_tags_or_regions_on_an_image_are_refused_before_anything_
     async with bench(domain=DETECTION, tags=names) as one:
         with pytest.raises(BatchError) as caught:
             await one.project.upload_images(
-                [ImageFile(data=PICTURES[0], tags=names), ImageFile(data=PICTURES[1], regions=boxes), PICTURES[2]]
+                [
+                    ImageFile(data=PICTURES[0], tags=names),
+                    ImageFile(data=PICTURES[1], regions=boxes),
+                    PICTURES[2],
+                ]
             )
-        causes = [failure.error.__cause__ for failure in caught.value.report.failures if failure.error]
+        causes = [
+            failure.error.__cause__ for failure in caught.value.report.failures if failure.error
+        ]
         assert [type(cause) for cause in causes] == [LimitExceeded, LimitExceeded]
         assert len(await one.images()) == 1
 
@@ -286,7 +326,14 @@ async def test_too_many_tags_or_regions_on_an_image_are_refused_before_anything_
 async def test_a_chunk_never_has_more_than_20_distinct_tags() -> None:
     """60 pictures with 3 of 30 tags each, some of them in regions: every call keeps the limit, counted over entries and regions."""
     names = tuple(f"t{number}" for number in range(30))
-    given = [ImageFile(data=PICTURES[n], tags=[names[n % 30]], regions=[Region(names[(n * 7) % 30], 0, 0, 0.5, 0.5)]) for n in range(60)]
+    given = [
+        ImageFile(
+            data=PICTURES[n],
+            tags=[names[n % 30]],
+            regions=[Region(names[(n * 7) % 30], 0, 0, 0.5, 0.5)],
+        )
+        for n in range(60)
+    ]
     async with bench(domain=DETECTION, tags=names) as one:
         report = await one.project.upload_images(given)
         assert report.succeeded == 60
@@ -297,12 +344,21 @@ async def test_a_chunk_never_has_more_than_20_distinct_tags() -> None:
 async def test_regions_are_on_their_images_once(version: ApiVersion) -> None:
     """With the picture; for duplicates afterwards, without doubles; 25 tags of regions on one picture too."""
     names = tuple(f"t{number}" for number in range(25))
-    boxes = [Region(name, 0.01 * number, 0.1, 1 / 3, 0.123456789) for number, name in enumerate(names)]
+    boxes = [
+        Region(name, 0.01 * number, 0.1, 1 / 3, 0.123456789) for number, name in enumerate(names)
+    ]
     async with bench(domain=DETECTION, version=version, tags=names) as one:
-        await one.project.upload_images([ImageFile(data=PICTURES[0], regions=boxes[:3]), ImageFile(data=PICTURES[1])])
+        await one.project.upload_images(
+            [ImageFile(data=PICTURES[0], regions=boxes[:3]), ImageFile(data=PICTURES[1])]
+        )
         for _ in range(2):
-            given = [ImageFile(data=PICTURES[0], regions=boxes), ImageFile(data=PICTURES[1], regions=boxes[:2])]
-            report = await one.project.upload_images([*given, ImageFile(data=PICTURES[2], regions=boxes[5:])])
+            given = [
+                ImageFile(data=PICTURES[0], regions=boxes),
+                ImageFile(data=PICTURES[1], regions=boxes[:2]),
+            ]
+            report = await one.project.upload_images(
+                [*given, ImageFile(data=PICTURES[2], regions=boxes[5:])]
+            )
             assert report.succeeded == 3
         counts = {len(image.regions) for image in await one.images()}
         assert counts == {25, 2, 20}
@@ -330,7 +386,10 @@ async def test_metadata_goes_with_the_pictures_and_onto_duplicates(merges: bool)
     async with bench(duplicate_merges_tags=merges) as one:
         await one.project.upload_images(files(2))
         one.forget()
-        given = [ImageFile(data=data, metadata={"source": str(n % 2)}) for n, data in enumerate(PICTURES[:20])]
+        given = [
+            ImageFile(data=data, metadata={"source": str(n % 2)})
+            for n, data in enumerate(PICTURES[:20])
+        ]
         report = await one.project.upload_images(given)
         assert (report.succeeded, report.duplicates) == (20, 2)
         assert one.asked() == 2
@@ -341,10 +400,16 @@ async def test_metadata_goes_with_the_pictures_and_onto_duplicates(merges: bool)
 async def test_bodies_stay_under_the_limit_whatever_the_mixture() -> None:
     """Random bytes of 300 KB in 30 tag sets, chunks of 1 MB at most: no body is larger, also not as base64 in a mixture."""
     names = tuple(f"t{number}" for number in range(10))
-    given = [ImageFile(data=PICTURES[n] + os.urandom(300_000), tags=[names[n % 10]]) for n in range(30)]
+    given = [
+        ImageFile(data=PICTURES[n] + os.urandom(300_000), tags=[names[n % 10]]) for n in range(30)
+    ]
     async with bench(tags=names, concurrency=Concurrency(chunk_bytes=1_000_000)) as one:
         assert (await one.project.upload_images(given)).succeeded == 30
-        sizes = [request.body_bytes for request in one.emulator.requests if request.operation.startswith("CreateImagesFrom")]
+        sizes = [
+            request.body_bytes
+            for request in one.emulator.requests
+            if request.operation.startswith("CreateImagesFrom")
+        ]
         assert max(sizes) <= 1_000_000
         assert len(sizes) <= 15
 
@@ -355,7 +420,11 @@ async def test_identical_urls_never_share_a_call() -> None:
         await one.project.upload_images(files(1))
         url = (await one.images())[0].original_uri
         assert url is not None
-        given = [ImageUrl(url, tags=["a"]), ImageUrl(url, tags=["b"]), ImageUrl("http://127.0.0.1:9/x")]
+        given = [
+            ImageUrl(url, tags=["a"]),
+            ImageUrl(url, tags=["b"]),
+            ImageUrl("http://127.0.0.1:9/x"),
+        ]
         async with one.project.upload_images(given) as upload:
             ok = {result.index: result.ok async for result in upload}
         assert ok == {0: True, 1: True, 2: False}
@@ -412,16 +481,27 @@ def _handlers() -> Any:
 
 
 @pytest.mark.parametrize(
-    "switches", [{"spoiled_batches": True}, {"all_bad_is_400": True}, {"multi_status": False}, {"failed_image_is_null": False}]
+    "switches",
+    [
+        {"spoiled_batches": True},
+        {"all_bad_is_400": True},
+        {"multi_status": False},
+        {"failed_image_is_null": False},
+    ],
 )
 async def test_bad_pictures_among_good_ones(switches: dict[str, bool]) -> None:
     """Seven that pass our look and not the service's, among 100: exactly these fail, in whatever way the service tells."""
     broken = b"\xff\xd8\xff" + b"no picture after all"
-    given = [ImageFile(data=broken + bytes([n]), name=f"bad{n}") if n % 15 == 7 else data for n, data in enumerate(PICTURES[:100])]
+    given = [
+        ImageFile(data=broken + bytes([n]), name=f"bad{n}") if n % 15 == 7 else data
+        for n, data in enumerate(PICTURES[:100])
+    ]
     async with bench(retry=QUICK, **switches) as one:
         with pytest.raises(BatchError) as caught:
             await one.project.upload_images(given)
-        assert sorted(failure.index for failure in caught.value.report.failures) == list(range(7, 100, 15))
+        assert sorted(failure.index for failure in caught.value.report.failures) == list(
+            range(7, 100, 15)
+        )
         assert len(await one.images()) == 93
         assert one.asked() <= 2 + 2 * 6 * 8
 
@@ -444,7 +524,13 @@ async def test_a_client_that_is_closed_ends_the_run() -> None:
 class _Stuck:
     """A service that takes no request to its end."""
 
-    async def send(self, request: Request, headers: Mapping[str, str], *, on_sent: Callable[[], None] | None = None) -> Response:
+    async def send(
+        self,
+        request: Request,
+        headers: Mapping[str, str],
+        *,
+        on_sent: Callable[[], None] | None = None,
+    ) -> Response:
         await asyncio.sleep(3600)
         raise AssertionError
 
@@ -452,7 +538,9 @@ class _Stuck:
         pass
 
 
-async def test_small_files_that_wait_for_a_slow_service_do_not_pile_up_in_memory(tmp_path: Path) -> None:
+async def test_small_files_that_wait_for_a_slow_service_do_not_pile_up_in_memory(
+    tmp_path: Path,
+) -> None:
     """2,000 files of 30 KB are 60 MB; with all of them under way at once, no more than a third of that is in memory."""
     for number in range(2000):
         with (tmp_path / f"{number}.jpg").open("wb") as file:
@@ -460,8 +548,13 @@ async def test_small_files_that_wait_for_a_slow_service_do_not_pile_up_in_memory
             file.truncate(30_000)
     tracemalloc.start()
     try:
-        training = TrainingClient("https://example.com", "0" * 32, sender=_Stuck(), concurrency=Concurrency(start=64))
-        async with training, training.get_project_client(uuid4()).upload_images(images_in(tmp_path)) as run:
+        training = TrainingClient(
+            "https://example.com", "0" * 32, sender=_Stuck(), concurrency=Concurrency(start=64)
+        )
+        async with (
+            training,
+            training.get_project_client(uuid4()).upload_images(images_in(tmp_path)) as run,
+        ):
             while run.progress.submitted < 2000:
                 await asyncio.sleep(0.01)
             held, _ = tracemalloc.get_traced_memory()

@@ -42,12 +42,21 @@ async def test_deleting_any_number(version: ApiVersion) -> None:
     async with bench(version=version) as one:
         ids = await filled(one, 300)
         images = await one.images() if version > ApiVersion.V1_2 else ids
-        given: list[Any] = [*images[:100], *(UUID(id) for id in ids[100:200]), *(id.upper() for id in ids[200:]), *ids]
+        given: list[Any] = [
+            *images[:100],
+            *(UUID(id) for id in ids[100:200]),
+            *(id.upper() for id in ids[200:]),
+            *ids,
+        ]
         one.forget()
         report = await one.project.delete_images(given)
         assert report.succeeded == len(given)
         assert await one.images() == []
-        longest = max(len(request.path) + len(request.query) for request in one.emulator.requests if request.method == "DELETE")
+        longest = max(
+            len(request.path) + len(request.query)
+            for request in one.emulator.requests
+            if request.method == "DELETE"
+        )
         assert longest < 8_000
         assert one.asked("DeleteImages") <= 3
 
@@ -74,12 +83,20 @@ class _Text(str):
     __hash__ = str.__hash__
 
 
-@pytest.mark.parametrize("verb", ["tag_images", "untag_images", "update_image_metadata", "delete_images"])
+@pytest.mark.parametrize(
+    "verb", ["tag_images", "untag_images", "update_image_metadata", "delete_images"]
+)
 async def test_ids_of_a_kind_of_text_are_ids(verb: str) -> None:
     """Ids out of an array or a data frame are no plain strings: every verb takes them, one request for all."""
     async with bench(tags=("a",)) as one:
         given = [_Text(id) for id in await filled(one, 10)]
-        rest = () if verb == "delete_images" else ({"key": "value"},) if verb == "update_image_metadata" else (["a"],)
+        rest = (
+            ()
+            if verb == "delete_images"
+            else ({"key": "value"},)
+            if verb == "update_image_metadata"
+            else (["a"],)
+        )
         async with getattr(one.project, verb)(given, *rest) as run:
             results = [(result.ok, result.attempts) async for result in run]
         assert results == [(True, 1)] * 10
@@ -98,7 +115,15 @@ async def test_deleting_what_is_not_there_is_well(strict: bool) -> None:
 
 @pytest.mark.parametrize("strict", [True, False])
 @pytest.mark.parametrize(
-    "verb", ["delete_images", "tag_images", "untag_images", "create_regions", "delete_regions", "update_image_metadata"]
+    "verb",
+    [
+        "delete_images",
+        "tag_images",
+        "untag_images",
+        "create_regions",
+        "delete_regions",
+        "update_image_metadata",
+    ],
 )
 async def test_a_lost_answer_of_any_verb_leaves_the_exact_state(verb: str, strict: bool) -> None:
     """The effect is done and the answer lost: the verb is repeated, all is reported well, and nothing is there twice."""
@@ -203,7 +228,11 @@ async def test_regions_any_number() -> None:
         async with one.project.create_regions(given) as run:
             results = {result.index: result.value async for result in run}
         assert run.report.requests == 3
-        by_id = {region.region_id: (image.id, region) for image in await one.images() for region in image.regions}
+        by_id = {
+            region.region_id: (image.id, region)
+            for image in await one.images()
+            for region in image.regions
+        }
         assert len(by_id) == len(set(results.values())) == 150
         for index, region_id in results.items():
             image_id, region = by_id[str(region_id)]
@@ -282,20 +311,31 @@ async def test_lists_and_counts(version: ApiVersion, order: Any) -> None:
             assert len(images) == len(wanted)
             assert await one.project.count_images(**filters) == len(wanted)
             if filters or version >= ApiVersion.V3_3:
-                assert images == sorted(images, key=lambda image: str(image.created), reverse=order == "newest") or len(images) > 1
+                assert (
+                    images
+                    == sorted(
+                        images, key=lambda image: str(image.created), reverse=order == "newest"
+                    )
+                    or len(images) > 1
+                )
 
 
 async def test_filters_of_more_than_20_tags_are_merged() -> None:
     """45 tags: three walks, an image with tags of several of them once, newest first."""
     names = tuple(f"t{number}" for number in range(50))
     async with bench(tags=names) as one:
-        given = [ImageFile(data=PICTURES[n], tags=[names[n % 50], names[(n * 7 + 3) % 50]]) for n in range(100)]
+        given = [
+            ImageFile(data=PICTURES[n], tags=[names[n % 50], names[(n * 7 + 3) % 50]])
+            for n in range(100)
+        ]
         await one.project.upload_images(given)
         wanted = sum(n % 50 < 45 or (n * 7 + 3) % 50 < 45 for n in range(100))
         one.forget()
         images = await one.project.list_images(tags=names[:45], page_size=20).all()
         assert len({image.id for image in images}) == len(images) == wanted
-        assert [image.created for image in images] == sorted((image.created for image in images), reverse=True)
+        assert [image.created for image in images] == sorted(
+            (image.created for image in images), reverse=True
+        )
         assert await one.project.count_images(tags=names[:45]) == wanted
 
 
@@ -319,7 +359,9 @@ async def test_uploading_while_listing_over_sockets() -> None:
         async for page in one.project.list_images(page_size=10).by_page():
             listed += [image.id for image in page]
             if len(listed) < 150:
-                await one.project.upload_images(PICTURES[100 + len(listed) % 150 : 108 + len(listed) % 150])
+                await one.project.upload_images(
+                    PICTURES[100 + len(listed) % 150 : 108 + len(listed) % 150]
+                )
         assert len(listed) == len(set(listed))
         assert set(ids) <= set(listed)
 
@@ -385,7 +427,9 @@ async def test_tags_one_at_a_time() -> None:
     async with bench() as one:
         tag = await one.project.create_tag("apple", description="round")
         assert (
-            (await one.project.get_tag("apple")).id == (await one.project.get_tag(tag)).id == (await one.project.get_tag(UUID(tag.id))).id
+            (await one.project.get_tag("apple")).id
+            == (await one.project.get_tag(tag)).id
+            == (await one.project.get_tag(UUID(tag.id))).id
         )
         renamed = await one.project.update_tag("apple", name="pear")
         assert (renamed.id, renamed.name, renamed.description) == (tag.id, "pear", "round")
@@ -401,10 +445,14 @@ async def test_a_tag_named_like_a_uuid() -> None:
     name = str(uuid4())
     async with bench(tags=("a", name)) as one:
         ids = await one.tags()
-        await one.project.upload_images([ImageFile(data=PICTURES[0], tags=[name]), ImageFile(data=PICTURES[1], tags=[ids["a"]])])
+        await one.project.upload_images(
+            [ImageFile(data=PICTURES[0], tags=[name]), ImageFile(data=PICTURES[1], tags=[ids["a"]])]
+        )
         assert await one.tag_counts() == {name: 1, "a": 1}
         with pytest.raises(BatchError):
-            await one.project.upload_images([ImageFile(data=PICTURES[2], tags=[uuid4()])], create_missing_tags=True)
+            await one.project.upload_images(
+                [ImageFile(data=PICTURES[2], tags=[uuid4()])], create_missing_tags=True
+            )
         assert await one.tag_counts() == {name: 1, "a": 1}
         assert len(await one.tags()) == 2
 
@@ -419,12 +467,16 @@ async def test_missing_tags_are_made_once_each() -> None:
         assert (one.asked("CreateTag"), one.asked("GetTags")) == (10, 2)
 
 
-@pytest.mark.parametrize("kind", ["lost_answer", "truncated_answer", "reset", "status", "garbage", "html"])
+@pytest.mark.parametrize(
+    "kind", ["lost_answer", "truncated_answer", "reset", "status", "garbage", "html"]
+)
 async def test_making_tags_survives_lost_answers(kind: Any) -> None:
     """The tag is made and its answer lost, or it is not made: in the end there is one of it."""
     async with bench() as one:
         one.emulator.faults.add(kind, operation="CreateTag")
-        await one.project.upload_images([ImageFile(data=PICTURES[0], tags=["new"])], create_missing_tags=True)
+        await one.project.upload_images(
+            [ImageFile(data=PICTURES[0], tags=["new"])], create_missing_tags=True
+        )
         assert await one.tag_counts() == {"new": 1}
         assert len(await one.tags()) == 1
 
@@ -434,7 +486,12 @@ async def test_making_tags_survives_races() -> None:
     async with bench() as one:
         runs = [
             one.project.upload_images(
-                [ImageFile(data=PICTURES[10 * turn + n], tags=[f"{'TAG' if turn == 3 else 'tag'}{n}"]) for n in range(8)],
+                [
+                    ImageFile(
+                        data=PICTURES[10 * turn + n], tags=[f"{'TAG' if turn == 3 else 'tag'}{n}"]
+                    )
+                    for n in range(8)
+                ],
                 create_missing_tags=True,
             )
             for turn in range(4)

@@ -53,7 +53,9 @@ def test_timeouts_hold() -> None:
 
 
 @pytest.mark.anyio
-@pytest.mark.parametrize("anyio_backend", [("asyncio", {"loop_factory": VirtualLoop})], ids=["virtual"])
+@pytest.mark.parametrize(
+    "anyio_backend", [("asyncio", {"loop_factory": VirtualLoop})], ids=["virtual"]
+)
 async def test_it_serves_as_the_loop_of_a_test() -> None:
     """Given to anyio's plugin as loop_factory."""
     assert isinstance(asyncio.get_running_loop(), VirtualLoop)

@@ -26,7 +26,13 @@ ID = "11111111-2222-3333-4444-555555555555"
 V1, V3 = ApiVersion.V1_2, ApiVersion.V3_3
 
 
-def answer(operation: str, body: Any, version: Version = V3, status: int = 200, headers: dict[str, str] = JSON) -> Any:
+def answer(
+    operation: str,
+    body: Any,
+    version: Version = V3,
+    status: int = 200,
+    headers: dict[str, str] = JSON,
+) -> Any:
     """What an answer with a JSON body comes as."""
     data = body if isinstance(body, bytes) else json.dumps(body).encode()
     return decode_answer(ROWS[operation], version, status, headers, data)
@@ -36,17 +42,30 @@ def test_v1_answers_come_as_the_same_models() -> None:
     """PascalCase, the names v1.x has for things, and its list of tags within an object."""
     summary = answer(
         "CreateImagesFromUrls",
-        {"IsBatchSuccessful": True, "Images": [{"SourceUrl": "u", "Status": "OK", "Image": {"Id": ID, "ImageUri": "i", "Tags": None}}]},
+        {
+            "IsBatchSuccessful": True,
+            "Images": [
+                {
+                    "SourceUrl": "u",
+                    "Status": "OK",
+                    "Image": {"Id": ID, "ImageUri": "i", "Tags": None},
+                }
+            ],
+        },
         V1,
     )
     assert isinstance(summary, ImageCreateSummary)
     image = summary.images[0].image
     assert image is not None
     assert (image.id, image.original_uri, image.tags) == (ID, "i", ())
-    assert answer("GetTags", {"Tags": [{"Id": ID, "Name": "x", "ImageCount": 3}], "TotalTaggedImages": 3}, V1) == [
-        Tag(id=ID, name="x", image_count=3)
-    ]
-    prediction = answer("PredictImage", {"Id": ID, "Predictions": [{"TagId": ID, "Tag": "x", "Probability": 1.0}]}, PredictionVersion.V1_1)
+    assert answer(
+        "GetTags", {"Tags": [{"Id": ID, "Name": "x", "ImageCount": 3}], "TotalTaggedImages": 3}, V1
+    ) == [Tag(id=ID, name="x", image_count=3)]
+    prediction = answer(
+        "PredictImage",
+        {"Id": ID, "Predictions": [{"TagId": ID, "Tag": "x", "Probability": 1.0}]},
+        PredictionVersion.V1_1,
+    )
     assert prediction.predictions[0].tag_name == "x"
 
 
@@ -76,13 +95,20 @@ def test_dates_with_and_without_a_zone_are_aware(text: str, microsecond: int) ->
     """Every form the service writes a date in is the same moment, in UTC where it says nothing."""
     body = [{"id": ID, "created": text, "tags": [{"tagId": ID, "created": text}]}]
     image = answer("GetTaggedImages", body)[0]
-    for created in (image.created, image.tags[0].created, answer("GetTaggedImages", pascal_keys(body), V1)[0].created):
+    for created in (
+        image.created,
+        image.tags[0].created,
+        answer("GetTaggedImages", pascal_keys(body), V1)[0].created,
+    ):
         assert created == datetime(2020, 11, 6, 16, 37, 27, microsecond, UTC)
 
 
 def test_unknown_fields_and_statuses_survive() -> None:
     """What the service adds later neither breaks an answer nor is changed."""
-    summary = answer("CreateImagesFromUrls", {"isBatchSuccessful": False, "new": 1, "images": [{"status": "ErrorFoo", "image": None}]})
+    summary = answer(
+        "CreateImagesFromUrls",
+        {"isBatchSuccessful": False, "new": 1, "images": [{"status": "ErrorFoo", "image": None}]},
+    )
     assert summary.images[0].status == "ErrorFoo"
     assert isinstance(summary.images[0].status, ImageCreateStatus)
     assert f"{summary.images[0].status}" == "ErrorFoo"
@@ -97,7 +123,21 @@ def test_numbers_booleans_bytes_and_nothing() -> None:
     assert answer("DeleteImages", b"", status=202, headers={}) is None
 
 
-@pytest.mark.parametrize("body", [b"", b"<html>", b"{", b'{"id": 5}', b"[" * 100_000, b"\xff", b'[{"id": "\xff"}]', b"{}", b'"x"', b"NaN"])
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"",
+        b"<html>",
+        b"{",
+        b'{"id": 5}',
+        b"[" * 100_000,
+        b"\xff",
+        b'[{"id": "\xff"}]',
+        b"{}",
+        b'"x"',
+        b"NaN",
+    ],
+)
 @pytest.mark.parametrize("version", [V1, V3])
 def test_what_cannot_be_read_is_said(body: bytes, version: ApiVersion) -> None:
     """Nothing, HTML, half an answer and garbage are DecodeErrors that name the operation."""
@@ -113,7 +153,11 @@ def test_html_is_a_hint_at_the_endpoint() -> None:
         answer("DeleteImages", b"<html>", headers=HTML)
 
 
-@given(body=st.binary(max_size=200), row=st.sampled_from(sorted(ROWS)), status=st.sampled_from([200, 207]))
+@given(
+    body=st.binary(max_size=200),
+    row=st.sampled_from(sorted(ROWS)),
+    status=st.sampled_from([200, 207]),
+)
 def test_any_bytes_are_read_or_refused_in_our_way(body: bytes, row: str, status: int) -> None:
     """No body raises anything but DecodeError."""
     version = ROWS[row].last
@@ -125,7 +169,12 @@ def test_any_bytes_are_read_or_refused_in_our_way(body: bytes, row: str, status:
 
 json_values = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(max_size=10),
-    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(["id", "name", "tags", "images", "Id"]), inner, max_size=3),
+    lambda inner: (
+        st.lists(inner, max_size=3)
+        | st.dictionaries(
+            st.sampled_from(["id", "name", "tags", "images", "Id"]), inner, max_size=3
+        )
+    ),
     max_leaves=10,
 )
 
@@ -140,7 +189,9 @@ def test_any_json_is_read_or_refused_in_our_way(value: Any, row: str) -> None:
             pass
 
 
-@given(value=json_values, status=st.integers(300, 599), raw=st.binary(max_size=100), pick=st.booleans())
+@given(
+    value=json_values, status=st.integers(300, 599), raw=st.binary(max_size=100), pick=st.booleans()
+)
 def test_any_error_body_makes_an_error(value: Any, status: int, raw: bytes, pick: bool) -> None:
     """Whatever the body of an error is, the error has a class, a status and a message of one line."""
     error = error_from(ROWS["GetTags"], status, {}, raw if pick else json.dumps(value).encode())
@@ -174,11 +225,23 @@ def test_each_status_has_its_class(status: int, kind: type[errors.ServiceError])
 @pytest.mark.parametrize(
     "body, code, message",
     [
-        (b'{"code":"BadRequestTagNameNotUnique","message":"Name taken"}', "BadRequestTagNameNotUnique", "Name taken"),
-        (b'{"Code":"BadRequest","Message":"No valid image files"}', "BadRequest", "No valid image files"),
+        (
+            b'{"code":"BadRequestTagNameNotUnique","message":"Name taken"}',
+            "BadRequestTagNameNotUnique",
+            "Name taken",
+        ),
+        (
+            b'{"Code":"BadRequest","Message":"No valid image files"}',
+            "BadRequest",
+            "No valid image files",
+        ),
         (b'{"error":{"code":"401","message":"Access denied"}}', "401", "Access denied"),
         (b'{"statusCode":404,"message":"Resource not found"}', "404", "Resource not found"),
-        (b"<html><head><title>502 Bad Gateway</title></head><body>x</body></html>", "", "502 Bad Gateway"),
+        (
+            b"<html><head><title>502 Bad Gateway</title></head><body>x</body></html>",
+            "",
+            "502 Bad Gateway",
+        ),
         (b"<h1>It &amp; is</h1> broken", "", "It & is broken"),
         (b"plain words", "", "plain words"),
         (b'"a string"', "", "a string"),
@@ -202,7 +265,9 @@ def test_a_refused_key_says_where_the_right_one_is() -> None:
 def test_a_404_tells_a_wrong_endpoint_from_a_missing_thing() -> None:
     """A 404 without the service's code is taken for a wrong endpoint."""
     assert "endpoint is wrong" in str(error_from(ROWS["GetTags"], 404, HTML, b"<html>"))
-    known = error_from(ROWS["GetTags"], 404, {"apim-request-id": "r"}, b'{"code":"NotFoundProject","message":"m"}')
+    known = error_from(
+        ROWS["GetTags"], 404, {"apim-request-id": "r"}, b'{"code":"NotFoundProject","message":"m"}'
+    )
     assert "list_projects" in known.advice
 
 
@@ -213,13 +278,22 @@ def test_rate_limits_keep_their_wait() -> None:
     assert error.retry_after == 1.5
 
 
-@pytest.mark.parametrize("text", ["Fri, 06 Nov 2020 16:37:27 GMT", "Fri, 06 Nov 2020 16:37:27 -0000", "Fri, 06 Nov 2020 17:37:27 +0100"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Fri, 06 Nov 2020 16:37:27 GMT",
+        "Fri, 06 Nov 2020 16:37:27 -0000",
+        "Fri, 06 Nov 2020 17:37:27 +0100",
+    ],
+)
 def test_dates_of_answers(text: str) -> None:
     """The Date header is an aware time."""
     assert date_of({"date": text}) == datetime(2020, 11, 6, 16, 37, 27, tzinfo=UTC)
 
 
-@pytest.mark.parametrize("text", ["", "x", "Fri, 99 Nov 2020 16:37:27 GMT", "Fri, 06 Nov 99999999999999 16:37:27 GMT"])
+@pytest.mark.parametrize(
+    "text", ["", "x", "Fri, 99 Nov 2020 16:37:27 GMT", "Fri, 06 Nov 99999999999999 16:37:27 GMT"]
+)
 def test_dates_of_answers_that_cannot_be_read(text: str) -> None:
     """A Date header that is none is as good as absent."""
     assert date_of({"date": text}) is None
@@ -237,7 +311,9 @@ def test_every_image_status_has_a_cause_and_a_fix() -> None:
 
 keys = st.text(st.characters(categories=["Ll"], max_codepoint=127), min_size=1, max_size=8)
 leaves = st.integers() | st.text(max_size=5)
-trees = st.recursive(leaves, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(keys, inner), max_leaves=8)
+trees = st.recursive(
+    leaves, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(keys, inner), max_leaves=8
+)
 
 
 @given(tree=trees)
@@ -247,7 +323,14 @@ def test_the_dialects_are_inverse(tree: Any) -> None:
 
 
 @given(
-    tags=st.lists(st.builds(Tag, id=st.uuids().map(str), name=st.text(max_size=20), description=st.none() | st.text(max_size=5))),
+    tags=st.lists(
+        st.builds(
+            Tag,
+            id=st.uuids().map(str),
+            name=st.text(max_size=20),
+            description=st.none() | st.text(max_size=5),
+        )
+    ),
     pascal=st.booleans(),
 )
 def test_models_survive_either_dialect(tags: list[Tag], pascal: bool) -> None:

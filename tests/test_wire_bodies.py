@@ -15,7 +15,15 @@ from hypothesis import strategies as st
 
 from customvision_async._content import Blob
 from customvision_async._versions import ApiVersion
-from customvision_async._wire.bodies import RegionTuple, files_batch, ids_batch, json_body, multipart, octet_stream, urls_batch
+from customvision_async._wire.bodies import (
+    RegionTuple,
+    files_batch,
+    ids_batch,
+    json_body,
+    multipart,
+    octet_stream,
+    urls_batch,
+)
 from customvision_async._wire.codec import camel_keys
 from customvision_async.errors import UnsupportedOperation
 from customvision_async.models import PredictionQueryTag, PredictionQueryToken, TagUpdate
@@ -49,7 +57,15 @@ def blob(data: bytes) -> Blob:
     return Blob(len(data), data=data)
 
 
-entries = st.builds(Entry, names, st.binary(max_size=100).map(blob), st.lists(ids, max_size=3), st.lists(regions, max_size=3), names, ids)
+entries = st.builds(
+    Entry,
+    names,
+    st.binary(max_size=100).map(blob),
+    st.lists(ids, max_size=3),
+    st.lists(regions, max_size=3),
+    names,
+    ids,
+)
 
 
 @example(parts=[('a"b; c="d', b""), ("\\", b"--")])
@@ -70,14 +86,22 @@ def test_multipart_parses_back(parts: list[tuple[str, bytes]]) -> None:
     assert [data for _, data in found] == [data for _, data in parts]
     for (head, _), (name, _) in zip(found, parts, strict=True):
         written = name.replace('"', "%22").encode()
-        assert head.startswith(b'Content-Disposition: form-data; name="' + written + b'"; filename="' + written + b'"\r\n')
+        assert head.startswith(
+            b'Content-Disposition: form-data; name="'
+            + written
+            + b'"; filename="'
+            + written
+            + b'"\r\n'
+        )
         assert head.endswith(b"\r\nContent-Type: application/octet-stream")
 
 
 def test_multipart_of_numbers_is_read_by_the_standard_library() -> None:
     """Numbered parts, as the engine sends them, are what the email package reads."""
     content = multipart([("0", blob(b"\x00one\r\n--")), ("1", blob(b""))])
-    message = BytesParser(policy=HTTP).parsebytes(b"Content-Type: " + content.content_type.encode() + b"\r\n\r\n" + rendered(content))
+    message = BytesParser(policy=HTTP).parsebytes(
+        b"Content-Type: " + content.content_type.encode() + b"\r\n\r\n" + rendered(content)
+    )
     parts = [(part.get_filename(), part.get_payload(decode=True)) for part in message.iter_parts()]
     assert [name for name, _ in parts] == ["0", "1"]
     assert parts[0][1] == b"\x00one\r\n--"
@@ -107,21 +131,31 @@ def wire_entry(entry: Entry) -> dict[str, object]:
     if entry.tag_ids:
         said["tagIds"] = entry.tag_ids
     if entry.regions:
-        said["regions"] = [dict(zip(("tagId", "left", "top", "width", "height"), region, strict=True)) for region in entry.regions]
+        said["regions"] = [
+            dict(zip(("tagId", "left", "top", "width", "height"), region, strict=True))
+            for region in entry.regions
+        ]
     return said
 
 
 @given(
-    batch=st.lists(entries, max_size=4), tag_ids=st.lists(ids, max_size=3), metadata=st.none() | st.dictionaries(names, names, max_size=3)
+    batch=st.lists(entries, max_size=4),
+    tag_ids=st.lists(ids, max_size=3),
+    metadata=st.none() | st.dictionaries(names, names, max_size=3),
 )
-def test_files_batch_parses_back(batch: list[Entry], tag_ids: list[str], metadata: dict[str, str] | None) -> None:
+def test_files_batch_parses_back(
+    batch: list[Entry], tag_ids: list[str], metadata: dict[str, str] | None
+) -> None:
     """A files batch is JSON that says what went in, its pictures as base64, and as long as it says."""
     content = files_batch(batch, tag_ids, metadata, V3)
     body = rendered(content)
     assert len(body) == content.length
     contents = [base64.b64encode(bytes(entry.blob.data or b"")).decode() for entry in batch]
     expected: dict[str, object] = {
-        "images": [{"name": entry.name, "contents": text, **wire_entry(entry)} for entry, text in zip(batch, contents, strict=True)]
+        "images": [
+            {"name": entry.name, "contents": text, **wire_entry(entry)}
+            for entry, text in zip(batch, contents, strict=True)
+        ]
     }
     if tag_ids:
         expected["tagIds"] = tag_ids
@@ -133,18 +167,30 @@ def test_files_batch_parses_back(batch: list[Entry], tag_ids: list[str], metadat
 @given(batch=st.lists(entries, max_size=4), tag_ids=st.lists(ids, max_size=3))
 def test_url_and_id_batches_parse_back(batch: list[Entry], tag_ids: list[str]) -> None:
     """URL and prediction batches are JSON that says what went in."""
-    for content, key in ((urls_batch(batch, tag_ids, None, V3), "url"), (ids_batch(batch, tag_ids, None, V3), "id")):
-        expected: dict[str, object] = {"images": [{key: getattr(entry, key), **wire_entry(entry)} for entry in batch]}
+    for content, key in (
+        (urls_batch(batch, tag_ids, None, V3), "url"),
+        (ids_batch(batch, tag_ids, None, V3), "id"),
+    ):
+        expected: dict[str, object] = {
+            "images": [{key: getattr(entry, key), **wire_entry(entry)} for entry in batch]
+        }
         if tag_ids:
             expected["tagIds"] = tag_ids
         assert json.loads(rendered(content)) == expected
 
 
-@given(batch=st.lists(entries.map(lambda entry: Entry(entry.name, entry.blob, entry.tag_ids, [])), max_size=4), tag_ids=st.lists(ids))
+@given(
+    batch=st.lists(
+        entries.map(lambda entry: Entry(entry.name, entry.blob, entry.tag_ids, [])), max_size=4
+    ),
+    tag_ids=st.lists(ids),
+)
 def test_v1_batches_say_the_same_in_pascal_case(batch: list[Entry], tag_ids: list[str]) -> None:
     """v1.2's body is v2.0's with the first letter of each key in upper case."""
     for plan in (files_batch, urls_batch, ids_batch):
-        old, new = (json.loads(rendered(plan(batch, tag_ids, None, version))) for version in (V1, V2))
+        old, new = (
+            json.loads(rendered(plan(batch, tag_ids, None, version))) for version in (V1, V2)
+        )
         assert camel_keys(old) == new
         assert set(old) <= {"Images", "TagIds"}
 
@@ -175,4 +221,7 @@ def test_json_bodies_leave_out_what_was_not_given() -> None:
     assert rendered(json_body(TagUpdate(name="ripe"), V3)) == b'{"name":"ripe"}'
     assert rendered(json_body(TagUpdate(description=None), V3)) == b'{"description":null}'
     token = PredictionQueryToken(max_count=5, tags=(PredictionQueryTag(id=ID, min_threshold=0.5),))
-    assert json.loads(rendered(json_body(token, V1))) == {"MaxCount": 5, "Tags": [{"Id": ID, "MinThreshold": 0.5}]}
+    assert json.loads(rendered(json_body(token, V1))) == {
+        "MaxCount": 5,
+        "Tags": [{"Id": ID, "MinThreshold": 0.5}],
+    }

@@ -48,23 +48,35 @@ class Loopback:
         if request.content is not None:
             headers["Content-Type"] = request.content.content_type
         data = None if request.content is None else rendered(request.content)
-        async with self._session.request(request.method, request.url, headers=headers, data=data) as answer:
-            return Response(answer.status, {name.lower(): value for name, value in answer.headers.items()}, await answer.read())
+        async with self._session.request(
+            request.method, request.url, headers=headers, data=data
+        ) as answer:
+            return Response(
+                answer.status,
+                {name.lower(): value for name, value in answer.headers.items()},
+                await answer.read(),
+            )
 
 
 @asynccontextmanager
 async def at(emulator: Emulator, version: ApiVersion) -> AsyncIterator[Operations]:
     """The operations of a version at an emulator."""
     async with aiohttp.ClientSession() as session:
-        yield Operations(Loopback(session, "Training-Key", emulator.training_key), emulator.endpoint, version)
+        yield Operations(
+            Loopback(session, "Training-Key", emulator.training_key), emulator.endpoint, version
+        )
 
 
 async def images(api: Operations, project: Project, tags: list[Tag]) -> None:
     """The operations on images."""
     version = api.version
     first, second = tags
-    made = await api.create_images_from_data(project, [picture(n) for n in range(6)], tag_ids=[first])
-    more = await api.create_images_from_files(project, [ImageFile(data=picture(10 + n), name=f"{n}", tags=[second.id]) for n in range(6)])
+    made = await api.create_images_from_data(
+        project, [picture(n) for n in range(6)], tag_ids=[first]
+    )
+    more = await api.create_images_from_files(
+        project, [ImageFile(data=picture(10 + n), name=f"{n}", tags=[second.id]) for n in range(6)]
+    )
     assert made.is_batch_successful
     assert more.is_batch_successful
     ids = [result.image.id for result in (*made.images, *more.images) if result.image is not None]
@@ -72,7 +84,10 @@ async def images(api: Operations, project: Project, tags: list[Tag]) -> None:
     bare = (await api.create_images_from_data(project, picture(20))).images[0].image
     assert bare is not None
     assert [image.id for image in await api.get_untagged_images(project, take=5)] == [bare.id]
-    assert len(await api.get_tagged_images(project, tag_ids=tags, order_by="Oldest", take=256, skip=2)) == 10
+    assert (
+        len(await api.get_tagged_images(project, tag_ids=tags, order_by="Oldest", take=256, skip=2))
+        == 10
+    )
     tagged = await api.create_image_tags(project, [(bare, first), (ids[0], first)])
     assert [entry.image_id for entry in tagged.created] == [bare.id]
     assert [entry.image_id for entry in tagged.duplicated] == [ids[0]]
@@ -89,9 +104,14 @@ async def images(api: Operations, project: Project, tags: list[Tag]) -> None:
         assert await api.get_untagged_image_count(project) == 1
         assert (await api.get_image_region_proposals(project, bare)).image_id == bare.id
     if version >= V.V3_3:
-        updated = await api.update_image_metadata(project, [bare], {"k": "v", "created": "2020-01-01T00:00:00"})
+        updated = await api.update_image_metadata(
+            project, [bare], {"k": "v", "created": "2020-01-01T00:00:00"}
+        )
         assert updated.images[0].metadata == {"k": "v", "created": "2020-01-01T00:00:00"}
-        assert [image.id for image in await api.get_images(project, filter="k eq 'v'", tagging_status="Untagged")] == [bare.id]
+        assert [
+            image.id
+            for image in await api.get_images(project, filter="k eq 'v'", tagging_status="Untagged")
+        ] == [bare.id]
         assert await api.get_image_count(project, tagging_status="All") == 13
         with pytest.raises(BadRequestError, match="Artifact"):
             await api.get_artifact(project, "i-none/i-none")
@@ -102,9 +122,13 @@ async def training(api: Operations, project: Project, tags: list[Tag]) -> str:
     version = api.version
     started = await api.train_project(project)
     iteration = await api.get_iteration(project, started)
-    assert [item.id for item in await api.get_iterations(project)] == [iteration.id] or version < V.V3_0  # v2.x lists the workspace too
+    assert [item.id for item in await api.get_iterations(project)] == [
+        iteration.id
+    ] or version < V.V3_0  # v2.x lists the workspace too
     assert (iteration.status, iteration.project_id) == ("Completed", project.id)
-    renamed = await api.update_iteration(project, iteration, "better", is_default=True if version < V.V3_0 else None)
+    renamed = await api.update_iteration(
+        project, iteration, "better", is_default=True if version < V.V3_0 else None
+    )
     assert renamed.name == "better"
     performance = await api.get_iteration_performance(project, iteration, threshold=0.5)
     assert {item.name for item in performance.per_tag_performance} == {"new name", "second"}
@@ -117,13 +141,19 @@ async def training(api: Operations, project: Project, tags: list[Tag]) -> str:
     assert {item.tag_name for item in predicted.predictions} == {"new name", "second"}
     uri = (await api.get_tagged_images(project, take=1))[0].original_uri
     assert uri is not None
-    assert (await api.quick_test_image_url(project, uri, iteration_id=iteration)).project == project.id
+    assert (
+        await api.quick_test_image_url(project, uri, iteration_id=iteration)
+    ).project == project.id
     stored = await api.query_predictions(project, PredictionQueryToken(max_count=10, order_by=None))
     assert predicted.id in {item.id for item in stored.results}
-    kept = await api.create_images_from_predictions(project, [ImageIdCreateEntry(predicted.id, [tags[0]])])
+    kept = await api.create_images_from_predictions(
+        project, [ImageIdCreateEntry(predicted.id, [tags[0]])]
+    )
     assert kept.images[0].source_url == predicted.id
     if len(stored.results) > 1:
-        await api.delete_prediction(project, [item.id for item in stored.results if item.id != predicted.id])
+        await api.delete_prediction(
+            project, [item.id for item in stored.results if item.id != predicted.id]
+        )
     return iteration.id
 
 
@@ -132,7 +162,9 @@ async def suggestions(api: Operations, project: Project, iteration: str) -> None
     bare = (await api.get_untagged_images(project))[0]
     suggested = await api.suggest_tags_and_regions(project, iteration, [bare])
     assert suggested[0].predictions
-    page = await api.query_suggested_images(project, iteration, SuggestedTagAndRegionQueryToken(threshold=0.0, max_count=5))
+    page = await api.query_suggested_images(
+        project, iteration, SuggestedTagAndRegionQueryToken(threshold=0.0, max_count=5)
+    )
     assert page.results[0].predictions
     counts = await api.query_suggested_image_count(project, iteration, threshold=0.0)
     assert sum(counts.values()) >= 1
@@ -140,15 +172,23 @@ async def suggestions(api: Operations, project: Project, iteration: str) -> None
 
 async def exporting(api: Operations) -> None:
     """The exports of an iteration whose domain can be exported."""
-    compact = next(domain for domain in await api.get_domains() if domain.exportable and "compact" in domain.name.lower())
+    compact = next(
+        domain
+        for domain in await api.get_domains()
+        if domain.exportable and "compact" in domain.name.lower()
+    )
     assert (await api.get_domain(compact)).name == compact.name
     project = await api.create_project("Compact", domain_id=compact)
     for tag_number in range(2):
         tag = await api.create_tag(project, f"t{tag_number}")
-        await api.create_images_from_data(project, [picture(100 * tag_number + n) for n in range(5)], tag_ids=[tag])
+        await api.create_images_from_data(
+            project, [picture(100 * tag_number + n) for n in range(5)], tag_ids=[tag]
+        )
     iteration = await api.train_project(project)
     assert (await api.export_iteration(project, iteration, "TensorFlow")).platform == "TensorFlow"
-    assert [export.platform for export in await api.get_exports(project, iteration)] == ["TensorFlow"]
+    assert [export.platform for export in await api.get_exports(project, iteration)] == [
+        "TensorFlow"
+    ]
     await api.delete_iteration(project, iteration)
 
 
@@ -159,7 +199,9 @@ async def detection(api: Operations) -> None:
     tag = await api.create_tag(project, "box")
     image = (await api.create_images_from_data(project, picture(1))).images[0].image
     assert image is not None
-    entry = ImageRegionCreateEntry(image_id=image.id, tag_id=tag.id, left=0.1, top=0.2, width=0.3, height=0.4)
+    entry = ImageRegionCreateEntry(
+        image_id=image.id, tag_id=tag.id, left=0.1, top=0.2, width=0.3, height=0.4
+    )
     made = await api.create_image_regions(project, [entry])
     region = (await api.get_tagged_images(project))[0].regions[0]
     assert (region.region_id, region.tag_name) == (made.created[0].region_id, "box")
@@ -171,16 +213,24 @@ async def detection(api: Operations) -> None:
 @pytest.mark.parametrize("version", list(ApiVersion))
 async def test_every_training_operation_of_every_version(version: ApiVersion) -> None:
     """A project's life in one version, in which each operation of the version is called and its answer read."""
-    async with Emulator(training_seconds=0, null_lists=True) as emulator, at(emulator, version) as api:
+    async with (
+        Emulator(training_seconds=0, null_lists=True) as emulator,
+        at(emulator, version) as api,
+    ):
         project = await api.create_project("Orchard", description="d e")
         assert project.created is not None
         assert [item.id for item in await api.get_projects()] == [project.id]
         if version is V.V1_2:
             assert await api.get_account_info()
-        tags = [await api.create_tag(project, "first"), await api.create_tag(project, "second", description="2")]
+        tags = [
+            await api.create_tag(project, "first"),
+            await api.create_tag(project, "second", description="2"),
+        ]
         with pytest.raises(BadRequestError, match="list the tags"):
             await api.create_tag(project, "first")
-        assert (await api.update_tag(project, tags[0], TagUpdate(name="new name", description="d"))).name == "new name"
+        assert (
+            await api.update_tag(project, tags[0], TagUpdate(name="new name", description="d"))
+        ).name == "new name"
         assert (await api.get_tag(project, tags[0])).name == "new name"
         assert {tag.name for tag in await api.get_tags(project)} == {"new name", "second"}
         await images(api, project, tags)
@@ -204,22 +254,36 @@ async def test_every_training_operation_of_every_version(version: ApiVersion) ->
         await api.delete_project(project)
         with pytest.raises(NotFoundError):
             await api.get_project(project)
-        called = {request.operation for request in emulator.requests if request.operation not in ("", "Blob")}
-        assert called == {row.id for row in ROWS.values() if row.api == "Training" and row.in_version(version)}
+        called = {
+            request.operation
+            for request in emulator.requests
+            if request.operation not in ("", "Blob")
+        }
+        assert called == {
+            row.id for row in ROWS.values() if row.api == "Training" and row.in_version(version)
+        }
 
 
 @pytest.mark.parametrize("version", list(PredictionVersion))
 async def test_every_prediction_operation_of_every_version(version: PredictionVersion) -> None:
     """Each operation of the Prediction API is called, and its answer read."""
-    async with Emulator(training_seconds=0) as emulator, at(emulator, V.V3_3) as api, aiohttp.ClientSession() as session:
+    async with (
+        Emulator(training_seconds=0) as emulator,
+        at(emulator, V.V3_3) as api,
+        aiohttp.ClientSession() as session,
+    ):
         project = await api.create_project("Orchard")
         for number in range(2):
             tag = await api.create_tag(project, f"t{number}")
-            await api.create_images_from_data(project, [picture(100 * number + n) for n in range(5)], tag_ids=[tag])
+            await api.create_images_from_data(
+                project, [picture(100 * number + n) for n in range(5)], tag_ids=[tag]
+            )
         iteration = await api.train_project(project)
         uri = (await api.get_tagged_images(project, take=1))[0].original_uri
         assert uri is not None
-        predict = PredictionOperations(Loopback(session, "Prediction-Key", emulator.prediction_key), emulator.endpoint, version)
+        predict = PredictionOperations(
+            Loopback(session, "Prediction-Key", emulator.prediction_key), emulator.endpoint, version
+        )
         if version >= PredictionVersion.V3_0:
             await api.publish_iteration(project, iteration, "My model", RESOURCE)
             answers = [
@@ -235,8 +299,12 @@ async def test_every_prediction_operation_of_every_version(version: PredictionVe
         else:
             answers = [
                 await predict.predict_image(project, picture(1), iteration_id=iteration),
-                await predict.predict_image_with_no_store(project, picture(1), iteration_id=iteration),
-                await predict.predict_image_url(project, uri, iteration_id=iteration, application="a"),
+                await predict.predict_image_with_no_store(
+                    project, picture(1), iteration_id=iteration
+                ),
+                await predict.predict_image_url(
+                    project, uri, iteration_id=iteration, application="a"
+                ),
                 await predict.predict_image_url_with_no_store(project, uri, iteration_id=iteration),
             ]
         for answer in answers:

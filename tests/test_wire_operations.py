@@ -61,8 +61,20 @@ class Service:
     async def send(self, request: Request) -> Response:
         """Take a request and answer it."""
         self.requests.append(request)
-        body = self.body if isinstance(self.body, bytes) else b"" if self.body is None else json.dumps(self.body).encode()
-        return Response(self.status, self.headers, body, attempts=2 if self.in_doubt else 1, in_doubt=self.in_doubt)
+        body = (
+            self.body
+            if isinstance(self.body, bytes)
+            else b""
+            if self.body is None
+            else json.dumps(self.body).encode()
+        )
+        return Response(
+            self.status,
+            self.headers,
+            body,
+            attempts=2 if self.in_doubt else 1,
+            in_doubt=self.in_doubt,
+        )
 
     @property
     def sent(self) -> Request:
@@ -77,7 +89,9 @@ class Service:
         return json.loads(rendered(self.sent.content))
 
 
-def training(body: Any = None, status: int = 200, version: ApiVersion = ApiVersion.V3_3, **more: Any) -> tuple[Operations, Service]:
+def training(
+    body: Any = None, status: int = 200, version: ApiVersion = ApiVersion.V3_3, **more: Any
+) -> tuple[Operations, Service]:
     """Operations at a service that gives one answer."""
     service = Service(body, status, **more)
     return Operations(service, "http://127.0.0.1:1", version), service
@@ -86,8 +100,16 @@ def training(body: Any = None, status: int = 200, version: ApiVersion = ApiVersi
 def test_every_operation_has_its_coroutine() -> None:
     """Each row is a method, named after its operationId in snake_case, and each public method is a row."""
     for kind, api in ((Operations, "Training"), (PredictionOperations, "Prediction")):
-        names = {re.sub(r"(?<=[a-z])(?=[A-Z])", "_", row.id).lower() for row in ROWS.values() if row.api == api}
-        methods = {name for name, member in inspect.getmembers(kind, inspect.iscoroutinefunction) if not name.startswith("_")}
+        names = {
+            re.sub(r"(?<=[a-z])(?=[A-Z])", "_", row.id).lower()
+            for row in ROWS.values()
+            if row.api == api
+        }
+        methods = {
+            name
+            for name, member in inspect.getmembers(kind, inspect.iscoroutinefunction)
+            if not name.startswith("_")
+        }
         assert methods - {"call"} == names
 
 
@@ -131,7 +153,9 @@ async def test_images_from_files_with_regions_and_metadata() -> None:
     operations, service = training(SUMMARY)
     region = Region(tag=A, left=0.1, top=0.2, width=0.3, height=0.4)
     entry = ImageFileCreateEntry("a b.png", b"\x00\x01", [A], [region])
-    await operations.create_images_from_files(P, ImageFileCreateBatch([entry], [UUID(A)], {"k": "v"}))
+    await operations.create_images_from_files(
+        P, ImageFileCreateBatch([entry], [UUID(A)], {"k": "v"})
+    )
     assert service.json == {
         "images": [
             {
@@ -150,7 +174,9 @@ async def test_images_from_files_with_regions_and_metadata() -> None:
 async def test_images_from_files_in_v1() -> None:
     """The same, as v1.2 writes it."""
     operations, service = training({"IsBatchSuccessful": True}, version=ApiVersion.V1_2)
-    summary = await operations.create_images_from_files(P, [ImageFile(data=b"\x00\x01", name="a b.png", tags=[A])])
+    summary = await operations.create_images_from_files(
+        P, [ImageFile(data=b"\x00\x01", name="a b.png", tags=[A])]
+    )
     assert service.json == {"Images": [{"Name": "a b.png", "Contents": "AAE=", "TagIds": [A]}]}
     assert summary.images == ()
 
@@ -162,12 +188,27 @@ async def test_limits_of_a_batch_are_held_before_sending() -> None:
     url = ImageUrlCreateEntry("https://example.com/a.jpg")
     refused = [
         (operations.create_images_from_urls(P, [url] * 65), "64 images"),
-        (operations.create_images_from_urls(P, [ImageUrlCreateEntry("u", [tag]) for tag in many]), "20 tags"),
+        (
+            operations.create_images_from_urls(
+                P, [ImageUrlCreateEntry("u", [tag]) for tag in many]
+            ),
+            "20 tags",
+        ),
         (operations.create_images_from_predictions(P, [ImageIdCreateEntry(A, many)]), "20 tags"),
-        (operations.create_images_from_predictions(P, [ImageIdCreateEntry(A, many[:20], [Region(many[20], 0, 0, 1, 1)])]), "20 tags"),
+        (
+            operations.create_images_from_predictions(
+                P, [ImageIdCreateEntry(A, many[:20], [Region(many[20], 0, 0, 1, 1)])]
+            ),
+            "20 tags",
+        ),
         (operations.create_image_tags(P, [(A, A)] * 129), "128 pairs"),
         (operations.create_image_regions(P, [_region()] * 65), "64 regions"),
-        (operations.query_predictions(P, PredictionQueryToken(tags=(PredictionQueryTag(id=A),) * 3)), "2 tags"),
+        (
+            operations.query_predictions(
+                P, PredictionQueryToken(tags=(PredictionQueryTag(id=A),) * 3)
+            ),
+            "2 tags",
+        ),
         (operations.update_image_metadata(P, [A], {str(i): "x" for i in range(11)}), "10 pairs"),
         (operations.update_image_metadata(P, [A], {"k": "x" * 257}), "256 characters"),
     ]
@@ -187,14 +228,18 @@ async def test_bad_regions_are_refused() -> None:
     with pytest.raises(ValueError, match="finite"):
         await operations.create_image_regions(P, [_region(float("nan"))])
     with pytest.raises(ValueError, match="tag of a region"):
-        await operations.create_images_from_files(P, [ImageFile(data=b"x", regions=[Region("apple", 0, 0, 1, 1)])])
+        await operations.create_images_from_files(
+            P, [ImageFile(data=b"x", regions=[Region("apple", 0, 0, 1, 1)])]
+        )
     assert not service.requests
 
 
 async def test_tag_pairs_under_either_name_and_version() -> None:
     """Pairs and entries are taken; v1.2's post_image_tags is the same call."""
     operations, service = training({"created": [{"imageId": P, "tagId": A}], "duplicated": None})
-    summary = await operations.create_image_tags(P, [(P, A), ImageTagCreateEntry(image_id=A, tag_id=A)])
+    summary = await operations.create_image_tags(
+        P, [(P, A), ImageTagCreateEntry(image_id=A, tag_id=A)]
+    )
     assert service.json == {"tags": [{"imageId": P, "tagId": A}, {"imageId": A, "tagId": A}]}
     assert summary.created == (ImageTagCreateEntry(image_id=P, tag_id=A),)
     assert summary.duplicated == ()
@@ -236,7 +281,12 @@ async def test_regions_are_deleted_by_id_or_model() -> None:
 
 async def test_updates_send_what_can_be_changed() -> None:
     """Of a whole model only what can be changed is sent; of an update only what was given."""
-    project = Project(id=P, name="n", description="d", settings=ProjectSettings(domain_id=A, use_negative_set=True))
+    project = Project(
+        id=P,
+        name="n",
+        description="d",
+        settings=ProjectSettings(domain_id=A, use_negative_set=True),
+    )
     operations, service = training({"id": P, "name": "n"})
     await operations.update_project(project, project)
     assert service.json == {"name": "n", "description": "d", "settings": {"domainId": A}}
@@ -269,7 +319,9 @@ async def test_optional_bodies_need_their_version() -> None:
 async def test_suggestions_and_stored_predictions() -> None:
     """Tokens go out as they came in."""
     operations, service = training({"token": {"session": "s", "continuation": None}, "results": []})
-    page = await operations.query_suggested_images(P, A, SuggestedTagAndRegionQueryToken(threshold=0.5, max_count=10))
+    page = await operations.query_suggested_images(
+        P, A, SuggestedTagAndRegionQueryToken(threshold=0.5, max_count=10)
+    )
     assert service.json == {"threshold": 0.5, "maxCount": 10}
     assert page.token is not None
     operations, service = training({"token": {}, "results": []})
@@ -288,24 +340,39 @@ async def test_prediction_api() -> None:
         f"/customvision/v3.1/prediction/{P}/classify/iterations/My%20model%2F1/image/nostore?application=a%20b"
     )
     assert service.sent.content is not None
-    assert (service.sent.content.content_type, rendered(service.sent.content)) == ("application/octet-stream", b"picture")
+    assert (service.sent.content.content_type, rendered(service.sent.content)) == (
+        "application/octet-stream",
+        b"picture",
+    )
     with pytest.raises(errors.UnsupportedOperation):
         await operations.predict_image(P, b"x")
     service = Service({"Id": P})
-    await PredictionOperations(service, "http://127.0.0.1:1", PredictionVersion.V1_1).predict_image_url(P, "https://example.com/a.jpg")
+    await PredictionOperations(
+        service, "http://127.0.0.1:1", PredictionVersion.V1_1
+    ).predict_image_url(P, "https://example.com/a.jpg")
     assert service.json == {"Url": "https://example.com/a.jpg"}
 
 
 async def test_a_partly_failed_batch_is_an_answer() -> None:
     """207 is a summary, not an error."""
-    operations, _ = training({"isBatchSuccessful": False, "images": [{"sourceUrl": "u", "status": "ErrorSource", "image": None}]}, 207)
-    summary = await operations.create_images_from_urls(P, [ImageUrlCreateEntry("https://example.com/a.jpg")])
+    operations, _ = training(
+        {
+            "isBatchSuccessful": False,
+            "images": [{"sourceUrl": "u", "status": "ErrorSource", "image": None}],
+        },
+        207,
+    )
+    summary = await operations.create_images_from_urls(
+        P, [ImageUrlCreateEntry("https://example.com/a.jpg")]
+    )
     assert [result.status for result in summary.images] == ["ErrorSource"]
 
 
 async def test_a_429_names_its_wait() -> None:
     """The wait of a refusal for rate comes from the service's words where no header has it."""
-    operations, _ = training({"error": {"code": "429", "message": "Please retry after 7 seconds."}}, 429)
+    operations, _ = training(
+        {"error": {"code": "429", "message": "Please retry after 7 seconds."}}, 429
+    )
     with pytest.raises(errors.RateLimitError) as refused:
         await operations.get_tags(P)
     assert refused.value.retry_after == 7
@@ -324,7 +391,9 @@ async def test_requests_say_whether_they_may_be_repeated() -> None:
 
 async def test_a_meter_goes_with_the_request_and_the_date_comes_with_the_answer() -> None:
     """What a call comes to is written where its caller can see it, and the answer has the service's time."""
-    operations, service = training([], headers={"content-type": "application/json", "date": "Fri, 06 Nov 2020 16:37:27 GMT"})
+    operations, service = training(
+        [], headers={"content-type": "application/json", "date": "Fri, 06 Nov 2020 16:37:27 GMT"}
+    )
     meter = Meter()
     answer = await operations.call("GetTags", path={"projectId": P}, meter=meter)
     assert service.sent.meter is meter

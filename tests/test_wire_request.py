@@ -23,15 +23,22 @@ HOST = "https://example.com"
 V3 = ApiVersion.V3_3
 
 
-def url(operation: str, version: Version = V3, path: dict[str, Any] | None = None, **query: Any) -> str:
+def url(
+    operation: str, version: Version = V3, path: dict[str, Any] | None = None, **query: Any
+) -> str:
     """The URL of an operation, without the host."""
     query = {"$filter" if name == "filter_" else name: value for name, value in query.items()}
-    return build(ROWS[operation], version, HOST, {"projectId": P} if path is None else path, query)[1].removeprefix(HOST)
+    return build(ROWS[operation], version, HOST, {"projectId": P} if path is None else path, query)[
+        1
+    ].removeprefix(HOST)
 
 
 def test_ids_travel_in_one_value_with_commas() -> None:
     """A list is one value, its commas as they are."""
-    assert url("DeleteImages", imageIds=[P, UUID(OTHER)]) == f"/customvision/v3.3/training/projects/{P}/images?imageIds={P},{OTHER}"
+    assert (
+        url("DeleteImages", imageIds=[P, UUID(OTHER)])
+        == f"/customvision/v3.3/training/projects/{P}/images?imageIds={P},{OTHER}"
+    )
 
 
 def test_the_api_has_a_capital_before_v3() -> None:
@@ -40,18 +47,24 @@ def test_the_api_has_a_capital_before_v3() -> None:
     assert url("GetTags", ApiVersion.V3_0) == f"/customvision/v3.0/training/projects/{P}/tags"
     named = {"projectId": P, "publishedName": "x"}
     assert url("PredictImage", PredictionVersion.V2_0).startswith("/customvision/v2.0/Prediction/")
-    assert url("ClassifyImage", PredictionVersion.V3_1, named).startswith("/customvision/v3.1/prediction/")
+    assert url("ClassifyImage", PredictionVersion.V3_1, named).startswith(
+        "/customvision/v3.1/prediction/"
+    )
 
 
 def test_spaces_dollars_and_the_rest() -> None:
     """A space is %20, the dollar of $filter stays, everything else of a text is percent-encoded."""
-    assert url("GetImages", filter_="metadata=key1 eq 'a&b'").endswith("?$filter=metadata%3Dkey1%20eq%20%27a%26b%27")
+    assert url("GetImages", filter_="metadata=key1 eq 'a&b'").endswith(
+        "?$filter=metadata%3Dkey1%20eq%20%27a%26b%27"
+    )
     assert url("CreateTag", name="caf\u00e9 +1").endswith("?name=caf%C3%A9%20%2B1")
 
 
 def test_booleans_and_numbers() -> None:
     """Booleans are lower case; 0 and False are sent, None is not."""
-    assert url("DeleteImages", allImages=True, allIterations=False).endswith("?allImages=true&allIterations=false")
+    assert url("DeleteImages", allImages=True, allIterations=False).endswith(
+        "?allImages=true&allIterations=false"
+    )
     assert url("GetTaggedImages", take=256, skip=0, orderBy=None).endswith("?take=256&skip=0")
     iteration = {"projectId": P, "iterationId": OTHER}
     assert url("GetIterationPerformance", path=iteration, threshold=0.5).endswith("?threshold=0.5")
@@ -59,14 +72,20 @@ def test_booleans_and_numbers() -> None:
 
 def test_slash_at_the_end_of_the_endpoint() -> None:
     """An endpoint with a slash at its end, as the portal shows it, is the same."""
-    assert build(ROWS["GetDomains"], V3, f"{HOST}/", {}, {})[1] == f"{HOST}/customvision/v3.3/training/domains"
+    assert (
+        build(ROWS["GetDomains"], V3, f"{HOST}/", {}, {})[1]
+        == f"{HOST}/customvision/v3.3/training/domains"
+    )
 
 
 @given(text=st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\r\n\0")))
 def test_any_text_comes_out_of_the_query_as_it_went_in(text: str) -> None:
     """Every text survives the URL, and nothing of it becomes another parameter or a fragment."""
     parts = urlsplit(HOST + url("CreateTag", name=text, description="d"))
-    assert dict(parse_qsl(parts.query, keep_blank_values=True)) == {"name": text, "description": "d"}
+    assert dict(parse_qsl(parts.query, keep_blank_values=True)) == {
+        "name": text,
+        "description": "d",
+    }
     assert not parts.fragment
     assert parts.query.isascii()
 
@@ -74,7 +93,9 @@ def test_any_text_comes_out_of_the_query_as_it_went_in(text: str) -> None:
 @example(text="..")
 @example(text=".")
 @example(text="../../x")
-@given(text=st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\r\n\0"), min_size=1))
+@given(
+    text=st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\r\n\0"), min_size=1)
+)
 def test_any_published_name_stays_one_step_of_the_path(text: str) -> None:
     """A published name with slashes or dots cannot reach another path."""
     path = {"projectId": P, "publishedName": text}
@@ -90,18 +111,39 @@ def test_any_published_name_stays_one_step_of_the_path(text: str) -> None:
 @pytest.mark.parametrize("bad", ["a\rb", "a\nb", "a\0b", "x\r\nTraining-Key: y"])
 @pytest.mark.parametrize(
     "operation, parameter",
-    [(row.id, param.name) for row in ROWS.values() for param in row.query if param.kind in {"text", "texts"} and row.in_version(V3)],
+    [
+        (row.id, param.name)
+        for row in ROWS.values()
+        for param in row.query
+        if param.kind in {"text", "texts"} and row.in_version(V3)
+    ],
 )
 def test_line_breaks_are_refused_in_every_text(operation: str, parameter: str, bad: str) -> None:
     """No text parameter of any operation takes a line break or NUL."""
     row = ROWS[operation]
     query: dict[str, Any] = {param.name: "x" for param in row.query if param.required}
-    query[parameter] = [bad] if next(param.kind for param in row.query if param.name == parameter) == "texts" else bad
+    query[parameter] = (
+        [bad]
+        if next(param.kind for param in row.query if param.name == parameter) == "texts"
+        else bad
+    )
     with pytest.raises(ValueError, match="line break"):
         build(row, V3, HOST, {"projectId": P, "iterationId": P}, query)
 
 
-@pytest.mark.parametrize("bad", ["", "x", "../..", f"{P}/..", f"{P},{P}", "11111111-2222-3333-4444-55555555555g", "\n" + P, P + "\n"])
+@pytest.mark.parametrize(
+    "bad",
+    [
+        "",
+        "x",
+        "../..",
+        f"{P}/..",
+        f"{P},{P}",
+        "11111111-2222-3333-4444-55555555555g",
+        "\n" + P,
+        P + "\n",
+    ],
+)
 def test_what_is_no_id_is_refused(bad: str) -> None:
     """An id that does not read as one is refused, in a path and in a list."""
     with pytest.raises(ValueError, match="must be an id"):
@@ -113,7 +155,14 @@ def test_what_is_no_id_is_refused(bad: str) -> None:
 @given(id=st.uuids())
 def test_ids_in_all_their_forms(id: UUID) -> None:
     """Text in either case, with braces or without dashes, a uuid.UUID and a model are the same id."""
-    forms: list[object] = [str(id), str(id).upper(), id.hex, f"{{{id}}}", id, Tag(id=str(id), name="x")]
+    forms: list[object] = [
+        str(id),
+        str(id).upper(),
+        id.hex,
+        f"{{{id}}}",
+        id,
+        Tag(id=str(id), name="x"),
+    ]
     assert {id_of(form) for form in forms} == {str(id)}
 
 
@@ -159,7 +208,11 @@ def test_what_a_version_lacks_is_refused_with_the_first_that_has_it() -> None:
     """Operations and parameters that a version lacks name the version to use."""
     with pytest.raises(UnsupportedOperation, match=r"v3\.3") as operation:
         url("GetImages", ApiVersion.V3_2)
-    assert (operation.value.operation, operation.value.version, operation.value.first_version) == ("GetImages", "v3.2", "v3.3")
+    assert (operation.value.operation, operation.value.version, operation.value.first_version) == (
+        "GetImages",
+        "v3.2",
+        "v3.3",
+    )
     with pytest.raises(UnsupportedOperation, match=r"allImages.*v3\.1") as parameter:
         url("DeleteImages", ApiVersion.V3_0, allImages=True, imageIds=[P])
     assert parameter.value.first_version == "v3.1"
@@ -186,14 +239,23 @@ def test_what_is_missing_is_said() -> None:
 def test_only_what_makes_a_new_thing_each_time_is_not_repeated() -> None:
     """Everything else may be sent again after an answer was lost."""
     once = {row.id for row in ROWS.values() if not row.repeatable}
-    assert once == {"CreateProject", "CreateTag", "TrainProject", "ImportProject", "PublishIteration", "ExportIteration"}
+    assert once == {
+        "CreateProject",
+        "CreateTag",
+        "TrainProject",
+        "ImportProject",
+        "PublishIteration",
+        "ExportIteration",
+    }
 
 
 _ids = st.uuids().map(str)
 _nearly = st.one_of(
     _ids,
     _ids.map(str.upper),
-    st.tuples(_ids, st.integers(0, 35), st.characters()).map(lambda t: t[0][: t[1]] + t[2] + t[0][t[1] + 1 :]),
+    st.tuples(_ids, st.integers(0, 35), st.characters()).map(
+        lambda t: t[0][: t[1]] + t[2] + t[0][t[1] + 1 :]
+    ),
     st.tuples(_ids, _ids).map(",".join),
     _ids.map(lambda one: one + ","),
     _ids.map(lambda one: one[:-1]),

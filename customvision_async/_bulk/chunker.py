@@ -98,7 +98,9 @@ class _Open:
                 if self.takes(unit, limits):
                     return True
             return False
-        if len(self.units) + len(other.units) > limits.count or not self.keys.isdisjoint(other.keys):
+        if len(self.units) + len(other.units) > limits.count or not self.keys.isdisjoint(
+            other.keys
+        ):
             return False
         mixed = self.mixed or other.mixed or self.kind != other.kind
         weight = self.weight + other.weight + (self.extra + other.extra if mixed else 0)
@@ -134,7 +136,10 @@ class _Open:
         """Whether nothing more can join it."""
         if len(self.units) >= limits.count:
             return True
-        return limits.weight is not None and self.weight + (self.extra if self.mixed else 0) >= limits.weight
+        return (
+            limits.weight is not None
+            and self.weight + (self.extra if self.mixed else 0) >= limits.weight
+        )
 
 
 class Chunker:
@@ -169,7 +174,9 @@ class Chunker:
 
     def waiting_units(self) -> list[Unit]:
         """The units in open chunks."""
-        single = [unit for chunks in self._open.values() for chunk in chunks for unit in chunk.units]
+        single = [
+            unit for chunks in self._open.values() for chunk in chunks for unit in chunk.units
+        ]
         return single if self._span is None else [*self._span, *single]
 
     def feed(self, units: Iterable[Unit]) -> list[Sequence[Unit]]:
@@ -238,9 +245,16 @@ class Chunker:
         most = math.inf if self._limits.weight is None else self._limits.weight - chunk.weight
         most_held = self._most_held - self._held
         end = start
-        room = max(0, min(self._limits.count - len(chunk.units), self._most_waiting - self._waiting))
+        room = max(
+            0, min(self._limits.count - len(chunk.units), self._most_waiting - self._waiting)
+        )
         for unit in units[start : start + room]:
-            if unit.kind is not kind or unit.labels is not labels or unit.lane is not lane or unit.key is not None:
+            if (
+                unit.kind is not kind
+                or unit.labels is not labels
+                or unit.lane is not lane
+                or unit.key is not None
+            ):
                 break
             if weight + unit.weight > most or held > most_held:
                 break
@@ -267,18 +281,28 @@ class Chunker:
             lanes.setdefault(lane, {}).setdefault(kind, []).extend(chunks)
         self._open.clear()
         self._opened = self._waiting = self._held = 0
-        return full + [chunk.units for kinds in lanes.values() for chunk in self._fewest(list(kinds.values()))]
+        return full + [
+            chunk.units for kinds in lanes.values() for chunk in self._fewest(list(kinds.values()))
+        ]
 
     def _fewest(self, kinds: Sequence[Sequence[_Open]]) -> list[_Open]:
         """The open chunks of a lane put together: whole ones if that gives as few as dividing them, so that pure ones stay pure.
 
         Where they are many, they are small: then it is not tried whether dividing them gives fewer.
         """
-        pure = [chunk for kin in kinds for chunk in (self._packed(kin, whole=False) if len(kin) > 1 else kin)]
+        pure = [
+            chunk
+            for kin in kinds
+            for chunk in (self._packed(kin, whole=False) if len(kin) > 1 else kin)
+        ]
         if len(kinds) == 1:
             return pure
         pure.sort(key=lambda chunk: len(chunk.units), reverse=True)
-        copies = [_Open(chunk.place, chunk.units) for chunk in pure] if len(pure) <= _MOST_OPEN // 2 else []
+        copies = (
+            [_Open(chunk.place, chunk.units) for chunk in pure]
+            if len(pure) <= _MOST_OPEN // 2
+            else []
+        )
         whole, divided = self._packed(pure, whole=True), self._packed(copies, whole=False)
         return divided if 0 < len(divided) < len(whole) else whole
 
@@ -296,7 +320,9 @@ class Chunker:
         """An open chunk, filled up with units of others of its lane: of as many, oldest first, as have lately been worth a look."""
         self._close(base)
         count, held, lane = len(base.units), base.held, base.place[0]
-        others = [other for other in islice(self._all_open(), self._looks) if other.place[0] == lane]
+        others = [
+            other for other in islice(self._all_open(), self._looks) if other.place[0] == lane
+        ]
         self._fill(base, others, whole=False)
         self._waiting -= len(base.units) - count
         self._held -= base.held - held
@@ -318,7 +344,11 @@ class Chunker:
             least = math.inf
             left: list[_Open] = []
             for other in others:
-                new = 0 if limits.labels is None else len(other.labels) - len(other.labels & base.labels)
+                new = (
+                    0
+                    if limits.labels is None
+                    else len(other.labels) - len(other.labels & base.labels)
+                )
                 if not new:
                     base.take(other, limits, whole=whole)
                 elif limits.labels is not None and len(base.labels) + new <= limits.labels:
@@ -356,7 +386,11 @@ class Chunker:
 
     def _make_room(self, place: _Place, unit: Unit) -> list[list[Unit]]:
         """No open chunk takes `unit`: close those that are too heavy for it, and the fullest where there are many."""
-        closed = [self._close(chunk) for chunk in list(self._open.get(place, ())) if chunk.heavy(unit, self._limits)]
+        closed = [
+            self._close(chunk)
+            for chunk in list(self._open.get(place, ()))
+            if chunk.heavy(unit, self._limits)
+        ]
         left = self._open.get(place, ())
         if len(left) >= _REPEATS:
             closed.append(self._close(max(left, key=lambda chunk: len(chunk.units))))

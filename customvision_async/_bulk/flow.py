@@ -23,7 +23,9 @@ class Admission:
         self._queue: deque[tuple[int, asyncio.Future[None]]] = deque()
 
     def _room(self, held: int) -> bool:
-        return self._chunks_in == 0 or (self._chunks_in < self._chunks and (held == 0 or self._held_in + held <= self._held))
+        return self._chunks_in == 0 or (
+            self._chunks_in < self._chunks and (held == 0 or self._held_in + held <= self._held)
+        )
 
     def _enter(self, held: int) -> None:
         self._chunks_in += 1
@@ -40,7 +42,9 @@ class Admission:
         try:
             await turn
         except asyncio.CancelledError:
-            if turn.done() and not turn.cancelled():  # let in and cancelled in the same step: give the room back
+            if (
+                turn.done() and not turn.cancelled()
+            ):  # let in and cancelled in the same step: give the room back
                 self.leave(held)
             elif entry in self._queue:
                 self._queue.remove(entry)

@@ -49,7 +49,11 @@ class ItemResult(msgspec.Struct, Generic[T, V], frozen=True):
 
     def __str__(self) -> str:
         """The item by its path or name, or else its place in the input, and what became of it."""
-        return _named(self.error) if self.error is not None else f"{called(self.item) or f'item {self.index}'}: {self.status}"
+        return (
+            _named(self.error)
+            if self.error is not None
+            else f"{called(self.item) or f'item {self.index}'}: {self.status}"
+        )
 
 
 class Progress:
@@ -133,7 +137,12 @@ class BatchReport(msgspec.Struct, frozen=True):
 
     def __str__(self) -> str:
         text = f"{self.succeeded} of {self.submitted} succeeded"
-        parts = {"there already": self.duplicates, "failed": self.failed, "skipped": self.skipped, "pending": self.pending}
+        parts = {
+            "there already": self.duplicates,
+            "failed": self.failed,
+            "skipped": self.skipped,
+            "pending": self.pending,
+        }
         for word, number in parts.items():
             if number:
                 text += f", {number} {word}"

@@ -138,7 +138,12 @@ class BatchRun(Generic[T, V]):
         await self._start(watched=True)
         return self
 
-    async def __aexit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
         await self._stop()
 
     def __aiter__(self) -> AsyncIterator[ItemResult[T, V]]:
@@ -161,7 +166,11 @@ class BatchRun(Generic[T, V]):
     def report(self) -> BatchReport:
         """The account as it stands; whole once the run has ended."""
         progress = self.progress
-        waiting = [unit for chunk in (*self._under_way.values(), self._chunker.waiting_units()) for unit in unsettled(chunk)]
+        waiting = [
+            unit
+            for chunk in (*self._under_way.values(), self._chunker.waiting_units())
+            for unit in unsettled(chunk)
+        ]
         pending = [(unit.index, unit.item) for unit in waiting]
         pending += enumerate(self._preparing[1], self._preparing[0])
         return BatchReport(
@@ -190,7 +199,9 @@ class BatchRun(Generic[T, V]):
         self._started, self._watched = True, watched
         self.progress.start()
         give: MemoryObjectSendStream[Sequence[ItemResult[T, V]]]
-        give, self._results = anyio.create_memory_object_stream[Sequence[ItemResult[T, V]]](self._job.chunks)
+        give, self._results = anyio.create_memory_object_stream[Sequence[ItemResult[T, V]]](
+            self._job.chunks
+        )
         self._life = asyncio.ensure_future(self._feed_and_land(give))
         _LIVES.add(self._life)
         self._life.add_done_callback(_LIVES.discard)
@@ -215,13 +226,19 @@ class BatchRun(Generic[T, V]):
         if not life.cancelled():
             life.result()  # an error of the engine itself
 
-    async def _feed_and_land(self, give: MemoryObjectSendStream[Sequence[ItemResult[T, V]]]) -> None:
+    async def _feed_and_land(
+        self, give: MemoryObjectSendStream[Sequence[ItemResult[T, V]]]
+    ) -> None:
         with give:
-            async with asyncio.TaskGroup() as chunks:  # a third of the cost of anyio's, which at 200 ids a chunk is to be seen
+            async with (
+                asyncio.TaskGroup() as chunks
+            ):  # a third of the cost of anyio's, which at 200 ids a chunk is to be seen
                 await self._feed(chunks, give)
             self.progress.end()
 
-    async def _feed(self, tasks: asyncio.TaskGroup, give: MemoryObjectSendStream[Sequence[ItemResult[T, V]]]) -> None:
+    async def _feed(
+        self, tasks: asyncio.TaskGroup, give: MemoryObjectSendStream[Sequence[ItemResult[T, V]]]
+    ) -> None:
         admission = Admission(chunks=self._job.chunks, held=self._job.held)
 
         async def send_all(chunks: Sequence[Sequence[Unit]]) -> None:
@@ -265,7 +282,9 @@ class BatchRun(Generic[T, V]):
         while self._settler.fatal is None:
             began = anyio.current_time()
             try:
-                items = await source.next_group(count, max(0.0, linger - waited) if self._chunker.waiting else None)
+                items = await source.next_group(
+                    count, max(0.0, linger - waited) if self._chunker.waiting else None
+                )
             except StopAsyncIteration:
                 return
             except Exception as error:  # noqa: BLE001 - the source's own: what is in flight still lands
@@ -286,7 +305,9 @@ class BatchRun(Generic[T, V]):
                 await give.send(results)
             await send_all(chunks)
             largest = largest_held(units)
-            count = min(most, 2 * count, max(1, self._job.held // 4 // largest) if largest else most)
+            count = min(
+                most, 2 * count, max(1, self._job.held // 4 // largest) if largest else most
+            )
         self._stopped_by = self._stopped_by or self._settler.fatal
 
     def _fed(self, units: Sequence[Unit]) -> list[Sequence[Unit]]:
@@ -312,10 +333,16 @@ class BatchRun(Generic[T, V]):
                 return await self._job.prepare(start, items)
         except Exception as error:  # noqa: BLE001 - what is not about one item is about them all, and the next ones too
             failure = self._settler.give_up(error)
-            return [self._result(Unit(start + n, item, None), failure) for n, item in enumerate(items)]
+            return [
+                self._result(Unit(start + n, item, None), failure) for n, item in enumerate(items)
+            ]
 
     async def _land(
-        self, chunk: Sequence[Unit], held: int, admission: Admission, give: MemoryObjectSendStream[Sequence[ItemResult[T, V]]]
+        self,
+        chunk: Sequence[Unit],
+        held: int,
+        admission: Admission,
+        give: MemoryObjectSendStream[Sequence[ItemResult[T, V]]],
     ) -> None:
         began, failed = anyio.current_time(), 0
         try:
@@ -331,11 +358,15 @@ class BatchRun(Generic[T, V]):
         del self._under_way[id(chunk)]
         self._stopped_by = self._stopped_by or self._settler.fatal
         if self._job.on_chunk is not None:
-            self._job.on_chunk(len(chunk), len(chunk) - failed, failed, anyio.current_time() - began)
+            self._job.on_chunk(
+                len(chunk), len(chunk) - failed, failed, anyio.current_time() - began
+            )
 
     # --- the account
 
-    def _settled(self, units: Sequence[Unit], outcomes: Sequence[Done | Failed]) -> list[ItemResult[T, V]]:
+    def _settled(
+        self, units: Sequence[Unit], outcomes: Sequence[Done | Failed]
+    ) -> list[ItemResult[T, V]]:
         """Enter the outcomes in the account, at the same step as their units cease to be unsettled.
 
         Gives the results. Of what landed there are none in a run that nobody watches: it is only counted.
@@ -343,8 +374,16 @@ class BatchRun(Generic[T, V]):
         settle(units)
         if set(map(type, outcomes)) == {Done}:  # as it is for most
             return self._landed(units, cast("Sequence[Done]", outcomes))
-        done = [(unit, outcome) for unit, outcome in zip(units, outcomes, strict=True) if isinstance(outcome, Done)]
-        results = [self._result(unit, outcome) for unit, outcome in zip(units, outcomes, strict=True) if isinstance(outcome, Failed)]
+        done = [
+            (unit, outcome)
+            for unit, outcome in zip(units, outcomes, strict=True)
+            if isinstance(outcome, Done)
+        ]
+        results = [
+            self._result(unit, outcome)
+            for unit, outcome in zip(units, outcomes, strict=True)
+            if isinstance(outcome, Failed)
+        ]
         self._count(results)
         return results + self._landed([unit for unit, _ in done], [outcome for _, outcome in done])
 
@@ -357,8 +396,12 @@ class BatchRun(Generic[T, V]):
         if not self._watched:
             return []
         return [
-            ItemResult(index, item, True, was.status, was.value, None, attempts, was.duplicate, in_doubt)
-            for (index, item, attempts, in_doubt), was in zip(accounts_of(units), outcomes, strict=True)
+            ItemResult(
+                index, item, True, was.status, was.value, None, attempts, was.duplicate, in_doubt
+            )
+            for (index, item, attempts, in_doubt), was in zip(
+                accounts_of(units), outcomes, strict=True
+            )
         ]
 
     def _count(self, results: Sequence[ItemResult[T, V]]) -> None:
@@ -380,13 +423,29 @@ class BatchRun(Generic[T, V]):
         error = ItemError(failed.reason, index=unit.index, item=unit.item, status=failed.status)
         error.__cause__ = failed.cause
         if isinstance(failed.cause, CustomVisionError):
-            failed.cause.__traceback__ = None  # it is kept as long as the report, and so would be all that those frames hold
-        return ItemResult(unit.index, unit.item, False, failed.status, failed.value, error, unit.attempts, False, unit.in_doubt)
+            failed.cause.__traceback__ = (
+                None  # it is kept as long as the report, and so would be all that those frames hold
+            )
+        return ItemResult(
+            unit.index,
+            unit.item,
+            False,
+            failed.status,
+            failed.value,
+            error,
+            unit.attempts,
+            False,
+            unit.in_doubt,
+        )
 
 
-def _parted(prepared: Sequence[Unit | ItemResult[T, V]]) -> tuple[Sequence[Unit], list[ItemResult[T, V]]]:
+def _parted(
+    prepared: Sequence[Unit | ItemResult[T, V]],
+) -> tuple[Sequence[Unit], list[ItemResult[T, V]]]:
     """What is to be sent, and what has its result already."""
     if isinstance(prepared, Span):
         return prepared, []
     units = [one for one in prepared if isinstance(one, Unit)]
-    return units, [one for one in prepared if isinstance(one, ItemResult)] if len(units) < len(prepared) else []
+    return units, [one for one in prepared if isinstance(one, ItemResult)] if len(units) < len(
+        prepared
+    ) else []

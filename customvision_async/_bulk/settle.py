@@ -102,7 +102,9 @@ class Settler:
                         settled = units, [failure for _, failure in smaller]
                     elif smaller:
                         known.update((unit.index, failure) for unit, failure in smaller)
-                        waiting += _halves([unit for unit, _ in smaller], tries + 1 if len(units) == 1 else 1)
+                        waiting += _halves(
+                            [unit for unit, _ in smaller], tries + 1 if len(units) == 1 else 1
+                        )
                 if ours and self._refused < _SUSPICIOUS:
                     self._one_divides.release()
                     ours = False
@@ -117,7 +119,10 @@ class Settler:
         return self._alone >= _HOPELESS and self.fatal is None
 
     def _sorted(
-        self, units: Sequence[Unit], outcomes: Sequence[Outcome], waiting: list[tuple[Sequence[Unit], int]]
+        self,
+        units: Sequence[Unit],
+        outcomes: Sequence[Outcome],
+        waiting: list[tuple[Sequence[Unit], int]],
     ) -> tuple[Settled, list[tuple[Unit, Failed]]]:
         """Which units have their outcome, and which go again in smaller company; those that go again as they are join `waiting`."""
         if set(map(type, outcomes)) == {Done}:  # as it is for most
@@ -185,7 +190,9 @@ def _untried(failed: Failed, tries: int) -> Failed:
     return msgspec.structs.replace(failed, reason=failed.reason + note)
 
 
-async def land(units: Sequence[Unit], limits: ChunkLimits, send: Send, judge: Judge) -> list[tuple[Unit, Done | Failed]]:
+async def land(
+    units: Sequence[Unit], limits: ChunkLimits, send: Send, judge: Judge
+) -> list[tuple[Unit, Done | Failed]]:
     """Send a few units to the end, one chunk after another: work that belongs to a larger unit of work."""
     chunker = Chunker(limits)
     settler = Settler(send, judge, limits)

@@ -43,9 +43,18 @@ def check_source(source: Any) -> None:
     """Raise TypeError unless `source` can be iterated over, and is no single thing where many are meant (text, bytes, a mapping)."""
     kind = type(source).__name__
     if isinstance(source, (str, bytes, bytearray, memoryview, Mapping)):
-        raise TypeError(f"a batch takes an iterable of items, not a single {kind}: put it in a list")
-    if not (_has_groups(source) or hasattr(source, "__aiter__") or hasattr(source, "__iter__") or hasattr(source, "__getitem__")):
-        raise TypeError(f"a batch takes an iterable or async iterable of items, not a {kind}: put a single item in a list")
+        raise TypeError(
+            f"a batch takes an iterable of items, not a single {kind}: put it in a list"
+        )
+    if not (
+        _has_groups(source)
+        or hasattr(source, "__aiter__")
+        or hasattr(source, "__iter__")
+        or hasattr(source, "__getitem__")
+    ):
+        raise TypeError(
+            f"a batch takes an iterable or async iterable of items, not a {kind}: put a single item in a list"
+        )
 
 
 def known_length(source: Any) -> int | None:
@@ -67,7 +76,9 @@ def groups_of(source: Any) -> Groups:
 
 
 def _has_groups(source: Any) -> bool:
-    return callable(getattr(source, "groups", None)) and not hasattr(source, "__iter__")  # data sets have groups of their own
+    return callable(getattr(source, "groups", None)) and not hasattr(
+        source, "__iter__"
+    )  # data sets have groups of their own
 
 
 class _Plain:
@@ -98,7 +109,9 @@ class _Plain:
 
     async def aclose(self) -> None:
         close = getattr(self._items, "close", None)
-        if close is not None and not hasattr(self._items, "read"):  # a generator, never an open file
+        if close is not None and not hasattr(
+            self._items, "read"
+        ):  # a generator, never an open file
             close()
 
 
@@ -126,11 +139,17 @@ class _Lingering:
                 self._step = asyncio.ensure_future(self._advance())
             if not self._step.done():
                 if group:
-                    await asyncio.sleep(0)  # the step of a source that has its items ready is done after one turn
+                    await asyncio.sleep(
+                        0
+                    )  # the step of a source that has its items ready is done after one turn
                     if not self._step.done():
                         break
                 else:
-                    await asyncio.wait((self._step, self._interrupted), timeout=patience, return_when=asyncio.FIRST_COMPLETED)
+                    await asyncio.wait(
+                        (self._step, self._interrupted),
+                        timeout=patience,
+                        return_when=asyncio.FIRST_COMPLETED,
+                    )
                     if not self._step.done():
                         return []
             step, self._step = self._step, None

@@ -56,7 +56,9 @@ class Span(Sequence[Unit]):
 
     __slots__ = ("_units", "attempts", "items", "loads", "settled", "start", "weight")
 
-    def __init__(self, start: int, items: Sequence[Any], loads: Sequence[Any], weight: int = 1) -> None:
+    def __init__(
+        self, start: int, items: Sequence[Any], loads: Sequence[Any], weight: int = 1
+    ) -> None:
         self.start = start
         self.items = items
         self.loads = loads
@@ -89,21 +91,31 @@ class Span(Sequence[Unit]):
         if self._units is None:
             columns = enumerate(zip(self.items, self.loads, strict=True), self.start)
             weight, attempts, settled = self.weight, self.attempts, self.settled
-            self._units = [Unit(index, item, load, weight, attempts=attempts, settled=settled) for index, (item, load) in columns]
+            self._units = [
+                Unit(index, item, load, weight, attempts=attempts, settled=settled)
+                for index, (item, load) in columns
+            ]
         return self._units
 
     def joined(self, other: Span) -> Span | None:
         """The two as one, where `other` goes on where this ends. Neither has been sent."""
         if other.start != self.start + len(self) or other.weight != self.weight:
             return None
-        return Span(self.start, [*self.items, *other.items], [*self.loads, *other.loads], self.weight)
+        return Span(
+            self.start, [*self.items, *other.items], [*self.loads, *other.loads], self.weight
+        )
 
     def cut(self, size: int) -> list[Span]:
         """In parts of `size`, the last of what is left. None has been sent."""
         if len(self) <= size:
             return [self]
         places = range(0, len(self), size)
-        return [Span(self.start + at, self.items[at : at + size], self.loads[at : at + size], self.weight) for at in places]
+        return [
+            Span(
+                self.start + at, self.items[at : at + size], self.loads[at : at + size], self.weight
+            )
+            for at in places
+        ]
 
 
 def loads_of(units: Sequence[Unit]) -> Sequence[Any]:
@@ -113,7 +125,11 @@ def loads_of(units: Sequence[Unit]) -> Sequence[Any]:
 
 def weight_of(units: Sequence[Unit]) -> int:
     """What they weigh together."""
-    return units.weight * len(units) if isinstance(units, Span) else sum([unit.weight for unit in units])
+    return (
+        units.weight * len(units)
+        if isinstance(units, Span)
+        else sum([unit.weight for unit in units])
+    )
 
 
 def held_by(units: Sequence[Unit]) -> int:

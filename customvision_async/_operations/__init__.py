@@ -17,10 +17,14 @@ from ._tags import TagOperations
 __all__ = ["Answer", "Caller", "Operations", "PredictionOperations", "Sends"]
 
 
-class Operations(ProjectOperations, TagOperations, ImageOperations, IterationOperations, StoredOperations):
+class Operations(
+    ProjectOperations, TagOperations, ImageOperations, IterationOperations, StoredOperations
+):
     """Every operation of the Training API, in one version at one endpoint."""
 
     version: ApiVersion
 
-    def __init__(self, transport: Sends, endpoint: str, version: ApiVersion = ApiVersion.V3_3) -> None:
+    def __init__(
+        self, transport: Sends, endpoint: str, version: ApiVersion = ApiVersion.V3_3
+    ) -> None:
         super().__init__(transport, endpoint, version)

@@ -98,10 +98,23 @@ class Caller:
         status, headers, body = response.status, response.headers, response.body
         if 200 <= status < 300:
             value = decode_answer(row, self.version, status, headers, body)
-            again = parse_retry_after(headers, b"", time.time()) if "retry-after" in headers else None
+            again = (
+                parse_retry_after(headers, b"", time.time()) if "retry-after" in headers else None
+            )
             return Answer(value, status, response.attempts, response.in_doubt, headers, again)
-        error = error_from(row, status, headers, body, retry_after=parse_retry_after(headers, body, time.time()) if status == 429 else None)
-        if _deletes_one(row) and status == 404 and response.in_doubt and error.code.startswith("NotFound"):
+        error = error_from(
+            row,
+            status,
+            headers,
+            body,
+            retry_after=parse_retry_after(headers, body, time.time()) if status == 429 else None,
+        )
+        if (
+            _deletes_one(row)
+            and status == 404
+            and response.in_doubt
+            and error.code.startswith("NotFound")
+        ):
             # An earlier attempt, whose answer was lost, did it.
             return Answer(None, status, response.attempts, in_doubt=True, headers=headers)
         raise error
@@ -117,5 +130,9 @@ def _deletes_one(row: Operation) -> bool:
 
 def _no_body(row: Operation, version: Version) -> UnsupportedOperation:
     first = row.body_since.value if row.body_since is not None else None
-    message = f"{row.id} takes no {row.body_schema or 'body'} in {version}" + (f": the first version that does is {first}" if first else "")
-    return UnsupportedOperation(message, operation=row.id, version=version.value, first_version=first)
+    message = f"{row.id} takes no {row.body_schema or 'body'} in {version}" + (
+        f": the first version that does is {first}" if first else ""
+    )
+    return UnsupportedOperation(
+        message, operation=row.id, version=version.value, first_version=first
+    )

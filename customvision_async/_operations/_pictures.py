@@ -17,7 +17,16 @@ from .._wire.request import id_of, ids_of
 from ..errors import LimitExceeded
 from ..models import Id, ImageFile, ImageRegionCreateEntry, Region
 
-__all__ = ["Entry", "Picture", "check_batch", "check_metadata", "named_blob", "region_tuple", "region_tuples", "within"]
+__all__ = [
+    "Entry",
+    "Picture",
+    "check_batch",
+    "check_metadata",
+    "named_blob",
+    "region_tuple",
+    "region_tuples",
+    "within",
+]
 
 Picture: TypeAlias = bytes | bytearray | memoryview | str | os.PathLike[str] | BinaryIO | ImageFile
 """A picture: its bytes, the path of a file, a file open for reading (binary), or an ImageFile."""
@@ -48,7 +57,9 @@ def _image(picture: Picture) -> ImageFile:
         return ImageFile(picture)
     if hasattr(picture, "read"):
         return ImageFile(file=picture)  # type: ignore[arg-type]  # an ImageFile never gets here
-    raise TypeError(f"a picture is bytes, a path, an open file or an ImageFile, not {type(picture).__name__}")
+    raise TypeError(
+        f"a picture is bytes, a path, an open file or an ImageFile, not {type(picture).__name__}"
+    )
 
 
 def _look(image: ImageFile) -> Blob:
@@ -88,14 +99,22 @@ def within(limit: limits.Limit, actual: int, what: str) -> None:
         raise LimitExceeded(limit, actual, what)
 
 
-def check_batch(operation: str, tag_ids: Iterable[Id], entries: Sequence[tuple[Sequence[str], Sequence[RegionTuple]]]) -> list[str]:
+def check_batch(
+    operation: str,
+    tag_ids: Iterable[Id],
+    entries: Sequence[tuple[Sequence[str], Sequence[RegionTuple]]],
+) -> list[str]:
     """The ids of the tags of a whole batch, after its limits were looked at: 64 images, 20 distinct tags.
 
     `entries` are the tags and regions of each image.
     """
     within(limits.IMAGES_PER_BATCH, len(entries), operation)
     common = ids_of(tag_ids, "tag_ids")
-    distinct = {*common, *(tag for tags, _ in entries for tag in tags), *(region[0] for _, regions in entries for region in regions)}
+    distinct = {
+        *common,
+        *(tag for tags, _ in entries for tag in tags),
+        *(region[0] for _, regions in entries for region in regions),
+    }
     within(limits.TAGS_PER_BATCH, len(distinct), operation)
     return common
 

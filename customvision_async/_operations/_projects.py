@@ -62,13 +62,19 @@ class ProjectOperations(Caller):
             "description": description,
             "domainId": domain_id,
             "classificationType": classification_type,
-            "targetExportPlatforms": None if target_export_platforms is None else list(target_export_platforms) or None,
+            "targetExportPlatforms": None
+            if target_export_platforms is None
+            else list(target_export_platforms) or None,
         }
         content = None
         if export_model_container_uri is not None or notification_queue_uri is not None:
             options = CreateProjectOptions(
-                export_model_container_uri=UNSET if export_model_container_uri is None else export_model_container_uri,
-                notification_queue_uri=UNSET if notification_queue_uri is None else notification_queue_uri,
+                export_model_container_uri=UNSET
+                if export_model_container_uri is None
+                else export_model_container_uri,
+                notification_queue_uri=UNSET
+                if notification_queue_uri is None
+                else notification_queue_uri,
             )
             content = self._json(options)
         return cast(Project, (await self.call("CreateProject", query=query, content=content)).value)
@@ -77,10 +83,23 @@ class ProjectOperations(Caller):
         """One project."""
         return cast(Project, (await self.call("GetProject", path={"projectId": project_id})).value)
 
-    async def update_project(self, project_id: Id, updated_project: Project | ProjectUpdate) -> Project:
+    async def update_project(
+        self, project_id: Id, updated_project: Project | ProjectUpdate
+    ) -> Project:
         """Change a project. Of a Project, what can be changed is sent: its name, description and settings."""
-        update = _project_update(updated_project) if isinstance(updated_project, Project) else updated_project
-        return cast(Project, (await self.call("UpdateProject", path={"projectId": project_id}, content=self._json(update))).value)
+        update = (
+            _project_update(updated_project)
+            if isinstance(updated_project, Project)
+            else updated_project
+        )
+        return cast(
+            Project,
+            (
+                await self.call(
+                    "UpdateProject", path={"projectId": project_id}, content=self._json(update)
+                )
+            ).value,
+        )
 
     async def delete_project(self, project_id: Id) -> None:
         """Delete a project with all that is in it. One with a published iteration is refused."""
@@ -88,15 +107,24 @@ class ProjectOperations(Caller):
 
     async def get_artifact(self, project_id: Id, path: str) -> bytes:
         """The file behind a relative URI of a resource with a private network (since v3.3)."""
-        return cast(bytes, (await self.call("GetArtifact", path={"projectId": project_id}, query={"path": path})).value)
+        return cast(
+            bytes,
+            (
+                await self.call("GetArtifact", path={"projectId": project_id}, query={"path": path})
+            ).value,
+        )
 
     async def export_project(self, project_id: Id) -> ProjectExport:
         """A token by which the project can be imported elsewhere (since v3.2)."""
-        return cast(ProjectExport, (await self.call("ExportProject", path={"projectId": project_id})).value)
+        return cast(
+            ProjectExport, (await self.call("ExportProject", path={"projectId": project_id})).value
+        )
 
     async def import_project(self, token: str, *, name: str | None = None) -> Project:
         """Begin to import a project by the token of its export (since v3.2; `name` since v3.3). See the answer's `status`."""
-        return cast(Project, (await self.call("ImportProject", query={"token": token, "name": name})).value)
+        return cast(
+            Project, (await self.call("ImportProject", query={"token": token, "name": name})).value
+        )
 
 
 def _project_update(project: Project) -> ProjectUpdate:
@@ -107,7 +135,11 @@ def _project_update(project: Project) -> ProjectUpdate:
 def _settings_update(settings: ProjectSettings) -> ProjectSettingsUpdate:
     return ProjectSettingsUpdate(
         domain_id=UNSET if settings.domain_id is None else settings.domain_id,
-        classification_type=UNSET if settings.classification_type is None else settings.classification_type,
+        classification_type=UNSET
+        if settings.classification_type is None
+        else settings.classification_type,
         target_export_platforms=settings.target_export_platforms or UNSET,
-        image_processing_settings=UNSET if settings.image_processing_settings is None else settings.image_processing_settings,
+        image_processing_settings=UNSET
+        if settings.image_processing_settings is None
+        else settings.image_processing_settings,
     )

@@ -28,12 +28,22 @@ class StoredOperations(Caller):
     """See the module."""
 
     async def quick_test_image(
-        self, project_id: Id, image_data: Picture, *, iteration_id: Id | None = None, store: bool | None = None
+        self,
+        project_id: Id,
+        image_data: Picture,
+        *,
+        iteration_id: Id | None = None,
+        store: bool | None = None,
     ) -> ImagePrediction:
         """What an iteration (the default one unless given) says about a picture; `store=False` (since v3.1) keeps nothing."""
         _, blob = await named_blob(image_data)
         query = {"iterationId": iteration_id, "store": store}
-        answer = await self.call("QuickTestImage", path={"projectId": project_id}, query=query, content=octet_stream(blob))
+        answer = await self.call(
+            "QuickTestImage",
+            path={"projectId": project_id},
+            query=query,
+            content=octet_stream(blob),
+        )
         return cast(ImagePrediction, answer.value)
 
     async def quick_test_image_url(
@@ -42,13 +52,19 @@ class StoredOperations(Caller):
         """The same for a picture that the service fetches."""
         content = self._json({"url": plain_text(url, "url")})
         query = {"iterationId": iteration_id, "store": store}
-        answer = await self.call("QuickTestImageUrl", path={"projectId": project_id}, query=query, content=content)
+        answer = await self.call(
+            "QuickTestImageUrl", path={"projectId": project_id}, query=query, content=content
+        )
         return cast(ImagePrediction, answer.value)
 
-    async def query_predictions(self, project_id: Id, query: PredictionQueryToken) -> PredictionQueryResult:
+    async def query_predictions(
+        self, project_id: Id, query: PredictionQueryToken
+    ) -> PredictionQueryResult:
         """A page of stored predictions; the answer's token asks for the next. At most 2 tags can be combined."""
         within(limits.TAGS_PER_PREDICTION_QUERY, len(query.tags), "QueryPredictions")
-        answer = await self.call("QueryPredictions", path={"projectId": project_id}, content=self._json(query))
+        answer = await self.call(
+            "QueryPredictions", path={"projectId": project_id}, content=self._json(query)
+        )
         return cast(PredictionQueryResult, answer.value)
 
     query_prediction_results = query_predictions
@@ -56,27 +72,48 @@ class StoredOperations(Caller):
 
     async def delete_prediction(self, project_id: Id, ids: Iterable[Id]) -> None:
         """Delete up to 64 stored predictions."""
-        await self.call("DeletePrediction", path={"projectId": project_id}, query={"ids": ids_of(ids, "ids")})
+        await self.call(
+            "DeletePrediction", path={"projectId": project_id}, query={"ids": ids_of(ids, "ids")}
+        )
 
     async def query_suggested_images(
         self, project_id: Id, iteration_id: Id, query: SuggestedTagAndRegionQueryToken
     ) -> SuggestedTagAndRegionQuery:
         """A page of untagged images with the tags an iteration suggests (since v3.1); the answer's token asks for the next."""
         answer = await self.call(
-            "QuerySuggestedImages", path={"projectId": project_id}, query={"iterationId": iteration_id}, content=self._json(query)
+            "QuerySuggestedImages",
+            path={"projectId": project_id},
+            query={"iterationId": iteration_id},
+            content=self._json(query),
         )
         return cast(SuggestedTagAndRegionQuery, answer.value)
 
     async def query_suggested_image_count(
-        self, project_id: Id, iteration_id: Id, *, tag_ids: Iterable[Id] | None = None, threshold: float | None = None
+        self,
+        project_id: Id,
+        iteration_id: Id,
+        *,
+        tag_ids: Iterable[Id] | None = None,
+        threshold: float | None = None,
     ) -> dict[str, int]:
         """How many untagged images each tag is suggested for, by the tag's id (since v3.1)."""
-        content = self._json(TagFilter(tag_ids=tuple(ids_of(tag_ids or (), "tag_ids")), threshold=threshold))
+        content = self._json(
+            TagFilter(tag_ids=tuple(ids_of(tag_ids or (), "tag_ids")), threshold=threshold)
+        )
         path, query = {"projectId": project_id}, {"iterationId": iteration_id}
-        return cast("dict[str, int]", (await self.call("QuerySuggestedImageCount", path=path, query=query, content=content)).value)
+        return cast(
+            "dict[str, int]",
+            (
+                await self.call("QuerySuggestedImageCount", path=path, query=query, content=content)
+            ).value,
+        )
 
-    async def suggest_tags_and_regions(self, project_id: Id, iteration_id: Id, image_ids: Iterable[Id]) -> list[SuggestedTagAndRegion]:
+    async def suggest_tags_and_regions(
+        self, project_id: Id, iteration_id: Id, image_ids: Iterable[Id]
+    ) -> list[SuggestedTagAndRegion]:
         """What an iteration would tag up to 64 images with (since v3.1)."""
         query = {"iterationId": iteration_id, "imageIds": ids_of(image_ids, "image_ids")}
-        answer = await self.call("SuggestTagsAndRegions", path={"projectId": project_id}, query=query)
+        answer = await self.call(
+            "SuggestTagsAndRegions", path={"projectId": project_id}, query=query
+        )
         return cast("list[SuggestedTagAndRegion]", answer.value)

@@ -24,7 +24,14 @@ from yarl import URL
 
 from .._content import Content, ContentError
 from .._options import Timeouts
-from ..errors import ConnectError, CustomVisionError, DecodeError, RequestTimeout, ResponseLost, TransportError
+from ..errors import (
+    ConnectError,
+    CustomVisionError,
+    DecodeError,
+    RequestTimeout,
+    ResponseLost,
+    TransportError,
+)
 from .base import ClientClosed, Request, Response
 from .body import Buffer, stream
 from .retry import CertificateError
@@ -56,7 +63,12 @@ class _Watch:
     async def __aenter__(self) -> None:
         await self._scope.__aenter__()
 
-    async def __aexit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
         if self._timer is not None:
             self._timer.cancel()
         await self._scope.__aexit__(kind, error, trace)
@@ -93,7 +105,9 @@ class _Watch:
 
     @property
     def words(self) -> str:
-        seconds = {"connect": self.timeouts.connect, "write": self.timeouts.write}.get(self.phase, self.timeouts.read)
+        seconds = {"connect": self.timeouts.connect, "write": self.timeouts.write}.get(
+            self.phase, self.timeouts.read
+        )
         said = {
             "connect": "no connection within {0:g} s",
             "write": "the peer took nothing of the body for {0:g} s",
@@ -122,7 +136,9 @@ class _Body(Payload):
         """Stream all of it."""
         await self.write_with_length(writer, None)
 
-    async def write_with_length(self, writer: AbstractStreamWriter, content_length: int | None) -> None:
+    async def write_with_length(
+        self, writer: AbstractStreamWriter, content_length: int | None
+    ) -> None:
         """Stream all of it; the length is exact, so there is nothing to cut."""
         watch = self._watch
 
@@ -160,7 +176,9 @@ class AiohttpSender:
     ) -> None:
         self._timeouts = timeouts or Timeouts()
         connect = self._timeouts.connect
-        self._aiohttp_timeout = aiohttp.ClientTimeout(total=None, connect=connect, sock_connect=connect)
+        self._aiohttp_timeout = aiohttp.ClientTimeout(
+            total=None, connect=connect, sock_connect=connect
+        )
         self._connections = connections
         self._ssl = ssl_context
         self._given = session
@@ -168,7 +186,13 @@ class AiohttpSender:
         self._fresh: aiohttp.ClientSession | None = None
         self._closed = False
 
-    async def send(self, request: Request, headers: Mapping[str, str], *, on_sent: Callable[[], None] | None = None) -> Response:
+    async def send(
+        self,
+        request: Request,
+        headers: Mapping[str, str],
+        *,
+        on_sent: Callable[[], None] | None = None,
+    ) -> Response:
         """One attempt; see :class:`~.base.Sender`."""
         _refuse_injection(request, headers)
         watch = _Watch(self._timeouts, on_sent)
@@ -183,10 +207,17 @@ class AiohttpSender:
         failure.__cause__ = failure.__context__ = None
         raise failure
 
-    async def _exchange(self, request: Request, headers: Mapping[str, str], watch: _Watch) -> Response:
+    async def _exchange(
+        self, request: Request, headers: Mapping[str, str], watch: _Watch
+    ) -> Response:
         session = self._session(fresh=not request.repeatable)
         body = None
-        lines = {"Accept": "application/json", "Accept-Encoding": "identity", **request.headers, **headers}
+        lines = {
+            "Accept": "application/json",
+            "Accept-Encoding": "identity",
+            **request.headers,
+            **headers,
+        }
         if request.content is not None:
             body = _Body(request.content, watch)
             lines["Content-Type"] = request.content.content_type
@@ -194,7 +225,9 @@ class AiohttpSender:
             request.method,
             URL(request.url, encoded=True),
             headers=lines,
-            skip_auto_headers=("Content-Type",),  # for a POST without a body aiohttp would make one up
+            skip_auto_headers=(
+                "Content-Type",
+            ),  # for a POST without a body aiohttp would make one up
             data=body,
             allow_redirects=False,
             auto_decompress=False,
@@ -228,7 +261,9 @@ class AiohttpSender:
 
     def _open(self, *, force_close: bool) -> aiohttp.ClientSession:
         connector = aiohttp.TCPConnector(limit=self._connections, force_close=force_close)
-        return aiohttp.ClientSession(connector=connector, cookie_jar=aiohttp.DummyCookieJar(), trust_env=False)
+        return aiohttp.ClientSession(
+            connector=connector, cookie_jar=aiohttp.DummyCookieJar(), trust_env=False
+        )
 
     def _context(self, url: str) -> ssl.SSLContext | bool:
         if self._ssl is None:
@@ -252,7 +287,9 @@ class _Once:
         self._watch = watch
         self._has_body = has_body
 
-    async def __call__(self, request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType) -> aiohttp.ClientResponse:
+    async def __call__(
+        self, request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType
+    ) -> aiohttp.ClientResponse:
         try:
             if not self._has_body:
                 self._watch.enter("wait", self._watch.timeouts.connect + self._watch.timeouts.read)
@@ -278,19 +315,30 @@ def _ours(error: Exception, request: Request, watch: _Watch) -> TransportError:
     host, peer = _host_of(request.url), _peer_of(request.url)
     match error:
         case aiohttp.ConnectionTimeoutError():
-            return RequestTimeout(f"no connection to {peer} within {watch.timeouts.connect:g} s", operation=operation, sent=False)
+            return RequestTimeout(
+                f"no connection to {peer} within {watch.timeouts.connect:g} s",
+                operation=operation,
+                sent=False,
+            )
         case TimeoutError():
             return RequestTimeout(watch.words, operation=operation)
         case aiohttp.ClientConnectorCertificateError() | aiohttp.ClientConnectorSSLError():
-            return CertificateError(f"no trusted TLS connection to {peer}: {_reason(error)}", operation=operation)
+            return CertificateError(
+                f"no trusted TLS connection to {peer}: {_reason(error)}", operation=operation
+            )
         case aiohttp.ClientConnectorDNSError():
-            return ConnectError(f"{host} is not a known host: is the endpoint right, and the network up?", operation=operation)
+            return ConnectError(
+                f"{host} is not a known host: is the endpoint right, and the network up?",
+                operation=operation,
+            )
         case aiohttp.ClientConnectorError() | aiohttp.InvalidURL():
             why = f"{_reason(error)} (is the endpoint right, and the network up?)"
             return ConnectError(f"no connection to {peer}: {why}", operation=operation)
         case _:
             when = "while the answer was read" if watch.phase == "read" else "before an answer came"
-            return ResponseLost(f"the connection broke {when}: {_reason(error)}", operation=operation)
+            return ResponseLost(
+                f"the connection broke {when}: {_reason(error)}", operation=operation
+            )
 
 
 def _host_of(url: str) -> str:
@@ -307,7 +355,13 @@ def _peer_of(url: str) -> str:
         port = urlsplit(url).port
     except ValueError:
         port = None
-    return host if port in (None, 443 if url.startswith("https:") else 80) else f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+    return (
+        host
+        if port in (None, 443 if url.startswith("https:") else 80)
+        else f"[{host}]:{port}"
+        if ":" in host
+        else f"{host}:{port}"
+    )
 
 
 def _reason(error: Exception) -> str:
@@ -335,9 +389,15 @@ def _refuse_injection(request: Request, headers: Mapping[str, str]) -> None:
     content_type = "" if request.content is None else request.content.content_type
     texts = [request.method, content_type]
     texts += [text for pair in (*request.headers.items(), *headers.items()) for text in pair]
-    if not (all(text.isascii() and text.isprintable() for text in texts) and request.method.isalpha() and _fits_a_line(request.url)):
+    if not (
+        all(text.isascii() and text.isprintable() for text in texts)
+        and request.method.isalpha()
+        and _fits_a_line(request.url)
+    ):
         del headers, texts
-        raise ValueError(f"{request.operation}: a line break or another character that no HTTP head can carry in its URL or a header")
+        raise ValueError(
+            f"{request.operation}: a line break or another character that no HTTP head can carry in its URL or a header"
+        )
 
 
 def _fits_a_line(url: str) -> bool:
@@ -366,7 +426,9 @@ async def _read(answer: aiohttp.ClientResponse, request: Request, watch: _Watch)
             chunk = inflate(chunk, request.response_bytes - size + 1)
         size += len(chunk)
         if size > request.response_bytes:
-            raise DecodeError(f"{request.operation}: the answer is over {request.response_bytes:,} bytes, more than any real one")
+            raise DecodeError(
+                f"{request.operation}: the answer is over {request.response_bytes:,} bytes, more than any real one"
+            )
         chunks.append(chunk)
     headers: dict[str, str] = {}
     for name, value in answer.headers.items():
@@ -380,13 +442,17 @@ def _inflater(encoding: str, request: Request) -> Callable[[bytes, int], bytes] 
     if encoding.strip().lower() in {"", "identity"}:
         return None
     if encoding.strip().lower() not in {"gzip", "x-gzip", "deflate"}:
-        raise DecodeError(f"{request.operation}: the answer is encoded as {encoding[:40]!r}, which was not asked for")
+        raise DecodeError(
+            f"{request.operation}: the answer is encoded as {encoding[:40]!r}, which was not asked for"
+        )
     decoder = zlib.decompressobj(zlib.MAX_WBITS | 32)
 
     def inflate(chunk: bytes, most: int) -> bytes:
         try:
             return decoder.decompress(chunk, most)
         except zlib.error:
-            raise DecodeError(f"{request.operation}: the answer's compression cannot be read") from None
+            raise DecodeError(
+                f"{request.operation}: the answer's compression cannot be read"
+            ) from None
 
     return inflate

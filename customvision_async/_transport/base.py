@@ -71,7 +71,13 @@ class Response:
 class Sender(Protocol):
     """One attempt over the wire. The in-memory stand-in of the tests is the other implementation."""
 
-    async def send(self, request: Request, headers: Mapping[str, str], *, on_sent: Callable[[], None] | None = None) -> Response:
+    async def send(
+        self,
+        request: Request,
+        headers: Mapping[str, str],
+        *,
+        on_sent: Callable[[], None] | None = None,
+    ) -> Response:
         """Send `request` with `headers` (the credential) added.
 
         `on_sent` is called once, when the last byte of the body has been handed to the link (or was found not to be

@@ -77,22 +77,37 @@ class BlobHosts:
             parts = urlsplit(url)
             port = parts.port
         except ValueError:
-            raise ConnectError("the address of the file cannot be read", operation=operation) from None
+            raise ConnectError(
+                "the address of the file cannot be read", operation=operation
+            ) from None
         host = (parts.hostname or "").lower()
         if not host or parts.username is not None or parts.password is not None:
-            raise ConnectError("the address of the file has no host, or a user in it", operation=operation)
-        if (parts.scheme, host, port) in self._origins or (parts.scheme, host, port or _PORTS.get(parts.scheme)) in self._origins:
+            raise ConnectError(
+                "the address of the file has no host, or a user in it", operation=operation
+            )
+        if (parts.scheme, host, port) in self._origins or (
+            parts.scheme,
+            host,
+            port or _PORTS.get(parts.scheme),
+        ) in self._origins:
             return
         if parts.scheme != "https":
-            raise ConnectError(f"the file is at {parts.scheme or 'no scheme'}://{host}: only https is read from", operation=operation)
-        if port not in (None, 443) or not (host in self.exact or any(host.endswith(ending) for ending in self._endings)):
+            raise ConnectError(
+                f"the file is at {parts.scheme or 'no scheme'}://{host}: only https is read from",
+                operation=operation,
+            )
+        if port not in (None, 443) or not (
+            host in self.exact or any(host.endswith(ending) for ending in self._endings)
+        ):
             where = host if port in (None, 443) else f"{host}:{port}"
             raise ConnectError(
                 f"{where} is not a host that files are read from; if it is to be one, make the client with blob_hosts=[...]",
                 operation=operation,
             )
         if _is_address(host):
-            raise ConnectError(f"{host} is an address, not the name of a blob store", operation=operation)
+            raise ConnectError(
+                f"{host} is an address, not the name of a blob store", operation=operation
+            )
 
 
 _PORTS = {"http": 80, "https": 443}
@@ -101,9 +116,17 @@ _PORTS = {"http": 80, "https": 443}
 def _origin(text: str) -> tuple[str, str, int | None]:
     parts = urlsplit(text)
     host = (parts.hostname or "").lower()
-    if parts.scheme not in _PORTS or not host or parts.username is not None or parts.path not in ("", "/") or parts.query:
+    if (
+        parts.scheme not in _PORTS
+        or not host
+        or parts.username is not None
+        or parts.path not in ("", "/")
+        or parts.query
+    ):
         raise ValueError(f"{text!r} is no origin such as https://files.example.com:8443")
-    if parts.scheme == "http" and not (_is_address(host) and ipaddress.ip_address(host).is_loopback):
+    if parts.scheme == "http" and not (
+        _is_address(host) and ipaddress.ip_address(host).is_loopback
+    ):
         raise ValueError(f"{text!r}: http is for a literal loopback address alone")
     return parts.scheme, host, parts.port or _PORTS[parts.scheme]
 
@@ -125,7 +148,13 @@ def address_is_open(text: str, *, private: bool) -> bool:
             inner = ipaddress.IPv4Address(int(address) & 0xFFFFFFFF)
         if inner is not None:
             address = inner
-    if address.is_loopback or address.is_link_local or address.is_multicast or address.is_unspecified or address.is_reserved:
+    if (
+        address.is_loopback
+        or address.is_link_local
+        or address.is_multicast
+        or address.is_unspecified
+        or address.is_reserved
+    ):
         return False
     return address.is_global or (private and address.is_private)
 
@@ -137,7 +166,9 @@ class _Guard(AbstractResolver):
         self._hosts = hosts
         self._inner = inner or aiohttp.ThreadedResolver()
 
-    async def resolve(self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_INET) -> list[ResolveResult]:
+    async def resolve(
+        self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_INET
+    ) -> list[ResolveResult]:
         found = await self._inner.resolve(host, port, family)
         private = host.lower().rstrip(".") in self._hosts.exact
         for one in found:
@@ -153,7 +184,9 @@ class _Inside(OSError):
     """The name leads to an address that is no public one."""
 
     def __init__(self, host: str) -> None:
-        super().__init__(f"{host} resolves to an address that is not public; name the host in blob_hosts=[...] if that is meant")
+        super().__init__(
+            f"{host} resolves to an address that is not public; name the host in blob_hosts=[...] if that is meant"
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -185,7 +218,9 @@ class BlobReader:
         self._closed = False
 
     @asynccontextmanager
-    async def open(self, url: str, *, start: int = 0, validator: str = "", operation: str = "Download") -> AsyncIterator[BlobPart]:
+    async def open(
+        self, url: str, *, start: int = 0, validator: str = "", operation: str = "Download"
+    ) -> AsyncIterator[BlobPart]:
         """Ask for the file at `url`; from byte `start` on, if it is still the one that `validator` (an ETag) is of.
 
         Raises, here and from `pieces`:
@@ -205,10 +240,17 @@ class BlobReader:
         answer: aiohttp.ClientResponse | None = None
         try:
             timeout = aiohttp.ClientTimeout(
-                total=None, connect=self._timeouts.connect, sock_connect=self._timeouts.connect, sock_read=self._timeouts.read
+                total=None,
+                connect=self._timeouts.connect,
+                sock_connect=self._timeouts.connect,
+                sock_read=self._timeouts.read,
             )
             answer = await self._session().get(
-                URL(url, encoded=True), headers=headers, allow_redirects=False, auto_decompress=False, timeout=timeout
+                URL(url, encoded=True),
+                headers=headers,
+                allow_redirects=False,
+                auto_decompress=False,
+                timeout=timeout,
             )
         except (aiohttp.ClientError, OSError, ValueError) as error:
             failure = _ours(error, host, operation)
@@ -217,7 +259,11 @@ class BlobReader:
             raise failure
         try:
             _refuse_strange(answer, operation)
-            yield BlobPart(answer.status, {name.lower(): value for name, value in answer.headers.items()}, _pieces(answer, host, operation))
+            yield BlobPart(
+                answer.status,
+                {name.lower(): value for name, value in answer.headers.items()},
+                _pieces(answer, host, operation),
+            )
         finally:
             if answer.content.at_eof():
                 answer.release()
@@ -229,8 +275,12 @@ class BlobReader:
             raise ClientClosed
         if self._kept is None:
             guard = _Guard(self.hosts, self._resolver)
-            connector = aiohttp.TCPConnector(limit=self._connections, ssl=self._ssl or True, resolver=guard)
-            self._kept = aiohttp.ClientSession(connector=connector, cookie_jar=aiohttp.DummyCookieJar(), trust_env=False)
+            connector = aiohttp.TCPConnector(
+                limit=self._connections, ssl=self._ssl or True, resolver=guard
+            )
+            self._kept = aiohttp.ClientSession(
+                connector=connector, cookie_jar=aiohttp.DummyCookieJar(), trust_env=False
+            )
         return self._kept
 
     async def aclose(self) -> None:
@@ -242,14 +292,23 @@ class BlobReader:
 
 def _refuse_strange(answer: aiohttp.ClientResponse, operation: str) -> None:
     if answer.status // 100 == 3:
-        target = urlsplit(answer.headers.get("Location", "")).hostname or "another place of the same host"
-        raise DecodeError(f"{operation}: the host of the file redirects ({answer.status}) to {target}; redirects are not followed")
+        target = (
+            urlsplit(answer.headers.get("Location", "")).hostname
+            or "another place of the same host"
+        )
+        raise DecodeError(
+            f"{operation}: the host of the file redirects ({answer.status}) to {target}; redirects are not followed"
+        )
     encoding = answer.headers.get("Content-Encoding", "").strip().lower()
     if encoding not in ("", "identity"):
-        raise DecodeError(f"{operation}: the file comes encoded as {encoding[:40]!r}, which was not asked for")
+        raise DecodeError(
+            f"{operation}: the file comes encoded as {encoding[:40]!r}, which was not asked for"
+        )
 
 
-async def _pieces(answer: aiohttp.ClientResponse, host: str, operation: str) -> AsyncIterator[bytes]:
+async def _pieces(
+    answer: aiohttp.ClientResponse, host: str, operation: str
+) -> AsyncIterator[bytes]:
     while True:
         failure: Exception | None = None
         piece = b""
@@ -264,16 +323,30 @@ async def _pieces(answer: aiohttp.ClientResponse, host: str, operation: str) -> 
         yield piece
 
 
-def _ours(error: Exception, host: str, operation: str, *, reading: bool = False) -> ConnectError | RequestTimeout | ResponseLost:
+def _ours(
+    error: Exception, host: str, operation: str, *, reading: bool = False
+) -> ConnectError | RequestTimeout | ResponseLost:
     """`error` in our words. Never its repr: that has the address in it, with the signature that opens the file."""
     match error:
         case aiohttp.ConnectionTimeoutError():
-            return RequestTimeout(f"no connection to {host} in time", operation=operation, sent=False)
+            return RequestTimeout(
+                f"no connection to {host} in time", operation=operation, sent=False
+            )
         case TimeoutError():
             return RequestTimeout(f"nothing came from {host} for too long", operation=operation)
         case aiohttp.ClientConnectorError() | aiohttp.InvalidURL() | ValueError() if not reading:
-            inner = getattr(error, "certificate_error", None) or getattr(error, "os_error", None) or error
-            why = str(inner) if isinstance(inner, _Inside) else getattr(inner, "strerror", None) or type(inner).__name__
+            inner = (
+                getattr(error, "certificate_error", None)
+                or getattr(error, "os_error", None)
+                or error
+            )
+            why = (
+                str(inner)
+                if isinstance(inner, _Inside)
+                else getattr(inner, "strerror", None) or type(inner).__name__
+            )
             return ConnectError(f"no connection to {host}: {why}", operation=operation)
         case _:
-            return ResponseLost(f"the connection to {host} broke: {type(error).__name__}", operation=operation)
+            return ResponseLost(
+                f"the connection to {host} broke: {type(error).__name__}", operation=operation
+            )

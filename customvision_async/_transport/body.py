@@ -28,7 +28,9 @@ from .._content import Blob, Content, ContentError
 try:
     import pybase64
 except ImportError:  # the extra "speed": twenty times faster
-    _b64encode: Callable[[memoryview], bytes] = functools.partial(binascii.b2a_base64, newline=False)
+    _b64encode: Callable[[memoryview], bytes] = functools.partial(
+        binascii.b2a_base64, newline=False
+    )
 else:
     _b64encode = pybase64.b64encode
 
@@ -44,7 +46,11 @@ _PATIENCE = 4
 """Reads of one body that would wait, before threads read the rest: now and then a page is not there in a file that otherwise is."""
 _NOWAIT: int | None = getattr(os, "RWF_NOWAIT", None)
 _OPEN_FLAGS = functools.reduce(
-    int.__or__, (getattr(os, name, 0) for name in ("O_RDONLY", "O_CLOEXEC", "O_NONBLOCK", "O_NOCTTY", "O_BINARY"))
+    int.__or__,
+    (
+        getattr(os, name, 0)
+        for name in ("O_RDONLY", "O_CLOEXEC", "O_NONBLOCK", "O_NOCTTY", "O_BINARY")
+    ),
 )
 _NO_FOLLOW = getattr(os, "O_NOFOLLOW", 0)
 
@@ -92,7 +98,11 @@ def open_blob(blob: Blob) -> int:
     try:
         descriptor = os.open(blob.path, _OPEN_FLAGS | (0 if blob.follow else _NO_FOLLOW))
     except OSError as error:
-        reason = "it is a symbolic link" if error.errno == errno.ELOOP and not blob.follow else (error.strerror or str(error))
+        reason = (
+            "it is a symbolic link"
+            if error.errno == errno.ELOOP and not blob.follow
+            else (error.strerror or str(error))
+        )
         raise ContentError(blob, f"the file cannot be read: {reason}") from None
     except ValueError:
         raise ContentError(blob, "the file cannot be read: its path holds a NUL") from None
@@ -103,9 +113,14 @@ def open_blob(blob: Blob) -> int:
         if not stat.S_ISREG(now.st_mode):
             raise ContentError(blob, "it is not a regular file")
         if now.st_size != blob.size:
-            raise ContentError(blob, f"the file has changed since it was looked at: {blob.size:,} bytes then, {now.st_size:,} now")
+            raise ContentError(
+                blob,
+                f"the file has changed since it was looked at: {blob.size:,} bytes then, {now.st_size:,} now",
+            )
         if blob.stamp is not None:
-            raise ContentError(blob, "the file has changed since it was looked at: it was written to or replaced")
+            raise ContentError(
+                blob, "the file has changed since it was looked at: it was written to or replaced"
+            )
     except BaseException:
         os.close(descriptor)
         raise
@@ -145,7 +160,9 @@ class _Source:
         else:
             count = self._some_of_file(view)
         if count == 0:
-            raise ContentError(self._blob, "the file has changed since it was looked at: it ends early")
+            raise ContentError(
+                self._blob, "the file has changed since it was looked at: it ends early"
+            )
         self._offset += count
         self.left -= count
         return count
@@ -154,7 +171,11 @@ class _Source:
         may_wait = self._reader.may_wait
         try:
             if self._descriptor < 0:
-                if not may_wait and self._blob.stamp is not None and self._blob.stamp[0] in _slow_devices:
+                if (
+                    not may_wait
+                    and self._blob.stamp is not None
+                    and self._blob.stamp[0] in _slow_devices
+                ):
                     raise WouldWait
                 self._descriptor = open_blob(self._blob)
             if may_wait:
@@ -165,7 +186,9 @@ class _Source:
                 if error.errno == errno.EOPNOTSUPP:
                     _slow_devices.add(os.fstat(self._descriptor).st_dev)
                 raise WouldWait from None
-            raise ContentError(self._blob, f"the file cannot be read: {error.strerror or error}") from None
+            raise ContentError(
+                self._blob, f"the file cannot be read: {error.strerror or error}"
+            ) from None
 
     def _some_of_file(self, view: memoryview) -> int:
         assert self._blob.file is not None
@@ -176,7 +199,9 @@ class _Source:
                 self._blob.file.seek(self._blob.offset + self._offset)
                 data = self._blob.file.read(len(view))
         except OSError as error:
-            raise ContentError(self._blob, f"the file cannot be read: {error.strerror or error}") from None
+            raise ContentError(
+                self._blob, f"the file cannot be read: {error.strerror or error}"
+            ) from None
         except ValueError:
             raise ContentError(self._blob, "the file cannot be read: it has been closed") from None
         view[: len(data)] = data
@@ -201,7 +226,13 @@ def _assemble_raw(content: Content, reader: Reader) -> Generator[Buffer | None, 
     buffer = reader.buffer()
     at = 0
     for piece in content.pieces:
-        small = piece if isinstance(piece, bytes) else piece.taken() if piece.ahead and at + piece.size < PIECE else None
+        small = (
+            piece
+            if isinstance(piece, bytes)
+            else piece.taken()
+            if piece.ahead and at + piece.size < PIECE
+            else None
+        )
         if small is not None and at + len(small) < PIECE:
             buffer[at : at + len(small)] = small
             at += len(small)
@@ -306,7 +337,9 @@ async def _next_from_thread(pieces: Generator[Buffer | None, None, None]) -> Buf
     try:
         return await asyncio.wrap_future(ahead)
     except asyncio.CancelledError:
-        ahead.add_done_callback(lambda _: pieces.close())  # a generator that runs in a thread can only be closed after
+        ahead.add_done_callback(
+            lambda _: pieces.close()
+        )  # a generator that runs in a thread can only be closed after
         raise
 
 
@@ -338,7 +371,9 @@ async def _stream_from_threads(pieces: Generator[Buffer | None, None, None], wri
                     breath = _BREATH
                     await asyncio.sleep(0)
     finally:
-        ahead.add_done_callback(lambda _: pieces.close())  # a generator that runs in a thread can only be closed after
+        ahead.add_done_callback(
+            lambda _: pieces.close()
+        )  # a generator that runs in a thread can only be closed after
 
 
 def _pool() -> ThreadPoolExecutor:

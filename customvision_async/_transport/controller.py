@@ -93,7 +93,9 @@ class _Verdict:
         if call.started > self._began:
             self._began, self._asked = now, self._rests > 0
             self._rests = max(0, self._rests - 1)
-            self._surely_until = call.arrived + retry_after  # by the service's clock, which began before ours
+            self._surely_until = (
+                call.arrived + retry_after
+            )  # by the service's clock, which began before ours
         self._until = max(self._until, now + retry_after)
         return True
 
@@ -190,7 +192,9 @@ class Controller:
 
     def lost(self, now: float, call: Call) -> None:
         """`call` has no good answer: the service may be at its end."""
-        if self._close(now, call) and call.started > self._lost_at:  # calls that were out together are one piece of news
+        if (
+            self._close(now, call) and call.started > self._lost_at
+        ):  # calls that were out together are one piece of news
             self._limit = max(1.0, self._limit * LOST)
             self._lost_at = now
 
@@ -203,10 +207,14 @@ class Controller:
         if not self._close(now, call):
             return
         telling = self._verdict.refused(now, call, retry_after or 0.0)
-        telling = telling and call.started > self._cut_at  # else it was on its way when the last one was refused
+        telling = (
+            telling and call.started > self._cut_at
+        )  # else it was on its way when the last one was refused
         if telling:
             self._cut_at = now
-        self._pace.refused(now, call, (retry_after or 0.0) * self._verdict.every if telling else None)
+        self._pace.refused(
+            now, call, (retry_after or 0.0) * self._verdict.every if telling else None
+        )
 
     def _close(self, now: float, call: Call) -> bool:
         if not call.open:

@@ -125,7 +125,9 @@ class Pace:
         if self._paced:
             interval = 1.0 / self._rate
             if self._kept_waiting:
-                self._age += min(now - self._calls[-1].started if self._calls else 0.0, 2.0 * interval)
+                self._age += min(
+                    now - self._calls[-1].started if self._calls else 0.0, 2.0 * interval
+                )
             self._next = (self._next if now - self._next < LATE else now) + interval
         self._kept_waiting = False
         self._calls.append(call)
@@ -139,7 +141,9 @@ class Pace:
             self._taken -= 1
         if pause is not None:
             self._cut(now, pause)
-        elif self._burst is not None and call.started <= self._burst.until:  # it was out together with the first one refused
+        elif (
+            self._burst is not None and call.started <= self._burst.until
+        ):  # it was out together with the first one refused
             self._burst.taken -= 1
             self._ceiling = (self._burst.taken + 1) / self._burst.seconds
 
@@ -153,7 +157,9 @@ class Pace:
                 rate = min(rate, 1.2 * self._speed(max(since, self._resumed)))
             self._ceiling, known = self._lowered(rate, elapsed, pause)
             second = 1 + sum(call.started > now - 1.0 and not call.refused for call in self._calls)
-            if second < NEAR * rate - 1:  # most of a second's calls were refused: it is clear what is left
+            if (
+                second < NEAR * rate - 1
+            ):  # most of a second's calls were refused: it is clear what is left
                 self._ceiling = second
             stay = STAY_BY_PAUSE * pause + STAY_BY_CALLS / max(rate, SLOW) if known else 0.0
             self._stay = max(STAY, min(stay, STAY_MOST, 2.0 * (elapsed + self._span)))
@@ -174,14 +180,20 @@ class Pace:
         """The new ceiling, and whether it is a good one."""
         if self._age > self._stay:
             self._again = 0
-            going = max(0.05 * elapsed, elapsed - self._paused)  # a bucket fills in a pause, but for what runs over
+            going = max(
+                0.05 * elapsed, elapsed - self._paused
+            )  # a bucket fills in a pause, but for what runs over
             measured = (max(0, self._taken) + 0.5) / math.sqrt(elapsed * going)
             if measured > NEAR * rate:
                 return (1 - STEP) * rate, True
-            return (max(0.5 * rate, math.sqrt(measured * rate)) if pause else (1 - STEP) * rate), False
+            return (
+                max(0.5 * rate, math.sqrt(measured * rate)) if pause else (1 - STEP) * rate
+            ), False
         self._again += 1
         step = min(STEP_AGAIN * self._again, STEP_MOST)
-        return max((1 - step) * rate, min(rate, (max(0, self._taken) + 0.5) / elapsed)), self._again < 2
+        return max(
+            (1 - step) * rate, min(rate, (max(0, self._taken) + 0.5) / elapsed)
+        ), self._again < 2
 
     def _speed(self, since: float) -> float:
         """Calls started a second, lately."""

@@ -111,14 +111,21 @@ class Transport:
             if delay is None:
                 return _final(request, outcome, journey)
             journey.in_doubt = journey.in_doubt or taken_up
-            notify(self._observers, RetryScheduled(request.operation, journey.sends, delay, _reason(outcome)))
+            notify(
+                self._observers,
+                RetryScheduled(request.operation, journey.sends, delay, _reason(outcome)),
+            )
             await asyncio.sleep(delay)
             ticket = await limiter.admit(upload=request.content is not None, again=True)
-            if limiter.now() - journey.started > self._policy.deadline:  # the pace has become slow meanwhile
+            if (
+                limiter.now() - journey.started > self._policy.deadline
+            ):  # the pace has become slow meanwhile
                 ticket.abandoned()
                 return _final(request, outcome, journey)
 
-    async def _attempt(self, request: Request, journey: _Journey, ticket: Ticket) -> Response | TransportError:
+    async def _attempt(
+        self, request: Request, journey: _Journey, ticket: Ticket
+    ) -> Response | TransportError:
         """One send."""
         outcome: Response | TransportError
         now = asyncio.get_running_loop().time
@@ -137,7 +144,9 @@ class Transport:
             outcome = error
         except BaseException as error:
             if request.meter is not None and not isinstance(error, (ContentError, ClientClosed)):
-                request.meter.in_doubt = True  # given up, or an answer that cannot be read: it may have been taken up
+                request.meter.in_doubt = (
+                    True  # given up, or an answer that cannot be read: it may have been taken up
+                )
             self._report(request, journey, type(error).__name__, now() - began, ticket)
             ticket.abandoned()
             raise
@@ -156,7 +165,9 @@ class Transport:
         else:
             ticket.accepted()
 
-    async def _judge(self, request: Request, outcome: Response | TransportError, journey: _Journey) -> float | None:
+    async def _judge(
+        self, request: Request, outcome: Response | TransportError, journey: _Journey
+    ) -> float | None:
         self._met = self._met or isinstance(outcome, Response)
         if isinstance(outcome, Response) and outcome.status == 401 and not journey.renewed:
             journey.renewed = True
@@ -171,18 +182,30 @@ class Transport:
             now=self._clock(),
             met=self._met,
         )
-        if delay is None or never_sent(outcome) or (isinstance(outcome, Response) and outcome.status == 429):
+        if (
+            delay is None
+            or never_sent(outcome)
+            or (isinstance(outcome, Response) and outcome.status == 429)
+        ):
             return delay  # the budget spares a service that fails: one that was not reached needs none, and refusals the limiter minds
         return delay if self._budget.retry() else None
 
     def _report(
-        self, request: Request, journey: _Journey, outcome: Response | TransportError | str, seconds: float, ticket: Ticket
+        self,
+        request: Request,
+        journey: _Journey,
+        outcome: Response | TransportError | str,
+        seconds: float,
+        ticket: Ticket,
     ) -> None:
         sent = request.content.length if request.content is not None and ticket.body_is_sent else 0
         if request.meter is not None:
             request.meter.bytes_sent += sent
         status, error = (outcome.status, "") if isinstance(outcome, Response) else (0, str(outcome))
-        notify(self._observers, RequestDone(request.operation, journey.sends, status, seconds, sent, error))
+        notify(
+            self._observers,
+            RequestDone(request.operation, journey.sends, status, seconds, sent, error),
+        )
 
     async def aclose(self) -> None:
         """Close the connections."""
@@ -199,7 +222,10 @@ def _final(request: Request, outcome: Response | TransportError, journey: _Journ
         return Response(outcome.status, outcome.headers, outcome.body, attempts, journey.in_doubt)
     if journey.in_doubt and not maybe_taken_up(outcome):
         said = str(outcome).removeprefix(f"{request.operation}: ")
-        raise ResponseLost(f"an earlier attempt may have taken effect, its answer was lost; then: {said}", operation=request.operation)
+        raise ResponseLost(
+            f"an earlier attempt may have taken effect, its answer was lost; then: {said}",
+            operation=request.operation,
+        )
     if isinstance(outcome, RequestTimeout | ResponseLost) and attempts > 1:
         outcome.add_note(f"sent {attempts} times")
     raise outcome

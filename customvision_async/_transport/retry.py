@@ -17,7 +17,15 @@ from .._options import Retry
 from ..errors import ConnectError, RequestTimeout, TransportError
 from .base import Request, Response
 
-__all__ = ["RETRIED_STATUSES", "CertificateError", "RetryBudget", "RetryPolicy", "maybe_taken_up", "never_sent", "parse_retry_after"]
+__all__ = [
+    "RETRIED_STATUSES",
+    "CertificateError",
+    "RetryBudget",
+    "RetryPolicy",
+    "maybe_taken_up",
+    "never_sent",
+    "parse_retry_after",
+]
 
 RETRIED_STATUSES = frozenset({408, 429, 500, 502, 503, 504})
 """Answers that another try may change. Every other 4xx says that the request itself is wrong."""
@@ -72,7 +80,9 @@ def maybe_taken_up(outcome: Response | TransportError) -> bool:
 
 def never_sent(outcome: Response | TransportError) -> bool:
     """Whether nothing reached the service, so that sending again is safe and costs it nothing."""
-    return isinstance(outcome, ConnectError) or (isinstance(outcome, RequestTimeout) and not outcome.sent)
+    return isinstance(outcome, ConnectError) or (
+        isinstance(outcome, RequestTimeout) and not outcome.sent
+    )
 
 
 class RetryBudget:
@@ -139,7 +149,9 @@ class RetryPolicy:
         if isinstance(outcome, Response) and outcome.status == 429:
             wait = self._jitter(options.throttle_backoff, refusals) if asked is None else asked
         else:
-            if attempts >= self._most_attempts(request, outcome, met) or (maybe_taken_up(outcome) and not request.repeatable):
+            if attempts >= self._most_attempts(request, outcome, met) or (
+                maybe_taken_up(outcome) and not request.repeatable
+            ):
                 return None
             wait = max(self._jitter(options.backoff, attempts), asked or 0.0)
         return wait if elapsed + wait <= options.deadline else None
@@ -149,12 +161,16 @@ class RetryPolicy:
         asked = parse_retry_after(response.headers, response.body, now)
         return None if asked is None else min(asked, self._options.retry_after_most)
 
-    def _most_attempts(self, request: Request, outcome: Response | TransportError, met: bool) -> int:
+    def _most_attempts(
+        self, request: Request, outcome: Response | TransportError, met: bool
+    ) -> int:
         if isinstance(outcome, CertificateError):
             return 1
         if isinstance(outcome, Response) and outcome.status == 408 and request.content is not None:
             return min(SLOW_BODY_ATTEMPTS, self._options.attempts)
-        if never_sent(outcome):  # a network that was there comes back: the deadline alone ends the waiting
+        if never_sent(
+            outcome
+        ):  # a network that was there comes back: the deadline alone ends the waiting
             return 1_000_000 if met else min(UNMET_ATTEMPTS, self._options.attempts)
         return self._options.attempts
 

@@ -73,7 +73,9 @@ class _Waiter:
 class Limiter:
     """Admission to one quota, in one event loop."""
 
-    def __init__(self, options: Concurrency | None = None, controller: Controller | None = None) -> None:
+    def __init__(
+        self, options: Concurrency | None = None, controller: Controller | None = None
+    ) -> None:
         self.controller = controller or Controller(options)
         self._queues: dict[bool, list[_Waiter]] = {True: [], False: []}
         self._count = 0
@@ -90,7 +92,11 @@ class Limiter:
         """
         loop = asyncio.get_running_loop()
         queue = self._queues[upload]
-        if not queue and not self._queues[not upload] and self.controller.wait(loop.time(), upload=upload) <= 0:
+        if (
+            not queue
+            and not self._queues[not upload]
+            and self.controller.wait(loop.time(), upload=upload) <= 0
+        ):
             return Ticket(self, self.controller.start(loop.time(), upload=upload))
         self._count += 1
         waiter = _Waiter((not again, self._count), loop.create_future())
@@ -99,7 +105,9 @@ class Limiter:
         try:
             return Ticket(self, await waiter.future)
         except asyncio.CancelledError:
-            if waiter.future.done() and not waiter.future.cancelled():  # let in at the moment of giving up
+            if (
+                waiter.future.done() and not waiter.future.cancelled()
+            ):  # let in at the moment of giving up
                 Ticket(self, waiter.future.result()).abandoned()
             raise
 
@@ -131,10 +139,15 @@ class Limiter:
         for queue in self._queues.values():
             while queue and queue[0].future.done():
                 heapq.heappop(queue)
-        return sorted((upload for upload, queue in self._queues.items() if queue), key=lambda upload: self._queues[upload][0])
+        return sorted(
+            (upload for upload, queue in self._queues.items() if queue),
+            key=lambda upload: self._queues[upload][0],
+        )
 
 
-_limiters: WeakKeyDictionary[asyncio.AbstractEventLoop, WeakValueDictionary[tuple[str, str], Limiter]] = WeakKeyDictionary()
+_limiters: WeakKeyDictionary[
+    asyncio.AbstractEventLoop, WeakValueDictionary[tuple[str, str], Limiter]
+] = WeakKeyDictionary()
 
 
 def shared_limiter(host: str, fingerprint: str, options: Concurrency) -> Limiter:

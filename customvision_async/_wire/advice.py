@@ -19,30 +19,56 @@ class StatusHelp(NamedTuple):
 
 STATUS_HELP: dict[str, StatusHelp] = {
     "OK": StatusHelp("the image is in the project", ""),
-    "OKDuplicate": StatusHelp("the project has an image with the same content already", "nothing: that image stands for this one"),
+    "OKDuplicate": StatusHelp(
+        "the project has an image with the same content already",
+        "nothing: that image stands for this one",
+    ),
     "ErrorSource": StatusHelp(
-        "the service could not fetch or read the image", "check that the URL opens without signing in, and that it is the picture itself"
+        "the service could not fetch or read the image",
+        "check that the URL opens without signing in, and that it is the picture itself",
     ),
-    "ErrorImageFormat": StatusHelp("the service cannot read it as an image", "give a whole JPEG, PNG, GIF or BMP file"),
-    "ErrorImageSize": StatusHelp("the image is larger than the service takes", "bring the file to 6 MB or less"),
+    "ErrorImageFormat": StatusHelp(
+        "the service cannot read it as an image", "give a whole JPEG, PNG, GIF or BMP file"
+    ),
+    "ErrorImageSize": StatusHelp(
+        "the image is larger than the service takes", "bring the file to 6 MB or less"
+    ),
     "ErrorImageDimensions": StatusHelp(
-        "a side of the image is too long, or one side is too long for the other", "keep sides to 10,240 pixels and to 25 times each other"
+        "a side of the image is too long, or one side is too long for the other",
+        "keep sides to 10,240 pixels and to 25 times each other",
     ),
-    "ErrorStorage": StatusHelp("the service failed to store the image", "upload it again; this passes"),
+    "ErrorStorage": StatusHelp(
+        "the service failed to store the image", "upload it again; this passes"
+    ),
     "ErrorLimitExceed": StatusHelp(
-        "the project has as many images as its tier allows", "delete images or move up: F0 has 5,000 a project, S0 100,000"
+        "the project has as many images as its tier allows",
+        "delete images or move up: F0 has 5,000 a project, S0 100,000",
     ),
-    "ErrorTagLimitExceed": StatusHelp("the image would have more tags than allowed", "give it fewer tags: 100 is the most"),
-    "ErrorRegionLimitExceed": StatusHelp("the image would have more regions than allowed", "give it fewer regions: 300 is the most"),
+    "ErrorTagLimitExceed": StatusHelp(
+        "the image would have more tags than allowed", "give it fewer tags: 100 is the most"
+    ),
+    "ErrorRegionLimitExceed": StatusHelp(
+        "the image would have more regions than allowed", "give it fewer regions: 300 is the most"
+    ),
     "ErrorNegativeAndRegularTagOnSameImage": StatusHelp(
-        "the image has a negative tag and another one", "give it the negative tag alone, or leave that out"
+        "the image has a negative tag and another one",
+        "give it the negative tag alone, or leave that out",
     ),
-    "ErrorInvalidTag": StatusHelp("a tag of the image is not one of this project, or does not fit it", "list the tags of the project"),
+    "ErrorInvalidTag": StatusHelp(
+        "a tag of the image is not one of this project, or does not fit it",
+        "list the tags of the project",
+    ),
     "ErrorInvalidRegion": StatusHelp(
-        "a region is not within the image", "give left, top, width, height as fractions that stay within 0 to 1"
+        "a region is not within the image",
+        "give left, top, width, height as fractions that stay within 0 to 1",
     ),
-    "ErrorUnknown": StatusHelp("the service does not say why", "upload it again, in smaller company; if it fails alone, look at the file"),
-    "ErrorImageNotFound": StatusHelp("the project has no such image", "it may have been deleted: list the images"),
+    "ErrorUnknown": StatusHelp(
+        "the service does not say why",
+        "upload it again, in smaller company; if it fails alone, look at the file",
+    ),
+    "ErrorImageNotFound": StatusHelp(
+        "the project has no such image", "it may have been deleted: list the images"
+    ),
 }
 """By the service's status of an image."""
 
@@ -55,7 +81,10 @@ def status_help(status: str) -> StatusHelp:
     known = STATUS_HELP.get(status)
     if known is not None:
         return known
-    return StatusHelp(f'the service answered "{status}", which this package does not know', "see Microsoft's reference of the API version")
+    return StatusHelp(
+        f'the service answered "{status}", which this package does not know',
+        "see Microsoft's reference of the API version",
+    )
 
 
 _BY_CODE = {
@@ -154,13 +183,19 @@ def advice_for(row: Operation, status: int, code: str, headers: Mapping[str, str
                 f"If every call ends so, the endpoint is wrong: VISION_{kind}_ENDPOINT is the bare address on the resource's page, such as "
                 "https://NAME.cognitiveservices.azure.com, without a path."
             )
-        return "Check the ids; what they named may have been deleted, or belong to another resource."
+        return (
+            "Check the ids; what they named may have been deleted, or belong to another resource."
+        )
     if status == 429:
         return "The tier's calls a second are used up: wait, or move to a larger tier (F0 allows 2 to 10, S0 10)."
     if status in (408, 413):
-        return "The body is too much for the service at once: send fewer or smaller images in a call."
+        return (
+            "The body is too much for the service at once: send fewer or smaller images in a call."
+        )
     if status in (414, 431):
         return "The URL is too long for the service: give fewer ids in a call."
     if status >= 500:
-        return "The fault is the service's: try again later; its state is on https://status.azure.com."
+        return (
+            "The fault is the service's: try again later; its state is on https://status.azure.com."
+        )
     return ""

@@ -41,7 +41,9 @@ _MESSAGE_LENGTH = 1000
 _PAGE_LENGTH = 5000
 
 
-def decode_answer(row: Operation, version: Version, status: int, headers: Mapping[str, str], body: bytes) -> Any:
+def decode_answer(
+    row: Operation, version: Version, status: int, headers: Mapping[str, str], body: bytes
+) -> Any:
     """What the body of a success holds: a model, a list of them, a number, bytes, or None. v1.2's list of tags comes as a list.
 
     Raises:
@@ -53,17 +55,30 @@ def decode_answer(row: Operation, version: Version, status: int, headers: Mappin
     kind_of_body = headers.get("content-type", "").partition(";")[0].strip().lower()
     if kind is None:
         if body.strip() and kind_of_body not in ("application/json", "text/json", ""):
-            raise DecodeError(f"{row.id}: {status} with {kind_of_body} where nothing was expected; is this the endpoint of the resource?")
+            raise DecodeError(
+                f"{row.id}: {status} with {kind_of_body} where nothing was expected; is this the endpoint of the resource?"
+            )
         return None
     try:
         value = decode(body, kind, pascal=version in (ApiVersion.V1_2, PredictionVersion.V1_1))
     except DecodeError as error:
-        hint = "; is this the endpoint of the resource, and no proxy's page?" if "html" in kind_of_body else ""
+        hint = (
+            "; is this the endpoint of the resource, and no proxy's page?"
+            if "html" in kind_of_body
+            else ""
+        )
         raise DecodeError(f"{row.id}: {status}: {error}{hint}") from None
     return list(value.tags) if row.old_answer is not None and kind is row.old_answer[1] else value
 
 
-def error_from(row: Operation, status: int, headers: Mapping[str, str], body: bytes, *, retry_after: float | None = None) -> ServiceError:
+def error_from(
+    row: Operation,
+    status: int,
+    headers: Mapping[str, str],
+    body: bytes,
+    *,
+    retry_after: float | None = None,
+) -> ServiceError:
     """The error that an answer without success stands for.
 
     Takes both shapes of the service (its own ``{code, message}``, the gateway's ``{error: {code, message}}``), HTML
@@ -117,7 +132,9 @@ def _code_and_message(body: bytes) -> tuple[str, str]:
             data.setdefault("message", inner)
         code = data.get("code", data.get("statuscode"))
         message = data.get("message") or data.get("detail") or data.get("title") or ""
-        return _shortened(str(code))[:100] if isinstance(code, (str, int)) else "", _shortened(str(message))
+        return _shortened(str(code))[:100] if isinstance(code, (str, int)) else "", _shortened(
+            str(message)
+        )
     return "", _shortened(data) if isinstance(data, str) else ""
 
 
@@ -126,12 +143,18 @@ def _words(text: str) -> str:
     if "<" not in text[:1000]:
         return _shortened(text)
     title = re.search(r"<title[^>]{0,200}>([^<]{0,500})</title", text[:_PAGE_LENGTH], re.IGNORECASE)
-    body = title[1] if title and title[1].strip() else re.sub(r"<[^>]{0,500}>", " ", text[:_PAGE_LENGTH])
+    body = (
+        title[1]
+        if title and title[1].strip()
+        else re.sub(r"<[^>]{0,500}>", " ", text[:_PAGE_LENGTH])
+    )
     return _shortened(unescape(body))
 
 
 def _shortened(text: str) -> str:
-    text = "".join(letter if letter.isprintable() else " " for letter in text[: _MESSAGE_LENGTH * 2])
+    text = "".join(
+        letter if letter.isprintable() else " " for letter in text[: _MESSAGE_LENGTH * 2]
+    )
     text = " ".join(text.split())
     return text if len(text) <= _MESSAGE_LENGTH else text[:_MESSAGE_LENGTH] + "..."
 

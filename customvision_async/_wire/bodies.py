@@ -94,7 +94,9 @@ def _quoted(name: str) -> str:
     if name.isalnum():
         return name
     if "\r" in name or "\n" in name or "\0" in name:
-        raise ValueError(f"the name of a part must not have a line break or NUL in it: {name[:80]!r}")
+        raise ValueError(
+            f"the name of a part must not have a line break or NUL in it: {name[:80]!r}"
+        )
     return _writable(name).replace('"', "%22")  # as browsers write it; backslashes stay as they are
 
 
@@ -112,14 +114,23 @@ def json_body(value: Any, version: Version) -> Content:
     return Content(_JSON, (encode(value, pascal=_pascal(version)),))
 
 
-def files_batch(entries: Sequence[FileEntry], tag_ids: Sequence[str], metadata: Mapping[str, str] | None, version: Version) -> Content:
+def files_batch(
+    entries: Sequence[FileEntry],
+    tag_ids: Sequence[str],
+    metadata: Mapping[str, str] | None,
+    version: Version,
+) -> Content:
     """The body of CreateImagesFromFiles. The pictures stand in it as blobs, to be sent as base64.
 
     Raises:
         UnsupportedOperation: the version lacks regions or metadata, and there are some.
     """
     pascal = _pascal(version)
-    images, name, contents = (b'{"Images":[', b'"Name":', b'"Contents":"') if pascal else (b'{"images":[', b'"name":', b'"contents":"')
+    images, name, contents = (
+        (b'{"Images":[', b'"Name":', b'"Contents":"')
+        if pascal
+        else (b'{"images":[', b'"name":', b'"contents":"')
+    )
     pieces: list[bytes | Blob] = []
     pending = [images]
     for entry in entries:
@@ -135,13 +146,23 @@ def files_batch(entries: Sequence[FileEntry], tag_ids: Sequence[str], metadata: 
     return Content(_JSON, pieces, base64=True)
 
 
-def urls_batch(entries: Sequence[UrlEntry], tag_ids: Sequence[str], metadata: Mapping[str, str] | None, version: Version) -> Content:
+def urls_batch(
+    entries: Sequence[UrlEntry],
+    tag_ids: Sequence[str],
+    metadata: Mapping[str, str] | None,
+    version: Version,
+) -> Content:
     """The body of CreateImagesFromUrls; raises as :func:`files_batch`."""
     images = [{"url": entry.url, **_extras(entry, version)} for entry in entries]
     return json_body({"images": images, **_common(tag_ids, metadata, version)}, version)
 
 
-def ids_batch(entries: Sequence[IdEntry], tag_ids: Sequence[str], metadata: Mapping[str, str] | None, version: Version) -> Content:
+def ids_batch(
+    entries: Sequence[IdEntry],
+    tag_ids: Sequence[str],
+    metadata: Mapping[str, str] | None,
+    version: Version,
+) -> Content:
     """The body of CreateImagesFromPredictions; raises as :func:`files_batch`."""
     images = [{"id": entry.id, **_extras(entry, version)} for entry in entries]
     return json_body({"images": images, **_common(tag_ids, metadata, version)}, version)
@@ -154,7 +175,9 @@ def pairs_batch(pairs: Sequence[tuple[str, str]], version: Version) -> Content:
 
 def regions_batch(regions: Sequence[tuple[str, RegionTuple]], version: Version) -> Content:
     """The body of CreateImageRegions: the id of an image, and a region to put on it."""
-    return json_body({"regions": [{"imageId": image, **_region(region)} for image, region in regions]}, version)
+    return json_body(
+        {"regions": [{"imageId": image, **_region(region)} for image, region in regions]}, version
+    )
 
 
 def _pascal(version: Version) -> bool:
@@ -176,7 +199,9 @@ def _extras(entry: _Entry, version: Version) -> dict[str, object]:
     return extras
 
 
-def _common(tag_ids: Sequence[str], metadata: Mapping[str, str] | None, version: Version) -> dict[str, object]:
+def _common(
+    tag_ids: Sequence[str], metadata: Mapping[str, str] | None, version: Version
+) -> dict[str, object]:
     common: dict[str, object] = {}
     if tag_ids:
         common["tagIds"] = list(tag_ids)

@@ -71,7 +71,9 @@ def decode(body: bytes, kind: type[T], *, pascal: bool = False) -> T:
             plain = []
         return msgspec.convert(plain, kind)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError, ValueError) as error:
-        raise DecodeError(f"the answer cannot be read: {error}; it begins with {_opening(body)}") from None
+        raise DecodeError(
+            f"the answer cannot be read: {error}; it begins with {_opening(body)}"
+        ) from None
 
 
 def encode(value: Any, *, pascal: bool = False) -> bytes:

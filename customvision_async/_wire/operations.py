@@ -267,7 +267,11 @@ def _predict(id: str, end: str, *, published: str = "") -> Operation:
     path, first, last = f"/{{projectId}}/{end}", _P.V1_1, _P.V2_0
     query: tuple[Param, ...] = (_ITERATION_ID, Param("application", "text"))
     if published:
-        path, first, last = f"/{{projectId}}/{published}/iterations/{{publishedName}}/{end}", _P.V3_0, _P_NEWEST
+        path, first, last = (
+            f"/{{projectId}}/{published}/iterations/{{publishedName}}/{end}",
+            _P.V3_0,
+            _P_NEWEST,
+        )
         query = query[1:]
     return Operation(
         id, "POST", path, ImagePrediction, first, last,
@@ -292,7 +296,16 @@ _PREDICTION = (
 
 ROWS: dict[str, Operation] = {
     row.id: row
-    for group in (_PROJECTS, _TAGS, _IMAGE_LISTS, _IMAGE_CHANGES, _SUGGESTIONS, _ITERATIONS, _STORED, _PREDICTION)
+    for group in (
+        _PROJECTS,
+        _TAGS,
+        _IMAGE_LISTS,
+        _IMAGE_CHANGES,
+        _SUGGESTIONS,
+        _ITERATIONS,
+        _STORED,
+        _PREDICTION,
+    )
     for row in group
 }
 """Every operation by its operationId."""

@@ -16,7 +16,16 @@ __all__ = ["KnownIds", "are_ids", "base_path", "build", "id_of", "ids_of", "plai
 
 _CANONICAL = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}").fullmatch
 _UNSAFE = re.compile("[\r\n\0]").search
-_CAPITAL = frozenset({ApiVersion.V1_2, ApiVersion.V2_0, ApiVersion.V2_1, ApiVersion.V2_2, PredictionVersion.V1_1, PredictionVersion.V2_0})
+_CAPITAL = frozenset(
+    {
+        ApiVersion.V1_2,
+        ApiVersion.V2_0,
+        ApiVersion.V2_1,
+        ApiVersion.V2_2,
+        PredictionVersion.V1_1,
+        PredictionVersion.V2_0,
+    }
+)
 
 
 _LENGTH = 36
@@ -27,14 +36,19 @@ def are_ids(values: Sequence[object]) -> bool:
     """Whether all of `values` are ids written as :func:`id_of` writes them: many looked at in one go."""
     try:
         text = ",".join(cast("Sequence[str]", values)).encode()
-    except (TypeError, UnicodeEncodeError):  # something else than text is among them, or text that is no Unicode
+    except (
+        TypeError,
+        UnicodeEncodeError,
+    ):  # something else than text is among them, or text that is no Unicode
         return False
     count, step = len(values), _LENGTH + 1
     return (
         len(text) == max(0, count * step - 1)
         and not text.translate(None, _IN_IDS)
         and text.count(b",") == max(0, count - 1) == text[_LENGTH::step].count(b",")
-        and text.count(b"-") == 4 * count == sum([text[place::step].count(b"-") for place in (8, 13, 18, 23)])
+        and text.count(b"-")
+        == 4 * count
+        == sum([text[place::step].count(b"-") for place in (8, 13, 18, 23)])
     )
 
 
@@ -56,12 +70,16 @@ def id_of(value: object, what: str = "id") -> str:
     if not isinstance(value, str):
         inner = getattr(value, "id", None)
         if inner is None:
-            raise TypeError(f"{what} must be a string, a uuid.UUID or a model with an id, not {type(value).__name__}")
+            raise TypeError(
+                f"{what} must be a string, a uuid.UUID or a model with an id, not {type(value).__name__}"
+            )
         return id_of(inner, what)
     try:
         return str(UUID(value))
     except ValueError:
-        raise ValueError(f"{what} must be an id such as 12345678-1234-1234-1234-123456789abc, not {value[:80]!r}") from None
+        raise ValueError(
+            f"{what} must be an id such as 12345678-1234-1234-1234-123456789abc, not {value[:80]!r}"
+        ) from None
 
 
 def ids_of(values: Iterable[object], what: str = "id") -> list[str]:
@@ -70,7 +88,10 @@ def ids_of(values: Iterable[object], what: str = "id") -> list[str]:
         raise TypeError(f"{what} must be a sequence of ids, not one: put it in a list")
     if isinstance(values, list) and (isinstance(values, KnownIds) or are_ids(values)):
         return cast("list[str]", values)
-    return [value if type(value) is str and _CANONICAL(value) else id_of(value, what) for value in values]
+    return [
+        value if type(value) is str and _CANONICAL(value) else id_of(value, what)
+        for value in values
+    ]
 
 
 def plain_text(value: object, what: str) -> str:
@@ -98,7 +119,11 @@ def base_path(version: Version) -> str:
 
 
 def build(
-    row: Operation, version: Version, endpoint: str, path: Mapping[str, Any], query: Mapping[str, Any]
+    row: Operation,
+    version: Version,
+    endpoint: str,
+    path: Mapping[str, Any],
+    query: Mapping[str, Any],
 ) -> tuple[str, str, dict[str, str]]:
     """The method, the URL (whole, percent-encoded) and the headers of a request, without the credential's.
 

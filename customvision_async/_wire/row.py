@@ -84,20 +84,33 @@ class Operation:
         else:
             why = f"the last version that has it is {self.last}"
         raise UnsupportedOperation(
-            f"{self.id} is not in {version}: {why}", operation=self.id, version=version.value, first_version=self.first.value
+            f"{self.id} is not in {version}: {why}",
+            operation=self.id,
+            version=version.value,
+            first_version=self.first.value,
         )
 
     def path_in(self, version: Version) -> str:
         """The path template of the version."""
-        return self.old_path[1] if self.old_path is not None and version <= self.old_path[0] else self.path
+        return (
+            self.old_path[1]
+            if self.old_path is not None and version <= self.old_path[0]
+            else self.path
+        )
 
     def answer_in(self, version: Version) -> Any:
         """The type of the answer in the version."""
-        return self.old_answer[1] if self.old_answer is not None and version <= self.old_answer[0] else self.answer
+        return (
+            self.old_answer[1]
+            if self.old_answer is not None and version <= self.old_answer[0]
+            else self.answer
+        )
 
     def statuses_in(self, version: Version) -> frozenset[int]:
         """The success statuses that the version documents."""
-        return frozenset(status for status, since in self.statuses if since is None or version >= since)
+        return frozenset(
+            status for status, since in self.statuses if since is None or version >= since
+        )
 
     def has_body(self, version: Version) -> bool:
         """Whether a request in the version may have a body."""

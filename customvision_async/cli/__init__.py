@@ -20,12 +20,16 @@ def main() -> NoReturn:
         from ._run import run
 
         code = run(sys.argv[1:])
-    except KeyboardInterrupt:  # before the event loop stood, or while the interpreter was winding down
+    except (
+        KeyboardInterrupt
+    ):  # before the event loop stood, or while the interpreter was winding down
         code = 130
     except ModuleNotFoundError as error:
         missing = (error.name or "").partition(".")[0]
         if missing not in _EXTRAS:
             raise
-        sys.stderr.write(f"customvision: the command line needs {missing}, which is not installed. {_INSTALL}\n")
+        sys.stderr.write(
+            f"customvision: the command line needs {missing}, which is not installed. {_INSTALL}\n"
+        )
         code = 2
     sys.exit(code)

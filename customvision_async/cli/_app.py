@@ -28,11 +28,32 @@ app = App(
     version=lambda: version("customvision_async"),
     default_parameter=Parameter(negative=(), show_default=False),
 )
-app.command(upload, group=Group("Images", sort_key=1), usage="Usage: customvision upload PATH... --project NAME_OR_ID [OPTIONS]")
-app.command(list_images, name="list", group="Images", usage="Usage: customvision list --project NAME_OR_ID [OPTIONS]")
-app.command(tag, group="Images", usage="Usage: customvision tag [IMAGE...] --tag TAG --project NAME_OR_ID [OPTIONS]")
-app.command(untag, group="Images", usage="Usage: customvision untag [IMAGE...] --tag TAG --project NAME_OR_ID [OPTIONS]")
-app.command(delete, group="Images", usage="Usage: customvision delete [IMAGE...] --project NAME_OR_ID [OPTIONS]")
+app.command(
+    upload,
+    group=Group("Images", sort_key=1),
+    usage="Usage: customvision upload PATH... --project NAME_OR_ID [OPTIONS]",
+)
+app.command(
+    list_images,
+    name="list",
+    group="Images",
+    usage="Usage: customvision list --project NAME_OR_ID [OPTIONS]",
+)
+app.command(
+    tag,
+    group="Images",
+    usage="Usage: customvision tag [IMAGE...] --tag TAG --project NAME_OR_ID [OPTIONS]",
+)
+app.command(
+    untag,
+    group="Images",
+    usage="Usage: customvision untag [IMAGE...] --tag TAG --project NAME_OR_ID [OPTIONS]",
+)
+app.command(
+    delete,
+    group="Images",
+    usage="Usage: customvision delete [IMAGE...] --project NAME_OR_ID [OPTIONS]",
+)
 app.command(projects.app)
 app.command(tags.app)
 app.command(emulator, group=Group("Without the service", sort_key=3))

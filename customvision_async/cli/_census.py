@@ -12,7 +12,9 @@ __all__ = ["Census"]
 class Census:
     """Counts in a thread of its own; `total` is None until it is through, and stays None if something cannot be read."""
 
-    def __init__(self, paths: Iterable[str], manifest: str | os.PathLike[str] | None = None) -> None:
+    def __init__(
+        self, paths: Iterable[str], manifest: str | os.PathLike[str] | None = None
+    ) -> None:
         self.total: int | None = None
         self._paths = list(paths)
         self._manifest = manifest
@@ -25,7 +27,9 @@ class Census:
 
     def _count(self) -> None:
         total = 0
-        if self._manifest is not None and not os.path.isfile(self._manifest):  # a pipe can be read but once
+        if self._manifest is not None and not os.path.isfile(
+            self._manifest
+        ):  # a pipe can be read but once
             return
         waiting = [path for path in self._paths if os.path.isdir(path)]
         total += len(self._paths) - len(waiting)

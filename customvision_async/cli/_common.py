@@ -50,7 +50,9 @@ _GROUP = Group("Connection and output", sort_key=90)
 PROJECTS = Group("Projects", sort_key=2)
 """The heading of the help under which the commands about projects and tags stand."""
 
-ProjectOption = Annotated[str, Parameter(name="--project", metavar="NAME_OR_ID", help="Name or id of the project.")]
+ProjectOption = Annotated[
+    str, Parameter(name="--project", metavar="NAME_OR_ID", help="Name or id of the project.")
+]
 
 
 @Parameter(name="*", group=_GROUP)
@@ -58,8 +60,12 @@ ProjectOption = Annotated[str, Parameter(name="--project", metavar="NAME_OR_ID",
 class Output:
     """Output."""
 
-    json: Annotated[bool, Parameter(help="One JSON object a line on stdout: events, then a summary.")] = False
-    debug: Annotated[bool, Parameter(help="Log every request to stderr, and show tracebacks.")] = False
+    json: Annotated[
+        bool, Parameter(help="One JSON object a line on stdout: events, then a summary.")
+    ] = False
+    debug: Annotated[bool, Parameter(help="Log every request to stderr, and show tracebacks.")] = (
+        False
+    )
 
 
 @Parameter(name="*", group=_GROUP)
@@ -67,12 +73,22 @@ class Output:
 class Common(Output):
     """Connection and output."""
 
-    env_file: Annotated[Path | None, Parameter(help=f"File with {_ENDPOINT}=... and {_KEY}=... lines; goes before the environment.")] = None
+    env_file: Annotated[
+        Path | None,
+        Parameter(
+            help=f"File with {_ENDPOINT}=... and {_KEY}=... lines; goes before the environment."
+        ),
+    ] = None
     emulator: Annotated[
         str | None,
-        Parameter(metavar="[DIR]", help=f"Use an embedded emulator kept in DIR ({DEFAULT_EMULATOR} if left out) in place of the service."),
+        Parameter(
+            metavar="[DIR]",
+            help=f"Use an embedded emulator kept in DIR ({DEFAULT_EMULATOR} if left out) in place of the service.",
+        ),
     ] = None
-    api_version: Annotated[str, Parameter(metavar="VERSION", help="Version of the Training API; v3.3 if left out.")] = ApiVersion.V3_3.value
+    api_version: Annotated[
+        str, Parameter(metavar="VERSION", help="Version of the Training API; v3.3 if left out.")
+    ] = ApiVersion.V3_3.value
 
 
 _LINE = re.compile(r"\s*(?:export\s+)?([A-Za-z_][A-Za-z0-9_]*)\s*=\s*(.*?)\s*$")
@@ -83,7 +99,9 @@ def read_env_file(path: Path) -> dict[str, str]:
     try:
         text = path.read_text(encoding="utf-8-sig")
     except OSError as error:
-        raise CommandError(f"the --env-file cannot be read: {path}: {error.strerror}", ExitCode.USAGE) from None
+        raise CommandError(
+            f"the --env-file cannot be read: {path}: {error.strerror}", ExitCode.USAGE
+        ) from None
     except UnicodeDecodeError:
         raise CommandError(f"the --env-file is not UTF-8 text: {path}", ExitCode.USAGE) from None
     values: dict[str, str] = {}
@@ -129,7 +147,9 @@ def _version(text: str) -> ApiVersion:
     for version in ApiVersion:
         if text.lower().removeprefix("v") == version.value.removeprefix("v"):
             return version
-    raise CommandError(f"there is no API version {text}; there are {names(version.value for version in ApiVersion)}")
+    raise CommandError(
+        f"there is no API version {text}; there are {names(version.value for version in ApiVersion)}"
+    )
 
 
 class _Waits:
@@ -140,13 +160,24 @@ class _Waits:
         self._told = -_WAITS_EVERY
 
     def __call__(self, event: Event) -> None:
-        if not isinstance(event, RetryScheduled) or event.delay < _WAIT or (now := time.monotonic()) - self._told < _WAITS_EVERY:
+        if (
+            not isinstance(event, RetryScheduled)
+            or event.delay < _WAIT
+            or (now := time.monotonic()) - self._told < _WAITS_EVERY
+        ):
             return
-        if "429" in event.reason and event.delay < _WAITS_EVERY:  # finding the quota is part of the work
+        if (
+            "429" in event.reason and event.delay < _WAITS_EVERY
+        ):  # finding the quota is part of the work
             return
         self._told = now
-        self._screen.note(f"{event.reason.removeprefix(f'{event.operation}: ')}; again in {event.delay:.0f} s", style="dim")
-        self._screen.event("retry", operation=event.operation, reason=event.reason, delay=round(event.delay, 3))
+        self._screen.note(
+            f"{event.reason.removeprefix(f'{event.operation}: ')}; again in {event.delay:.0f} s",
+            style="dim",
+        )
+        self._screen.event(
+            "retry", operation=event.operation, reason=event.reason, delay=round(event.delay, 3)
+        )
 
 
 @asynccontextmanager
@@ -156,7 +187,9 @@ async def _embedded(folder: str) -> AsyncIterator[Emulator]:
         await emulator.start()
     except OSError as error:
         why = getattr(error, "strerror", None)
-        raise CommandError(f"no emulator can be kept in {folder}: {why}" if why else str(error)) from None
+        raise CommandError(
+            f"no emulator can be kept in {folder}: {why}" if why else str(error)
+        ) from None
     try:
         yield emulator
     finally:
@@ -190,6 +223,10 @@ async def find_project(client: TrainingClient, name_or_id: str) -> ProjectClient
     try:
         return await client.find_project(name_or_id)
     except NotFoundError as error:
-        if error.code != "NotFoundProject":  # not a slip in the name: the endpoint has no projects at all
+        if (
+            error.code != "NotFoundProject"
+        ):  # not a slip in the name: the endpoint has no projects at all
             raise
-        raise CommandError(f"{error.message}. Make it with --create-project or 'customvision projects create'.") from None
+        raise CommandError(
+            f"{error.message}. Make it with --create-project or 'customvision projects create'."
+        ) from None

@@ -47,7 +47,13 @@ class Driver:
     describe: Callable[[Any], Mapping[str, Any]]
     total: Callable[[], int | None] = lambda: None
 
-    async def drive(self, start: Callable[[Feed], BatchRun[Any, Any]], feed: Feed, *, conclude: Callable[[Account], None]) -> Account:
+    async def drive(
+        self,
+        start: Callable[[Feed], BatchRun[Any, Any]],
+        feed: Feed,
+        *,
+        conclude: Callable[[Account], None],
+    ) -> Account:
         """Run `start(feed)` to the end, or until it is stopped; `conclude` gets the account in any case, cancelled or not."""
         run = start(feed)
         error: Exception | None = None
@@ -62,7 +68,10 @@ class Driver:
         return account
 
     async def _watch(self, run: BatchRun[Any, Any], feed: Feed) -> Exception | None:
-        meter = Meter(run.progress, lambda: run.progress.total if run.progress.total is not None else self.total())
+        meter = Meter(
+            run.progress,
+            lambda: run.progress.total if run.progress.total is not None else self.total(),
+        )
         told: dict[str, int] = {}
         try:
             with self.interrupt.stopping_with(feed.stop):
@@ -73,7 +82,9 @@ class Driver:
             return error
         return None
 
-    async def _account(self, run: BatchRun[Any, Any], feed: Feed, error: Exception | None) -> Account:
+    async def _account(
+        self, run: BatchRun[Any, Any], feed: Feed, error: Exception | None
+    ) -> Account:
         report = run.report
         if self.interrupt.code is None and error is None:
             return Account(report)
@@ -82,7 +93,9 @@ class Driver:
         with anyio.CancelScope(shield=True):
             found, whole = await feed.rest(report.submitted, _LOOKING)
             await feed.aclose()
-        return Account(report, [item for item in found if not isinstance(item, SkippedFile)], whole, error)
+        return Account(
+            report, [item for item in found if not isinstance(item, SkippedFile)], whole, error
+        )
 
     def _tell(self, result: ItemResult[Any, Any], told: dict[str, int]) -> None:
         outcome = "skipped" if result.skipped else "ok" if result.ok else "failed"
@@ -100,7 +113,9 @@ class Driver:
         elif not result.ok:
             told[outcome] = told.get(outcome, 0) + 1
             if told[outcome] <= _SHOWN:
-                self.screen.note(f"{outcome}: {self._cause(result)}", style="yellow" if result.skipped else "red")
+                self.screen.note(
+                    f"{outcome}: {self._cause(result)}", style="yellow" if result.skipped else "red"
+                )
             elif told[outcome] == _SHOWN + 1:
                 self.screen.note(f"{outcome}: more, not shown here (--json tells of every one)")
 
@@ -108,14 +123,19 @@ class Driver:
         """The item and what became of it."""
         if called(result.item):
             return str(result)
-        name, cause = str(next(iter(self.describe(result.item).values()), "")), str(result.error or result.status)
+        name, cause = (
+            str(next(iter(self.describe(result.item).values()), "")),
+            str(result.error or result.status),
+        )
         return cause if cause.startswith(name) else f"{name}: {cause}"
 
     def lines(self, account: Account) -> list[str]:
         """The account in a few lines for people."""
         report = account.report
         taken = report.submitted - report.skipped
-        first = f"{report.succeeded:,} of {plural(taken + len(account.rest), self.noun)} {self.verb}"
+        first = (
+            f"{report.succeeded:,} of {plural(taken + len(account.rest), self.noun)} {self.verb}"
+        )
         if report.duplicates:
             first += f" ({report.duplicates:,} there already)"
         first += f" in {duration(report.seconds)}"
@@ -135,14 +155,23 @@ class Driver:
         told = ", ".join(f"{count:,} {what}" for count, what in counts if count)
         return [*lines, told] if told else lines
 
-    def summarize(self, account: Account, lines: Sequence[str], code: ExitCode, **fields: Any) -> None:
+    def summarize(
+        self, account: Account, lines: Sequence[str], code: ExitCode, **fields: Any
+    ) -> None:
         """Print the account; `code` is the exit code where neither a signal nor an error set another."""
         if self.interrupt.code is not None:
             code = self.interrupt.code
         elif account.error is not None:
             code = explain(account.error)[1]
         error = str(account.error) if account.error is not None else None
-        self.screen.summary(lines, ok=code == ExitCode.OK, exit_code=int(code), **self._fields(account), **fields, error=error)
+        self.screen.summary(
+            lines,
+            ok=code == ExitCode.OK,
+            exit_code=int(code),
+            **self._fields(account),
+            **fields,
+            error=error,
+        )
 
     @staticmethod
     def _fields(account: Account) -> dict[str, Any]:

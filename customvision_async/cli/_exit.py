@@ -45,13 +45,19 @@ def explain(error: BaseException) -> tuple[str, ExitCode]:
             return str(error), error.code
         case LimitExceeded() | UnsupportedOperation():
             return str(error), ExitCode.USAGE
-        case LookupError() if not isinstance(error, KeyError | IndexError):  # no such tag or domain; the message names those there are
+        case LookupError() if not isinstance(
+            error, KeyError | IndexError
+        ):  # no such tag or domain; the message names those there are
             return str(error), ExitCode.USAGE
         case ServiceError():
             support = f"(request id {error.request_id})" if error.request_id else ""
             more = " ".join(part for part in (error.advice, support) if part)
-            what = " ".join(dict.fromkeys((str(error.status), error.code))).strip()  # the gateway's code is the status once more
-            return f"{error.operation}: {what}: {error.message}" + (f"\n{more}" if more else ""), ExitCode.SERVICE
+            what = " ".join(
+                dict.fromkeys((str(error.status), error.code))
+            ).strip()  # the gateway's code is the status once more
+            return f"{error.operation}: {what}: {error.message}" + (
+                f"\n{more}" if more else ""
+            ), ExitCode.SERVICE
         case CustomVisionError():
             return str(error), ExitCode.SERVICE
         case OSError():

@@ -12,7 +12,13 @@ from tempfile import gettempdir
 from typing import Any
 
 from .._content import ContentError
-from ..errors import BadRequestError, CustomVisionError, ItemError, LimitExceeded, UnsupportedOperation
+from ..errors import (
+    BadRequestError,
+    CustomVisionError,
+    ItemError,
+    LimitExceeded,
+    UnsupportedOperation,
+)
 from ..sources import manifest_entry
 from ._drive import Account
 
@@ -60,7 +66,9 @@ def unlanded(account: Account) -> Iterator[dict[str, Any]]:
         yield from _lines(item, "not begun")
 
 
-def _lines(item: object, outcome: str, error: ItemError | None = None, status: str = "") -> Iterator[dict[str, Any]]:
+def _lines(
+    item: object, outcome: str, error: ItemError | None = None, status: str = ""
+) -> Iterator[dict[str, Any]]:
     entry = manifest_entry(item, error)
     if entry is not None:
         yield {"outcome": outcome, **({"status": status} if status else {}), **entry}

@@ -48,7 +48,10 @@ class Feed:
         begin = len(self._recent) - (self._given - submitted)
         items = list(self._recent)[max(0, begin) :] if submitted < self._given else []
         whole = False
-        with anyio.move_on_after(seconds), suppress(Exception):  # a source that fails here has been or will be told of by the run
+        with (
+            anyio.move_on_after(seconds),
+            suppress(Exception),
+        ):  # a source that fails here has been or will be told of by the run
             while group := await self._next():
                 items.extend(group)
             whole = True

@@ -13,7 +13,13 @@ from ..models import Region
 
 __all__ = ["FRUITS", "Drawn", "draw_folder", "draw_scenes"]
 
-FRUITS = {"apple": "#c62828", "banana": "#fdd835", "lime": "#7cb342", "orange": "#fb8c00", "plum": "#6a1b9a"}
+FRUITS = {
+    "apple": "#c62828",
+    "banana": "#fdd835",
+    "lime": "#7cb342",
+    "orange": "#fb8c00",
+    "plum": "#6a1b9a",
+}
 _SIZE = (480, 360)
 _Box = tuple[int, int, int, int]
 
@@ -52,7 +58,9 @@ def draw_scenes(folder: Path, count: int, seed: int = 2) -> list[tuple[Path, lis
     for number in range(count):
         picture, boxes = _scene(chance.sample(list(FRUITS), chance.choice((2, 3))), chance)
         regions = [
-            Region(fruit, left / width, top / height, (right - left) / width, (bottom - top) / height)
+            Region(
+                fruit, left / width, top / height, (right - left) / width, (bottom - top) / height
+            )
             for fruit, (left, top, right, bottom) in boxes
         ]
         scenes.append((_save(picture, folder / f"scene-{number:03}", png=number % 2 == 0), regions))
@@ -73,7 +81,10 @@ def _scene(fruits: list[str], chance: random.Random) -> tuple[Image.Image, list[
         left, top = place * lane + chance.randrange(lane - across), chance.randrange(height - down)
         box = (left, top, left + across, top + down)
         pen.ellipse(box, fill=FRUITS[fruit], outline="#3e2723", width=3)
-        pen.ellipse((left + across // 4, top + down // 5, left + across // 2, top + down // 3), fill="#ffffff")
+        pen.ellipse(
+            (left + across // 4, top + down // 5, left + across // 2, top + down // 3),
+            fill="#ffffff",
+        )
         boxes.append((fruit, box))
     return picture, boxes
 
@@ -89,7 +100,9 @@ def _spoil(folder: Path, drawn: Drawn) -> None:
     whole = (folder / "banana" / "0001.jpg").read_bytes()
     (folder / "apple" / "copy of a banana.jpg").write_bytes(whole)
     (folder / "apple" / "cut short.jpg").write_bytes(whole[: len(whole) // 3])
-    (folder / "lime" / "too large.jpg").write_bytes(whole + b"\0" * (IMAGE_BYTES.value + 1 - len(whole)))
+    (folder / "lime" / "too large.jpg").write_bytes(
+        whole + b"\0" * (IMAGE_BYTES.value + 1 - len(whole))
+    )
     (folder / "plum" / "empty.png").write_bytes(b"")
     (folder / "plum" / "not a picture.jpg").write_text("I am a text file.\n", encoding="utf-8")
     (folder / "notes.txt").write_text("Bought on Tuesday.\n", encoding="utf-8")

@@ -107,11 +107,18 @@ async def shown(meter: Meter, screen: Screen, noun: str) -> AsyncIterator[None]:
 
 async def _bar(meter: Meter, screen: Screen, noun: str) -> None:
     columns = (BarColumn(bar_width=None), TextColumn("{task.description}", markup=False))
-    with Progress(*columns, console=screen.console, auto_refresh=False, transient=True, expand=True) as progress:
+    with Progress(
+        *columns, console=screen.console, auto_refresh=False, transient=True, expand=True
+    ) as progress:
         task = progress.add_task("", total=None)
         while True:
             meter.sample()
-            progress.update(task, total=meter.total, completed=meter.counters.done, description=meter.figures(noun))
+            progress.update(
+                task,
+                total=meter.total,
+                completed=meter.counters.done,
+                description=meter.figures(noun),
+            )
             progress.refresh()
             await asyncio.sleep(_BAR_EVERY)
 

@@ -31,7 +31,9 @@ def run(words: Sequence[str]) -> int:
         command, bound, ignored = app.parse_args(words, print_error=False, exit_on_error=False)
         given = bound.arguments.get("common", Output())
         if given.debug:
-            logging.basicConfig(level=logging.DEBUG, format="%(asctime)s %(name)s %(message)s", stream=sys.stderr)
+            logging.basicConfig(
+                level=logging.DEBUG, format="%(asctime)s %(name)s %(message)s", stream=sys.stderr
+            )
         if not inspect.iscoroutinefunction(command):  # --help, --version
             command(*bound.args, **bound.kwargs)
             return ExitCode.OK
@@ -43,7 +45,9 @@ def run(words: Sequence[str]) -> int:
     interrupt = Interrupt(screen.note)
     services = {"screen": screen, "interrupt": interrupt}
     bound.arguments.update((name, services[name]) for name in ignored)
-    work = _guarded(lambda: command(*bound.args, **bound.kwargs), screen, interrupt, debug=given.debug)
+    work = _guarded(
+        lambda: command(*bound.args, **bound.kwargs), screen, interrupt, debug=given.debug
+    )
     fast = importlib.util.find_spec("uvloop") is not None
     try:
         return anyio.run(lambda: work, backend_options={"use_uvloop": fast})
@@ -51,7 +55,9 @@ def run(words: Sequence[str]) -> int:
         return _reader_gone()
 
 
-async def _guarded(command: Callable[[], Awaitable[int]], screen: Screen, interrupt: Interrupt, *, debug: bool) -> int:
+async def _guarded(
+    command: Callable[[], Awaitable[int]], screen: Screen, interrupt: Interrupt, *, debug: bool
+) -> int:
     """Run a command: a signal cancels it, an error becomes its line and its code."""
     try:
         with anyio.CancelScope() as scope, interrupt.listening(scope):
@@ -63,12 +69,19 @@ async def _guarded(command: Callable[[], Awaitable[int]], screen: Screen, interr
         return _report(error, screen, interrupt, debug=debug)
     if not screen.concluded:
         screen.error("interrupted")
-        screen.event("summary", ok=False, exit_code=int(interrupt.code or ExitCode.INTERRUPTED), error="interrupted")
+        screen.event(
+            "summary",
+            ok=False,
+            exit_code=int(interrupt.code or ExitCode.INTERRUPTED),
+            error="interrupted",
+        )
     return interrupt.code or ExitCode.INTERRUPTED
 
 
 def _report(error: Exception, screen: Screen, interrupt: Interrupt, *, debug: bool) -> int:
-    while isinstance(error, ExceptionGroup) and len(error.exceptions) == 1:  # a task group's wrapping says nothing
+    while (
+        isinstance(error, ExceptionGroup) and len(error.exceptions) == 1
+    ):  # a task group's wrapping says nothing
         error = error.exceptions[0]
     if debug:
         traceback.print_exception(error, file=sys.stderr)
@@ -103,6 +116,8 @@ def _plain(error: CycloptsError) -> str:
     if isinstance(error, UnusedCliTokensError) and error.unused_tokens:
         return f"not understood: {names(error.unused_tokens)}"
     text = str(error).rstrip()
-    if text.startswith(("Unknown option: --key", "Unknown option: --training-key")):  # never shown: the key may follow
+    if text.startswith(
+        ("Unknown option: --key", "Unknown option: --training-key")
+    ):  # never shown: the key may follow
         return "a key is never an argument, where others could read it: set VISION_TRAINING_KEY, or give --env-file"
     return text

@@ -31,9 +31,13 @@ class Screen:
         self.as_json = as_json
         self.concluded = False
         for stream in (sys.stdout, sys.stderr):
-            if isinstance(stream, io.TextIOWrapper):  # a stream that cannot show a letter shows its escape
+            if isinstance(
+                stream, io.TextIOWrapper
+            ):  # a stream that cannot show a letter shows its escape
                 stream.reconfigure(errors="backslashreplace")
-        self.console = Console(stderr=True, highlight=False, markup=False, emoji=False, soft_wrap=True)
+        self.console = Console(
+            stderr=True, highlight=False, markup=False, emoji=False, soft_wrap=True
+        )
 
     @property
     def live(self) -> bool:

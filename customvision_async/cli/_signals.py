@@ -81,7 +81,9 @@ class Interrupt:
         if again or self._stop is None:
             self._scope.cancel()
         else:
-            self._say("Stopping: what is under way has some seconds to land. Again to stop at once.")
+            self._say(
+                "Stopping: what is under way has some seconds to land. Again to stop at once."
+            )
             self._stop()
             asyncio.get_running_loop().call_later(_GRACE, self._scope.cancel)
         if not again:

@@ -43,7 +43,9 @@ async def demo(
     if not 50 <= pictures <= 100_000:
         raise CommandError("--pictures takes 50 to 100,000")
     del common  # told to the screen already
-    with tempfile.TemporaryDirectory(prefix="customvision-demo-", ignore_cleanup_errors=True) as folder:
+    with tempfile.TemporaryDirectory(
+        prefix="customvision-demo-", ignore_cleanup_errors=True
+    ) as folder:
         async with _emulated(screen) as training:
             return await _Demo(training, Path(folder), screen, interrupt).run(pictures)
 
@@ -52,15 +54,25 @@ async def demo(
 async def _emulated(screen: Screen) -> AsyncIterator[TrainingClient]:
     # As the service does, it decodes the pictures and takes its time; the batches are small, so that there is something to watch.
     emulated = emulator_class()(check_images="decode", think_seconds=_THINKS)
-    async with emulated, TrainingClient(emulated.endpoint, emulated.training_key, concurrency=Concurrency(chunk_bytes=_BATCH)) as training:
-        screen.note(f"An emulator of the service listens at {emulated.endpoint} and thinks {_THINKS} s over each request", style="dim")
+    async with (
+        emulated,
+        TrainingClient(
+            emulated.endpoint, emulated.training_key, concurrency=Concurrency(chunk_bytes=_BATCH)
+        ) as training,
+    ):
+        screen.note(
+            f"An emulator of the service listens at {emulated.endpoint} and thinks {_THINKS} s over each request",
+            style="dim",
+        )
         yield training
 
 
 class _Demo:
     """The steps, and a row about each for the table at the end."""
 
-    def __init__(self, training: TrainingClient, folder: Path, screen: Screen, interrupt: Interrupt) -> None:
+    def __init__(
+        self, training: TrainingClient, folder: Path, screen: Screen, interrupt: Interrupt
+    ) -> None:
         self._training = training
         self._folder = folder
         self._screen = screen
@@ -74,7 +86,9 @@ class _Demo:
 
         began = time.perf_counter()
         photos = self._folder / "photos"
-        self._step(f"Drawing {pictures} pictures of fruit, a copy of one of them, and a few bad files")
+        self._step(
+            f"Drawing {pictures} pictures of fruit, a copy of one of them, and a few bad files"
+        )
         drawn = await anyio.to_thread.run_sync(_pictures.draw_folder, photos, pictures)
         self._row("draw pictures", drawn.pictures, None, time.perf_counter() - began)
 
@@ -114,17 +128,29 @@ class _Demo:
             f"  {len(listed):,} images for the {landed:,} files that landed: a copy is no new image (its tag goes to the one there already)"
         )
         for image in listed[:3]:
-            self._screen.line(f"  {image.id}  {image.width}x{image.height}  {', '.join(tag.tag_name or '' for tag in image.tags)}")
+            self._screen.line(
+                f"  {image.id}  {image.width}x{image.height}  {', '.join(tag.tag_name or '' for tag in image.tags)}"
+            )
         tags = {tag.name: tag.image_count async for tag in project.list_tags()}
-        self._screen.line("  " + ", ".join(f"{name}: {count}" for name, count in sorted(tags.items())))
+        self._screen.line(
+            "  " + ", ".join(f"{name}: {count}" for name, count in sorted(tags.items()))
+        )
 
     async def _retag(self, project: ProjectClient) -> None:
         self._step("Tagging the apples as ripe, then taking it back from ten of them")
         await project.create_tag("ripe")
         apples = [image.id async for image in project.list_images(tags=["apple"])]
-        await self._batch("tag", "tagged", lambda feed: project.tag_images(feed, ["ripe"]), apples, len(apples))
-        await self._batch("untag", "untagged", lambda feed: project.untag_images(feed, ["ripe"]), apples[:10], 10)
-        self._expect("images are ripe", len(apples) - 10, await project.count_images(tagged=True, tags=["ripe"]))
+        await self._batch(
+            "tag", "tagged", lambda feed: project.tag_images(feed, ["ripe"]), apples, len(apples)
+        )
+        await self._batch(
+            "untag", "untagged", lambda feed: project.untag_images(feed, ["ripe"]), apples[:10], 10
+        )
+        self._expect(
+            "images are ripe",
+            len(apples) - 10,
+            await project.count_images(tagged=True, tags=["ripe"]),
+        )
 
     async def _regions(self, draw: Any, count: int) -> None:
         project = await self._create("Fruit bowls", "ObjectDetection/General")
@@ -132,7 +158,11 @@ class _Demo:
         scenes = await anyio.to_thread.run_sync(draw, self._folder / "scenes", count)
         images = [ImageFile(path, regions=regions) for path, regions in scenes]
         report = await self._batch(
-            "upload with regions", "uploaded", lambda feed: project.upload_images(feed, create_missing_tags=True), images, count
+            "upload with regions",
+            "uploaded",
+            lambda feed: project.upload_images(feed, create_missing_tags=True),
+            images,
+            count,
         )
         self._expect("pictures with regions landed", count, report.succeeded)
         listed = [len(image.regions) async for image in project.list_images(tagged=True)]
@@ -145,7 +175,9 @@ class _Demo:
         await self._batch("delete", "deleted", project.delete_images, bananas, len(bananas))
         self._expect("images are left", before - len(bananas), await project.count_images())
 
-    async def _batch(self, step: str, verb: str, start: Any, source: Any, count: int) -> BatchReport:
+    async def _batch(
+        self, step: str, verb: str, start: Any, source: Any, count: int
+    ) -> BatchReport:
         driver = Driver(self._screen, self._interrupt, "image", verb, described, lambda: count)
 
         def conclude(account: Account) -> None:
@@ -167,7 +199,15 @@ class _Demo:
     def _row(self, step: str, items: int, requests: int | None, seconds: float) -> None:
         rate = f"{items / seconds:,.0f}" if seconds > 0 and items > 1 else ""
         shown = "" if requests is None else f"{requests:,}"
-        self._rows.append({"step": step, "items": f"{items:,}", "requests": shown, "seconds": f"{seconds:.2f}", "items/s": rate})
+        self._rows.append(
+            {
+                "step": step,
+                "items": f"{items:,}",
+                "requests": shown,
+                "seconds": f"{seconds:.2f}",
+                "items/s": rate,
+            }
+        )
 
     def _expect(self, what: str, expected: int, actual: int) -> None:
         if expected != actual:
@@ -178,6 +218,16 @@ class _Demo:
         for surprise in self._surprises:
             self._screen.error(surprise)
         code = ExitCode.ITEMS if self._surprises else ExitCode.OK
-        told = f"Done in {seconds:.1f} s: " + ("not all came out as it should" if self._surprises else "everything came out as it should.")
-        self._screen.summary([told], ok=not self._surprises, exit_code=int(code), seconds=round(seconds, 3), steps=self._rows)
+        told = f"Done in {seconds:.1f} s: " + (
+            "not all came out as it should"
+            if self._surprises
+            else "everything came out as it should."
+        )
+        self._screen.summary(
+            [told],
+            ok=not self._surprises,
+            exit_code=int(code),
+            seconds=round(seconds, 3),
+            steps=self._rows,
+        )
         return code

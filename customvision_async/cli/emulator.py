@@ -19,12 +19,28 @@ __all__ = ["emulator"]
 
 async def emulator(
     *,
-    host: Annotated[str, Parameter(help="Address to listen on; one that is not loopback opens it to the network.")] = "127.0.0.1",
-    port: Annotated[int, Parameter(validator=Number(gte=0, lte=65_535), help="Port to listen on; 0 takes a free one.")] = 0,
-    training_key: Annotated[str | None, Parameter(help="Training key to accept; a random one, printed, if left out.")] = None,
-    prediction_key: Annotated[str | None, Parameter(help="Prediction key to accept; the training key if left out.")] = None,
-    data: Annotated[Path | None, Parameter(help="Folder to keep everything in; in memory if left out.")] = None,
-    tier: Annotated[Literal["F0", "S0"] | None, Parameter(help="Apply the limits and quotas of a tier.")] = None,
+    host: Annotated[
+        str,
+        Parameter(help="Address to listen on; one that is not loopback opens it to the network."),
+    ] = "127.0.0.1",
+    port: Annotated[
+        int,
+        Parameter(
+            validator=Number(gte=0, lte=65_535), help="Port to listen on; 0 takes a free one."
+        ),
+    ] = 0,
+    training_key: Annotated[
+        str | None, Parameter(help="Training key to accept; a random one, printed, if left out.")
+    ] = None,
+    prediction_key: Annotated[
+        str | None, Parameter(help="Prediction key to accept; the training key if left out.")
+    ] = None,
+    data: Annotated[
+        Path | None, Parameter(help="Folder to keep everything in; in memory if left out.")
+    ] = None,
+    tier: Annotated[
+        Literal["F0", "S0"] | None, Parameter(help="Apply the limits and quotas of a tier.")
+    ] = None,
     common: Output = Output(),  # noqa: B008  # frozen
     screen: Annotated[Screen, Parameter(parse=False)],
 ) -> int:

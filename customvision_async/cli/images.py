@@ -26,7 +26,10 @@ from ._text import plural, printable
 __all__ = ["delete", "list_images", "tag", "untag"]
 
 _GROUP = Group("Which images", sort_key=10)
-Tags = Annotated[tuple[str, ...], Parameter(name="--tag", required=True, help="Name or id of a tag; may be repeated.")]
+Tags = Annotated[
+    tuple[str, ...],
+    Parameter(name="--tag", required=True, help="Name or id of a tag; may be repeated."),
+]
 Ids = Annotated[str, Parameter(name="IMAGE", group=_GROUP, help="Ids of images.")]
 Given = Annotated[Screen, Parameter(parse=False)]
 Signals = Annotated[Interrupt, Parameter(parse=False)]
@@ -38,9 +41,14 @@ class Filter:
     """Which images to show."""
 
     with_tag: Annotated[
-        tuple[str, ...], Parameter(name=("--with-tag", "--tag"), help="Images with this tag; repeated, with any of them.")
+        tuple[str, ...],
+        Parameter(
+            name=("--with-tag", "--tag"), help="Images with this tag; repeated, with any of them."
+        ),
     ] = ()
-    tagged: Annotated[bool | None, Parameter(negative="--untagged", help="Images with any tag, or with none.")] = None
+    tagged: Annotated[
+        bool | None, Parameter(negative="--untagged", help="Images with any tag, or with none.")
+    ] = None
 
     @property
     def empty(self) -> bool:
@@ -61,7 +69,9 @@ class Selection(Filter):
     ids_from: Annotated[
         str | None,
         Parameter(
-            metavar="FILE", allow_leading_hyphen=True, help="Ids from a file (- is stdin), bare or in what list or upload --json print."
+            metavar="FILE",
+            allow_leading_hyphen=True,
+            help="Ids from a file (- is stdin), bare or in what list or upload --json print.",
         ),
     ] = None
     all: Annotated[bool, Parameter(help="All images of the project.")] = False
@@ -72,14 +82,19 @@ class Selection(Filter):
 class TagSelection(Selection):
     """Which images to tag or untag, where --tag is the tag to give or take."""
 
-    with_tag: Annotated[tuple[str, ...], Parameter(name="--with-tag", help="Images with this tag; repeated, with any of them.")] = ()
+    with_tag: Annotated[
+        tuple[str, ...],
+        Parameter(name="--with-tag", help="Images with this tag; repeated, with any of them."),
+    ] = ()
 
 
 async def list_images(
     *,
     project: ProjectOption,
     chosen: Filter = Filter(),  # frozen
-    limit: Annotated[int | None, Parameter(validator=Number(gte=0), help="Stop after so many.")] = None,
+    limit: Annotated[
+        int | None, Parameter(validator=Number(gte=0), help="Stop after so many.")
+    ] = None,
     common: Common = Common(),  # noqa: B008 - frozen
     screen: Given,
 ) -> int:
@@ -104,7 +119,9 @@ def _show(image: Image, screen: Screen) -> None:
         screen.event("image", **msgspec.to_builtins(image))
     else:
         size = f"{image.width}x{image.height}"
-        screen.line(f"{image.id}  {size:>11}  {', '.join(tag.tag_name or tag.tag_id for tag in image.tags)}".rstrip())
+        screen.line(
+            f"{image.id}  {size:>11}  {', '.join(tag.tag_name or tag.tag_id for tag in image.tags)}".rstrip()
+        )
 
 
 async def tag(
@@ -170,8 +187,12 @@ async def delete(
             )
             return ExitCode.OK
         if ids and not yes:
-            await _ask(f"Delete {plural(len(ids), 'image')} of project {printable(project)} for good? [y/N] ")
-        return await _change(_driver(screen, interrupt, "deleted", len(ids)), target.delete_images, ids)
+            await _ask(
+                f"Delete {plural(len(ids), 'image')} of project {printable(project)} for good? [y/N] "
+            )
+        return await _change(
+            _driver(screen, interrupt, "deleted", len(ids)), target.delete_images, ids
+        )
 
 
 async def _check_tags(project: ProjectClient, tags: tuple[str, ...]) -> None:
@@ -182,12 +203,16 @@ async def _check_tags(project: ProjectClient, tags: tuple[str, ...]) -> None:
 
 async def _ask(question: str) -> None:
     if not (sys.stdin.isatty() and sys.stderr.isatty()):
-        raise CommandError("will not delete without being told to: there is no terminal to ask on. Say --yes, or look first with --dry-run")
+        raise CommandError(
+            "will not delete without being told to: there is no terminal to ask on. Say --yes, or look first with --dry-run"
+        )
     sys.stderr.write(question)
     sys.stderr.flush()
     if sys.platform != "win32":
         try:
-            await anyio.wait_readable(sys.stdin)  # rather than blocking in readline: Ctrl-C must get through
+            await anyio.wait_readable(
+                sys.stdin
+            )  # rather than blocking in readline: Ctrl-C must get through
         except anyio.get_cancelled_exc_class():
             sys.stderr.write("\n")
             raise
@@ -195,26 +220,38 @@ async def _ask(question: str) -> None:
         raise CommandError("nothing was deleted", ExitCode.ITEMS)
 
 
-async def _selected(project: ProjectClient, images: tuple[str, ...], chosen: Selection) -> list[str]:
+async def _selected(
+    project: ProjectClient, images: tuple[str, ...], chosen: Selection
+) -> list[str]:
     """The ids that the options choose."""
     chosen.check()
     ways = bool(images) + (chosen.ids_from is not None) + chosen.all + (not chosen.empty)
     if ways != 1:
-        raise CommandError("say which images, in one way: IMAGE ids, --ids-from, --with-tag, --tagged, --untagged or --all")
+        raise CommandError(
+            "say which images, in one way: IMAGE ids, --ids-from, --with-tag, --tagged, --untagged or --all"
+        )
     if images:
         return list(dict.fromkeys(images))
     if chosen.ids_from is not None:
         return list(dict.fromkeys(_read_ids(chosen.ids_from)))
-    found: AsyncIterator[Image] = aiter(project.list_images(tagged=chosen.tagged, tags=chosen.with_tag))
+    found: AsyncIterator[Image] = aiter(
+        project.list_images(tagged=chosen.tagged, tags=chosen.with_tag)
+    )
     return [image.id async for image in found]
 
 
 def _read_ids(name: str) -> list[str]:
     """The ids in a file: the first word of each line, or where the line is an event of ours, its id."""
     try:
-        lines = sys.stdin.readlines() if name == "-" else Path(name).read_text(encoding="utf-8").splitlines()
+        lines = (
+            sys.stdin.readlines()
+            if name == "-"
+            else Path(name).read_text(encoding="utf-8").splitlines()
+        )
     except (OSError, UnicodeDecodeError) as error:
-        raise CommandError(f"--ids-from {name}: {getattr(error, 'strerror', None) or 'not UTF-8 text'}") from None
+        raise CommandError(
+            f"--ids-from {name}: {getattr(error, 'strerror', None) or 'not UTF-8 text'}"
+        ) from None
     ids: list[str] = []
     for number, line in enumerate(lines, 1):
         words = line.split()
@@ -222,8 +259,14 @@ def _read_ids(name: str) -> list[str]:
             try:
                 event = json.loads(line)
             except ValueError:
-                raise CommandError(f"--ids-from {name}, line {number}: neither an id nor a JSON object") from None
-            words = [event["id"]] if event.get("event") in {"image", "item"} and isinstance(event.get("id"), str) else []
+                raise CommandError(
+                    f"--ids-from {name}, line {number}: neither an id nor a JSON object"
+                ) from None
+            words = (
+                [event["id"]]
+                if event.get("event") in {"image", "item"} and isinstance(event.get("id"), str)
+                else []
+            )
         ids += words[:1]
     return ids
 

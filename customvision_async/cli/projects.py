@@ -36,7 +36,12 @@ async def list_projects(*, common: Common = Common(), screen: Given) -> int:  # 
 async def create(
     name: str,
     *,
-    domain: Annotated[str, Parameter(help="Name or id of the domain, such as ObjectDetection/General; General if left out.")] = "General",
+    domain: Annotated[
+        str,
+        Parameter(
+            help="Name or id of the domain, such as ObjectDetection/General; General if left out."
+        ),
+    ] = "General",
     description: str | None = None,
     common: Common = Common(),  # noqa: B008 - frozen
     screen: Given,
@@ -47,6 +52,8 @@ async def create(
     async with training_client(common, screen) as client:
         project = await client.create_project(name, domain=domain, description=description)
         if project.name not in (None, name):
-            screen.note(f"There is a project {name} already: the service called this one {project.name}")
+            screen.note(
+                f"There is a project {name} already: the service called this one {project.name}"
+            )
         screen.summary([project.id], ok=True, exit_code=0, id=project.id, name=project.name or name)
     return ExitCode.OK

@@ -34,7 +34,9 @@ async def list_tags(*, project: ProjectOption, common: Common = Common(), screen
 
 
 @app.command
-async def create(name: str, *, project: ProjectOption, common: Common = Common(), screen: Given) -> int:  # noqa: B008 - frozen
+async def create(
+    name: str, *, project: ProjectOption, common: Common = Common(), screen: Given
+) -> int:  # noqa: B008 - frozen
     """Create a tag and print its id."""
     async with training_client(common, screen) as client:
         target = await find_project(client, project)

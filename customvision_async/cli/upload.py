@@ -28,20 +28,39 @@ __all__ = ["described", "upload"]
 
 
 async def upload(
-    *paths: Annotated[Path, Parameter(name="PATH", help="Folders and files. Folders are searched through and through.")],
+    *paths: Annotated[
+        Path,
+        Parameter(name="PATH", help="Folders and files. Folders are searched through and through."),
+    ],
     project: ProjectOption,
     tag: Annotated[tuple[str, ...], Parameter(help="Tag for every picture; may be repeated.")] = (),
-    tags_from_folders: Annotated[bool, Parameter(help="The first folder below PATH is a tag: photos/apple/1.jpg.")] = False,
-    create_project: Annotated[bool, Parameter(help="Make the project if there is none of that name.")] = False,
+    tags_from_folders: Annotated[
+        bool, Parameter(help="The first folder below PATH is a tag: photos/apple/1.jpg.")
+    ] = False,
+    create_project: Annotated[
+        bool, Parameter(help="Make the project if there is none of that name.")
+    ] = False,
     domain: Annotated[
-        str, Parameter(help="Domain of a project that is made, such as ObjectDetection/General; General if left out.")
+        str,
+        Parameter(
+            help="Domain of a project that is made, such as ObjectDetection/General; General if left out."
+        ),
     ] = "General",
     create_tags: Annotated[
-        bool, Parameter(negative="--no-create-tags", help="Whether to make tags that the project lacks; yes if left out.")
+        bool,
+        Parameter(
+            negative="--no-create-tags",
+            help="Whether to make tags that the project lacks; yes if left out.",
+        ),
     ] = True,
-    from_failed: Annotated[Path | None, Parameter(help="Send again what is in a failed-items file; needs no PATH.")] = None,
+    from_failed: Annotated[
+        Path | None, Parameter(help="Send again what is in a failed-items file; needs no PATH.")
+    ] = None,
     failed_file: Annotated[
-        Path | None, Parameter(help="Where to list what did not land. A file of its own for each run if left out.")
+        Path | None,
+        Parameter(
+            help="Where to list what did not land. A file of its own for each run if left out."
+        ),
     ] = None,
     common: Common = Common(),  # noqa: B008  # frozen
     screen: Annotated[Screen, Parameter(parse=False)],
@@ -53,7 +72,11 @@ async def upload(
     A picture that the project has already is no failure, so the same command may be run again.
     """
     if not paths and from_failed is None:
-        hint = f" ({common.emulator!r} was taken as the folder of --emulator)" if common.emulator else ""
+        hint = (
+            f" ({common.emulator!r} was taken as the folder of --emulator)"
+            if common.emulator
+            else ""
+        )
         raise CommandError(f"nothing to upload: give a PATH or --from-failed FILE{hint}")
     sources = _sources(paths, tag, tags_from_folders, from_failed)
     _check_writable(failed_file)
@@ -64,7 +87,13 @@ async def upload(
             driver = Driver(screen, interrupt, "image", "landed", described, lambda: census.total)
             named = frozenset(os.path.basename(path) for path in paths if not path.is_dir())
             return await upload_from(
-                target, sources, driver, create_tags=create_tags, failed_file=failed_file, named=named, again=_again(project, common)
+                target,
+                sources,
+                driver,
+                create_tags=create_tags,
+                failed_file=failed_file,
+                named=named,
+                again=_again(project, common),
             )
     finally:
         census.end()
@@ -89,14 +118,18 @@ async def upload_from(
         _conclude(account, driver, failed_file, again, code)
 
     account = await driver.drive(
-        lambda feed: project.upload_images(feed, create_missing_tags=create_tags), Feed(sources), conclude=conclude
+        lambda feed: project.upload_images(feed, create_missing_tags=create_tags),
+        Feed(sources),
+        conclude=conclude,
     )
     if account.error is not None:
         raise account.error
     return code
 
 
-def _sources(paths: Sequence[Path], tags: Sequence[str], tags_from_folders: bool, from_failed: Path | None) -> list[Any]:
+def _sources(
+    paths: Sequence[Path], tags: Sequence[str], tags_from_folders: bool, from_failed: Path | None
+) -> list[Any]:
     sources: list[Any] = []
     for path in paths:
         try:
@@ -107,14 +140,20 @@ def _sources(paths: Sequence[Path], tags: Sequence[str], tags_from_folders: bool
         try:
             sources.append(_with_tags(images_from_manifest(from_failed), tags))
         except OSError as error:
-            raise CommandError(f"the --from-failed file cannot be read: {from_failed}: {error.strerror}") from None
+            raise CommandError(
+                f"the --from-failed file cannot be read: {from_failed}: {error.strerror}"
+            ) from None
     return sources
 
 
 async def _with_tags(manifest: AsyncIterable[Any], tags: Sequence[str]) -> AsyncIterator[Any]:
     """The items of a manifest with more tags than it says."""
     async for item in manifest:
-        yield item if isinstance(item, SkippedFile) else replace(item, tags=tuple(dict.fromkeys((*item.tags, *tags))))
+        yield (
+            item
+            if isinstance(item, SkippedFile)
+            else replace(item, tags=tuple(dict.fromkeys((*item.tags, *tags))))
+        )
 
 
 def _check_writable(path: Path | None) -> None:
@@ -123,7 +162,9 @@ def _check_writable(path: Path | None) -> None:
         raise CommandError(f"the --failed-file cannot be written: {path}")
 
 
-async def _target(client: TrainingClient, name: str, domain: str, screen: Screen, *, create: bool) -> ProjectClient:
+async def _target(
+    client: TrainingClient, name: str, domain: str, screen: Screen, *, create: bool
+) -> ProjectClient:
     if not create:
         return await find_project(client, name)
     try:
@@ -160,7 +201,10 @@ def described(item: Any) -> Mapping[str, Any]:
 def _code(account: Account, named: frozenset[str]) -> ExitCode:
     report = account.report
     short = report.failed or report.pending or account.rest or not report.succeeded
-    refused = any(getattr(skip.item, "name", None) in named or _is_manifest_line(skip.item) for skip in report.skips)
+    refused = any(
+        getattr(skip.item, "name", None) in named or _is_manifest_line(skip.item)
+        for skip in report.skips
+    )
     return ExitCode.ITEMS if short or refused else ExitCode.OK
 
 
@@ -168,12 +212,19 @@ def _is_manifest_line(item: object) -> bool:
     return isinstance(item, SkippedFile) and item.reason.startswith("not a line of a manifest")
 
 
-def _conclude(account: Account, driver: Driver, failed_file: Path | None, again: str, code: ExitCode) -> None:
+def _conclude(
+    account: Account, driver: Driver, failed_file: Path | None, again: str, code: ExitCode
+) -> None:
     lines = driver.lines(account)
     stopped = account.error is not None or driver.interrupt.code is not None
     if account.report.submitted == account.report.skipped and not stopped:
         lines = [
-            "Nothing to upload: " + (f"{plural(account.report.skipped, 'file')}, none a picture." if account.report.skipped else "no file.")
+            "Nothing to upload: "
+            + (
+                f"{plural(account.report.skipped, 'file')}, none a picture."
+                if account.report.skipped
+                else "no file."
+            )
         ]
     path, trouble = _list_unlanded(account, failed_file)
     mend = to_mend(account)
@@ -182,8 +233,17 @@ def _conclude(account: Account, driver: Driver, failed_file: Path | None, again:
         lines.append(f"What did not land is listed in {path}{_advice(repeat, mend)}")
         lines.append(f"  customvision upload --from-failed {shlex.quote(str(path))} {again}")
     if not account.rest_whole:
-        lines.append("There is more that was not reached in time to be listed: run the same command again.")
-    driver.summarize(account, lines, code, failed_file=str(path) if path is not None else None, to_repeat=repeat, to_mend=mend)
+        lines.append(
+            "There is more that was not reached in time to be listed: run the same command again."
+        )
+    driver.summarize(
+        account,
+        lines,
+        code,
+        failed_file=str(path) if path is not None else None,
+        to_repeat=repeat,
+        to_mend=mend,
+    )
     if trouble:
         driver.screen.error(trouble)
 

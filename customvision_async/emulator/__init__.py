@@ -29,7 +29,12 @@ if TYPE_CHECKING:
 
 __all__ = ["Emulator", "Fault", "FaultKind", "Faults", "SeenRequest", "Switches", "serve"]
 
-_MODULES = {"Emulator": ".server", "serve": ".server", "SeenRequest": "._seen", "Switches": "._switches"}
+_MODULES = {
+    "Emulator": ".server",
+    "serve": ".server",
+    "SeenRequest": "._seen",
+    "Switches": "._switches",
+}
 
 
 def __getattr__(name: str) -> Any:

@@ -19,7 +19,9 @@ __all__ = ["Access"]
 class Access:
     """The keys and tokens of a resource."""
 
-    def __init__(self, training_key: str | None, prediction_key: str | None, tokens: tuple[str, ...]) -> None:
+    def __init__(
+        self, training_key: str | None, prediction_key: str | None, tokens: tuple[str, ...]
+    ) -> None:
         self.training_key = training_key or secrets.token_hex(16)
         self.prediction_key = prediction_key or self.training_key
         self.tokens = tokens
@@ -43,7 +45,10 @@ class Access:
 
         projects = state.rows("SELECT id FROM projects ORDER BY id")
         stored = state.scalar("SELECT count(*) FROM predictions")
-        pair = {"primaryKey": None, "secondaryKey": None}  # the real service shows keys here; an emulator need not
+        pair = {
+            "primaryKey": None,
+            "secondaryKey": None,
+        }  # the real service shows keys here; an emulator need not
         return {
             "userName": "emulator",
             "email": None,
@@ -52,7 +57,9 @@ class Access:
                 "tier": quota.tier,
                 "projects": used(quota.projects, len(projects)),
                 "predictions": used(1 << 62, stored),
-                "perProject": [self._per_project(quota, state, row["id"], used) for row in projects],
+                "perProject": [
+                    self._per_project(quota, state, row["id"], used) for row in projects
+                ],
             },
         }
 
@@ -60,6 +67,9 @@ class Access:
     def _per_project(quota: Quota, state: State, key: bytes, used: Any) -> dict[str, Any]:
         from ._ids import guid_text
 
-        counts = {table: state.scalar(f"SELECT count(*) FROM {table} WHERE project = ?", key) for table in ("iterations", "images", "tags")}
+        counts = {
+            table: state.scalar(f"SELECT count(*) FROM {table} WHERE project = ?", key)
+            for table in ("iterations", "images", "tags")
+        }
         shown = {table: used(getattr(quota, table), count) for table, count in counts.items()}
         return {"projectId": guid_text(key), **shown}

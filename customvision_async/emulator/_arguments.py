@@ -23,20 +23,31 @@ def check_arguments(
 ) -> None:
     """Raise TypeError or ValueError that says which argument cannot be, and what can."""
     if not isinstance(host, str) or not host:
-        raise _unfit("host", host, "the address to listen on, such as '127.0.0.1'", isinstance(host, str))
+        raise _unfit(
+            "host", host, "the address to listen on, such as '127.0.0.1'", isinstance(host, str)
+        )
     if not _is_whole(port) or not 0 <= port <= 65_535:
         raise _unfit("port", port, "a number from 0 (any free one) to 65535", _is_whole(port))
     for key in keys:
         if key is not None and not (isinstance(key, str) and key.isascii() and key.isprintable()):
-            raise (ValueError if isinstance(key, str) else TypeError)("keys are printable ASCII text, as they travel in a header")
+            raise (ValueError if isinstance(key, str) else TypeError)(
+                "keys are printable ASCII text, as they travel in a header"
+            )
     if calls_per_second is not None and not (_is_number(calls_per_second) and calls_per_second > 0):
-        raise _unfit("calls_per_second", calls_per_second, "above 0, or None for the tier's rate", _is_number(calls_per_second))
+        raise _unfit(
+            "calls_per_second",
+            calls_per_second,
+            "above 0, or None for the tier's rate",
+            _is_number(calls_per_second),
+        )
     if isinstance(bearer_tokens, str):
         raise TypeError('bearer_tokens is a tuple of tokens, not one: ("token",)')
     if not isinstance(ssl_context, ssl.SSLContext | None):
         raise _unfit("ssl_context", ssl_context, "an ssl.SSLContext or None", False)
     if not _is_whole(log_size) or log_size < 0:
-        raise _unfit("log_size", log_size, "how many requests are kept, 0 or more", _is_whole(log_size))
+        raise _unfit(
+            "log_size", log_size, "how many requests are kept, 0 or more", _is_whole(log_size)
+        )
     if data == "":
         raise _unfit("data", data, "a folder, or None to keep everything in memory", True)
 

@@ -41,7 +41,9 @@ async def read_blob(world: World, container: str, blob: str) -> bytes | None:
 
 async def _picture(world: World, table: str, project: str, blob: str) -> bytes | None:
     letter, _, id = blob.partition("-")
-    digest = world.state.scalar(f"SELECT digest FROM {table} WHERE id = ? AND project = ?", guid_key(id), guid_key(project))
+    digest = world.state.scalar(
+        f"SELECT digest FROM {table} WHERE id = ? AND project = ?", guid_key(id), guid_key(project)
+    )
     data = world.picture(digest) if digest else None
     if data is None or letter not in _SIDES:
         return data
@@ -51,7 +53,9 @@ async def _picture(world: World, table: str, project: str, blob: str) -> bytes |
         return data
 
 
-async def serve_blob(world: World, raw_path: str, raw_query: str, asked_range: str | None) -> Answer:
+async def serve_blob(
+    world: World, raw_path: str, raw_query: str, asked_range: str | None
+) -> Answer:
     """Answer a GET of an address that was given out: the bytes, or an error as blob storage words it."""
     container, _, blob = unquote(raw_path).strip("/").rpartition("/")
     if not container:
@@ -66,10 +70,19 @@ async def serve_blob(world: World, raw_path: str, raw_query: str, asked_range: s
     found = _RANGE.fullmatch(asked_range or "")
     kind = "application/zip" if bytes(data[:2]) == b"PK" else _pictures.content_type(data)
     if not found:
-        return Answer(200, raw=data, content_type=kind, headers=headers | {"Content-MD5": b64encode(checksum).decode()})
+        return Answer(
+            200,
+            raw=data,
+            content_type=kind,
+            headers=headers | {"Content-MD5": b64encode(checksum).decode()},
+        )
     first, last = int(found[1]), min(int(found[2] or len(data)), len(data) - 1)
     if first >= len(data):
-        return _refused(416, "InvalidRange", "The range specified is invalid for the current size of the resource.")
+        return _refused(
+            416,
+            "InvalidRange",
+            "The range specified is invalid for the current size of the resource.",
+        )
     headers["Content-Range"] = f"bytes {first}-{last}/{len(data)}"
     return Answer(206, raw=data[first : last + 1], content_type=kind, headers=headers)
 

@@ -13,7 +13,16 @@ from ._ids import guid_key
 from ._pictures import Buffer
 from ._refusals import Refusal
 
-__all__ = ["Part", "field", "keys_field", "list_field", "number_field", "parts_of", "read_json", "text_field"]
+__all__ = [
+    "Part",
+    "field",
+    "keys_field",
+    "list_field",
+    "number_field",
+    "parts_of",
+    "read_json",
+    "text_field",
+]
 
 _BOUNDARY = re.compile(r'boundary=(?:"([^"]+)"|([^;\s]+))', re.IGNORECASE)
 _PARAMETER = re.compile(r';\s*(name|filename)\s*=\s*("(?:[^"]*)"|[^;\r\n]*)', re.IGNORECASE)
@@ -103,7 +112,10 @@ def parts_of(body: Buffer, content_type: str) -> list[Part]:
         # A part with an empty body may have its blank line run into the boundary.
         parts.append(_part(bytes(data[start:head]), view[min(head + 4, end) : end]))
         at = end + 2
-    raise Refusal("BadRequestImageStream", "Unexpected end of MIME multipart stream. MIME multipart message is not complete.")
+    raise Refusal(
+        "BadRequestImageStream",
+        "Unexpected end of MIME multipart stream. MIME multipart message is not complete.",
+    )
 
 
 def _part(head: bytes, data: Buffer) -> Part:

@@ -97,7 +97,10 @@ class Call:
         except ValueError:
             raise Refusal("BadRequest", f"The value '{text}' is not valid for {name}.") from None
         if value < 0 or (most is not None and value > most.value):
-            raise Refusal("BadRequest", f"{name} must be between 0 and {most.value if most else 'int.MaxValue'}, not {value}.")
+            raise Refusal(
+                "BadRequest",
+                f"{name} must be between 0 and {most.value if most else 'int.MaxValue'}, not {value}.",
+            )
         return value
 
     def number(self, name: str) -> float | None:
@@ -122,7 +125,10 @@ class Call:
         text = self.text(name)
         found = [_key(part, name) for part in text.split(",") if part.strip()] if text else []
         if most is not None and len(found) > most.value:
-            raise Refusal("BadRequestExceededBatchSize", f"{name}: {len(found)} ids, {most.value} are allowed ({most.name}).")
+            raise Refusal(
+                "BadRequestExceededBatchSize",
+                f"{name}: {len(found)} ids, {most.value} are allowed ({most.name}).",
+            )
         return found
 
     @property
@@ -136,14 +142,22 @@ class Call:
         return self.integer("skip", 0)
 
 
-_PREDICTION_AGE = {"v1.1": ApiVersion.V1_2, "v2.0": ApiVersion.V2_0, "v3.0": ApiVersion.V3_0, "v3.1": ApiVersion.V3_3}
+_PREDICTION_AGE = {
+    "v1.1": ApiVersion.V1_2,
+    "v2.0": ApiVersion.V2_0,
+    "v3.0": ApiVersion.V3_0,
+    "v3.1": ApiVersion.V3_3,
+}
 
 
 def _key(text: str, name: str) -> bytes:
     try:
         return guid_key(text)
     except ValueError:
-        raise Refusal("BadRequestInvalidIds", f"The value '{text[:80]}' is not valid for {name}: it is not a GUID.") from None
+        raise Refusal(
+            "BadRequestInvalidIds",
+            f"The value '{text[:80]}' is not valid for {name}: it is not a GUID.",
+        ) from None
 
 
 Handler = Callable[[Call], Answer]

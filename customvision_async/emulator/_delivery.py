@@ -38,10 +38,21 @@ def _headers(answer: Answer, request_id: str, match: Match | None) -> dict[str, 
 
 
 async def send(
-    request: web.Request, answer: Answer, body: Buffer, request_id: str, match: Match | None, *, reason: str | None = None
+    request: web.Request,
+    answer: Answer,
+    body: Buffer,
+    request_id: str,
+    match: Match | None,
+    *,
+    reason: str | None = None,
 ) -> web.StreamResponse:
     """Send an answer as it is."""
-    response = web.Response(status=answer.status, reason=reason, body=bytes(body), headers=_headers(answer, request_id, match))
+    response = web.Response(
+        status=answer.status,
+        reason=reason,
+        body=bytes(body),
+        headers=_headers(answer, request_id, match),
+    )
     await response.prepare(request)
     return response
 
@@ -90,17 +101,33 @@ async def deliver(
         answer.headers |= {f"X-Flood-{number}": "x" * 100 for number in range(fault.size or 500)}
     seen.status = answer.status
     if fault.kind == "drip":
-        return await _drip(request, answer, body, _headers(answer, request_id, match), fault.seconds)
+        return await _drip(
+            request, answer, body, _headers(answer, request_id, match), fault.seconds
+        )
     if fault.kind in ("truncated_answer", "wrong_length"):
-        return await _raw(request, answer, bytes(body), _headers(answer, request_id, match), cut=fault.kind == "truncated_answer")
+        return await _raw(
+            request,
+            answer,
+            bytes(body),
+            _headers(answer, request_id, match),
+            cut=fault.kind == "truncated_answer",
+        )
     return await send(request, answer, body, request_id, match)
 
 
 def _instead(fault: Fault) -> tuple[Answer, bytes] | None:
     """What comes in place of the answer, where it is not the answer itself."""
     if fault.kind == "status":
-        code, text = ("429", "Rate limit is exceeded. Try again later.") if fault.status == 429 else (str(fault.status), "Injected fault")
-        body = fault.body if fault.body is not None else msgspec.json.encode({"error": {"code": code, "message": text}})
+        code, text = (
+            ("429", "Rate limit is exceeded. Try again later.")
+            if fault.status == 429
+            else (str(fault.status), "Injected fault")
+        )
+        body = (
+            fault.body
+            if fault.body is not None
+            else msgspec.json.encode({"error": {"code": code, "message": text}})
+        )
         headers = dict(fault.headers)
         if fault.retry_after is not None:
             headers["Retry-After"] = str(fault.retry_after)
@@ -109,20 +136,32 @@ def _instead(fault: Fault) -> tuple[Answer, bytes] | None:
         status = fault.status if 300 <= fault.status < 400 else 307
         return Answer(status, headers={"Location": fault.location}), b""
     if fault.kind == "gzip_bomb":
-        return Answer(headers={"Content-Encoding": "gzip"}), gzip.compress(b" " * (fault.size or 64 << 20), 9)
+        return Answer(headers={"Content-Encoding": "gzip"}), gzip.compress(
+            b" " * (fault.size or 64 << 20), 9
+        )
     if fault.kind == "html":
         return Answer(content_type="text/html; charset=utf-8"), _PAGE
-    bodies = {"garbage": b'{"isBatchSuccessful": tru', "wrong_shape": b'[{"unexpected": {"shape": [1, 2, 3]}}, 42, "text"]', "empty": b""}
+    bodies = {
+        "garbage": b'{"isBatchSuccessful": tru',
+        "wrong_shape": b'[{"unexpected": {"shape": [1, 2, 3]}}, 42, "text"]',
+        "empty": b"",
+    }
     return (Answer(), bodies[fault.kind]) if fault.kind in bodies else None
 
 
 async def _gone(request: web.Request, closing: asyncio.Event) -> None:
     """Wait until the client has given up, or the emulator stops."""
-    while request.transport is not None and not request.transport.is_closing() and not closing.is_set():  # noqa: ASYNC110 - no event tells
+    while (  # noqa: ASYNC110 - no event tells
+        request.transport is not None
+        and not request.transport.is_closing()
+        and not closing.is_set()
+    ):
         await asyncio.sleep(0.02)  # aiohttp tells no handler that its client is gone
 
 
-async def _drip(request: web.Request, answer: Answer, body: Buffer, headers: dict[str, str], seconds: float) -> web.StreamResponse:
+async def _drip(
+    request: web.Request, answer: Answer, body: Buffer, headers: dict[str, str], seconds: float
+) -> web.StreamResponse:
     response = web.StreamResponse(status=answer.status, headers=headers)
     response.content_length = len(body)
     await response.prepare(request)
@@ -132,11 +171,17 @@ async def _drip(request: web.Request, answer: Answer, body: Buffer, headers: dic
     return response
 
 
-async def _raw(request: web.Request, answer: Answer, body: bytes, headers: dict[str, str], *, cut: bool) -> web.StreamResponse:
+async def _raw(
+    request: web.Request, answer: Answer, body: bytes, headers: dict[str, str], *, cut: bool
+) -> web.StreamResponse:
     """An answer whose Content-Length and body disagree; then the connection ends."""
     half = len(body) // 2
     length, sent = (len(body), body[:half]) if cut else (half, body)
-    lines = [f"HTTP/1.1 {answer.status} OK", *(f"{name}: {value}" for name, value in headers.items()), f"Content-Length: {length}"]
+    lines = [
+        f"HTTP/1.1 {answer.status} OK",
+        *(f"{name}: {value}" for name, value in headers.items()),
+        f"Content-Length: {length}",
+    ]
     transport = request.transport
     if transport is not None and not transport.is_closing():
         transport.write("\r\n".join(lines).encode() + b"\r\n\r\n" + sent)

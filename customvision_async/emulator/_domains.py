@@ -48,7 +48,9 @@ DOMAINS: tuple[Domain, ...] = (
     _compact("0732100f-1a38-4e49-a514-c9b44c697ab5", "General", "general"),
     _compact("8882951b-82cd-4c32-970b-d5f8cb8bf6d7", "Food", "food"),
     _compact("b5cfd229-2ac7-4b2b-8d0a-2b0661344894", "Landmarks", "landmarks"),
-    _compact("6b4faeda-8396-481b-9f8b-177b9fa3097f", "Retail", "food", "based "),  # "food" is the service's own slip
+    _compact(
+        "6b4faeda-8396-481b-9f8b-177b9fa3097f", "Retail", "food", "based "
+    ),  # "food" is the service's own slip
     Domain("da2e3a8a-40a5-4171-82f4-58522f70fbc1", "General", "ObjectDetection"),
     Domain("1d8ffafe-ec40-4fb2-8f90-72b3b6cecea4", "Logo", "ObjectDetection"),
     Domain("3780a898-81c3-4516-81ae-3a139614e1f3", "Products on Shelves", "ObjectDetection"),

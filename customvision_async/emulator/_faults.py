@@ -28,7 +28,17 @@ FaultKind = Literal[
     "header_flood",
     "edit",
 ]
-_AFTER_EFFECT = frozenset(("lost_answer", "truncated_answer", "wrong_length", "slow_answer", "drip", "header_flood", "edit"))
+_AFTER_EFFECT = frozenset(
+    (
+        "lost_answer",
+        "truncated_answer",
+        "wrong_length",
+        "slow_answer",
+        "drip",
+        "header_flood",
+        "edit",
+    )
+)
 
 
 @dataclass(eq=False)
@@ -113,8 +123,14 @@ class Faults:
             The fault, whose `hits` tells how often it struck.
         """
         if kind not in get_args(FaultKind):
-            raise ValueError(f"there is no fault of the kind {kind!r}; there are {', '.join(get_args(FaultKind))}")
-        names = None if operation is None else frozenset((operation,) if isinstance(operation, str) else operation)
+            raise ValueError(
+                f"there is no fault of the kind {kind!r}; there are {', '.join(get_args(FaultKind))}"
+            )
+        names = (
+            None
+            if operation is None
+            else frozenset((operation,) if isinstance(operation, str) else operation)
+        )
         fault = Fault(kind, names, after, times, probability, **details)
         self._faults.append(fault)
         return fault

@@ -44,7 +44,9 @@ class Fetcher:
 
     async def _get(self, url: str, most: int) -> bytes:
         if self._session is None:
-            self._session = aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=20), auto_decompress=False)
+            self._session = aiohttp.ClientSession(
+                timeout=aiohttp.ClientTimeout(total=20), auto_decompress=False
+            )
         async with self._session.get(url, allow_redirects=self._allow_internet) as response:
             if response.status != 200:
                 raise Unfit("ErrorSource")

@@ -13,7 +13,9 @@ from functools import lru_cache
 
 __all__ = ["Clock", "IdSource", "guid_key", "guid_text", "instant"]
 
-_GUID = re.compile(r"[0-9a-fA-F]{8}-?[0-9a-fA-F]{4}-?[0-9a-fA-F]{4}-?[0-9a-fA-F]{4}-?[0-9a-fA-F]{12}")
+_GUID = re.compile(
+    r"[0-9a-fA-F]{8}-?[0-9a-fA-F]{4}-?[0-9a-fA-F]{4}-?[0-9a-fA-F]{4}-?[0-9a-fA-F]{12}"
+)
 _EPOCH_TICKS = 10_000_000
 
 

@@ -45,7 +45,10 @@ class Model:
         """Look at the sample pictures; slow, for a thread."""
         for tag, pictures in self.pictures.items():
             if tag not in self.samples:
-                looks = [(_pictures.signature(data if data is not None else digest), boxes) for data, digest, boxes in pictures]
+                looks = [
+                    (_pictures.signature(data if data is not None else digest), boxes)
+                    for data, digest, boxes in pictures
+                ]
                 self.samples[tag] = [_Sample(*look) for look in looks]
 
     def guess(self, data: _pictures.Buffer) -> Scores:
@@ -54,9 +57,14 @@ class Model:
         looks = _pictures.signature(data)
         nearest: dict[str, tuple[float, tuple[Box, ...]]] = {}
         for id, samples in self.samples.items():
-            found = min(((math.dist(looks, sample.looks), sample.boxes) for sample in samples), default=(4.0, ()))
+            found = min(
+                ((math.dist(looks, sample.looks), sample.boxes) for sample in samples),
+                default=(4.0, ()),
+            )
             nearest[id] = found
-        weights = {id: math.exp(-_SHARPNESS * distance**2) + 1e-12 for id, (distance, _) in nearest.items()}
+        weights = {
+            id: math.exp(-_SHARPNESS * distance**2) + 1e-12 for id, (distance, _) in nearest.items()
+        }
         total = sum(weights.values()) or 1.0
         scores: Scores = []
         for tag in self.tags:
@@ -91,15 +99,25 @@ def model_of(world: World, iteration: Any) -> Model:
             _SAMPLES,
         )
         pictures[tag["tagId"]] = [
-            (world.picture(row["digest"]), row["digest"], _boxes(world, key, row["id"], guid_key(tag["tagId"]))) for row in rows
+            (
+                world.picture(row["digest"]),
+                row["digest"],
+                _boxes(world, key, row["id"], guid_key(tag["tagId"])),
+            )
+            for row in rows
         ]
-    model = world.models[key] = Model(key, world.domain(iteration["domain"]).detects, tags, pictures, {})
+    model = world.models[key] = Model(
+        key, world.domain(iteration["domain"]).detects, tags, pictures, {}
+    )
     return model
 
 
 def _boxes(world: World, iteration: bytes, image: bytes, tag: bytes) -> tuple[Box, ...]:
     rows = world.state.rows(
-        "SELECT left, top, width, height FROM regions WHERE image = ? AND iteration = ? AND tag = ? ORDER BY id", image, iteration, tag
+        "SELECT left, top, width, height FROM regions WHERE image = ? AND iteration = ? AND tag = ? ORDER BY id",
+        image,
+        iteration,
+        tag,
     )
     return tuple((row[0], row[1], row[2], row[3]) for row in rows)
 
@@ -122,8 +140,13 @@ def known_scores(world: World, model: Model, project: bytes, digest: bytes) -> S
         if not model.detects:
             scores.append(tag | {"probability": probability})
         elif tag["tagId"] in has:
-            boxes = _boxes(world, model.iteration, rows[0]["image"], guid_key(tag["tagId"])) or ((0.0, 0.0, 1.0, 1.0),)
-            scores += [tag | {"probability": probability - 0.01 * number, "box": box} for number, box in enumerate(boxes)]
+            boxes = _boxes(world, model.iteration, rows[0]["image"], guid_key(tag["tagId"])) or (
+                (0.0, 0.0, 1.0, 1.0),
+            )
+            scores += [
+                tag | {"probability": probability - 0.01 * number, "box": box}
+                for number, box in enumerate(boxes)
+            ]
     return _sorted(scores)
 
 

@@ -17,7 +17,9 @@ try:
     from PIL.JpegImagePlugin import JpegImageFile
     from PIL.PngImagePlugin import PngImageFile
 except ImportError as _missing:  # pragma: no cover - the tests have Pillow
-    raise ImportError("the emulator needs Pillow, which is the extra 'emulator' of customvision_async: pip install pillow") from _missing
+    raise ImportError(
+        "the emulator needs Pillow, which is the extra 'emulator' of customvision_async: pip install pillow"
+    ) from _missing
 
 __all__ = ["Picture", "Unfit", "content_type", "digest", "inspect", "shrunk", "signature"]
 
@@ -66,7 +68,9 @@ def content_type(data: Buffer) -> str:
     return kind[1] if kind else "application/octet-stream"
 
 
-def inspect(data: Buffer, *, check: str = "header", most: int = limits.IMAGE_BYTES.value) -> Picture:
+def inspect(
+    data: Buffer, *, check: str = "header", most: int = limits.IMAGE_BYTES.value
+) -> Picture:
     """Look at a picture as the service does: kind by content, bytes, sides, aspect.
 
     `check` is "header" (sizes are read from the header), "decode" (every pixel) or "none".

@@ -99,7 +99,9 @@ class Gate:
         quota = self._quota
         if match.route.api == "Prediction":
             nostore = match.route.operation.endswith("NoStore")
-            return "prediction", self._given or (quota.predictions_nostore if nostore else quota.predictions)
+            return "prediction", self._given or (
+                quota.predictions_nostore if nostore else quota.predictions
+            )
         if match.route.operation == "TrainProject":
             return "train", self._given or quota.trainings
         return "training", self._given or quota.calls

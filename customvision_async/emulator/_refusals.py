@@ -13,7 +13,14 @@ ACCESS_DENIED = (
 NOT_FOUND = "Resource not found"
 TOO_LARGE = "Operation timed out: the request body could not be read in time."
 
-_STATUS = {"BadRequest": 400, "UnsupportedMediaType": 415, "Forbidden": 403, "NotFound": 404, "Conflict": 409, "Error": 500}
+_STATUS = {
+    "BadRequest": 400,
+    "UnsupportedMediaType": 415,
+    "Forbidden": 403,
+    "NotFound": 404,
+    "Conflict": 409,
+    "Error": 500,
+}
 
 
 class Refusal(Exception):
@@ -23,7 +30,9 @@ class Refusal(Exception):
         super().__init__(message)
         self.code = code
         self.message = message
-        self.status = next((status for prefix, status in _STATUS.items() if code.startswith(prefix)), 400)
+        self.status = next(
+            (status for prefix, status in _STATUS.items() if code.startswith(prefix)), 400
+        )
 
     @property
     def body(self) -> dict[str, Any]:
@@ -34,7 +43,14 @@ class Refusal(Exception):
 class GatewayRefusal(Exception):
     """A refusal of the gateway in front of the service: key, rate or path."""
 
-    def __init__(self, status: int, message: str, *, reason: str | None = None, headers: dict[str, str] | None = None) -> None:
+    def __init__(
+        self,
+        status: int,
+        message: str,
+        *,
+        reason: str | None = None,
+        headers: dict[str, str] | None = None,
+    ) -> None:
         super().__init__(message)
         self.status = status
         self.message = message

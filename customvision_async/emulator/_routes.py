@@ -54,7 +54,13 @@ _TRAINING = (
     ("GetImages", "GET", _I, "v3.3", _LAST),
     ("CreateImagesFromData", "POST", _I, "v1.2", _LAST),
     ("DeleteImages", "DELETE", _I, "v1.2", _LAST),
-    ("GetImageRegionProposals", "POST", "/{projectId}/images/{imageId}/regionproposals", "v2.0", "v2.2"),
+    (
+        "GetImageRegionProposals",
+        "POST",
+        "/{projectId}/images/{imageId}/regionproposals",
+        "v2.0",
+        "v2.2",
+    ),
     ("GetImageRegionProposals", "POST", _I + "/{imageId}/regionproposals", "v3.0", _LAST),
     ("GetImageCount", "GET", _I + "/count", "v3.3", _LAST),
     ("CreateImagesFromFiles", "POST", _I + "/files", "v1.2", _LAST),
@@ -130,7 +136,9 @@ _TABLE: dict[tuple[str, int], list[tuple[list[str], Route]]] = {}
 for _route in ROUTES:
     _parts = _segments(_route.path)
     _TABLE.setdefault((_route.api, len(_parts)), []).append((_parts, _route))
-for _rows in _TABLE.values():  # literal paths before those with names in them: /projects/import is no project
+for _rows in (
+    _TABLE.values()
+):  # literal paths before those with names in them: /projects/import is no project
     _rows.sort(key=lambda row: sum(part.startswith("{") for part in row[0]))
 
 
@@ -158,7 +166,12 @@ def _version(api: str, text: str) -> ApiVersion | PredictionVersion | None:
         return None
 
 
-def _among(rows: Iterable[tuple[list[str], Route]], method: str, parts: list[str], version: ApiVersion | PredictionVersion) -> Match | int:
+def _among(
+    rows: Iterable[tuple[list[str], Route]],
+    method: str,
+    parts: list[str],
+    version: ApiVersion | PredictionVersion,
+) -> Match | int:
     status = 404
     for pattern, route in rows:
         if not route.has(version):

@@ -9,7 +9,9 @@ from aiohttp import web
 
 __all__ = ["SeenRequest"]
 
-_SECRET = frozenset(("training-key", "prediction-key", "authorization", "ocp-apim-subscription-key"))
+_SECRET = frozenset(
+    ("training-key", "prediction-key", "authorization", "ocp-apim-subscription-key")
+)
 
 
 @dataclass(slots=True)
@@ -33,5 +35,7 @@ class SeenRequest:
     @classmethod
     def of(cls, request: web.Request, operation: str, path: str, query: str) -> SeenRequest:
         """The entry of a request that has just begun."""
-        headers = {name: value for name, value in request.headers.items() if name.lower() not in _SECRET}
+        headers = {
+            name: value for name, value in request.headers.items() if name.lower() not in _SECRET
+        }
         return cls(operation, request.method, path, query, headers, time.monotonic())

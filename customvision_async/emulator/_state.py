@@ -72,12 +72,18 @@ def _connect(folder: Path | None) -> sqlite3.Connection:
     if folder is not None:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         target = str(folder / "emulator.sqlite3")
-    return sqlite3.connect(target, timeout=1.0, isolation_level=None, cached_statements=512, check_same_thread=False)
+    return sqlite3.connect(
+        target, timeout=1.0, isolation_level=None, cached_statements=512, check_same_thread=False
+    )
 
 
 def _unusable(folder: Path | None, error: Exception) -> OSError:
     """What to tell the person whose folder it is; of the kind (PermissionError, ...) that the system's own error is of."""
-    reason = "it is a file" if isinstance(error, FileExistsError) else getattr(error, "strerror", None) or str(error)
+    reason = (
+        "it is a file"
+        if isinstance(error, FileExistsError)
+        else getattr(error, "strerror", None) or str(error)
+    )
     if getattr(error, "sqlite_errorcode", 0) & 0xFF in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
         reason = "another emulator uses it, or another program has the database open"
     number = getattr(error, "errno", None)
@@ -105,7 +111,9 @@ class State:
 
     def _open(self) -> int:
         """Take hold of the database; returns how often it was opened, this time included."""
-        self.db.execute("PRAGMA locking_mode = EXCLUSIVE")  # two emulators on one folder would not know of each other
+        self.db.execute(
+            "PRAGMA locking_mode = EXCLUSIVE"
+        )  # two emulators on one folder would not know of each other
         self.db.execute("PRAGMA journal_mode = WAL")
         self.db.execute("PRAGMA synchronous = NORMAL")
         self._check_version()
@@ -122,7 +130,9 @@ class State:
             raise OSError(
                 f"a newer customvision_async wrote it (layout {version}; this one knows {_VERSION}): upgrade, or take another folder"
             )
-        tables = {row[0] for row in self.rows("SELECT name FROM sqlite_master WHERE type = 'table'")}
+        tables = {
+            row[0] for row in self.rows("SELECT name FROM sqlite_master WHERE type = 'table'")
+        }
         if tables and "meta" not in tables:
             raise OSError("the database in it is not an emulator's: take another folder")
 

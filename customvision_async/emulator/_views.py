@@ -15,10 +15,27 @@ from ._numbers import single
 from ._state import WORKSPACE
 from ._world import World
 
-__all__ = ["blob_name", "domain_json", "images_json", "iteration_json", "prediction_json", "project_json", "region_json", "tag_json"]
+__all__ = [
+    "blob_name",
+    "domain_json",
+    "images_json",
+    "iteration_json",
+    "prediction_json",
+    "project_json",
+    "region_json",
+    "tag_json",
+]
 
 Json = dict[str, Any]
-_AUGMENTATIONS = ("rotation", "scaling", "translation", "horizontal flip", "equalize", "solarize", "padtosquare")
+_AUGMENTATIONS = (
+    "rotation",
+    "scaling",
+    "translation",
+    "horizontal flip",
+    "equalize",
+    "solarize",
+    "padtosquare",
+)
 _RESIZED = 1600
 _BEFORE_RESIZED = frozenset((V.V1_2, V.V2_0, V.V2_1))
 
@@ -50,7 +67,10 @@ def domain_json(domain: Domain, version: V) -> Json:
         out["enabled"] = True
     if version >= V.V3_4_PREVIEW:
         out["exportablePlatforms"] = list(domain.platforms)
-        model = {"estimatedModelSizeInMegabytes": domain.megabytes, "description": domain.description}
+        model = {
+            "estimatedModelSizeInMegabytes": domain.megabytes,
+            "description": domain.description,
+        }
         out["modelInformation"] = model if domain.exportable else None
     return out
 
@@ -58,13 +78,22 @@ def domain_json(domain: Domain, version: V) -> Json:
 def project_json(world: World, row: Any, version: V) -> Json:
     """A Project. One that is being imported says so until its time has come, and has its answer 'Succeeded' after."""
     key = row["id"]
-    out: Json = {"id": guid_text(key), "name": row["name"], "description": row["description"], "settings": _settings(row, version)}
+    out: Json = {
+        "id": guid_text(key),
+        "name": row["name"],
+        "description": row["description"],
+        "settings": _settings(row, version),
+    }
     if version == V.V1_2:
         out["currentIterationId"] = guid_text(row["workspace"])
     out["created"] = _date(row["created"], version)
-    out["lastModified"] = instant(row["modified"]) if version == V.V1_2 else _date(row["modified"], version)
+    out["lastModified"] = (
+        instant(row["modified"]) if version == V.V1_2 else _date(row["modified"], version)
+    )
     thumbnail = row["thumbnail"]
-    out["thumbnailUri"] = world.address(blob_name("i", key), blob_name("t", thumbnail)) if thumbnail else None
+    out["thumbnailUri"] = (
+        world.address(blob_name("i", key), blob_name("t", thumbnail)) if thumbnail else None
+    )
     if version >= V.V3_0:
         out["drModeEnabled"] = False
     if version >= V.V3_2:
@@ -90,7 +119,11 @@ def _settings(row: Any, version: V) -> Json:
     rest: Json = {"useNegativeSet": True, "detectionParameters": None}
     if version < V.V3_1:
         return out | rest | (platforms if version >= V.V3_0 else {})
-    out |= platforms | rest | {"imageProcessingSettings": {"augmentationMethods": dict.fromkeys(_AUGMENTATIONS, True)}}
+    out |= (
+        platforms
+        | rest
+        | {"imageProcessingSettings": {"augmentationMethods": dict.fromkeys(_AUGMENTATIONS, True)}}
+    )
     if version >= V.V3_4_PREVIEW:
         out |= json.loads(row["options"])
     return out
@@ -119,7 +152,14 @@ def region_json(row: Any, *, name: str | None) -> Json:
     }
 
 
-def images_json(world: World, rows: Sequence[Any], version: V, *, iteration: bytes = WORKSPACE, named: bool = True) -> list[Json]:
+def images_json(
+    world: World,
+    rows: Sequence[Any],
+    version: V,
+    *,
+    iteration: bytes = WORKSPACE,
+    named: bool = True,
+) -> list[Json]:
     """Images with their tags and regions. In the answer of a create call tags have no names (`named` False)."""
     if not rows:
         return []
@@ -129,7 +169,8 @@ def images_json(world: World, rows: Sequence[Any], version: V, *, iteration: byt
     names = version >= V.V2_0
     joined = f"LEFT JOIN tags ON tags.id = t.tag WHERE t.iteration = ? AND t.image IN ({marks})"
     for image, tag, created, name in world.state.db.execute(
-        f"SELECT t.image, t.tag, t.created, tags.name FROM image_tags t {joined} ORDER BY t.image, t.tag", (iteration, *keys)
+        f"SELECT t.image, t.tag, t.created, tags.name FROM image_tags t {joined} ORDER BY t.image, t.tag",
+        (iteration, *keys),
     ):
         entry: Json = {"tagId": guid_text(tag)}
         if names:
@@ -140,13 +181,29 @@ def images_json(world: World, rows: Sequence[Any], version: V, *, iteration: byt
     if names:
         query = f"SELECT t.*, tags.name FROM regions t {joined} ORDER BY t.image, t.id"
         for row in world.state.db.execute(query, (iteration, *keys)):
-            regions.setdefault(row["image"], []).append(region_json(row, name=row["name"] if named else None))
+            regions.setdefault(row["image"], []).append(
+                region_json(row, name=row["name"] if named else None)
+            )
     frame = world.frame(blob_name("i", rows[0]["project"]))
-    return [_image_json(frame, row, version, tags.get(row["id"]), regions.get(row["id"])) for row in rows]
+    return [
+        _image_json(frame, row, version, tags.get(row["id"]), regions.get(row["id"]))
+        for row in rows
+    ]
 
 
-def _image_json(frame: tuple[str, str], row: Any, version: V, tags: list[Json] | None, regions: list[Json] | None) -> Json:
-    out: Json = {"id": guid_text(row["id"]), "created": _plain(row["created"]), "width": row["width"], "height": row["height"]}
+def _image_json(
+    frame: tuple[str, str],
+    row: Any,
+    version: V,
+    tags: list[Json] | None,
+    regions: list[Json] | None,
+) -> Json:
+    out: Json = {
+        "id": guid_text(row["id"]),
+        "created": _plain(row["created"]),
+        "width": row["width"],
+        "height": row["height"],
+    }
     out |= _addresses(frame, row, "i", version)
     if tags:
         out["tags"] = tags
@@ -178,7 +235,9 @@ def iteration_json(world: World, row: Any, version: V, *, fresh: bool = False) -
         out["isDefault"] = bool(row["is_default"])
     out["status"] = "Completed" if done else "Training"
     out["created"] = _date(row["created"], version)
-    out["lastModified"] = _date(max(row["modified"], row["ready"]) if done else row["modified"], version)
+    out["lastModified"] = _date(
+        max(row["modified"], row["ready"]) if done else row["modified"], version
+    )
     if done:
         out["trainedAt"] = _date(row["ready"], version)
     domain = find_domain(row["domain"])
@@ -203,24 +262,48 @@ def _training_json(row: Any, version: V, done: bool) -> Json:
     if version >= V.V3_1:
         out["originalPublishResourceId"] = row["publish_resource"]
     if version >= V.V3_4_PREVIEW:
-        out |= {"customBaseModelInfo": json.loads(row["base"]) if row["base"] else None, "trainingErrorDetails": None}
+        out |= {
+            "customBaseModelInfo": json.loads(row["base"]) if row["base"] else None,
+            "trainingErrorDetails": None,
+        }
     return out
 
 
-def prediction_json(world: World, row: Any, version: V, *, stored: bool = False, images: bool = False) -> Json:
+def prediction_json(
+    world: World, row: Any, version: V, *, stored: bool = False, images: bool = False
+) -> Json:
     """An ImagePrediction, or (`stored`) one whose picture has addresses: among the predictions, or (`images`) the project's."""
     out: Json = {}
     project = guid_text(row["project"])
     if stored:
-        place = (blob_name("i", row["project"]), "i") if images else (f"predictionimages/{project}", "o")
+        place = (
+            (blob_name("i", row["project"]), "i")
+            if images
+            else (f"predictionimages/{project}", "o")
+        )
         out |= _addresses(world.frame(place[0]), row, place[1], version)
         if version >= V.V2_0:
             out["domain"] = row["domain"]
-    out |= {"id": guid_text(row["id"]), "project": project, "iteration": guid_text(row["iteration"])}
+    out |= {
+        "id": guid_text(row["id"]),
+        "project": project,
+        "iteration": guid_text(row["iteration"]),
+    }
     out["created"] = instant(row["created"], digits=3 if version >= V.V3_0 else 7)
     out["predictions"] = list(scores_json(json.loads(row["results"]), version))
     if version == V.V1_2 and stored:  # v1.2 puts the picture last
-        out = {key: out[key] for key in ("id", "project", "iteration", "created", "predictions", "imageUri", "thumbnailUri")}
+        out = {
+            key: out[key]
+            for key in (
+                "id",
+                "project",
+                "iteration",
+                "created",
+                "predictions",
+                "imageUri",
+                "thumbnailUri",
+            )
+        }
     return out
 
 
@@ -228,11 +311,22 @@ def scores_json(scores: Iterable[Json], version: V) -> Iterable[Json]:
     """The scores of a prediction: v1.2 (and Prediction v1.1) has the tag first and calls its name "Tag"."""
     for score in scores:
         if version == V.V1_2:
-            yield {"tagId": score["tagId"], "tag": score["tagName"], "probability": single(score["probability"])}
+            yield {
+                "tagId": score["tagId"],
+                "tag": score["tagName"],
+                "probability": single(score["probability"]),
+            }
             continue
-        out: Json = {"probability": single(score["probability"]), "tagId": score["tagId"], "tagName": score["tagName"]}
+        out: Json = {
+            "probability": single(score["probability"]),
+            "tagId": score["tagId"],
+            "tagName": score["tagName"],
+        }
         if box := score.get("box"):
-            out["boundingBox"] = {side: single(value) for side, value in zip(("left", "top", "width", "height"), box, strict=True)}
+            out["boundingBox"] = {
+                side: single(value)
+                for side, value in zip(("left", "top", "width", "height"), box, strict=True)
+            }
         if version >= V.V3_3:
             out["tagType"] = score["tagType"]
         yield out

@@ -65,7 +65,9 @@ async def pieces(request: web.Request) -> AsyncGenerator[bytes, None]:
             yield piece
     except web.RequestPayloadError as error:
         raise ConnectionAbortedError("the body of a request could not be read on") from error
-    except RuntimeError as error:  # aiohttp's word for a connection that was lost before its request was looked at
+    except (
+        RuntimeError
+    ) as error:  # aiohttp's word for a connection that was lost before its request was looked at
         if request.transport is not None:
             raise
         raise ConnectionResetError("the client left") from error

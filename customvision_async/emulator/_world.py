@@ -59,7 +59,9 @@ class World:
         """The row of an image of a project."""
         return self._row("images", key, "NotFoundImage", "Image", project)
 
-    def _row(self, table: str, key: bytes, code: str, what: str, project: bytes | None = None) -> Any:
+    def _row(
+        self, table: str, key: bytes, code: str, what: str, project: bytes | None = None
+    ) -> Any:
         row = self.state.row(f"SELECT * FROM {table} WHERE id = ?", key)
         if row is None or (project is not None and row["project"] != project):
             raise Refusal(code, f"{what} {guid_text(key)} was not found.")
@@ -77,7 +79,9 @@ class World:
     def keep(self, picture: _pictures.Picture) -> None:
         """Store the bytes of a picture, once."""
         if self.switches.keep_images:
-            self.state.db.execute("INSERT OR IGNORE INTO pictures VALUES (?, ?)", (picture.digest, picture.data))
+            self.state.db.execute(
+                "INSERT OR IGNORE INTO pictures VALUES (?, ?)", (picture.digest, picture.data)
+            )
 
     def picture(self, digest: bytes) -> bytes | None:
         """The bytes of a picture, None where they are not kept."""
@@ -118,10 +122,14 @@ class World:
 
     def sign(self, container: str, until: str) -> str:
         """The signature of a container up to a time."""
-        return b64encode(hmac.digest(self.state.secret, f"{container}\n{until}".encode(), hashlib.sha256)).decode()
+        return b64encode(
+            hmac.digest(self.state.secret, f"{container}\n{until}".encode(), hashlib.sha256)
+        ).decode()
 
     def may_read(self, container: str, query: dict[str, str]) -> bool:
         """Whether an address is one that was given out, and not too old."""
         until = query.get("se", "")
         fresh = until > instant(self.state.clock.now(), digits=0)
-        return fresh and hmac.compare_digest(query.get("sig", "").encode(), self.sign(container, until).encode())
+        return fresh and hmac.compare_digest(
+            query.get("sig", "").encode(), self.sign(container, until).encode()
+        )

@@ -21,7 +21,9 @@ __all__ = ["emulator", "prediction", "pytest_configure", "training"]
 
 def pytest_configure(config: pytest.Config) -> None:
     """Make the mark known."""
-    config.addinivalue_line("markers", "emulator(**options): arguments of Emulator for the fixture of that name")
+    config.addinivalue_line(
+        "markers", "emulator(**options): arguments of Emulator for the fixture of that name"
+    )
 
 
 @pytest.fixture

@@ -190,12 +190,16 @@ class Emulator:
         except OSError as error:
             await self.stop()
             reason = os.strerror(error.errno) if error.errno and error.errno > 0 else error.strerror
-            raise OSError(error.errno, f"the emulator cannot listen on {host} port {port}: {reason}") from error
+            raise OSError(
+                error.errno, f"the emulator cannot listen on {host} port {port}: {reason}"
+            ) from error
         except BaseException:
             await self.stop()
             raise
         port = self._runner.addresses[0][1]
-        self.endpoint = world.endpoint = f"{'https' if self._ssl else 'http'}://{f'[{host}]' if ':' in host else host}:{port}"
+        self.endpoint = world.endpoint = (
+            f"{'https' if self._ssl else 'http'}://{f'[{host}]' if ':' in host else host}:{port}"
+        )
 
     async def stop(self) -> None:
         """Stop listening and close the state. May be called twice."""
@@ -220,7 +224,12 @@ class Emulator:
         await self.start()
         return self
 
-    async def __aexit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
         await self.stop()
 
     def __enter__(self) -> Self:
@@ -233,7 +242,12 @@ class Emulator:
             raise
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
         try:
             self._thread.run(self.stop())
         finally:
@@ -265,7 +279,9 @@ class Emulator:
     async def _handle(self, request: web.Request) -> web.StreamResponse:
         path, _, query = request.raw_path.partition("?")
         match = find_route(request.method, path)
-        operation = match.route.operation if isinstance(match, Match) else "" if _is_api(path) else "Blob"
+        operation = (
+            match.route.operation if isinstance(match, Match) else "" if _is_api(path) else "Blob"
+        )
         seen = SeenRequest.of(request, operation, path, query)
         self.requests.append(seen)
         with self._visits.one():
@@ -279,7 +295,9 @@ class Emulator:
                 response = dropped(request)
             return response
 
-    async def _serve(self, request: web.Request, match: Match | int, seen: SeenRequest, fault: Fault | None) -> web.StreamResponse:
+    async def _serve(
+        self, request: web.Request, match: Match | int, seen: SeenRequest, fault: Fault | None
+    ) -> web.StreamResponse:
         world = self._world
         if world is None or (fault and fault.kind in ("reset", "reset_in_body")):
             return await refuse_connection(request, fault)
@@ -292,7 +310,14 @@ class Emulator:
             body = await self._body(request, seen)
             if not self.switches.refuse_early:
                 self._admit(request, match)
-            call = Call(world, match, seen.query, request.headers.get(hdrs.CONTENT_TYPE, ""), body, request_id)
+            call = Call(
+                world,
+                match,
+                seen.query,
+                request.headers.get(hdrs.CONTENT_TYPE, ""),
+                body,
+                request_id,
+            )
             answer = Answer() if fault and not fault.has_effect else await _answered(call)
         except GatewayRefusal as refusal:
             answer = Answer(refusal.status, refusal.body, headers=refusal.headers)
@@ -300,10 +325,21 @@ class Emulator:
                 fault.hits -= 1
                 seen.fault = ""
             seen.status = answer.status
-            return await send(request, answer, _encode(answer, match), request_id, match, reason=refusal.reason)
+            return await send(
+                request, answer, _encode(answer, match), request_id, match, reason=refusal.reason
+            )
         if self.switches.think_seconds:
             await asyncio.sleep(self.switches.think_seconds)
-        return await deliver(request, answer, lambda: _encode(answer, match), request_id, match, fault, seen, self._closing)
+        return await deliver(
+            request,
+            answer,
+            lambda: _encode(answer, match),
+            request_id,
+            match,
+            fault,
+            seen,
+            self._closing,
+        )
 
     def _admit(self, request: web.Request, match: Match) -> None:
         self.access.check(request.headers, match.route.api)
@@ -323,17 +359,36 @@ class Emulator:
         return b"".join(kept)
 
     async def _elsewhere(
-        self, world: World, request: web.Request, status: int, seen: SeenRequest, fault: Fault | None
+        self,
+        world: World,
+        request: web.Request,
+        status: int,
+        seen: SeenRequest,
+        fault: Fault | None,
     ) -> web.StreamResponse:
         """What is no operation: blobs, and paths of nowhere."""
         if request.method in ("GET", "HEAD") and not _is_api(seen.path):
             answer = await serve_blob(world, seen.path, seen.query, request.headers.get(hdrs.RANGE))
         elif status == 405:
-            answer = Answer(405, {"message": f"The requested resource does not support http method '{request.method}'."})
+            answer = Answer(
+                405,
+                {
+                    "message": f"The requested resource does not support http method '{request.method}'."
+                },
+            )
         else:
             answer = Answer(404, GatewayRefusal(404, NOT_FOUND).body)
         request_id = world.state.ids.text()
-        return await deliver(request, answer, lambda: _encode(answer, None), request_id, None, fault, seen, self._closing)
+        return await deliver(
+            request,
+            answer,
+            lambda: _encode(answer, None),
+            request_id,
+            None,
+            fault,
+            seen,
+            self._closing,
+        )
 
 
 _NAMES = [name for name in inspect.signature(Emulator).parameters if name != "changes"] + [
@@ -395,7 +450,15 @@ async def serve(
     """Serve until SIGINT or SIGTERM; `announce` is given the endpoint when it is ready."""
     stopped = asyncio.Event()
     loop = asyncio.get_running_loop()
-    emulator = Emulator(host=host, port=port, training_key=training_key, prediction_key=prediction_key, data=data, tier=tier, **changes)
+    emulator = Emulator(
+        host=host,
+        port=port,
+        training_key=training_key,
+        prediction_key=prediction_key,
+        data=data,
+        tier=tier,
+        **changes,
+    )
     async with emulator:
         for number in (signal.SIGINT, signal.SIGTERM):
             loop.add_signal_handler(number, stopped.set)

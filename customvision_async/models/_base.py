@@ -68,7 +68,9 @@ class Created(Model, frozen=True, kw_only=True):
     @property
     def created(self) -> datetime | None:
         """When it was created, in UTC, to the microsecond. Raises ValueError if the service wrote something that is no time."""
-        return None if self.created_text is None else aware(datetime.fromisoformat(self.created_text))
+        return (
+            None if self.created_text is None else aware(datetime.fromisoformat(self.created_text))
+        )
 
 
 def make_aware(model: Model, *names: str) -> None:

@@ -30,7 +30,9 @@ class Region:
     height: float
 
 
-def _listed(tags: Iterable[TagLike], regions: Iterable[Region]) -> tuple[tuple[TagLike, ...], tuple[Region, ...]]:
+def _listed(
+    tags: Iterable[TagLike], regions: Iterable[Region]
+) -> tuple[tuple[TagLike, ...], tuple[Region, ...]]:
     if isinstance(tags, str):
         raise TypeError(f"tags is one string; write tags=[{tags!r}]")
     if isinstance(tags, Tag):
@@ -68,9 +70,13 @@ class ImageFile:
         """Raises TypeError unless exactly one of `path`, `data` and `file` is given, and of its type."""
         given = (path is not None) + (data is not None) + (file is not None)
         if given != 1:
-            raise TypeError(f"an ImageFile takes exactly one of path, data and file; {given} were given")
+            raise TypeError(
+                f"an ImageFile takes exactly one of path, data and file; {given} were given"
+            )
         if path is not None and not isinstance(path, (str, os.PathLike)):
-            raise TypeError(f"path must be a str or an os.PathLike, not {type(path).__name__}; bytes go in data=")
+            raise TypeError(
+                f"path must be a str or an os.PathLike, not {type(path).__name__}; bytes go in data="
+            )
         if data is not None and not isinstance(data, (bytes, bytearray, memoryview)):
             raise TypeError(f"data must be bytes, not {type(data).__name__}; a path goes in path=")
         if name is None:

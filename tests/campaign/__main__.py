@@ -68,16 +68,28 @@ class Sum:
 
 def main() -> int:
     """Run it; 1 where a problem was found."""
-    parser = argparse.ArgumentParser(prog="python -m tests.campaign", description="Play random faults against the engine in virtual time.")
+    parser = argparse.ArgumentParser(
+        prog="python -m tests.campaign",
+        description="Play random faults against the engine in virtual time.",
+    )
     parser.add_argument("--seeds", type=int, default=2000, help="how many to play (default 2000)")
     parser.add_argument("--first", type=int, default=0, help="the first of them (default 0)")
-    parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1, help="processes (default: one for each core)")
-    parser.add_argument("--items", type=int, default=40, help="items of an upload at the most (default 40)")
+    parser.add_argument(
+        "--jobs",
+        type=int,
+        default=os.cpu_count() or 1,
+        help="processes (default: one for each core)",
+    )
+    parser.add_argument(
+        "--items", type=int, default=40, help="items of an upload at the most (default 40)"
+    )
     parser.add_argument("--out", type=Path, default=SUMMARY, help="where the summary goes")
     parser.add_argument("--stop", action="store_true", help="end at the first problem")
     options = parser.parse_args()
     began, total = time.perf_counter(), Sum()
-    for outcome in campaign(options.first, options.seeds, jobs=options.jobs, most_items=options.items):
+    for outcome in campaign(
+        options.first, options.seeds, jobs=options.jobs, most_items=options.items
+    ):
         total.add(outcome)
         for problem in outcome.problems[:5]:
             print(f"seed {outcome.seed}: {problem}", flush=True)
@@ -85,7 +97,11 @@ def main() -> int:
             break
         if total.seeds % 1000 == 0:
             faults = sum(total.faults.values())
-            print(f"{total.seeds:,} seeds, {faults:,} faults, {len(total.problems)} problems", file=sys.stderr, flush=True)
+            print(
+                f"{total.seeds:,} seeds, {faults:,} faults, {len(total.problems)} problems",
+                file=sys.stderr,
+                flush=True,
+            )
     text = total.text(options.first, time.perf_counter() - began)
     options.out.write_text(text)
     print(text)

@@ -8,7 +8,15 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from customvision_async import ApiVersion, BatchError, BatchRun, CustomVisionError, ItemResult, ProjectClient, Region
+from customvision_async import (
+    ApiVersion,
+    BatchError,
+    BatchRun,
+    CustomVisionError,
+    ItemResult,
+    ProjectClient,
+    Region,
+)
 from customvision_async._events import Event, RequestDone
 from tests.campaign import checks
 from tests.campaign.scenario import Scenario, SourceError
@@ -54,7 +62,12 @@ class _Case:
 
     async def play(self) -> Outcome:
         scenario, service = self.scenario, self.service
-        async with client_of(service, f"client {scenario.seed}", concurrency=scenario.concurrency, observers=(self._observe,)) as training:
+        async with client_of(
+            service,
+            f"client {scenario.seed}",
+            concurrency=scenario.concurrency,
+            observers=(self._observe,),
+        ) as training:
             project = training.get_project_client(service.project_id)
             self.dice = scenario.dice
             items = await self._upload(project)
@@ -72,7 +85,17 @@ class _Case:
             self.problems.append(f"it took {now:,.0f} s")
         trace = f"{service.trace}{self.in_doubt:x}"
         problems = self.problems + service.violations
-        return Outcome(scenario.seed, trace, problems, scenario.faults.hits, items, service.total, self.in_doubt, self._doubled(), now)
+        return Outcome(
+            scenario.seed,
+            trace,
+            problems,
+            scenario.faults.hits,
+            items,
+            service.total,
+            self.in_doubt,
+            self._doubled(),
+            now,
+        )
 
     def _observe(self, event: Event) -> None:
         if isinstance(event, RequestDone):
@@ -82,18 +105,28 @@ class _Case:
 
     def _bounded(self, items: int) -> None:
         hits = self.scenario.faults.hits
-        free = self.refusals + hits["connect"] + hits["timeout_unsent"]  # these took nothing up, so that the budget does not count them
+        free = (
+            self.refusals + hits["connect"] + hits["timeout_unsent"]
+        )  # these took nothing up, so that the budget does not count them
         if self.agains > 0.2 * self.firsts + FLOOR + free:
-            self.problems.append(f"{self.agains} retries for {self.firsts} first attempts and {self.refusals} refusals")
+            self.problems.append(
+                f"{self.agains} retries for {self.firsts} first attempts and {self.refusals} refusals"
+            )
         if self.firsts > 16 * items + SEARCHES:
             self.problems.append(f"{self.firsts} first attempts for {items} items")
 
     def _doubled(self) -> int:
-        return 0 if self.scenario.habits.deduplicate else sum(len(images) - 1 for images in self.service.copies().values())
+        return (
+            0
+            if self.scenario.habits.deduplicate
+            else sum(len(images) - 1 for images in self.service.copies().values())
+        )
 
     # --- runs
 
-    async def _watch(self, make: Callable[[], BatchRun[Any, Any]], mode: str) -> tuple[BatchRun[Any, Any], dict[int, ItemResult[Any, Any]]]:
+    async def _watch(
+        self, make: Callable[[], BatchRun[Any, Any]], mode: str
+    ) -> tuple[BatchRun[Any, Any], dict[int, ItemResult[Any, Any]]]:
         """Let a run go to its end (or leave it), and check its account at each call of the service."""
         run = make()
         seen: dict[int, ItemResult[Any, Any]] = {}
@@ -109,13 +142,17 @@ class _Case:
                 self.problems.append("a BatchError without failures")
         except (CustomVisionError, SourceError) as error:
             if error is not run.report.stopped_by:
-                self.problems.append(f"it raised {error!r}, and the report says {run.report.stopped_by!r}")
+                self.problems.append(
+                    f"it raised {error!r}, and the report says {run.report.stopped_by!r}"
+                )
         self.service.on_call = lambda: None
         self.problems += checks.account(run, seen, whole=whole, watched=mode != "await")
         self.in_doubt += run.progress.in_doubt
         return run, seen
 
-    async def _look_on(self, run: BatchRun[Any, Any], seen: dict[int, ItemResult[Any, Any]], mode: str) -> bool:
+    async def _look_on(
+        self, run: BatchRun[Any, Any], seen: dict[int, ItemResult[Any, Any]], mode: str
+    ) -> bool:
         leave_after = self.dice.randrange(0, 20) if mode == "leave" else None
         async with run:
             async for result in run:
@@ -131,13 +168,20 @@ class _Case:
     async def _upload(self, project: ProjectClient) -> int:
         scenario = self.scenario
         run, seen = await self._watch(
-            lambda: project.upload_images(scenario.source(), tags=scenario.common, create_missing_tags=scenario.create_missing),
+            lambda: project.upload_images(
+                scenario.source(), tags=scenario.common, create_missing_tags=scenario.create_missing
+            ),
             scenario.mode,
         )
         self.problems += checks.upload(scenario, run.report, seen)
         if scenario.faults.rate == 0.0 and scenario.faults.for_ever is None:
             self.problems += checks.well(scenario, run.report)
-        if scenario.breaks_at is None and run.report.stopped_by is None and not run.report.pending and scenario.mode != "leave":
+        if (
+            scenario.breaks_at is None
+            and run.report.stopped_by is None
+            and not run.report.pending
+            and scenario.mode != "leave"
+        ):
             expected = len(scenario.given)
             if run.report.submitted != expected:
                 self.problems.append(f"{run.report.submitted} submitted of {expected}")
@@ -163,19 +207,29 @@ class _Case:
             if image is None:
                 continue
             if result is not None and result.ok and there(image) != after[id]:
-                self.problems.append(f"image {id} is said to be changed, and has {len(there(image))} instead of {len(after[id])}")
+                self.problems.append(
+                    f"image {id} is said to be changed, and has {len(there(image))} instead of {len(after[id])}"
+                )
             if not (before[id] & after[id] <= there(image) <= before[id] | after[id]):
                 self.problems.append(f"image {id} has what nobody asked for")
         for id in before.keys() - set(ids):
             if there(self.service.images[id]) != before[id]:
                 self.problems.append(f"image {id} was changed, and nobody asked for it")
-        return {id: result for id, result in zip(ids, results, strict=True) if result is not None and result.ok}
+        return {
+            id: result
+            for id, result in zip(ids, results, strict=True)
+            if result is not None and result.ok
+        }
 
     async def _tag(self, project: ProjectClient) -> None:
         names = self.dice.sample(self.scenario.names, self.dice.choice((1, 2, 23)))
         tags = frozenset(self.scenario.id_of(name) for name in names)
-        await self._change(lambda ids: project.tag_images(ids, names), lambda image: _tags(image) | tags, _tags)
-        await self._change(lambda ids: project.untag_images(ids, names), lambda image: _tags(image) - tags, _tags)
+        await self._change(
+            lambda ids: project.tag_images(ids, names), lambda image: _tags(image) | tags, _tags
+        )
+        await self._change(
+            lambda ids: project.untag_images(ids, names), lambda image: _tags(image) - tags, _tags
+        )
 
     async def _regions(self, project: ProjectClient) -> None:
         box = (self.dice.randrange(32) / 64, self.dice.randrange(32) / 64, 0.25, 0.5)
@@ -187,9 +241,16 @@ class _Case:
 
         made = await self._change(make, lambda image: _boxes(image) | {whole}, _boxes, share=0.4)
         for id, result in made.items():
-            if id in self.service.images and (result.value, whole) not in self.service.images[id].regions:
-                self.problems.append(f"the region on image {id} is said to be {result.value}, and is not")
-        await self._delete_regions(project, [result.value for result in made.values() if self.dice.random() < 0.5])
+            if (
+                id in self.service.images
+                and (result.value, whole) not in self.service.images[id].regions
+            ):
+                self.problems.append(
+                    f"the region on image {id} is said to be {result.value}, and is not"
+                )
+        await self._delete_regions(
+            project, [result.value for result in made.values() if self.dice.random() < 0.5]
+        )
 
     async def _delete_regions(self, project: ProjectClient, regions: list[Any]) -> None:
         there = self._region_ids()
@@ -233,10 +294,15 @@ class _Case:
         wanted = {self.scenario.id_of(name) for name in tags}
         if dice.random() < 0.3:  # enough for the pages to drift
             for number in range(25):
-                service.add_image(f"other {number}".encode(), [self.scenario.id_of(dice.choice(self.scenario.names))])
+                service.add_image(
+                    f"other {number}".encode(),
+                    [self.scenario.id_of(dice.choice(self.scenario.names))],
+                )
         ever = set(service.images)
         others = asyncio.ensure_future(self._others(ever)) if dice.random() < 0.5 else None
-        stayed = {id for id, image in service.images.items() if not tags or wanted & image.tags.keys()}
+        stayed = {
+            id for id, image in service.images.items() if not tags or wanted & image.tags.keys()
+        }
         given: list[str] = []
         try:
             order: Literal["newest", "oldest"] = "newest" if dice.random() < 0.5 else "oldest"

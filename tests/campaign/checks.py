@@ -19,7 +19,10 @@ def ledger(run: BatchRun[Any, Any], seen: Mapping[int, Result]) -> Iterable[str]
     """The account of a run under way: each item taken from the source is settled or pending, and the pending ones are known by name."""
     report = run.report
     pending = [index for index, _ in report.unsettled]
-    if report.submitted != report.succeeded + report.failed + report.skipped + report.pending or report.pending < 0:
+    if (
+        report.submitted != report.succeeded + report.failed + report.skipped + report.pending
+        or report.pending < 0
+    ):
         yield f"the sum is wrong: {run.progress!r}"
     if len(pending) != report.pending or len(set(pending)) != len(pending):
         yield f"{report.pending} are pending, and {len(pending)} are named"
@@ -29,7 +32,9 @@ def ledger(run: BatchRun[Any, Any], seen: Mapping[int, Result]) -> Iterable[str]
         yield "failures or skips are counted and not kept"
 
 
-def account(run: BatchRun[Any, Any], seen: Mapping[int, Result], *, whole: bool, watched: bool) -> Iterable[str]:
+def account(
+    run: BatchRun[Any, Any], seen: Mapping[int, Result], *, whole: bool, watched: bool
+) -> Iterable[str]:
     """The account of a run that is over; `whole`: it went to the end of its source."""
     report = run.report
     yield from ledger(run, seen)
@@ -57,18 +62,29 @@ def upload(scenario: Scenario, report: BatchReport, seen: Mapping[int, Result]) 
             groups.setdefault(given.content, []).append(index)
         elif index not in unsettled and (results[index] is None or results[index].ok):
             yield f"item {index} cannot have landed, and is said to have"
-        elif index not in unsettled and given.skipped != results[index].skipped and report.stopped_by is None:
+        elif (
+            index not in unsettled
+            and given.skipped != results[index].skipped
+            and report.stopped_by is None
+        ):
             yield f"item {index}: skipped is not what it is"
     copies = scenario.service.copies()
-    yield from (f"there is a {content!r} that nobody gave" for content in copies.keys() - groups.keys())
+    yield from (
+        f"there is a {content!r} that nobody gave" for content in copies.keys() - groups.keys()
+    )
     check = _group if scenario.habits.deduplicate else _group_without_deduplication
     for content, indices in groups.items():
         members = {index: results[index] for index in indices if index not in unsettled}
         left = [index for index in indices if index in unsettled]
-        yield from check(scenario, copies.get(content, []), content in scenario.before, members, left)
+        yield from check(
+            scenario, copies.get(content, []), content in scenario.before, members, left
+        )
     if not scenario.habits.deduplicate and not report.pending:
         before = scenario.before
-        doubled = sum(_extra(copies.get(content, []), content in before, indices, results) > 0 for content, indices in groups.items())
+        doubled = sum(
+            _extra(copies.get(content, []), content in before, indices, results) > 0
+            for content, indices in groups.items()
+        )
         if doubled > report.in_doubt:
             yield f"{doubled} pictures are there too often, and {report.in_doubt} items are in doubt"
 
@@ -77,7 +93,9 @@ def well(scenario: Scenario, report: BatchReport) -> Iterable[str]:
     """With a service that does no wrong, only what cannot land has failed."""
     for result in report.failures:
         given = scenario.given[result.index]
-        if given.content is not None and not (result.status == "OKDuplicate" and not scenario.habits.duplicate_has_image):
+        if given.content is not None and not (
+            result.status == "OKDuplicate" and not scenario.habits.duplicate_has_image
+        ):
             yield f"item {result.index} failed for no reason: {result.error}"
 
 
@@ -90,7 +108,13 @@ def _tags(service: Service, given: Given) -> Tags:
     return frozenset(service.tags.get(tag, tag) for tag in given.tags)
 
 
-def _group(scenario: Scenario, stored: list[Stored], before: bool, members: dict[int, Result | None], left: list[int]) -> Iterable[str]:
+def _group(
+    scenario: Scenario,
+    stored: list[Stored],
+    before: bool,
+    members: dict[int, Result | None],
+    left: list[int],
+) -> Iterable[str]:
     """The items of one content, with a service that keeps each content once."""
     service, given = scenario.service, scenario.given
     landed = [index for index, result in members.items() if _landed(result)]
@@ -108,19 +132,41 @@ def _group(scenario: Scenario, stored: list[Stored], before: bool, members: dict
     at_least: Tags = frozenset[str]().union(*(_tags(service, given[n]) for n in sure))
     at_most: Tags = frozenset[str]().union(*(_tags(service, given[n]) for n in (*members, *left)))
     had = frozenset({scenario.id_of("tag0")}) if before else frozenset()
-    yield from _between(f"the picture of {sorted(members)}", "tags", at_least | had, frozenset(image.tags), at_most | had)
+    yield from _between(
+        f"the picture of {sorted(members)}",
+        "tags",
+        at_least | had,
+        frozenset(image.tags),
+        at_most | had,
+    )
     boxes_least: frozenset[Box] = frozenset[Box]().union(*(given[n].regions for n in sure))
-    boxes_most: frozenset[Box] = frozenset[Box]().union(*(given[n].regions for n in (*members, *left)))
-    yield from _between(f"the picture of {sorted(members)}", "regions", boxes_least, _boxes(image), boxes_most)
+    boxes_most: frozenset[Box] = frozenset[Box]().union(
+        *(given[n].regions for n in (*members, *left))
+    )
+    yield from _between(
+        f"the picture of {sorted(members)}", "regions", boxes_least, _boxes(image), boxes_most
+    )
     if alone and landed and image.metadata != given[landed[0]].metadata:
         yield f"item {landed[0]}: its metadata is not what was given"
 
 
-def _one(service: Service, index: int, result: Result | None, stored: list[Stored], *, alone: bool, before: bool) -> Iterable[str]:
+def _one(
+    service: Service,
+    index: int,
+    result: Result | None,
+    stored: list[Stored],
+    *,
+    alone: bool,
+    before: bool,
+) -> Iterable[str]:
     """One item of a group."""
     if result is None:
         return
-    if result.ok and result.image is not None and (result.image.id not in service.images or service.images[result.image.id] not in stored):
+    if (
+        result.ok
+        and result.image is not None
+        and (result.image.id not in service.images or service.images[result.image.id] not in stored)
+    ):
         yield f"item {index} is said to be image {result.image.id}, and is not"
     if result.ok and result.duplicate and alone:
         yield f"item {index} is called a duplicate, and was there never before"
@@ -137,7 +183,11 @@ def _unknowable(result: Result | None, alone: bool) -> bool:
 
 
 def _group_without_deduplication(
-    scenario: Scenario, stored: list[Stored], before: bool, members: dict[int, Result | None], left: list[int]
+    scenario: Scenario,
+    stored: list[Stored],
+    before: bool,
+    members: dict[int, Result | None],
+    left: list[int],
 ) -> Iterable[str]:
     """The items of one content, with a service that stores whatever it is sent."""
     service, given = scenario.service, scenario.given
@@ -154,7 +204,13 @@ def _group_without_deduplication(
         elif result.ok:
             wanted = _tags(service, given[index])
             yield from _between(f"item {index}", "tags", wanted, frozenset(image.tags), wanted)
-            yield from _between(f"item {index}", "regions", given[index].regions, _boxes(image), given[index].regions)
+            yield from _between(
+                f"item {index}",
+                "regions",
+                given[index].regions,
+                _boxes(image),
+                given[index].regions,
+            )
     if len(stored) < before + sum(_landed(result) for result in members.values()):
         yield f"of items {sorted(members)} more are said to have landed than are there"
     in_doubt = any(result is None or result.in_doubt for result in members.values())
@@ -162,17 +218,27 @@ def _group_without_deduplication(
         yield f"the picture of {sorted(members)} is there {len(stored)} times, and none of them is in doubt"
 
 
-def _extra(stored: list[Stored], before: bool, indices: Iterable[int], results: Mapping[int, Result | None]) -> int:
+def _extra(
+    stored: list[Stored], before: bool, indices: Iterable[int], results: Mapping[int, Result | None]
+) -> int:
     """Copies beyond those that the results own up to."""
     known = (results[index] for index in indices)
-    return len(stored) - before - sum(_landed(result) or (result is not None and result.image is not None) for result in known)
+    return (
+        len(stored)
+        - before
+        - sum(
+            _landed(result) or (result is not None and result.image is not None) for result in known
+        )
+    )
 
 
 def _boxes(image: Stored) -> frozenset[Box]:
     return frozenset(box for _, box in image.regions)
 
 
-def _between(whose: str, what: str, least: frozenset[Any], there: frozenset[Any], most: frozenset[Any]) -> Iterable[str]:
+def _between(
+    whose: str, what: str, least: frozenset[Any], there: frozenset[Any], most: frozenset[Any]
+) -> Iterable[str]:
     if least - there:
         yield f"{whose} lacks {len(least - there)} of its {len(least)} {what}"
     if there - most:

@@ -17,7 +17,16 @@ from tests.support.orchard import BASE, Box, Habits, Service
 
 __all__ = ["Given", "Scenario", "SourceError", "picture"]
 
-FOR_EVER = ("unauthorized", "forbidden", "project_gone", "connect", "status", "throttled", "lost_answer", "html_without_effect")
+FOR_EVER = (
+    "unauthorized",
+    "forbidden",
+    "project_gone",
+    "connect",
+    "status",
+    "throttled",
+    "lost_answer",
+    "html_without_effect",
+)
 Mode = Literal["await", "watch", "slow", "leave"]
 
 
@@ -49,10 +58,20 @@ class Scenario:
     def __init__(self, seed: int, *, most_items: int = 40) -> None:
         self.seed = seed
         dice = self.dice = Random(f"scenario {seed}")
-        self.faults = Faults(Random(f"faults {seed}"), rate=dice.choice((0.0, 0.05, 0.15, 0.15, 0.3, 0.3, 0.5)))
+        self.faults = Faults(
+            Random(f"faults {seed}"), rate=dice.choice((0.0, 0.05, 0.15, 0.15, 0.3, 0.3, 0.5))
+        )
         if dice.random() < 0.12:
             self.faults.for_ever = dice.randrange(1, 30), dice.choice(FOR_EVER)
-        self.version = dice.choice((*(ApiVersion.V3_3,) * 5, ApiVersion.V3_4_PREVIEW, ApiVersion.V3_0, ApiVersion.V2_0, ApiVersion.V2_2))
+        self.version = dice.choice(
+            (
+                *(ApiVersion.V3_3,) * 5,
+                ApiVersion.V3_4_PREVIEW,
+                ApiVersion.V3_0,
+                ApiVersion.V2_0,
+                ApiVersion.V2_2,
+            )
+        )
         self.habits = Habits(
             deduplicate=dice.random() < 0.7,
             duplicate_has_image=dice.random() < 0.7,
@@ -64,9 +83,13 @@ class Scenario:
             strict_ids=dice.random() < 0.3,
             calls_per_second=dice.choice((None, None, None, 2.0, 10.0)),
         )
-        self.service = Service(Random(f"service {seed}"), habits=self.habits, faults=self.faults, version=self.version)
+        self.service = Service(
+            Random(f"service {seed}"), habits=self.habits, faults=self.faults, version=self.version
+        )
         self.concurrency = Concurrency(
-            chunk_bytes=dice.choice((1500, 3000, 6000, 16_000_000)), requests=dice.choice((1, 3, 16, 64)), uploads=dice.choice((1, 4))
+            chunk_bytes=dice.choice((1500, 3000, 6000, 16_000_000)),
+            requests=dice.choice((1, 3, 16, 64)),
+            uploads=dice.choice((1, 4)),
         )
         self.mode: Mode = dice.choice(("await", "watch", "watch", "watch", "slow", "leave"))
         self.names = [f"tag{n}" for n in range(28)]
@@ -80,7 +103,10 @@ class Scenario:
             self.service.add_image(content, [self.id_of("tag0")], at=BASE - timedelta(hours=1))
         self.sets = [tuple(dice.sample(self.names, dice.choice((0, 1, 1, 2, 3)))) for _ in range(4)]
         self.breaks_at = dice.randrange(1, most_items) if dice.random() < 0.06 else None
-        self.given = [self._given(n) for n in range(dice.choice((0, 1, 5, most_items // 2, most_items, most_items)))]
+        self.given = [
+            self._given(n)
+            for n in range(dice.choice((0, 1, 5, most_items // 2, most_items, most_items)))
+        ]
 
     def id_of(self, name: str) -> str:
         """The id of a tag (a promise of one, for those the run has to make)."""
@@ -93,13 +119,23 @@ class Scenario:
         roll = dice.random()
         if roll < 0.06:
             return self._hopeless(number)
-        tags = list(dice.choice(self.sets) if dice.random() < 0.7 else dice.sample(self.names, dice.randrange(4)))
+        tags = list(
+            dice.choice(self.sets)
+            if dice.random() < 0.7
+            else dice.sample(self.names, dice.randrange(4))
+        )
         if roll < 0.09:
             tags = dice.sample(self.names, 26)
         if self.missing and roll > 0.9:
             tags.append(dice.choice(self.missing))
-        boxes = [self._region() for _ in range(dice.choice((1, 2, 5)))] if dice.random() < 0.2 else []
-        metadata = {"of": str(dice.randrange(2))} if dice.random() < 0.08 and self.version >= ApiVersion.V3_3 else None
+        boxes = (
+            [self._region() for _ in range(dice.choice((1, 2, 5)))] if dice.random() < 0.2 else []
+        )
+        metadata = (
+            {"of": str(dice.randrange(2))}
+            if dice.random() < 0.08 and self.version >= ApiVersion.V3_3
+            else None
+        )
         content = picture(f"{self.seed} {number}", dice.randrange(300))
         if roll > 0.86 and number:
             content = dice.choice(self.before)
@@ -118,15 +154,29 @@ class Scenario:
         return Given(
             item,
             None if bad else content,
-            frozenset(self.id_of(tag) for tag in (*self.common, *tags, *(str(box.tag) for box in boxes))),
-            frozenset((self.id_of(str(box.tag)), box.left, box.top, box.width, box.height) for box in boxes),
+            frozenset(
+                self.id_of(tag) for tag in (*self.common, *tags, *(str(box.tag) for box in boxes))
+            ),
+            frozenset(
+                (self.id_of(str(box.tag)), box.left, box.top, box.width, box.height)
+                for box in boxes
+            ),
             metadata or {},
         )
 
-    def _item(self, number: int, content: bytes, tags: list[str], boxes: list[Region], metadata: dict[str, str] | None) -> Any:
+    def _item(
+        self,
+        number: int,
+        content: bytes,
+        tags: list[str],
+        boxes: list[Region],
+        metadata: dict[str, str] | None,
+    ) -> Any:
         roll = self.dice.random()
         if roll < 0.75:
-            return ImageFile(data=content, name=f"{number % 7}.gif", tags=tags, regions=boxes, metadata=metadata)
+            return ImageFile(
+                data=content, name=f"{number % 7}.gif", tags=tags, regions=boxes, metadata=metadata
+            )
         key = f"https://pictures.example/{number}.gif" if roll < 0.9 else self.service.new_id()
         self.service.pictures[key] = content
         kind = ImageUrl if roll < 0.9 else PredictedImage
@@ -135,7 +185,13 @@ class Scenario:
     def _region(self) -> Region:
         dice = self.dice
         left, top = dice.randrange(32) / 64, dice.randrange(32) / 64
-        return Region(dice.choice(self.names), left, top, dice.randrange(1, 32) / 64, dice.randrange(1, 32) / 64)
+        return Region(
+            dice.choice(self.names),
+            left,
+            top,
+            dice.randrange(1, 32) / 64,
+            dice.randrange(1, 32) / 64,
+        )
 
     def _hopeless(self, number: int) -> Given:
         match self.dice.randrange(7):
@@ -146,9 +202,20 @@ class Scenario:
             case 2:
                 return Given(ImageFile(data=b""), None)
             case 3:
-                return Given(ImageFile(data=picture(f"{number}"), tags=["no such tag" if not self.create_missing else "\r\n"]), None)
+                return Given(
+                    ImageFile(
+                        data=picture(f"{number}"),
+                        tags=["no such tag" if not self.create_missing else "\r\n"],
+                    ),
+                    None,
+                )
             case 4:
-                return Given(ImageFile(data=picture(f"{number}"), regions=[Region("tag1", 0.9, 0.9, 0.5, 0.5)]), None)
+                return Given(
+                    ImageFile(
+                        data=picture(f"{number}"), regions=[Region("tag1", 0.9, 0.9, 0.5, 0.5)]
+                    ),
+                    None,
+                )
             case 5:
                 return Given(ImageUrl(f"https://pictures.example/missing {number}"), None)
             case _:
@@ -162,7 +229,11 @@ class Scenario:
         kind = self.dice.randrange(4)
         if self.breaks_at is None and kind == 0:
             return items
-        return self._slowly(items, self.dice.choice((0.0, 0.3, 1.5))) if kind > 1 else self._one_by_one(items)
+        return (
+            self._slowly(items, self.dice.choice((0.0, 0.3, 1.5)))
+            if kind > 1
+            else self._one_by_one(items)
+        )
 
     def _one_by_one(self, items: list[Any]) -> Iterator[Any]:
         for number, item in enumerate(items):

@@ -46,7 +46,9 @@ def mutated(source: Path, mutant: Mutant) -> str:
     """
     text = (source / mutant.file).read_text()
     if text.count(mutant.old) != 1:
-        raise LookupError(f"{mutant.name!r}: what it changes stands {text.count(mutant.old)} times in {mutant.file}")
+        raise LookupError(
+            f"{mutant.name!r}: what it changes stands {text.count(mutant.old)} times in {mutant.file}"
+        )
     return text.replace(mutant.old, mutant.new)
 
 
@@ -62,7 +64,14 @@ def run(folder: Path, killer: tuple[str, ...]) -> str:
     """Run a killer over the copy in `folder`; its last words if it failed, else nothing."""
     environment = {**os.environ, "PYTHONPATH": str(folder), "PYTHONDONTWRITEBYTECODE": "1"}
     try:
-        done = subprocess.run([sys.executable, *killer], cwd=folder, env=environment, capture_output=True, text=True, timeout=LIMIT)
+        done = subprocess.run(
+            [sys.executable, *killer],
+            cwd=folder,
+            env=environment,
+            capture_output=True,
+            text=True,
+            timeout=LIMIT,
+        )
     except subprocess.TimeoutExpired:
         return f"no end after {LIMIT:.0f} s"
     words = (done.stdout.strip() or done.stderr.strip() or "it failed").splitlines()
@@ -86,22 +95,44 @@ def innocent(mutants: Iterable[Mutant]) -> str:
     killers = dict.fromkeys(killer for mutant in mutants for killer in mutant.killers)
     with tempfile.TemporaryDirectory() as name:
         copied(Path(name))
-        return next((f"{' '.join(killer)}: {words}" for killer in killers if (words := run(Path(name), killer))), "")
+        return next(
+            (
+                f"{' '.join(killer)}: {words}"
+                for killer in killers
+                if (words := run(Path(name), killer))
+            ),
+            "",
+        )
 
 
 def text_of(verdicts: list[Verdict]) -> str:
     """The table of what became of them, as Markdown."""
     killed = sum(verdict.killed for verdict in verdicts)
-    rows = (f"| {v.name} | {'killed' if v.killed else '**lives**'} | {v.by.replace('|', '/')} | {v.seconds:.0f} |" for v in verdicts)
-    head = ["# Mutants", "", f"Written by `python -m tests.mutants`: {killed} of {len(verdicts)} killed.", ""]
+    rows = (
+        f"| {v.name} | {'killed' if v.killed else '**lives**'} | {v.by.replace('|', '/')} | {v.seconds:.0f} |"
+        for v in verdicts
+    )
+    head = [
+        "# Mutants",
+        "",
+        f"Written by `python -m tests.mutants`: {killed} of {len(verdicts)} killed.",
+        "",
+    ]
     return "\n".join([*head, "| mutant | | by | s |", "|---|---|---|---|", *rows]) + "\n"
 
 
 def main() -> int:
     """Run it; 1 where one lives."""
-    parser = argparse.ArgumentParser(prog="python -m tests.mutants", description="See whether the tests notice mistakes.")
+    parser = argparse.ArgumentParser(
+        prog="python -m tests.mutants", description="See whether the tests notice mistakes."
+    )
     parser.add_argument("--only", default="", help="mutants whose name has this in it")
-    parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1, help="how many at once (default: one for each core)")
+    parser.add_argument(
+        "--jobs",
+        type=int,
+        default=os.cpu_count() or 1,
+        help="how many at once (default: one for each core)",
+    )
     parser.add_argument("--out", type=Path, default=SUMMARY, help="where the table goes")
     options = parser.parse_args()
     mutants = [mutant for mutant in MUTANTS if options.only in mutant.name]
@@ -111,7 +142,10 @@ def main() -> int:
     verdicts = []
     with ThreadPoolExecutor(options.jobs) as pool:
         for verdict in pool.map(judged, mutants):
-            print(f"{'killed' if verdict.killed else 'LIVES '} {verdict.name}: {verdict.by} ({verdict.seconds:.0f} s)", flush=True)
+            print(
+                f"{'killed' if verdict.killed else 'LIVES '} {verdict.name}: {verdict.by} ({verdict.seconds:.0f} s)",
+                flush=True,
+            )
             verdicts.append(verdict)
     options.out.write_text(text_of(verdicts))
     return 0 if all(verdict.killed for verdict in verdicts) else 1

@@ -66,7 +66,9 @@ def descriptors() -> int:
 def serving() -> Iterator[int]:
     """The other side; its port."""
     command = [sys.executable, "-m", "tests.soak.server"]
-    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+    with subprocess.Popen(
+        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as process:
         assert process.stdout is not None
         yield int(process.stdout.readline())
         process.communicate()
@@ -98,15 +100,29 @@ async def soak(images: int, port: int) -> Soak:
 
 def main() -> int:
     """Run it; 1 where something is left behind."""
-    parser = argparse.ArgumentParser(prog="python -m tests.soak", description="Upload many small images and watch what is left behind.")
+    parser = argparse.ArgumentParser(
+        prog="python -m tests.soak",
+        description="Upload many small images and watch what is left behind.",
+    )
     parser.add_argument("--images", type=int, default=1_000_000)
-    parser.add_argument("--out", type=Path, default=Path(__file__).with_name("SUMMARY.md"), help="where the summary goes")
+    parser.add_argument(
+        "--out",
+        type=Path,
+        default=Path(__file__).with_name("SUMMARY.md"),
+        help="where the summary goes",
+    )
     options = parser.parse_args()
     with serving() as port:
         done = asyncio.run(soak(options.images, port))
     print(done)
-    options.out.write_text(f"# Soak\n\nWritten by `python -m tests.soak --images {options.images}`.\n\n{done}\n")
-    clean = done.descriptors[0] == done.descriptors[1] and done.tasks[0] == done.tasks[1] and done.there == done.images
+    options.out.write_text(
+        f"# Soak\n\nWritten by `python -m tests.soak --images {options.images}`.\n\n{done}\n"
+    )
+    clean = (
+        done.descriptors[0] == done.descriptors[1]
+        and done.tasks[0] == done.tasks[1]
+        and done.there == done.images
+    )
     return 0 if clean and done.growth <= MOST_GROWTH else 1
 
 

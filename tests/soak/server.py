@@ -10,7 +10,14 @@ import json
 import sys
 from functools import cache
 
-IMAGE = {"id": "00000000-0000-4000-8000-000000000000", "created": "2026-01-01T00:00:00", "width": 1, "height": 1, "tags": [], "regions": []}
+IMAGE = {
+    "id": "00000000-0000-4000-8000-000000000000",
+    "created": "2026-01-01T00:00:00",
+    "width": 1,
+    "height": 1,
+    "tags": [],
+    "regions": [],
+}
 
 
 @cache
@@ -22,7 +29,10 @@ def answer(count: int) -> bytes:
 
 def written(body: bytes) -> bytes:
     """An answer with this body."""
-    return b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n%s" % (len(body), body)
+    return b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n%s" % (
+        len(body),
+        body,
+    )
 
 
 class Connection(asyncio.Protocol):

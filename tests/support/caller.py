@@ -27,12 +27,16 @@ class Caller:
         """The same in another version."""
         return Caller(self.session, self.emulator, version)
 
-    async def raw(self, method: str, path: str, *, api: str = "training", **options: Any) -> tuple[aiohttp.ClientResponse, bytes]:
+    async def raw(
+        self, method: str, path: str, *, api: str = "training", **options: Any
+    ) -> tuple[aiohttp.ClientResponse, bytes]:
         """The response and its body, whatever they are."""
         url = f"{self.emulator.endpoint}/customvision/{self.version}/{api}{path}"
         key = self.emulator.training_key if api == "training" else self.emulator.prediction_key
         headers = {f"{api.capitalize()}-Key": key} | options.pop("headers", {})
-        async with self.session.request(method, URL(url, encoded=True), headers=headers, **options) as response:
+        async with self.session.request(
+            method, URL(url, encoded=True), headers=headers, **options
+        ) as response:
             return response, await response.read()
 
     async def __call__(self, method: str, path: str, expect: int = 200, **options: Any) -> Any:
@@ -51,12 +55,22 @@ class Caller:
         more = "".join(f"&{key}={quote(value)}" for key, value in query.items())
         return str((await self("POST", f"{project}/tags?name={quote(name)}{more}"))["id"])
 
-    async def upload(self, project: str, images: dict[str, bytes], tags: list[str] | None = None, expect: int = 200) -> dict[str, Any]:
+    async def upload(
+        self,
+        project: str,
+        images: dict[str, bytes],
+        tags: list[str] | None = None,
+        expect: int = 200,
+    ) -> dict[str, Any]:
         """Upload pictures as one multipart body; returns the results by file name."""
         form = aiohttp.FormData()
         for name, data in images.items():
-            form.add_field(name, io.BytesIO(data), filename=name, content_type="application/octet-stream")
-        summary = await self("POST", f"{project}/images?tagIds={','.join(tags or [])}", expect, data=form)
+            form.add_field(
+                name, io.BytesIO(data), filename=name, content_type="application/octet-stream"
+            )
+        summary = await self(
+            "POST", f"{project}/images?tagIds={','.join(tags or [])}", expect, data=form
+        )
         return {result["sourceUrl"].strip('"'): result for result in summary["images"]}
 
     async def refused(self, method: str, path: str, status: int = 400, **options: Any) -> str:

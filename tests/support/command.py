@@ -41,7 +41,11 @@ class Finished:
 
 def environment(emulator: Any = None, **more: str) -> dict[str, str]:
     """The environment of a command: ours without any credentials, and those of `emulator`."""
-    env = {name: value for name, value in os.environ.items() if not name.startswith(("VISION_", "PYTEST_"))}
+    env = {
+        name: value
+        for name, value in os.environ.items()
+        if not name.startswith(("VISION_", "PYTEST_"))
+    }
     env["PYTHONPATH"] = str(ROOT)
     env["PYTHONWARNINGS"] = "default"
     env["COLUMNS"] = "100"
@@ -51,15 +55,21 @@ def environment(emulator: Any = None, **more: str) -> dict[str, str]:
     return {**env, **more}
 
 
-async def run(*words: object, env: Mapping[str, str], cwd: Path | None = None, stdin: str = "") -> Finished:
+async def run(
+    *words: object, env: Mapping[str, str], cwd: Path | None = None, stdin: str = ""
+) -> Finished:
     """Run ``customvision`` with `words`."""
-    done = await anyio.run_process([*COMMAND, *map(str, words)], input=stdin.encode(), check=False, env=env, cwd=cwd)
+    done = await anyio.run_process(
+        [*COMMAND, *map(str, words)], input=stdin.encode(), check=False, env=env, cwd=cwd
+    )
     assert b"Warning: " not in done.stderr, done.stderr.decode()
     return Finished(done.returncode, done.stdout.decode(), done.stderr.decode())
 
 
 @asynccontextmanager
-async def started(*words: object, env: Mapping[str, str], cwd: Path | None = None) -> AsyncIterator[Process]:
+async def started(
+    *words: object, env: Mapping[str, str], cwd: Path | None = None
+) -> AsyncIterator[Process]:
     """``customvision`` with `words`, under way; killed on leaving if it has not ended."""
     async with await anyio.open_process([*COMMAND, *map(str, words)], env=env, cwd=cwd) as process:
         try:

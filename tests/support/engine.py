@@ -45,7 +45,11 @@ VERDICTS: dict[type[Exception], Verdict] = {
 class Pretended:
     """A service that takes a second a chunk, and does with it what `act` says."""
 
-    def __init__(self, act: Callable[[list[Any]], Sequence[Outcome] | None] = lambda items: None, seconds: float = 1.0) -> None:
+    def __init__(
+        self,
+        act: Callable[[list[Any]], Sequence[Outcome] | None] = lambda items: None,
+        seconds: float = 1.0,
+    ) -> None:
         self.act = act
         self.seconds = seconds
         self.sent: list[list[Any]] = []
@@ -78,14 +82,24 @@ def batch(
     chunks: int = 4,
     held: int = 1000,
     linger: float = 1.0,
-    prepare: Callable[[int, Sequence[Any]], Awaitable[Sequence[Unit | ItemResult[Any, Any]]]] = _plain,
+    prepare: Callable[
+        [int, Sequence[Any]], Awaitable[Sequence[Unit | ItemResult[Any, Any]]]
+    ] = _plain,
     judges: dict[type[Exception], Verdict] | None = None,
 ) -> BatchRun[Any, Any]:
     """A run of `source`."""
     known = VERDICTS | (judges or {})
     return BatchRun(
         source,
-        Job(prepare, service.send, lambda error: known[type(error)], ChunkLimits(count, weight), chunks=chunks, held=held, linger=linger),
+        Job(
+            prepare,
+            service.send,
+            lambda error: known[type(error)],
+            ChunkLimits(count, weight),
+            chunks=chunks,
+            held=held,
+            linger=linger,
+        ),
     )
 
 

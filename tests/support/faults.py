@@ -20,9 +20,34 @@ from customvision_async.errors import ConnectError, DecodeError, RequestTimeout,
 
 __all__ = ["AFTER_EFFECT", "KINDS", "Faults", "Strike"]
 
-_CREATES = frozenset({"CreateImagesFromData", "CreateImagesFromFiles", "CreateImagesFromUrls", "CreateImagesFromPredictions"})
+_CREATES = frozenset(
+    {
+        "CreateImagesFromData",
+        "CreateImagesFromFiles",
+        "CreateImagesFromUrls",
+        "CreateImagesFromPredictions",
+    }
+)
 _STATUSES = (408, 500, 502, 503, 504)
-_RETRY_AFTER = (None, "1", "0", "2.5", "abc", "inf", "-5", "1e9", "5, 6", "", "\uff11\uff10", "99999", "past", "soon", "2099", "ms", "text")
+_RETRY_AFTER = (
+    None,
+    "1",
+    "0",
+    "2.5",
+    "abc",
+    "inf",
+    "-5",
+    "1e9",
+    "5, 6",
+    "",
+    "\uff11\uff10",
+    "99999",
+    "past",
+    "soon",
+    "2099",
+    "ms",
+    "text",
+)
 _BODIES = (
     b"",
     b'{"code":"ErrorUnknown","message":"Something went wrong."}',
@@ -64,12 +89,25 @@ KINDS: Mapping[str, float] = {
 """Each kind of fault, and how often it comes beside the others."""
 
 AFTER_EFFECT = frozenset(
-    {"lost_answer", "status_after_effect", "timeout_after_effect", "truncated", "html", "garbage", "wrong_shape", "empty", "redirect"}
+    {
+        "lost_answer",
+        "status_after_effect",
+        "timeout_after_effect",
+        "truncated",
+        "html",
+        "garbage",
+        "wrong_shape",
+        "empty",
+        "redirect",
+    }
 )
 """The kinds whose operation takes effect, and whose answer does not say so."""
 
 _ONLY: Mapping[str, frozenset[str]] = {
-    **dict.fromkeys(("all_unknown", "some_storage", "some_new_status", "more", "twice", "ok_without_image"), _CREATES),
+    **dict.fromkeys(
+        ("all_unknown", "some_storage", "some_new_status", "more", "twice", "ok_without_image"),
+        _CREATES,
+    ),
     "fewer": _CREATES | {"CreateImageTags", "CreateImageRegions", "UpdateImageMetadata"},
     "page_before": frozenset({"GetImages", "GetTaggedImages", "GetUntaggedImages"}),
 }
@@ -89,9 +127,15 @@ class Strike:
             case "throttled":
                 return _throttled(self.dice, now)
             case "status":
-                return Response(_STATUSES[self.dice % 5], {}, _BODIES[self.dice // 5 % len(_BODIES)])
+                return Response(
+                    _STATUSES[self.dice % 5], {}, _BODIES[self.dice // 5 % len(_BODIES)]
+                )
             case "unauthorized":
-                return Response(401, {}, b'{"error":{"code":"401","message":"Access denied due to invalid subscription key."}}')
+                return Response(
+                    401,
+                    {},
+                    b'{"error":{"code":"401","message":"Access denied due to invalid subscription key."}}',
+                )
             case "forbidden":
                 return Response(403, {}, b'{"code":"ForbiddenDRModeEnabled","message":"DR"}')
             case "project_gone":
@@ -99,7 +143,9 @@ class Strike:
             case "too_large":
                 return Response(413, {}, b"<html>Request Entity Too Large</html>")
             case "bad_request":
-                return Response(400, {}, (b"", b'{"code":"BadRequest","message":"no"}')[self.dice % 2])
+                return Response(
+                    400, {}, (b"", b'{"code":"BadRequest","message":"no"}')[self.dice % 2]
+                )
             case "html_without_effect":
                 return Response(200, {"content-type": "text/html"}, b"<html>Please sign in</html>")
         return None
@@ -117,7 +163,9 @@ class Strike:
 
     def edited(self, value: Any, operation: str) -> Any:
         """The answer of an operation that took effect, changed."""
-        if self.kind not in ("fewer", "more", "twice", "ok_without_image") or not isinstance(value, dict):
+        if self.kind not in ("fewer", "more", "twice", "ok_without_image") or not isinstance(
+            value, dict
+        ):
             return value
         for name, entries in value.items():
             if isinstance(entries, list) and entries:
@@ -130,7 +178,10 @@ class Strike:
                     case "twice":
                         entries = [*entries, entries[place]]
                     case "ok_without_image":
-                        entries = [{**entry, "image": None} if n == place else entry for n, entry in enumerate(entries)]
+                        entries = [
+                            {**entry, "image": None} if n == place else entry
+                            for n, entry in enumerate(entries)
+                        ]
                 value[name] = entries
         return value
 
@@ -150,14 +201,20 @@ def _throttled(dice: int, now: datetime) -> Response:
         case "ms":
             return Response(429, {"x-ms-retry-after-ms": "1500"}, body)
         case "text":
-            return Response(429, {}, b'{"error":{"code":"429","message":"Rate limit is exceeded. Try again: retry after 2 seconds."}}')
+            return Response(
+                429,
+                {},
+                b'{"error":{"code":"429","message":"Rate limit is exceeded. Try again: retry after 2 seconds."}}',
+            )
     return Response(429, {"retry-after": form}, body)
 
 
 class Faults:
     """The dice. With `rate` 0 all goes well."""
 
-    def __init__(self, random: Random, *, rate: float = 0.0, kinds: Mapping[str, float] | None = None) -> None:
+    def __init__(
+        self, random: Random, *, rate: float = 0.0, kinds: Mapping[str, float] | None = None
+    ) -> None:
         self._random = random
         self.rate = rate
         self.kinds = dict(kinds or KINDS)
@@ -211,7 +268,9 @@ class Faults:
             case "redirect":
                 raise DecodeError(f"{operation}: a redirect to elsewhere.example")
             case "status_after_effect":
-                return Response(_STATUSES[strike.dice % 5], {}, _BODIES[strike.dice // 5 % len(_BODIES)])
+                return Response(
+                    _STATUSES[strike.dice % 5], {}, _BODIES[strike.dice // 5 % len(_BODIES)]
+                )
         wrong = {
             "truncated": answer.body[: len(answer.body) // 2] or b"{",
             "html": b"<!doctype html><title>Proxy</title>",

@@ -8,13 +8,26 @@ from typing import Any
 
 _GUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 _DATE = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{1,7})?Z?")
-_TYPES: dict[str, tuple[type, ...]] = {"string": (str,), "integer": (int,), "number": (int, float), "boolean": (bool,), "array": (list,)}
+_TYPES: dict[str, tuple[type, ...]] = {
+    "string": (str,),
+    "integer": (int,),
+    "number": (int, float),
+    "boolean": (bool,),
+    "array": (list,),
+}
 
 
-def faults_of(value: Any, schema: dict[str, Any], document: dict[str, Any], at: str = "$") -> Iterator[str]:
+def faults_of(
+    value: Any, schema: dict[str, Any], document: dict[str, Any], at: str = "$"
+) -> Iterator[str]:
     """What is wrong with a value, each fault with its place; nothing where it is valid."""
     if reference := schema.get("$ref"):
-        yield from faults_of(value, document["definitions"][reference.rpartition("/")[2]] | {"x-use": schema}, document, at)
+        yield from faults_of(
+            value,
+            document["definitions"][reference.rpartition("/")[2]] | {"x-use": schema},
+            document,
+            at,
+        )
         return
     if value is None:
         if schema.get("x-nullable") is False:
@@ -24,7 +37,9 @@ def faults_of(value: Any, schema: dict[str, Any], document: dict[str, Any], at: 
         yield from _object(value, schema, document, at)
         return
     kinds = _TYPES.get(schema.get("type", ""))
-    if kinds is not None and (not isinstance(value, kinds) or (isinstance(value, bool) and bool not in kinds)):
+    if kinds is not None and (
+        not isinstance(value, kinds) or (isinstance(value, bool) and bool not in kinds)
+    ):
         yield f"{at}: {type(value).__name__} where {schema['type']} is meant"
     elif schema.get("type") == "array":
         for number, item in enumerate(value):

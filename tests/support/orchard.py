@@ -131,7 +131,9 @@ class Service:
         """Make a tag; its id."""
         return self.tags.setdefault(name, self.new_id())
 
-    def add_image(self, content: bytes, tags: Sequence[str] = (), *, at: datetime | None = None) -> Stored:
+    def add_image(
+        self, content: bytes, tags: Sequence[str] = (), *, at: datetime | None = None
+    ) -> Stored:
         """Put an image there without a call, as somebody else might."""
         self._stamps += 1
         created = (at or self._now()) + timedelta(microseconds=self._stamps)
@@ -148,7 +150,13 @@ class Service:
 
     # --- the sender
 
-    async def send(self, request: Request, headers: Mapping[str, str], *, on_sent: Callable[[], None] | None = None) -> Response:
+    async def send(
+        self,
+        request: Request,
+        headers: Mapping[str, str],
+        *,
+        on_sent: Callable[[], None] | None = None,
+    ) -> Response:
         """One attempt, with whatever goes wrong on the way."""
         self.in_flight += 1
         try:
@@ -160,7 +168,9 @@ class Service:
         """Nothing to close."""
         self.closed = True
 
-    async def _send(self, request: Request, headers: Mapping[str, str], on_sent: Callable[[], None]) -> Response:
+    async def _send(
+        self, request: Request, headers: Mapping[str, str], on_sent: Callable[[], None]
+    ) -> Response:
         operation = request.operation
         self.calls[operation] = self.calls.get(operation, 0) + 1
         if self.total > self._most_calls:
@@ -168,7 +178,13 @@ class Service:
         self.on_call()
         query = self._checked(request, headers)
         strike = self.faults.strike(operation, self.total)
-        self._note("call", f"{asyncio.get_running_loop().time():.6f}", operation, strike.kind, json.dumps(query, sort_keys=True))
+        self._note(
+            "call",
+            f"{asyncio.get_running_loop().time():.6f}",
+            operation,
+            strike.kind,
+            json.dumps(query, sort_keys=True),
+        )
         body = self._body(request.content)
         await self._on_the_way(request, strike, on_sent)
         answer = self._refusal(strike) or self._answer(request, query, body, strike)
@@ -177,7 +193,9 @@ class Service:
         self._note("answer", str(response.status))
         return response
 
-    async def _on_the_way(self, request: Request, strike: Strike, on_sent: Callable[[], None]) -> None:
+    async def _on_the_way(
+        self, request: Request, strike: Strike, on_sent: Callable[[], None]
+    ) -> None:
         self.faults.before_body(strike, request.operation)
         await asyncio.sleep(self.random.uniform(0.0, 0.05))
         self.faults.in_body(strike, request.operation)
@@ -193,13 +211,20 @@ class Service:
             self._tokens = min(rate, self._tokens + (now - self._tokens_at) * rate)
             self._tokens_at = now
             if self._tokens < 1.0:
-                return Response(429, {"retry-after": "1"}, b'{"error": {"code": "429", "message": "Rate limit is exceeded."}}')
+                return Response(
+                    429,
+                    {"retry-after": "1"},
+                    b'{"error": {"code": "429", "message": "Rate limit is exceeded."}}',
+                )
             self._tokens -= 1.0
         return refusal
 
     def _answer(self, request: Request, query: Json, body: Any, strike: Strike) -> Response:
         """Do what is asked."""
-        headers = {"content-type": "application/json; charset=utf-8", "date": format_datetime(self._now(), usegmt=True)}
+        headers = {
+            "content-type": "application/json; charset=utf-8",
+            "date": format_datetime(self._now(), usegmt=True),
+        }
         try:
             status, value = getattr(self, "_" + request.operation)(query, body, strike)
         except Refused as refused:
@@ -211,11 +236,19 @@ class Service:
         """The query, of a request that is well formed."""
         url = urlsplit(request.url)
         start = f"{base_path(self.version)}/projects/{self.project_id}/"
-        self._demand(request.url.startswith(ENDPOINT) and url.path.startswith(start), f"goes to {request.url[:200]}")
+        self._demand(
+            request.url.startswith(ENDPOINT) and url.path.startswith(start),
+            f"goes to {request.url[:200]}",
+        )
         self._demand(len(request.url) <= 8192, f"a URL of {len(request.url)} bytes")
-        self._demand(headers.get("Training-Key") == KEY and KEY not in request.url, "the key is not in its header alone")
+        self._demand(
+            headers.get("Training-Key") == KEY and KEY not in request.url,
+            "the key is not in its header alone",
+        )
         self._demand(not self.closed, "a request after the client was closed")
-        return {unquote(name): value for name, value in parse_qsl(url.query, keep_blank_values=True)}
+        return {
+            unquote(name): value for name, value in parse_qsl(url.query, keep_blank_values=True)
+        }
 
     def _demand(self, good: bool, what: str) -> None:
         if not good:
@@ -250,18 +283,33 @@ class Service:
 
     def _CreateImagesFromData(self, query: Json, body: Any, strike: Strike) -> tuple[int, Json]:  # noqa: N802
         mark = '"' if self.habits.quoted_file_names else ""
-        return self._created([(f"{mark}{name}{mark}", data, [], []) for name, data in body], _ids(query, "tagIds"), {}, strike)
+        return self._created(
+            [(f"{mark}{name}{mark}", data, [], []) for name, data in body],
+            _ids(query, "tagIds"),
+            {},
+            strike,
+        )
 
     def _CreateImagesFromFiles(self, query: Json, body: Any, strike: Strike) -> tuple[int, Json]:  # noqa: N802
-        return self._created_from(body, lambda entry: (entry["name"], base64.b64decode(entry["contents"])), strike)
+        return self._created_from(
+            body, lambda entry: (entry["name"], base64.b64decode(entry["contents"])), strike
+        )
 
     def _CreateImagesFromUrls(self, query: Json, body: Any, strike: Strike) -> tuple[int, Json]:  # noqa: N802
-        return self._created_from(body, lambda entry: (entry["url"], self.pictures.get(entry["url"])), strike)
+        return self._created_from(
+            body, lambda entry: (entry["url"], self.pictures.get(entry["url"])), strike
+        )
 
-    def _CreateImagesFromPredictions(self, query: Json, body: Any, strike: Strike) -> tuple[int, Json]:  # noqa: N802
-        return self._created_from(body, lambda entry: (entry["id"], self.pictures.get(entry["id"])), strike)
+    def _CreateImagesFromPredictions(  # noqa: N802
+        self, query: Json, body: Any, strike: Strike
+    ) -> tuple[int, Json]:
+        return self._created_from(
+            body, lambda entry: (entry["id"], self.pictures.get(entry["id"])), strike
+        )
 
-    def _created_from(self, body: Json, read: Callable[[Json], tuple[str, bytes | None]], strike: Strike) -> tuple[int, Json]:
+    def _created_from(
+        self, body: Json, read: Callable[[Json], tuple[str, bytes | None]], strike: Strike
+    ) -> tuple[int, Json]:
         entries = []
         for given in body["images"]:
             boxes = [_box(region) for region in given.get("regions", ())]
@@ -269,15 +317,32 @@ class Service:
         return self._created(entries, body.get("tagIds", []), body.get("metadata", {}), strike)
 
     def _created(
-        self, entries: list[tuple[str, bytes | None, list[str], list[Box]]], common: list[str], metadata: dict[str, str], strike: Strike
+        self,
+        entries: list[tuple[str, bytes | None, list[str], list[Box]]],
+        common: list[str],
+        metadata: dict[str, str],
+        strike: Strike,
     ) -> tuple[int, Json]:
-        distinct = {*common, *(tag for _, _, tags, boxes in entries for tag in (*tags, *(box[0] for box in boxes)))}
-        self._note("create", *(name + blake2b(data or b"", digest_size=8).hexdigest() for name, data, _, _ in entries))
+        distinct = {
+            *common,
+            *(tag for _, _, tags, boxes in entries for tag in (*tags, *(box[0] for box in boxes))),
+        }
+        self._note(
+            "create",
+            *(
+                name + blake2b(data or b"", digest_size=8).hexdigest()
+                for name, data, _, _ in entries
+            ),
+        )
         self._demand(0 < len(entries) <= 64, f"a batch of {len(entries)} images")
         self._demand(len(distinct) <= 20, f"a batch of {len(distinct)} tags")
         self._demand(len({name for name, *_ in entries}) == len(entries), "a name twice in a batch")
         self._known(distinct, "BadRequestImageTags")
-        if len(entries) > 1 and self.habits.spoiled_batches and any(data is None or b"BAD" in data for _, data, _, _ in entries):
+        if (
+            len(entries) > 1
+            and self.habits.spoiled_batches
+            and any(data is None or b"BAD" in data for _, data, _, _ in entries)
+        ):
             strike = Strike("all_unknown")
         if self.habits.shuffle_results:
             self.random.shuffle(entries)
@@ -287,14 +352,29 @@ class Service:
             if status == "OK":
                 status, image = self._store(data, [*tags, *common], boxes, metadata)
             shown = image if status == "OK" or self.habits.duplicate_has_image else None
-            results.append({"sourceUrl": name, "status": status, "image": shown and self._image(shown, named=False)})
+            results.append(
+                {
+                    "sourceUrl": name,
+                    "status": status,
+                    "image": shown and self._image(shown, named=False),
+                }
+            )
         fine = all(result["status"] == "OK" for result in results)
-        return 200 if fine or not self.habits.multi_status else 207, {"isBatchSuccessful": fine, "images": results}
+        return 200 if fine or not self.habits.multi_status else 207, {
+            "isBatchSuccessful": fine,
+            "images": results,
+        }
 
-    def _store(self, data: bytes | None, tags: list[str], boxes: list[Box], metadata: dict[str, str]) -> tuple[str, Stored | None]:
+    def _store(
+        self, data: bytes | None, tags: list[str], boxes: list[Box], metadata: dict[str, str]
+    ) -> tuple[str, Stored | None]:
         if data is None or b"BAD" in data:
             return "ErrorImageFormat" if data else "ErrorSource", None
-        known = next((image for image in self.images.values() if image.content == data), None) if self.habits.deduplicate else None
+        known = (
+            next((image for image in self.images.values() if image.content == data), None)
+            if self.habits.deduplicate
+            else None
+        )
         image = known or self.add_image(data)
         if known is None or self.habits.duplicate_merges_tags:
             image.tags.update(dict.fromkeys([*tags, *(box[0] for box in boxes)]))
@@ -311,13 +391,22 @@ class Service:
         return image.regions[-1][0]
 
     def _GetTags(self, query: Json, body: Any, strike: Strike) -> tuple[int, list[Json]]:  # noqa: N802
-        return 200, [{"id": id, "name": name, "description": None, "type": "Regular", "imageCount": 0} for name, id in self.tags.items()]
+        return 200, [
+            {"id": id, "name": name, "description": None, "type": "Regular", "imageCount": 0}
+            for name, id in self.tags.items()
+        ]
 
     def _CreateTag(self, query: Json, body: Any, strike: Strike) -> tuple[int, Json]:  # noqa: N802
         name = query["name"]
         if name in self.tags:
             raise Refused(400, "BadRequestTagNameNotUnique")
-        return 200, {"id": self.add_tag(name), "name": name, "description": None, "type": "Regular", "imageCount": 0}
+        return 200, {
+            "id": self.add_tag(name),
+            "name": name,
+            "description": None,
+            "type": "Regular",
+            "imageCount": 0,
+        }
 
     def _CreateImageTags(self, query: Json, body: Json, strike: Strike) -> tuple[int, Json]:  # noqa: N802
         pairs = body["tags"]
@@ -327,7 +416,13 @@ class Service:
         summary: dict[str, list[Json]] = {"created": [], "duplicated": [], "exceeded": []}
         for pair in pairs:
             tags = self.images[pair["imageId"]].tags
-            word = "duplicated" if pair["tagId"] in tags else "exceeded" if len(tags) >= 100 else "created"
+            word = (
+                "duplicated"
+                if pair["tagId"] in tags
+                else "exceeded"
+                if len(tags) >= 100
+                else "created"
+            )
             if word == "created":
                 tags[pair["tagId"]] = None
             summary[word].append(pair)
@@ -335,7 +430,10 @@ class Service:
 
     def _DeleteImageTags(self, query: Json, body: Any, strike: Strike) -> tuple[int, None]:  # noqa: N802
         images, tags = _ids(query, "imageIds"), _ids(query, "tagIds")
-        self._demand(0 < len(images) <= 64 and 0 < len(tags) <= 20, f"untag of {len(images)} images and {len(tags)} tags")
+        self._demand(
+            0 < len(images) <= 64 and 0 < len(tags) <= 20,
+            f"untag of {len(images)} images and {len(tags)} tags",
+        )
         self._present(images, strict=self.habits.strict_ids)
         for image in images:
             for tag in tags:
@@ -354,7 +452,9 @@ class Service:
             if id is None:
                 summary["duplicated"].append(region)
             else:
-                summary["created"].append({**region, "regionId": id, "tagName": None, "created": self._now().isoformat()})
+                summary["created"].append(
+                    {**region, "regionId": id, "tagName": None, "created": self._now().isoformat()}
+                )
         return 200 if not summary["duplicated"] or not self.habits.multi_status else 207, summary
 
     def _DeleteImageRegions(self, query: Json, body: Any, strike: Strike) -> tuple[int, None]:  # noqa: N802
@@ -387,10 +487,17 @@ class Service:
             status = "OK" if id in self.images else "ErrorImageNotFound"
             if status == "OK":
                 self.images[id].metadata.update(body)
-            results.append({"imageId": id, "status": status, "metadata": body if status == "OK" else None})
-        return 200, {"isBatchSuccessful": all(result["status"] == "OK" for result in results), "images": results}
+            results.append(
+                {"imageId": id, "status": status, "metadata": body if status == "OK" else None}
+            )
+        return 200, {
+            "isBatchSuccessful": all(result["status"] == "OK" for result in results),
+            "images": results,
+        }
 
-    def _GetImages(self, query: Json, body: Any, strike: Strike, status: str = "") -> tuple[int, list[Json]]:  # noqa: N802
+    def _GetImages(  # noqa: N802
+        self, query: Json, body: Any, strike: Strike, status: str = ""
+    ) -> tuple[int, list[Json]]:
         take, skip = int(query.get("take", 50)), int(query.get("skip", 0))
         self._demand(take <= 256, f"a page of {take}")
         skip = max(0, skip - take + 1) if strike.kind == "page_before" else skip
@@ -418,7 +525,11 @@ class Service:
         tags, status = set(_ids(query, "tagIds")), status or query.get("taggingStatus", "All")
         self._demand(len(tags) <= 20, f"a filter of {len(tags)} tags")
         wanted = {"All": (True, False), "Tagged": (True,), "Untagged": (False,)}[status]
-        return [image for image in self.images.values() if bool(image.tags) in wanted and (not tags or tags & image.tags.keys())]
+        return [
+            image
+            for image in self.images.values()
+            if bool(image.tags) in wanted and (not tags or tags & image.tags.keys())
+        ]
 
     def _GetImagesByIds(self, query: Json, body: Any, strike: Strike) -> tuple[int, list[Json]]:  # noqa: N802
         ids = _ids(query, "imageIds")
@@ -443,9 +554,18 @@ class Service:
             "created": created,
             "width": 1,
             "height": 1,
-            "tags": [{"tagId": tag, "tagName": names.get(tag), "created": created} for tag in image.tags],
+            "tags": [
+                {"tagId": tag, "tagName": names.get(tag), "created": created} for tag in image.tags
+            ],
             "regions": [
-                {"regionId": id, "tagId": tag, "left": left, "top": top, "width": width, "height": height}
+                {
+                    "regionId": id,
+                    "tagId": tag,
+                    "left": left,
+                    "top": top,
+                    "width": width,
+                    "height": height,
+                }
                 for id, (tag, left, top, width, height) in image.regions
             ],
         }

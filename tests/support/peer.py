@@ -26,7 +26,9 @@ class Seen:
 
     def header(self, name: str) -> str | None:
         """The value of a header, or None."""
-        found = re.search(rf"^{re.escape(name)}: *(.*?)\r?$", self.head, re.MULTILINE | re.IGNORECASE)
+        found = re.search(
+            rf"^{re.escape(name)}: *(.*?)\r?$", self.head, re.MULTILINE | re.IGNORECASE
+        )
         return None if found is None else found[1]
 
 
@@ -42,9 +44,16 @@ class Peer:
 def reply(status: int = 200, body: bytes = b"{}", *headers: str, close: bool = False) -> Answer:
     """Read the body, then answer."""
 
-    async def answer(seen: Seen, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def answer(
+        seen: Seen, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+    ) -> None:
         await read_body(seen, reader)
-        lines = [f"HTTP/1.1 {status} X", f"Content-Length: {len(body)}", *headers, *(["Connection: close"] if close else [])]
+        lines = [
+            f"HTTP/1.1 {status} X",
+            f"Content-Length: {len(body)}",
+            *headers,
+            *(["Connection: close"] if close else []),
+        ]
         writer.write("\r\n".join(lines).encode() + b"\r\n\r\n" + body)
         await writer.drain()
 
@@ -54,7 +63,9 @@ def reply(status: int = 200, body: bytes = b"{}", *headers: str, close: bool = F
 def raw(data: bytes, *, body: bool = True) -> Answer:
     """Write `data` as it is, then close. `body`: read the request's body before."""
 
-    async def answer(seen: Seen, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def answer(
+        seen: Seen, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+    ) -> None:
         if body:
             await read_body(seen, reader)
         writer.write(data)

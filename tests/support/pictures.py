@@ -18,7 +18,9 @@ def picture(seed: int, *, size: tuple[int, int] = (64, 48), format: str = "JPEG"
     return stream.getvalue()
 
 
-def fill(folder: Path, tags: tuple[str, ...], each: int, *, size: tuple[int, int] = (64, 48)) -> list[Path]:
+def fill(
+    folder: Path, tags: tuple[str, ...], each: int, *, size: tuple[int, int] = (64, 48)
+) -> list[Path]:
     """A folder for each tag with `each` pictures in it, JPEG and PNG in turn."""
     paths = []
     for place, tag in enumerate(tags):

@@ -11,10 +11,18 @@ from typing import Any
 from customvision_async import ApiVersion, Concurrency, Image, ProjectClient, Retry, TrainingClient
 from customvision_async.emulator import Emulator
 
-VERSIONS = (ApiVersion.V1_2, ApiVersion.V2_1, ApiVersion.V3_0, ApiVersion.V3_3, ApiVersion.V3_4_PREVIEW)
+VERSIONS = (
+    ApiVersion.V1_2,
+    ApiVersion.V2_1,
+    ApiVersion.V3_0,
+    ApiVersion.V3_3,
+    ApiVersion.V3_4_PREVIEW,
+)
 """Those in which something differs for a batch."""
 
-QUICK = Retry(attempts=3, backoff=0.001, throttle_backoff=0.001, most=0.01, budget=1.0, budget_floor=1000)
+QUICK = Retry(
+    attempts=3, backoff=0.001, throttle_backoff=0.001, most=0.01, budget=1.0, budget_floor=1000
+)
 """Retries without the waiting."""
 
 
@@ -28,7 +36,10 @@ class Bench:
 
     def asked(self, *operations: str) -> int:
         """How often operations were called (any of those that upload, if none is named)."""
-        return sum(request.operation.startswith(operations or "CreateImagesFrom") for request in self.emulator.requests)
+        return sum(
+            request.operation.startswith(operations or "CreateImagesFrom")
+            for request in self.emulator.requests
+        )
 
     def forget(self) -> None:
         """Count from here."""
@@ -62,9 +73,17 @@ async def bench(
     """A project with `tags` in an emulator with `options`."""
     async with (
         Emulator(seed=1, **options) as emulator,
-        TrainingClient(emulator.endpoint, emulator.training_key, api_version=version, retry=retry, concurrency=concurrency) as training,
+        TrainingClient(
+            emulator.endpoint,
+            emulator.training_key,
+            api_version=version,
+            retry=retry,
+            concurrency=concurrency,
+        ) as training,
     ):
-        project = await training.create_project("Orchard", domain=domain, classification_type=classification_type)
+        project = await training.create_project(
+            "Orchard", domain=domain, classification_type=classification_type
+        )
         for tag in tags:
             await project.create_tag(tag)
         one = Bench(emulator, training, project)

@@ -10,7 +10,10 @@ from customvision_async._content import Blob, Content
 
 def rendered(content: Content) -> bytes:
     """All of `content`, its blobs read (and in base64, where it says so)."""
-    return b"".join(piece if isinstance(piece, bytes) else _blob(piece, encode=content.base64) for piece in content.pieces)
+    return b"".join(
+        piece if isinstance(piece, bytes) else _blob(piece, encode=content.base64)
+        for piece in content.pieces
+    )
 
 
 def _blob(blob: Blob, *, encode: bool) -> bytes:

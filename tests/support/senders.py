@@ -21,7 +21,13 @@ class Scripted:
         self.headers: list[Mapping[str, str]] = []
         self.closed = False
 
-    async def send(self, request: Request, headers: Mapping[str, str], *, on_sent: Callable[[], None] | None = None) -> Response:
+    async def send(
+        self,
+        request: Request,
+        headers: Mapping[str, str],
+        *,
+        on_sent: Callable[[], None] | None = None,
+    ) -> Response:
         """The next outcome, after `seconds`."""
         self.times.append(asyncio.get_running_loop().time())
         self.headers.append(dict(headers))
@@ -41,7 +47,9 @@ class Scripted:
 class Quota:
     """A sender to a service that allows `rate` calls a second, thinks, and counts what it sees at once."""
 
-    def __init__(self, rate: float = 10.0, burst: float = 10.0, think: float = 1.0, upload: float = 0.05) -> None:
+    def __init__(
+        self, rate: float = 10.0, burst: float = 10.0, think: float = 1.0, upload: float = 0.05
+    ) -> None:
         self.rate, self.burst, self.think, self.upload = rate, burst, think, upload
         self._tokens = burst
         self._at = 0.0
@@ -53,7 +61,13 @@ class Quota:
         self.most_uploading = 0
         self.admitted: list[str] = []
 
-    async def send(self, request: Request, headers: Mapping[str, str], *, on_sent: Callable[[], None] | None = None) -> Response:
+    async def send(
+        self,
+        request: Request,
+        headers: Mapping[str, str],
+        *,
+        on_sent: Callable[[], None] | None = None,
+    ) -> Response:
         """200, or 429 when the bucket is empty."""
         self.in_flight += 1
         self.most_in_flight = max(self.most_in_flight, self.in_flight)
@@ -69,7 +83,10 @@ class Quota:
             if on_sent is not None:
                 on_sent()
             now = asyncio.get_running_loop().time()
-            self._tokens, self._at = min(self.burst, self._tokens + (now - self._at) * self.rate), now
+            self._tokens, self._at = (
+                min(self.burst, self._tokens + (now - self._at) * self.rate),
+                now,
+            )
             if self._tokens < 1:
                 self.refused += 1
                 await asyncio.sleep(0.02)

@@ -11,7 +11,11 @@ import pytest
 
 SHARED = Path(__file__).resolve().parents[3] / "shared"
 
-needs_specs = pytest.mark.skipif(not (SHARED / "specs").is_dir(), reason="the service's OpenAPI documents (../shared/specs) are not here")
+needs_specs = pytest.mark.skipif(
+    not (SHARED / "specs").is_dir(),
+    reason="the service's OpenAPI documents (../shared/specs) are not here",
+)
 needs_recordings = pytest.mark.skipif(
-    not (SHARED / "recordings").is_dir(), reason="the recorded sessions of the service (../shared/recordings) are not here"
+    not (SHARED / "recordings").is_dir(),
+    reason="the recorded sessions of the service (../shared/recordings) are not here",
 )

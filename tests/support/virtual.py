@@ -69,7 +69,12 @@ def run(main: Coroutine[Any, Any, T]) -> T:
 
 
 def client_of(
-    service: Service, seed: str, *, concurrency: Concurrency | None = None, retry: Retry | None = None, observers: tuple[Observer, ...] = ()
+    service: Service,
+    seed: str,
+    *,
+    concurrency: Concurrency | None = None,
+    retry: Retry | None = None,
+    observers: tuple[Observer, ...] = (),
 ) -> TrainingClient:
     """A client that speaks to `service`, all of whose chance comes from `seed`, and whose calendar is that of the loop."""
     training = TrainingClient(

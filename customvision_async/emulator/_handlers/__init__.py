@@ -2,6 +2,28 @@
 
 from __future__ import annotations
 
-from . import exports, images, iterations, performance, predictions, projects, regions, tags, transfer, uploads
+from . import (
+    exports,
+    images,
+    iterations,
+    performance,
+    predictions,
+    projects,
+    regions,
+    tags,
+    transfer,
+    uploads,
+)
 
-__all__ = ["exports", "images", "iterations", "performance", "predictions", "projects", "regions", "tags", "transfer", "uploads"]
+__all__ = [
+    "exports",
+    "images",
+    "iterations",
+    "performance",
+    "predictions",
+    "projects",
+    "regions",
+    "tags",
+    "transfer",
+    "uploads",
+]

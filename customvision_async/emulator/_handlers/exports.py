@@ -16,7 +16,9 @@ from .._views import blob_name
 from .._world import World
 from .iterations import trained
 
-_FLAVORS = frozenset(("Linux", "Windows", "ONNX10", "ONNX12", "ARM", "TensorFlowNormal", "TensorFlowLite"))
+_FLAVORS = frozenset(
+    ("Linux", "Windows", "ONNX10", "ONNX12", "ARM", "TensorFlowNormal", "TensorFlowLite")
+)
 _FILES = {
     "CoreML": "model.mlmodel",
     "TensorFlow": "model.pb",
@@ -35,7 +37,9 @@ def _iteration(call: Call) -> Any:
 
 def _view(call: Call, row: Any, *, fresh: bool = False) -> dict[str, Any]:
     done = row["ready"] <= call.world.state.clock.now() and not fresh
-    address = call.world.address(blob_name("x", row["iteration"]), f"{blob_name('m', row['id'])}.zip")
+    address = call.world.address(
+        blob_name("x", row["iteration"]), f"{blob_name('m', row['id'])}.zip"
+    )
     out: dict[str, Any] = {"platform": row["platform"], "status": "Done" if done else "Exporting"}
     if done or call.version != V.V3_0:  # whose document does not have it null
         out["downloadUri"] = address if done else None
@@ -49,7 +53,10 @@ def _view(call: Call, row: Any, *, fresh: bool = False) -> dict[str, Any]:
 @handles("GetExports")
 def get_exports(call: Call) -> Answer:
     """The exports of an iteration."""
-    rows = call.world.state.rows("SELECT * FROM exports WHERE iteration = ? ORDER BY platform, flavor", _iteration(call)["id"])
+    rows = call.world.state.rows(
+        "SELECT * FROM exports WHERE iteration = ? ORDER BY platform, flavor",
+        _iteration(call)["id"],
+    )
     return Answer(value=[_view(call, row) for row in rows])
 
 
@@ -61,16 +68,32 @@ def export_iteration(call: Call) -> Answer:
     domain = find_domain(row["domain"])
     known = {name.lower(): name for name in domain.platforms} if domain else {}
     if platform.lower() not in known:
-        offer = ", ".join(domain.platforms) if domain and domain.platforms else "none: it is not a compact one"
-        raise Refusal("BadRequestExportValidationFailed", f"The domain has no export for '{platform}'. It has {offer}.")
+        offer = (
+            ", ".join(domain.platforms)
+            if domain and domain.platforms
+            else "none: it is not a compact one"
+        )
+        raise Refusal(
+            "BadRequestExportValidationFailed",
+            f"The domain has no export for '{platform}'. It has {offer}.",
+        )
     if flavor and flavor not in _FLAVORS:
         raise Refusal("BadRequestExportValidationFailed", f"Unknown flavor '{flavor}'.")
     values = (row["id"], known[platform.lower()], flavor)
-    if state.scalar("SELECT 1 FROM exports WHERE iteration = ? AND platform = ? AND flavor = ?", *values):
-        raise Refusal("BadRequestExportAlreadyInProgress", "This export was asked for already: GetExports tells how far it is.")
+    if state.scalar(
+        "SELECT 1 FROM exports WHERE iteration = ? AND platform = ? AND flavor = ?", *values
+    ):
+        raise Refusal(
+            "BadRequestExportAlreadyInProgress",
+            "This export was asked for already: GetExports tells how far it is.",
+        )
     ready = state.clock.now() + int(call.world.switches.export_seconds * 1e7)
-    state.db.execute("INSERT INTO exports VALUES (?, ?, ?, ?, ?)", (*values, ready, state.ids.key()))
-    made = state.row("SELECT * FROM exports WHERE iteration = ? AND platform = ? AND flavor = ?", *values)
+    state.db.execute(
+        "INSERT INTO exports VALUES (?, ?, ?, ?, ?)", (*values, ready, state.ids.key())
+    )
+    made = state.row(
+        "SELECT * FROM exports WHERE iteration = ? AND platform = ? AND flavor = ?", *values
+    )
     return Answer(value=_view(call, made, fresh=True))
 
 
@@ -83,7 +106,9 @@ def _archive(world: World, iteration: bytes, blob: str) -> bytes | None:
         return None
     trained_row = world.state.row("SELECT * FROM iterations WHERE id = ?", iteration)
     labels = "\n".join(tag["tagName"] for tag in json.loads(trained_row["tags"])) + "\n"
-    model = b"emulated " + row["platform"].encode() + b" model\n" + trained_row["fingerprint"] * 4096
+    model = (
+        b"emulated " + row["platform"].encode() + b" model\n" + trained_row["fingerprint"] * 4096
+    )
     files = {_FILES[row["platform"]]: model, "labels.txt": labels.encode()}
     if row["platform"] == "DockerFile":
         files["Dockerfile"] = b"FROM scratch\nCOPY app /app\n"
@@ -109,6 +134,7 @@ async def get_artifact(call: Call) -> Answer:
     data = await read_blob(world, container, blob) if container.lower() in own else None
     if data is None:
         raise Refusal(
-            "BadRequestInvalidArtifactUri", "The path is none of the project's: it is what an answer gave as the address of a picture."
+            "BadRequestInvalidArtifactUri",
+            "The path is none of the project's: it is what an answer gave as the address of a picture.",
         )
     return Answer(raw=data, content_type="application/octet-stream")

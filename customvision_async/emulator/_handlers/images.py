@@ -18,7 +18,10 @@ from .._state import WORKSPACE
 from .._views import images_json
 from .._world import World
 
-_CLAUSE = re.compile(r"\s*(?:metadata\s*=\s*)?(?:'((?:[^']|'')*)'|([^\s']+))\s+(eq|ne)\s+'((?:[^']|'')*)'\s*", re.IGNORECASE)
+_CLAUSE = re.compile(
+    r"\s*(?:metadata\s*=\s*)?(?:'((?:[^']|'')*)'|([^\s']+))\s+(eq|ne)\s+'((?:[^']|'')*)'\s*",
+    re.IGNORECASE,
+)
 _AT_ONCE = 512
 _JOIN = re.compile(r"(and|or)\b", re.IGNORECASE)
 
@@ -30,7 +33,9 @@ class _Selection:
         self.call = call
         self.project: bytes = call.world.project(call.key("projectId"))["id"]
         self.iteration = _iteration(call, self.project)
-        self.tags = call.keys("tagIds", limits.TAGS_PER_FILTER if "Count" not in call.operation else None)
+        self.tags = call.keys(
+            "tagIds", limits.TAGS_PER_FILTER if "Count" not in call.operation else None
+        )
         self.status = status
         if self.tags and status == "Untagged":
             raise Refusal("BadRequest", "tagIds cannot be given for untagged images.")
@@ -41,7 +46,9 @@ class _Selection:
         """FROM and WHERE with their values."""
         clauses, values = ["i.project = ?"], [self.project]
         if self.iteration:
-            clauses.append("EXISTS (SELECT 1 FROM iteration_images m WHERE m.iteration = ? AND m.image = i.id)")
+            clauses.append(
+                "EXISTS (SELECT 1 FROM iteration_images m WHERE m.iteration = ? AND m.image = i.id)"
+            )
             values.append(self.iteration)
             has = "EXISTS (SELECT 1 FROM image_tags t WHERE t.iteration = ? AND t.image = i.id)"
             if self.status != "All":
@@ -53,7 +60,9 @@ class _Selection:
             clauses.append(f"i.tagged IN {tagged}")
         if self.tags:
             marks = ",".join("?" * len(self.tags))
-            clauses.append(f"EXISTS (SELECT 1 FROM image_tags t WHERE t.iteration = ? AND t.image = i.id AND t.tag IN ({marks}))")
+            clauses.append(
+                f"EXISTS (SELECT 1 FROM image_tags t WHERE t.iteration = ? AND t.image = i.id AND t.tag IN ({marks}))"
+            )
             values += [self.iteration, *self.tags]
         return "FROM images i WHERE " + " AND ".join(clauses), values
 
@@ -62,13 +71,18 @@ class _Selection:
         tail, values = self.where()
         if keep is None:
             return int(self.call.world.state.scalar(f"SELECT count(*) {tail}", *values))
-        return sum(keep(row) for row in self.call.world.state.db.execute(f"SELECT i.metadata {tail}", values))
+        return sum(
+            keep(row)
+            for row in self.call.world.state.db.execute(f"SELECT i.metadata {tail}", values)
+        )
 
     def page(self, keep: Callable[[Any], bool] | None) -> list[Any]:
         """The rows of the page asked for: newest first unless Oldest is, ties by SQL Server's order of ids."""
         order = self.call.text("orderBy") or "Newest"
         if order.lower() not in ("newest", "oldest"):
-            raise Refusal("BadRequest", f"The value '{order}' is not valid for orderBy: Newest or Oldest.")
+            raise Refusal(
+                "BadRequest", f"The value '{order}' is not valid for orderBy: Newest or Oldest."
+            )
         tail, values = self.where()
         query = f"SELECT i.* {tail} ORDER BY i.created {'DESC' if order.lower() == 'newest' else 'ASC'}, i.id"
         take, skip = self.call.take, self.call.skip
@@ -95,22 +109,33 @@ def _filter(call: Call) -> Callable[[Any], bool] | None:
     while True:
         clause = _CLAUSE.match(text, at)
         if not clause:
-            raise Refusal("BadRequest", f"$filter cannot be read at '{text[at : at + 30]}': metadata=key eq 'value' and key ne 'value'.")
+            raise Refusal(
+                "BadRequest",
+                f"$filter cannot be read at '{text[at : at + 30]}': metadata=key eq 'value' and key ne 'value'.",
+            )
         key = clause[1] if clause[1] is not None else clause[2]
-        groups[-1].append((key.replace("''", "'"), clause[3].lower() == "eq", clause[4].replace("''", "'")))
+        groups[-1].append(
+            (key.replace("''", "'"), clause[3].lower() == "eq", clause[4].replace("''", "'"))
+        )
         at = clause.end()
         if at >= len(text):
             break
         join = _JOIN.match(text, at)
         if not join:
-            raise Refusal("BadRequest", f"$filter cannot be read at '{text[at : at + 30]}': 'and' or 'or' is expected.")
+            raise Refusal(
+                "BadRequest",
+                f"$filter cannot be read at '{text[at : at + 30]}': 'and' or 'or' is expected.",
+            )
         if join[1].lower() == "or":
             groups.append([])
         at = join.end()
 
     def keep(row: Any) -> bool:
         metadata = json.loads(row["metadata"]) if row["metadata"] else {}
-        return any(all((metadata.get(key) == value) == equal for key, equal, value in group) for group in groups)
+        return any(
+            all((metadata.get(key) == value) == equal for key, equal, value in group)
+            for group in groups
+        )
 
     return keep
 
@@ -119,27 +144,38 @@ def _list(call: Call, status: str) -> Answer:
     selection = _Selection(call, status)
     rows = selection.page(_filter(call))
     images = images_json(call.world, rows, call.version, iteration=selection.iteration)
-    return Answer(value=None if not images and call.world.switches.null_lists and call.version < V.V3_0 else images)
+    return Answer(
+        value=None
+        if not images and call.world.switches.null_lists and call.version < V.V3_0
+        else images
+    )
 
 
 def _status(call: Call) -> str:
     given = (call.text("taggingStatus") or "All").capitalize()
     if given not in ("All", "Tagged", "Untagged"):
-        raise Refusal("BadRequest", f"The value '{given}' is not valid for taggingStatus: All, Tagged or Untagged.")
+        raise Refusal(
+            "BadRequest",
+            f"The value '{given}' is not valid for taggingStatus: All, Tagged or Untagged.",
+        )
     return given
 
 
 @handles("GetTaggedImages", "GetUntaggedImages", "GetImages")
 def list_images(call: Call) -> Answer:
     """A page of images."""
-    status = {"GetTaggedImages": "Tagged", "GetUntaggedImages": "Untagged"}.get(call.operation) or _status(call)
+    status = {"GetTaggedImages": "Tagged", "GetUntaggedImages": "Untagged"}.get(
+        call.operation
+    ) or _status(call)
     return _list(call, status)
 
 
 @handles("GetTaggedImageCount", "GetUntaggedImageCount", "GetImageCount")
 def count_images(call: Call) -> Answer:
     """How many images there are: a bare number."""
-    status = {"GetTaggedImageCount": "Tagged", "GetUntaggedImageCount": "Untagged"}.get(call.operation) or _status(call)
+    status = {"GetTaggedImageCount": "Tagged", "GetUntaggedImageCount": "Untagged"}.get(
+        call.operation
+    ) or _status(call)
     return Answer(value=_Selection(call, status).count(_filter(call)))
 
 
@@ -153,7 +189,12 @@ def get_images_by_ids(call: Call) -> Answer:
     where = "project = ?" if iteration else "project = ? AND present = 1"
     if keys:
         where += f" AND id IN ({','.join('?' * len(keys))})"
-    rows = world.state.rows(f"SELECT * FROM images WHERE {where} ORDER BY created, id LIMIT ?", project, *keys, limits.IDS_PER_GET.value)
+    rows = world.state.rows(
+        f"SELECT * FROM images WHERE {where} ORDER BY created, id LIMIT ?",
+        project,
+        *keys,
+        limits.IDS_PER_GET.value,
+    )
     if world.switches.strict_ids and len(rows) < len(set(keys)):
         raise Refusal("NotFoundImage", "An image was not found.")
     return Answer(value=images_json(world, rows, call.version, iteration=iteration))
@@ -171,12 +212,21 @@ def checked_metadata(call: Call, given: Any) -> dict[str, str]:
     else:
         pairs, key_most, value_most = 50, 256, 512
     if len(given) > pairs:
-        raise Refusal("BadRequestImageMetadataKey", f"{len(given)} metadata pairs; at most {pairs} are allowed.")
+        raise Refusal(
+            "BadRequestImageMetadataKey",
+            f"{len(given)} metadata pairs; at most {pairs} are allowed.",
+        )
     for key, value in given.items():
         if not key or len(key) > key_most:
-            raise Refusal("BadRequestImageMetadataKey", f"The metadata key '{key[:40]}' must have 1 to {key_most} characters.")
+            raise Refusal(
+                "BadRequestImageMetadataKey",
+                f"The metadata key '{key[:40]}' must have 1 to {key_most} characters.",
+            )
         if not isinstance(value, str) or len(value) > value_most:
-            raise Refusal("BadRequestImageMetadataValue", f"The value of '{key}' must be a string of at most {value_most} characters.")
+            raise Refusal(
+                "BadRequestImageMetadataValue",
+                f"The value of '{key}' must be a string of at most {value_most} characters.",
+            )
     return given
 
 
@@ -191,7 +241,9 @@ def update_image_metadata(call: Call) -> Answer:
     """Lay metadata over what images have; each image has its own status."""
     world, state = call.world, call.world.state
     project = world.project(call.key("projectId"))["id"]
-    most = limits.IMAGES_PER_METADATA_UPDATE if world.switches.strict_metadata else limits.IDS_PER_GET
+    most = (
+        limits.IMAGES_PER_METADATA_UPDATE if world.switches.strict_metadata else limits.IDS_PER_GET
+    )
     keys = call.keys("imageIds", most)
     if not keys:
         raise Refusal("BadRequestRequiredParamIsNull", "imageIds is required.")
@@ -199,7 +251,9 @@ def update_image_metadata(call: Call) -> Answer:
     pairs = limits.METADATA_PAIRS.value if world.switches.strict_metadata else 50
     results: list[dict[str, Any]] = []
     for key in keys:
-        row = state.row("SELECT * FROM images WHERE id = ? AND project = ? AND present = 1", key, project)
+        row = state.row(
+            "SELECT * FROM images WHERE id = ? AND project = ? AND present = 1", key, project
+        )
         merged = merged_metadata(row, given, pairs) if row else None
         if merged is None:
             status = "ErrorImageNotFound" if row is None else "ErrorLimitExceed"
@@ -224,13 +278,17 @@ def delete_images(call: Call) -> Answer:
     if everything and keys:
         raise Refusal("BadRequestImageBatch", "Give imageIds or allImages, not both.")
     if everything:
-        world.later(world.switches.delete_all_seconds, lambda: _delete_all(world, project, everywhere))
+        world.later(
+            world.switches.delete_all_seconds, lambda: _delete_all(world, project, everywhere)
+        )
         return Answer(202)
     if not keys:
         raise Refusal("BadRequestRequiredParamIsNull", "No image ids provided")
     marks = ",".join("?" * len(keys))
     where = f"project = ? AND present = 1 AND id IN ({marks})"
-    found = [row[0] for row in world.state.rows(f"SELECT id FROM images WHERE {where}", project, *keys)]
+    found = [
+        row[0] for row in world.state.rows(f"SELECT id FROM images WHERE {where}", project, *keys)
+    ]
     if world.switches.strict_ids and len(found) < len(set(keys)):
         raise Refusal("NotFoundImage", "An image was not found.")
     drop_images(world, found, everywhere)
@@ -239,7 +297,16 @@ def delete_images(call: Call) -> Answer:
 
 def _delete_all(world: World, project: bytes, everywhere: bool) -> None:
     present = "" if everywhere else " AND present = 1"
-    drop_images(world, [row[0] for row in world.state.rows(f"SELECT id FROM images WHERE project = ?{present}", project)], everywhere)
+    drop_images(
+        world,
+        [
+            row[0]
+            for row in world.state.rows(
+                f"SELECT id FROM images WHERE project = ?{present}", project
+            )
+        ],
+        everywhere,
+    )
 
 
 def drop_images(world: World, keys: list[bytes], everywhere: bool) -> None:
@@ -257,7 +324,10 @@ def _drop(world: World, keys: list[bytes], everywhere: bool) -> None:
     if everywhere:
         db.execute(f"DELETE FROM iteration_images WHERE image {among}", keys)
     # What an iteration was trained on stays, out of sight.
-    db.execute(f"UPDATE images SET present = 0 WHERE id {among} AND EXISTS (SELECT 1 FROM iteration_images WHERE image = images.id)", keys)
+    db.execute(
+        f"UPDATE images SET present = 0 WHERE id {among} AND EXISTS (SELECT 1 FROM iteration_images WHERE image = images.id)",
+        keys,
+    )
     gone = f"id {among} AND NOT EXISTS (SELECT 1 FROM iteration_images WHERE image = images.id)"
     digests = {row[0] for row in state.rows(f"SELECT digest FROM images WHERE {gone}", *keys)}
     db.execute(f"DELETE FROM images WHERE {gone}", keys)

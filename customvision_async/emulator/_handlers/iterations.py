@@ -24,10 +24,18 @@ def _own(call: Call) -> Any:
     """The iteration of the path."""
     project = call.world.project(call.key("projectId"))
     key = call.key("iterationId")
-    if key == project["workspace"] and call.operation in ("UpdateIteration", "DeleteIteration", "PublishIteration"):
-        code = {"DeleteIteration": "BadRequestWorkspaceNotDeletable", "PublishIteration": "BadRequestIterationIsNotTrained"}
+    if key == project["workspace"] and call.operation in (
+        "UpdateIteration",
+        "DeleteIteration",
+        "PublishIteration",
+    ):
+        code = {
+            "DeleteIteration": "BadRequestWorkspaceNotDeletable",
+            "PublishIteration": "BadRequestIterationIsNotTrained",
+        }
         raise Refusal(
-            code.get(call.operation, "BadRequestWorkspaceCannotBeModified"), "This iteration is the workspace: it is not trained yet."
+            code.get(call.operation, "BadRequestWorkspaceCannotBeModified"),
+            "This iteration is the workspace: it is not trained yet.",
         )
     return call.world.iteration(project["id"], key)
 
@@ -35,7 +43,9 @@ def _own(call: Call) -> Any:
 def trained(world: World, row: Any) -> Any:
     """The row of an iteration, refused where it still trains."""
     if row["ready"] > world.state.clock.now():
-        raise Refusal("BadRequestIterationIsNotTrained", f"Iteration {guid_text(row['id'])} is not trained.")
+        raise Refusal(
+            "BadRequestIterationIsNotTrained", f"Iteration {guid_text(row['id'])} is not trained."
+        )
     return row
 
 
@@ -55,7 +65,9 @@ def default_iteration(world: World, project: bytes) -> Any:
 def get_iterations(call: Call) -> Answer:
     """All trained (or training) iterations, oldest first."""
     project = call.world.project(call.key("projectId"))["id"]
-    rows = call.world.state.rows("SELECT * FROM iterations WHERE project = ? ORDER BY created, id", project)
+    rows = call.world.state.rows(
+        "SELECT * FROM iterations WHERE project = ? ORDER BY created, id", project
+    )
     return Answer(value=[iteration_json(call.world, row, call.version) for row in rows])
 
 
@@ -72,14 +84,29 @@ def update_iteration(call: Call) -> Answer:
     name, default = text_field(call.json, "name"), field(call.json, "isDefault")
     name = row["name"] if name is None else name
     if not isinstance(name, str) or not name.strip() or len(name) > 256:
-        raise Refusal("BadRequestIterationName", "The iteration name must have 1 to 256 characters.")
-    if state.scalar("SELECT 1 FROM iterations WHERE project = ? AND lower(name) = lower(?) AND id <> ?", row["project"], name, row["id"]):
-        raise Refusal("BadRequestIterationNameNotUnique", f"An iteration named '{name}' exists in the project already.")
+        raise Refusal(
+            "BadRequestIterationName", "The iteration name must have 1 to 256 characters."
+        )
+    if state.scalar(
+        "SELECT 1 FROM iterations WHERE project = ? AND lower(name) = lower(?) AND id <> ?",
+        row["project"],
+        name,
+        row["id"],
+    ):
+        raise Refusal(
+            "BadRequestIterationNameNotUnique",
+            f"An iteration named '{name}' exists in the project already.",
+        )
     if default:
         trained(call.world, row)
-        state.db.execute("UPDATE iterations SET is_default = 0 WHERE project = ?", (row["project"],))
+        state.db.execute(
+            "UPDATE iterations SET is_default = 0 WHERE project = ?", (row["project"],)
+        )
         state.db.execute("UPDATE iterations SET is_default = 1 WHERE id = ?", (row["id"],))
-    state.db.execute("UPDATE iterations SET name = ?, modified = ? WHERE id = ?", (name, state.clock.now(), row["id"]))
+    state.db.execute(
+        "UPDATE iterations SET name = ?, modified = ? WHERE id = ?",
+        (name, state.clock.now(), row["id"]),
+    )
     return Answer(value=iteration_json(call.world, _own(call), call.version))
 
 
@@ -88,8 +115,16 @@ def delete_iteration(call: Call) -> Answer:
     """Delete an iteration that is not published."""
     row, world = _own(call), call.world
     if row["publish_name"] is not None:
-        raise Refusal("BadRequestIterationIsPublished", "The iteration is published: unpublish it before deleting it.")
-    images = [image[0] for image in world.state.rows("SELECT image FROM iteration_images WHERE iteration = ?", row["id"])]
+        raise Refusal(
+            "BadRequestIterationIsPublished",
+            "The iteration is published: unpublish it before deleting it.",
+        )
+    images = [
+        image[0]
+        for image in world.state.rows(
+            "SELECT image FROM iteration_images WHERE iteration = ?", row["id"]
+        )
+    ]
     for table in ("image_tags", "regions", "iteration_images", "exports"):
         world.state.db.execute(f"DELETE FROM {table} WHERE iteration = ?", (row["id"],))
     world.state.db.execute("DELETE FROM iterations WHERE id = ?", (row["id"],))
@@ -123,24 +158,46 @@ def train_project(call: Call) -> Answer:
     _mind_parameters(call)
     now = state.clock.now()
     if state.scalar("SELECT 1 FROM iterations WHERE project = ? AND ready > ?", project["id"], now):
-        raise Refusal("BadRequestTrainingAlreadyInProgress", "Training of the project is already in progress: wait until it is completed.")
-    if state.scalar("SELECT count(*) FROM iterations WHERE project = ?", project["id"]) >= world.quota.iterations:
-        raise Refusal("BadRequestExceedIterationPerProjectLimit", f"The project has {world.quota.iterations} iterations: delete some.")
+        raise Refusal(
+            "BadRequestTrainingAlreadyInProgress",
+            "Training of the project is already in progress: wait until it is completed.",
+        )
+    if (
+        state.scalar("SELECT count(*) FROM iterations WHERE project = ?", project["id"])
+        >= world.quota.iterations
+    ):
+        raise Refusal(
+            "BadRequestExceedIterationPerProjectLimit",
+            f"The project has {world.quota.iterations} iterations: delete some.",
+        )
     tags = _tags_to_train(call, project)
     fingerprint = _fingerprint(state, project, tags, call.text("trainingType") or "Regular")
-    last = state.scalar("SELECT fingerprint FROM iterations WHERE project = ? ORDER BY ready DESC LIMIT 1", project["id"])
+    last = state.scalar(
+        "SELECT fingerprint FROM iterations WHERE project = ? ORDER BY ready DESC LIMIT 1",
+        project["id"],
+    )
     if last == fingerprint and not call.flag("forceTrain"):
-        raise Refusal("BadRequestTrainingNotNeeded", "Nothing changed since last training: forceTrain trains all the same.")
+        raise Refusal(
+            "BadRequestTrainingNotNeeded",
+            "Nothing changed since last training: forceTrain trains all the same.",
+        )
     key = _begin(call, project, tags, fingerprint, now)
-    return Answer(value=iteration_json(world, world.iteration(project["id"], key), call.version, fresh=True))
+    return Answer(
+        value=iteration_json(world, world.iteration(project["id"], key), call.version, fresh=True)
+    )
 
 
 def _mind_parameters(call: Call) -> None:
     kind = call.text("trainingType") or "Regular"
     if kind not in ("Regular", "Advanced"):
-        raise Refusal("BadRequest", f"The value '{kind}' is not valid for trainingType: Regular or Advanced.")
+        raise Refusal(
+            "BadRequest", f"The value '{kind}' is not valid for trainingType: Regular or Advanced."
+        )
     if kind == "Advanced" and call.integer("reservedBudgetInHours", 0) < 1:
-        raise Refusal("BadRequestReservedBudgetInHoursNotEnoughForAdvancedTraining", "Advanced training needs a budget of at least 1 hour.")
+        raise Refusal(
+            "BadRequestReservedBudgetInHoursNotEnoughForAdvancedTraining",
+            "Advanced training needs a budget of at least 1 hour.",
+        )
     email = call.text("notificationEmailAddress")
     if email and "@" not in email:
         raise Refusal("BadRequestInvalidEmailAddress", f"'{email}' is not an e-mail address.")
@@ -163,21 +220,36 @@ def _tags_to_train(call: Call, project: Any) -> list[Any]:
     few = [row["name"] for row in rows if row["n"] < least]
     needed = 1 if kind == "ObjectDetection" else 2
     if len(rows) < needed or few:
-        subject = {"Multiclass": "MultiClassClassification", "Multilabel": "MultiLabelClassification"}.get(
-            project["classification"], "Detection"
+        subject = {
+            "Multiclass": "MultiClassClassification",
+            "Multilabel": "MultiLabelClassification",
+        }.get(project["classification"], "Detection")
+        why = (
+            f"too few have: {', '.join(few[:5])}"
+            if few
+            else f"{needed} tags are needed, {len(rows)} have images"
         )
-        why = f"too few have: {', '.join(few[:5])}" if few else f"{needed} tags are needed, {len(rows)} have images"
-        raise Refusal(f"BadRequest{subject}TrainingValidationFailed", f"Not enough images for training: each tag needs {least}; {why}.")
+        raise Refusal(
+            f"BadRequest{subject}TrainingValidationFailed",
+            f"Not enough images for training: each tag needs {least}; {why}.",
+        )
     return rows
 
 
 def _fingerprint(state: State, project: Any, tags: list[Any], kind: str) -> bytes:
     """Tells one working set from another."""
-    sum_ = hashlib.blake2b(f"{project['domain']}{project['classification']}{kind}".encode(), digest_size=16)
+    sum_ = hashlib.blake2b(
+        f"{project['domain']}{project['classification']}{kind}".encode(), digest_size=16
+    )
     for tag in tags:
-        for row in state.db.execute("SELECT image FROM image_tags WHERE tag = ? AND iteration = X'' ORDER BY image", (tag["id"],)):
+        for row in state.db.execute(
+            "SELECT image FROM image_tags WHERE tag = ? AND iteration = X'' ORDER BY image",
+            (tag["id"],),
+        ):
             sum_.update(tag["id"] + row[0])
-        for row in state.db.execute("SELECT id FROM regions WHERE tag = ? AND iteration = X'' ORDER BY id", (tag["id"],)):
+        for row in state.db.execute(
+            "SELECT id FROM regions WHERE tag = ? AND iteration = X'' ORDER BY id", (tag["id"],)
+        ):
             sum_.update(row[0])
     return sum_.digest()
 
@@ -189,8 +261,12 @@ def _begin(call: Call, project: Any, tags: list[Any], fingerprint: bytes, now: i
     marks = ",".join("?" * len(tags))
     keys = [tag["id"] for tag in tags]
     snapshot = f"FROM image_tags WHERE iteration = X'' AND tag IN ({marks})"
-    state.db.execute(f"INSERT OR IGNORE INTO iteration_images SELECT ?, image {snapshot}", (key, *keys))
-    state.db.execute(f"INSERT INTO image_tags SELECT ?, image, tag, created {snapshot}", (key, *keys))
+    state.db.execute(
+        f"INSERT OR IGNORE INTO iteration_images SELECT ?, image {snapshot}", (key, *keys)
+    )
+    state.db.execute(
+        f"INSERT INTO image_tags SELECT ?, image, tag, created {snapshot}", (key, *keys)
+    )
     state.db.execute(
         "INSERT INTO regions SELECT ?, id, image, tag, created, left, top, width, height"
         f" FROM regions WHERE iteration = X'' AND tag IN ({marks})",
@@ -198,7 +274,10 @@ def _begin(call: Call, project: Any, tags: list[Any], fingerprint: bytes, now: i
     )
     base = field(call.json, "customBaseModelInfo")
     number = project["trained"] + 1
-    described = [{"tagId": guid_text(tag["id"]), "tagName": tag["name"], "tagType": tag["type"]} for tag in tags]
+    described = [
+        {"tagId": guid_text(tag["id"]), "tagName": tag["name"], "tagType": tag["type"]}
+        for tag in tags
+    ]
     state.db.execute(
         "INSERT INTO iterations (id, project, name, created, modified, ready, domain, classification, training_type, budget, base, tags,"
         " fingerprint) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
@@ -235,17 +314,37 @@ def publish_iteration(call: Call) -> Answer:
     row, state = trained(call.world, _own(call)), call.world.state
     name, resource = call.text("publishName") or "", call.text("predictionId")
     if not name.strip() or len(name) > 256 or "/" in name:
-        raise Refusal("BadRequestInvalidPublishName", "The publish name must have 1 to 256 characters, and no slash.")
+        raise Refusal(
+            "BadRequestInvalidPublishName",
+            "The publish name must have 1 to 256 characters, and no slash.",
+        )
     if not resource:
-        raise Refusal("BadRequestInvalidPublishTarget", "predictionId must be the id of a prediction resource.")
-    other = state.row("SELECT id FROM iterations WHERE project = ? AND publish_name = ? AND id <> ?", row["project"], name, row["id"])
+        raise Refusal(
+            "BadRequestInvalidPublishTarget",
+            "predictionId must be the id of a prediction resource.",
+        )
+    other = state.row(
+        "SELECT id FROM iterations WHERE project = ? AND publish_name = ? AND id <> ?",
+        row["project"],
+        name,
+        row["id"],
+    )
     overwrite = call.flag("overwrite")
     if other is not None and not overwrite:
-        raise Refusal("BadRequestInvalidPublishName", f"Another iteration is published as '{name}': overwrite takes the name from it.")
+        raise Refusal(
+            "BadRequestInvalidPublishName",
+            f"Another iteration is published as '{name}': overwrite takes the name from it.",
+        )
     if row["publish_name"] is not None and not overwrite:
-        raise Refusal("BadRequestIterationIsPublished", f"The iteration is published already, as '{row['publish_name']}'.")
+        raise Refusal(
+            "BadRequestIterationIsPublished",
+            f"The iteration is published already, as '{row['publish_name']}'.",
+        )
     if other is not None:
-        state.db.execute("UPDATE iterations SET publish_name = NULL, publish_resource = NULL WHERE id = ?", (other["id"],))
+        state.db.execute(
+            "UPDATE iterations SET publish_name = NULL, publish_resource = NULL WHERE id = ?",
+            (other["id"],),
+        )
     state.db.execute(
         "UPDATE iterations SET publish_name = ?, publish_resource = ?, modified = ? WHERE id = ?",
         (name, resource, state.clock.now(), row["id"]),
@@ -259,7 +358,10 @@ def unpublish_iteration(call: Call) -> Answer:
     row = _own(call)
     if row["publish_name"] is None:
         raise Refusal("BadRequestIterationNotPublished", "The iteration is not published.")
-    call.world.state.db.execute("UPDATE iterations SET publish_name = NULL, publish_resource = NULL WHERE id = ?", (row["id"],))
+    call.world.state.db.execute(
+        "UPDATE iterations SET publish_name = NULL, publish_resource = NULL WHERE id = ?",
+        (row["id"],),
+    )
     return Answer(204)
 
 

@@ -67,7 +67,10 @@ def get_iteration_performance(call: Call) -> Answer:
         figures = _figures(row["fingerprint"] + guid_key(tag["tagId"]), threshold, overlap)
         all_figures.append(figures)
         tags.append({"id": tag["tagId"], "name": tag["tagName"]} | _shown(figures, call.version))
-    mean = {name: sum(figures[name] for figures in all_figures) / len(all_figures) for name in all_figures[0]}
+    mean = {
+        name: sum(figures[name] for figures in all_figures) / len(all_figures)
+        for name in all_figures[0]
+    }
     return Answer(value={"perTagPerformance": tags} | _shown(mean, call.version))
 
 
@@ -75,14 +78,17 @@ def _tested(call: Call, row: Any) -> list[Any]:
     """The images that were held back, newest first unless Oldest is asked for; of any of the tags given."""
     tags = call.keys("tagIds", limits.TAGS_PER_FILTER if "Count" not in call.operation else None)
     rows = call.world.state.rows(
-        "SELECT i.* FROM iteration_images m JOIN images i ON i.id = m.image WHERE m.iteration = ? ORDER BY i.created, i.id", row["id"]
+        "SELECT i.* FROM iteration_images m JOIN images i ON i.id = m.image WHERE m.iteration = ? ORDER BY i.created, i.id",
+        row["id"],
     )[::_TEST_SHARE]
     if (call.text("orderBy") or "Newest").lower() == "newest":
         rows.reverse()
     if not tags:
         return rows
     marks = ",".join("?" * len(tags))
-    having = call.world.state.rows(f"SELECT image FROM image_tags WHERE iteration = ? AND tag IN ({marks})", row["id"], *tags)
+    having = call.world.state.rows(
+        f"SELECT image FROM image_tags WHERE iteration = ? AND tag IN ({marks})", row["id"], *tags
+    )
     wanted = {image[0] for image in having}
     return [image for image in rows if image["id"] in wanted]
 
@@ -94,7 +100,9 @@ def get_image_performances(call: Call) -> Answer:
     model = _model.model_of(call.world, row)
     rows = _tested(call, row)[call.skip : call.skip + call.take]
     results = []
-    for image, view in zip(rows, images_json(call.world, rows, V.V2_0, iteration=row["id"]), strict=True):
+    for image, view in zip(
+        rows, images_json(call.world, rows, V.V2_0, iteration=row["id"]), strict=True
+    ):
         scores = _model.known_scores(call.world, model, row["project"], image["digest"]) or []
         results.append({"predictions": list(scores_json(scores, call.version))} | view)
     return Answer(value=results)

@@ -25,7 +25,17 @@ from .iterations import default_iteration, trained
 from .uploads import upload_parts
 
 _PAGE = 64
-_TOKEN = ("session", "continuation", "maxCount", "orderBy", "tags", "iterationId", "startTime", "endTime", "application")
+_TOKEN = (
+    "session",
+    "continuation",
+    "maxCount",
+    "orderBy",
+    "tags",
+    "iterationId",
+    "startTime",
+    "endTime",
+    "application",
+)
 
 
 @handles_slowly("QuickTestImage", "QuickTestImageUrl")
@@ -33,21 +43,38 @@ async def quick_test(call: Call) -> Answer:
     """A prediction of the training API, by iteration; stored unless told otherwise."""
     project = call.world.project(call.key("projectId"))
     key = call.optional_key("iterationId")
-    row = call.world.iteration(project["id"], key) if key else default_iteration(call.world, project["id"])
+    row = (
+        call.world.iteration(project["id"], key)
+        if key
+        else default_iteration(call.world, project["id"])
+    )
     store = call.flag("store", True) if call.version >= V.V3_1 else True
     return await _predict(call, project, row, limits.IMAGE_BYTES.value, store)
 
 
-@handles_slowly("PredictImage", "PredictImageUrl", "PredictImageWithNoStore", "PredictImageUrlWithNoStore")
+@handles_slowly(
+    "PredictImage", "PredictImageUrl", "PredictImageWithNoStore", "PredictImageUrlWithNoStore"
+)
 async def predict(call: Call) -> Answer:
     """A prediction of v1.1 and v2.0: by iteration, or the project's default."""
     project = call.world.project(call.key("projectId"))
     key = call.optional_key("iterationId")
-    row = call.world.iteration(project["id"], key) if key else default_iteration(call.world, project["id"])
-    return await _predict(call, project, row, limits.PREDICTION_BYTES.value, not call.operation.endswith("NoStore"))
+    row = (
+        call.world.iteration(project["id"], key)
+        if key
+        else default_iteration(call.world, project["id"])
+    )
+    return await _predict(
+        call, project, row, limits.PREDICTION_BYTES.value, not call.operation.endswith("NoStore")
+    )
 
 
-_BY_NAME = [f"{verb}Image{what}{store}" for verb in ("Classify", "Detect") for what in ("", "Url") for store in ("", "WithNoStore")]
+_BY_NAME = [
+    f"{verb}Image{what}{store}"
+    for verb in ("Classify", "Detect")
+    for what in ("", "Url")
+    for store in ("", "WithNoStore")
+]
 
 
 @handles_slowly(*_BY_NAME)
@@ -55,12 +82,19 @@ async def predict_by_name(call: Call) -> Answer:
     """A prediction of v3.x: by the name under which an iteration is published."""
     project = call.world.project(call.key("projectId"))
     name = call.match.path["publishedName"]
-    row = call.world.state.row("SELECT * FROM iterations WHERE project = ? AND publish_name = ?", project["id"], name)
+    row = call.world.state.row(
+        "SELECT * FROM iterations WHERE project = ? AND publish_name = ?", project["id"], name
+    )
     if row is None:
         raise Refusal("NotFoundIteration", f"No iteration is published as '{name}' in the project.")
     if call.world.domain(row["domain"]).detects != call.operation.startswith("Detect"):
-        raise Refusal("BadRequestNotSupported", "Invalid project type for operation: classify and detect are for projects of their kind.")
-    return await _predict(call, project, row, limits.PREDICTION_BYTES.value, not call.operation.endswith("NoStore"))
+        raise Refusal(
+            "BadRequestNotSupported",
+            "Invalid project type for operation: classify and detect are for projects of their kind.",
+        )
+    return await _predict(
+        call, project, row, limits.PREDICTION_BYTES.value, not call.operation.endswith("NoStore")
+    )
 
 
 async def _predict(call: Call, project: Any, row: Any, most: int, store: bool) -> Answer:
@@ -72,7 +106,11 @@ async def _predict(call: Call, project: Any, row: Any, most: int, store: bool) -
     if scores is None:
         scores = await asyncio.to_thread(model.guess, picture.data)
     # The id of a prediction is that of its request, but for v1.2.
-    key = world.state.ids.key() if call.version == V.V1_2 and call.match.route.api == "Training" else guid_key(call.request_id)
+    key = (
+        world.state.ids.key()
+        if call.version == V.V1_2 and call.match.route.api == "Training"
+        else guid_key(call.request_id)
+    )
     values = (
         key,
         project["id"],
@@ -85,7 +123,9 @@ async def _predict(call: Call, project: Any, row: Any, most: int, store: bool) -
         call.text("application"),
         json.dumps(scores),
     )
-    shown = dict(zip(("id", "project", "iteration", "created"), values, strict=False)) | {"results": values[-1]}
+    shown = dict(zip(("id", "project", "iteration", "created"), values, strict=False)) | {
+        "results": values[-1]
+    }
     if store:
         with world.state.transaction() as db:
             world.keep(picture)
@@ -100,17 +140,33 @@ async def _picture(call: Call, most: int) -> Picture:
             url = field(call.json, "url")
             if not isinstance(url, str) or not url:
                 raise Refusal("BadRequestImageUrl", "Invalid image url")
-            return _pictures.inspect(await call.world.fetch(url, most), check=call.world.switches.check_images, most=most)
+            return _pictures.inspect(
+                await call.world.fetch(url, most), check=call.world.switches.check_images, most=most
+            )
         parts = upload_parts(call)
         if not parts or not len(parts[0].data):
             raise Refusal("BadRequestImageStream", "No image data provided")
-        return _pictures.inspect(bytes(parts[0].data), check=call.world.switches.check_images, most=most)
+        return _pictures.inspect(
+            bytes(parts[0].data), check=call.world.switches.check_images, most=most
+        )
     except Unfit as unfit:
         codes = {
-            "ErrorSource": ("BadRequestImageUrl", "Invalid image url: the picture cannot be fetched from there."),
-            "ErrorImageSize": ("BadRequestImageSizeBytes", f"The image is larger than {most} bytes."),
-            "ErrorImageFormat": ("BadRequestImageFormat", "The image format is not supported: JPEG, PNG, GIF or BMP."),
-            "ErrorImageDimensions": ("BadRequestImageDimensions", "The image has a side that is too long, or too slim a shape."),
+            "ErrorSource": (
+                "BadRequestImageUrl",
+                "Invalid image url: the picture cannot be fetched from there.",
+            ),
+            "ErrorImageSize": (
+                "BadRequestImageSizeBytes",
+                f"The image is larger than {most} bytes.",
+            ),
+            "ErrorImageFormat": (
+                "BadRequestImageFormat",
+                "The image format is not supported: JPEG, PNG, GIF or BMP.",
+            ),
+            "ErrorImageDimensions": (
+                "BadRequestImageDimensions",
+                "The image has a side that is too long, or too slim a shape.",
+            ),
         }
         raise Refusal(*codes[unfit.status]) from None
 
@@ -123,22 +179,36 @@ def query_predictions(call: Call) -> Answer:
     """Stored predictions by a token; the answer has the token of the next page."""
     world, given = call.world, call.json
     project = world.project(call.key("projectId"))["id"]
-    token: dict[str, Any] = {name: text_field(given, name) for name in _TOKEN if name not in ("tags", "maxCount")}
+    token: dict[str, Any] = {
+        name: text_field(given, name) for name in _TOKEN if name not in ("tags", "maxCount")
+    }
     token |= {"tags": list_field(given, "tags") or None, "maxCount": field(given, "maxCount")}
     token = {name: token[name] for name in _TOKEN}
     if len(token["tags"] or ()) > limits.TAGS_PER_PREDICTION_QUERY.value:
-        raise Refusal("BadRequestPredictionTagsExceededCount", "A query may combine at most 2 tags.")
+        raise Refusal(
+            "BadRequestPredictionTagsExceededCount", "A query may combine at most 2 tags."
+        )
     most = token["maxCount"] or _PAGE
     if isinstance(most, bool) or not isinstance(most, int) or most < 0 or most > limits.TAKE.value:
-        raise Refusal("BadRequestPredictionResultsExceededCount", f"maxCount must be between 0 and {limits.TAKE.value}.")
+        raise Refusal(
+            "BadRequestPredictionResultsExceededCount",
+            f"maxCount must be between 0 and {limits.TAKE.value}.",
+        )
     order = str(token["orderBy"] or "Newest")
     if order not in ("Newest", "Oldest", "Suggested"):
-        raise Refusal("BadRequestPredictionInvalidQueryParameters", f"orderBy is Newest, Oldest or Suggested, not '{order}'.")
+        raise Refusal(
+            "BadRequestPredictionInvalidQueryParameters",
+            f"orderBy is Newest, Oldest or Suggested, not '{order}'.",
+        )
     rows = _stored(world, project, token, order)
     start = _place(token, rows)
     page = rows[start : start + most]
     more = start + most < len(rows)
-    answer = token | {"session": token["session"] or f"2:{len(rows)}", "maxCount": token["maxCount"] or 0, "orderBy": order}
+    answer = token | {
+        "session": token["session"] or f"2:{len(rows)}",
+        "maxCount": token["maxCount"] or 0,
+        "orderBy": order,
+    }
     answer["continuation"] = base64.b64encode(b"next" + page[-1]["id"]).decode() if more else None
     results = [prediction_json(world, row, call.version, stored=True) for row in page]
     if call.version == V.V1_2:
@@ -148,7 +218,8 @@ def query_predictions(call: Call) -> Answer:
 
 def _stored(world: World, project: bytes, token: dict[str, Any], order: str) -> list[Any]:
     rows = world.state.rows(
-        f"SELECT * FROM predictions WHERE project = ? ORDER BY created {'ASC' if order == 'Oldest' else 'DESC'}, id", project
+        f"SELECT * FROM predictions WHERE project = ? ORDER BY created {'ASC' if order == 'Oldest' else 'DESC'}, id",
+        project,
     )
     if token["iterationId"]:
         try:
@@ -170,8 +241,15 @@ def _stored(world: World, project: bytes, token: dict[str, Any], order: str) -> 
 
 
 def _has(row: Any, tag: Any) -> bool:
-    id, least, most = field(tag, "id"), number_field(tag, "minThreshold", 0.0), number_field(tag, "maxThreshold", 1.0)
-    return any(score["tagId"] == str(id).lower() and least <= score["probability"] <= most for score in json.loads(row["results"]))
+    id, least, most = (
+        field(tag, "id"),
+        number_field(tag, "minThreshold", 0.0),
+        number_field(tag, "maxThreshold", 1.0),
+    )
+    return any(
+        score["tagId"] == str(id).lower() and least <= score["probability"] <= most
+        for score in json.loads(row["results"])
+    )
 
 
 def _place(token: dict[str, Any], rows: list[Any]) -> int:
@@ -184,7 +262,10 @@ def _place(token: dict[str, Any], rows: list[Any]) -> int:
         raw = b""
     keys = [row["id"] for row in rows]
     if raw[:4] != b"next" or raw[4:] not in keys:
-        raise Refusal("BadRequestPredictionInvalidQueryParameters", "The continuation token is stale: begin the query again without it.")
+        raise Refusal(
+            "BadRequestPredictionInvalidQueryParameters",
+            "The continuation token is stale: begin the query again without it.",
+        )
     return keys.index(raw[4:]) + 1
 
 
@@ -198,9 +279,14 @@ def delete_prediction(call: Call) -> Answer:
         raise Refusal("BadRequestPredictionIdsMissing", "ids is required.")
     most = limits.PREDICTIONS_PER_DELETE.value
     if len(keys) > most:
-        raise Refusal("BadRequestPredictionIdsExceededCount", f"{len(keys)} prediction ids; at most {most} are allowed.")
+        raise Refusal(
+            "BadRequestPredictionIdsExceededCount",
+            f"{len(keys)} prediction ids; at most {most} are allowed.",
+        )
     marks = ",".join("?" * len(keys))
-    rows = world.state.rows(f"SELECT id, digest FROM predictions WHERE project = ? AND id IN ({marks})", project, *keys)
+    rows = world.state.rows(
+        f"SELECT id, digest FROM predictions WHERE project = ? AND id IN ({marks})", project, *keys
+    )
     for row in rows:
         world.state.db.execute("DELETE FROM predictions WHERE id = ?", (row["id"],))
     world.sweep({row["digest"] for row in rows})
@@ -210,23 +296,38 @@ def delete_prediction(call: Call) -> Answer:
 # Suggestions: what a model would say of images that have no tags.
 
 
-async def _suggestions(call: Call, project: Any, iteration: Any, rows: list[Any]) -> list[list[dict[str, Any]]]:
+async def _suggestions(
+    call: Call, project: Any, iteration: Any, rows: list[Any]
+) -> list[list[dict[str, Any]]]:
     model = _model.model_of(call.world, trained(call.world, iteration))
     pictures = [call.world.picture(row["digest"]) or row["digest"] for row in rows]
     known = [_model.known_scores(call.world, model, project["id"], row["digest"]) for row in rows]
-    return await asyncio.to_thread(lambda: [was or model.guess(data) for was, data in zip(known, pictures, strict=True)])
+    return await asyncio.to_thread(
+        lambda: [was or model.guess(data) for was, data in zip(known, pictures, strict=True)]
+    )
 
 
-def _suggestion(call: Call, row: Any, iteration: Any, scores: list[dict[str, Any]], *, stored: bool) -> dict[str, Any]:
+def _suggestion(
+    call: Call, row: Any, iteration: Any, scores: list[dict[str, Any]], *, stored: bool
+) -> dict[str, Any]:
     view = prediction_json(
         call.world,
-        dict(row) | {"iteration": iteration["id"], "results": json.dumps(scores), "domain": iteration["domain"]},
+        dict(row)
+        | {
+            "iteration": iteration["id"],
+            "results": json.dumps(scores),
+            "domain": iteration["domain"],
+        },
         call.version,
         stored=stored,
         images=True,
     )
     sides = {"width": row["width"], "height": row["height"]} if stored else {}
-    return sides | view | {"predictionUncertainty": msgspec.Raw(repr(_model.uncertainty(scores)).encode())}
+    return (
+        sides
+        | view
+        | {"predictionUncertainty": msgspec.Raw(repr(_model.uncertainty(scores)).encode())}
+    )
 
 
 @handles_slowly("SuggestTagsAndRegions")
@@ -241,7 +342,12 @@ async def suggest_tags_and_regions(call: Call) -> Answer:
         raise Refusal("BadRequestRequiredParamIsNull", "imageIds is required.")
     rows = [world.image(project["id"], key) for key in keys]
     scores = await _suggestions(call, project, iteration, rows)
-    return Answer(value=[_suggestion(call, row, iteration, score, stored=False) for row, score in zip(rows, scores, strict=True)])
+    return Answer(
+        value=[
+            _suggestion(call, row, iteration, score, stored=False)
+            for row, score in zip(rows, scores, strict=True)
+        ]
+    )
 
 
 @handles_slowly("QuerySuggestedImages", "QuerySuggestedImageCount")
@@ -251,24 +357,38 @@ async def query_suggested_images(call: Call) -> Answer:
     project = world.project(call.key("projectId"))
     call.required("iterationId")
     iteration = world.iteration(project["id"], call.optional_key("iterationId") or b"")
-    rows = world.state.rows("SELECT * FROM images WHERE project = ? AND present = 1 AND tagged = 0 ORDER BY created, id", project["id"])
+    rows = world.state.rows(
+        "SELECT * FROM images WHERE project = ? AND present = 1 AND tagged = 0 ORDER BY created, id",
+        project["id"],
+    )
     found = list(zip(rows, await _suggestions(call, project, iteration, rows), strict=True))
     tags = [guid_text(key) for key in keys_field(given, "tagIds")]
     least = number_field(given, "threshold", 0.0)
 
     def scoring(scores: list[dict[str, Any]], wanted: list[str]) -> bool:
-        return any(score["probability"] >= least and (not wanted or score["tagId"] in wanted) for score in scores)
+        return any(
+            score["probability"] >= least and (not wanted or score["tagId"] in wanted)
+            for score in scores
+        )
 
     if call.operation == "QuerySuggestedImageCount":
         names = tags or [tag["tagId"] for tag in json.loads(iteration["tags"])]
-        return Answer(value={tag: sum(scoring(scores, [tag]) for _, scores in found) for tag in names})
+        return Answer(
+            value={tag: sum(scoring(scores, [tag]) for _, scores in found) for tag in names}
+        )
     found = [pair for pair in found if scoring(pair[1], tags)]
     sort = field(given, "sortBy") or "UncertaintyAscending"
-    found.sort(key=lambda pair: (_model.uncertainty(pair[1]), pair[0]["id"]), reverse=sort == "UncertaintyDescending")
+    found.sort(
+        key=lambda pair: (_model.uncertainty(pair[1]), pair[0]["id"]),
+        reverse=sort == "UncertaintyDescending",
+    )
     continuation = text_field(given, "continuation")
     ids = [guid_text(row["id"]) for row, _ in found]
     if continuation and continuation not in ids:
-        raise Refusal("BadRequestInvalid", "The continuation token is stale: begin the query again without it.")
+        raise Refusal(
+            "BadRequestInvalid",
+            "The continuation token is stale: begin the query again without it.",
+        )
     start = ids.index(continuation) + 1 if continuation else 0
     most = int(min(max(number_field(given, "maxCount", _PAGE), 0), limits.TAKE.value)) or _PAGE
     page = found[start : start + most]
@@ -281,4 +401,11 @@ async def query_suggested_images(call: Call) -> Answer:
         "maxCount": field(given, "maxCount") or 0,
         "sortBy": sort,
     }
-    return Answer(value={"token": token, "results": [_suggestion(call, row, iteration, scores, stored=True) for row, scores in page]})
+    return Answer(
+        value={
+            "token": token,
+            "results": [
+                _suggestion(call, row, iteration, scores, stored=True) for row, scores in page
+            ],
+        }
+    )

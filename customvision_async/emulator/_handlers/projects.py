@@ -48,7 +48,9 @@ def get_projects(call: Call) -> Answer:
 @handles("GetProject")
 def get_project(call: Call) -> Answer:
     """One project."""
-    return Answer(value=project_json(call.world, call.world.project(call.key("projectId")), call.version))
+    return Answer(
+        value=project_json(call.world, call.world.project(call.key("projectId")), call.version)
+    )
 
 
 def free_name(world: World, name: str) -> str:
@@ -56,7 +58,11 @@ def free_name(world: World, name: str) -> str:
     taken = {row[0].lower() for row in world.state.rows("SELECT name FROM projects")}
     if name.lower() not in taken:
         return name
-    return next(f"{name} ({number})" for number in range(1, len(taken) + 2) if f"{name} ({number})".lower() not in taken)
+    return next(
+        f"{name} ({number})"
+        for number in range(1, len(taken) + 2)
+        if f"{name} ({number})".lower() not in taken
+    )
 
 
 def mind_project_quota(world: World) -> None:
@@ -65,7 +71,10 @@ def mind_project_quota(world: World) -> None:
     if count >= world.quota.projects:
         if world.switches.quota_is_401:
             raise GatewayRefusal(401, ACCESS_DENIED, reason="Access Denied")
-        raise Refusal("BadRequestExceedProjectLimit", f"You have reached the limit of {count} projects of your pricing tier.")
+        raise Refusal(
+            "BadRequestExceedProjectLimit",
+            f"You have reached the limit of {count} projects of your pricing tier.",
+        )
 
 
 def _wanted_domain(world: World, id: str | None) -> Domain:
@@ -74,7 +83,10 @@ def _wanted_domain(world: World, id: str | None) -> Domain:
     try:
         return world.domain(id)
     except Refusal:
-        raise Refusal("BadRequestProjectUnknownDomain", f"The domain id {id} is unknown. GetDomains lists the ids.") from None
+        raise Refusal(
+            "BadRequestProjectUnknownDomain",
+            f"The domain id {id} is unknown. GetDomains lists the ids.",
+        ) from None
 
 
 def _classification(domain: Domain, given: str | None) -> str | None:
@@ -83,14 +95,20 @@ def _classification(domain: Domain, given: str | None) -> str | None:
     known = {"multilabel": "Multilabel", "multiclass": "Multiclass"}
     found = known.get((given or "Multilabel").lower())
     if found is None:
-        raise Refusal("BadRequestProjectUnknownClassification", f"Unknown classification type '{given}': Multiclass or Multilabel.")
+        raise Refusal(
+            "BadRequestProjectUnknownClassification",
+            f"Unknown classification type '{given}': Multiclass or Multilabel.",
+        )
     return found
 
 
 def _platforms(given: list[Any]) -> str:
     for platform in given:
         if not isinstance(platform, str) or platform not in _PLATFORMS:
-            raise Refusal("BadRequestProjectUnsupportedExportPlatform", f"Unsupported export platform '{platform}'.")
+            raise Refusal(
+                "BadRequestProjectUnsupportedExportPlatform",
+                f"Unsupported export platform '{platform}'.",
+            )
     return json.dumps(given)
 
 
@@ -139,15 +157,30 @@ def update_project(call: Call) -> Answer:
     """Change name, description or settings; what is not in the body stays."""
     world, body = call.world, call.json
     row = world.project(call.key("projectId"))
-    name, description, settings = text_field(body, "name"), text_field(body, "description"), field(body, "settings")
+    name, description, settings = (
+        text_field(body, "name"),
+        text_field(body, "description"),
+        field(body, "settings"),
+    )
     name = row["name"] if name is None else _name(name)
-    if world.state.scalar("SELECT 1 FROM projects WHERE lower(name) = lower(?) AND id <> ?", name, row["id"]):
+    if world.state.scalar(
+        "SELECT 1 FROM projects WHERE lower(name) = lower(?) AND id <> ?", name, row["id"]
+    ):
         raise Refusal("BadRequestProjectNameNotUnique", f"A project named '{name}' exists already.")
     domain = _wanted_domain(world, text_field(settings, "domainId") or row["domain"])
     if domain.detects != world.domain(row["domain"]).detects:
-        raise Refusal("BadRequestProjectUnsupportedDomainTypeChange", "A project cannot change between classification and detection.")
-    kind = _classification(domain, text_field(settings, "classificationType") or row["classification"])
-    targets = list_field(settings, "targetExportPlatforms") if field(settings, "targetExportPlatforms") is not None else None
+        raise Refusal(
+            "BadRequestProjectUnsupportedDomainTypeChange",
+            "A project cannot change between classification and detection.",
+        )
+    kind = _classification(
+        domain, text_field(settings, "classificationType") or row["classification"]
+    )
+    targets = (
+        list_field(settings, "targetExportPlatforms")
+        if field(settings, "targetExportPlatforms") is not None
+        else None
+    )
     world.state.db.execute(
         "UPDATE projects SET name = ?, description = ?, domain = ?, classification = ?, platforms = ?, modified = ? WHERE id = ?",
         (
@@ -168,14 +201,24 @@ def delete_project(call: Call) -> Answer:
     """Delete a project and all that is in it. One with a published iteration is refused."""
     world, db = call.world, call.world.state.db
     key = world.project(call.key("projectId"))["id"]
-    if world.state.scalar("SELECT 1 FROM iterations WHERE project = ? AND publish_name IS NOT NULL", key):
-        raise Refusal("BadRequestIterationIsPublished", "The project has a published iteration: unpublish it before deleting the project.")
+    if world.state.scalar(
+        "SELECT 1 FROM iterations WHERE project = ? AND publish_name IS NOT NULL", key
+    ):
+        raise Refusal(
+            "BadRequestIterationIsPublished",
+            "The project has a published iteration: unpublish it before deleting the project.",
+        )
     pictures = "SELECT digest FROM images WHERE project = ?1 UNION SELECT digest FROM predictions WHERE project = ?1"
     digests = {row[0] for row in db.execute(pictures, (key,))}
     for table in ("image_tags", "regions"):
-        db.execute(f"DELETE FROM {table} WHERE image IN (SELECT id FROM images WHERE project = ?)", (key,))
+        db.execute(
+            f"DELETE FROM {table} WHERE image IN (SELECT id FROM images WHERE project = ?)", (key,)
+        )
     for table in ("iteration_images", "exports"):
-        db.execute(f"DELETE FROM {table} WHERE iteration IN (SELECT id FROM iterations WHERE project = ?)", (key,))
+        db.execute(
+            f"DELETE FROM {table} WHERE iteration IN (SELECT id FROM iterations WHERE project = ?)",
+            (key,),
+        )
     for table in ("images", "tags", "iterations", "predictions"):
         db.execute(f"DELETE FROM {table} WHERE project = ?", (key,))
     db.execute("DELETE FROM projects WHERE id = ?", (key,))

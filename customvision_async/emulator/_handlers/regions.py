@@ -33,13 +33,18 @@ class Box:
     def inside(self) -> bool:
         """Whether it lies within the picture and has an area."""
         sides = self.left >= 0 and self.top >= 0 and self.width > 0 and self.height > 0
-        return sides and self.left + self.width <= 1 + _SLACK and self.top + self.height <= 1 + _SLACK
+        return (
+            sides and self.left + self.width <= 1 + _SLACK and self.top + self.height <= 1 + _SLACK
+        )
 
 
 def read_box(given: Any) -> Box:
     """A box of a JSON body. Raises ValueError where it is none."""
     sides = [field(given, name) for name in ("left", "top", "width", "height")]
-    if not all(isinstance(side, (int, float)) and not isinstance(side, bool) and abs(side) < 1e30 for side in sides):
+    if not all(
+        isinstance(side, (int, float)) and not isinstance(side, bool) and abs(side) < 1e30
+        for side in sides
+    ):
         raise ValueError("a region needs left, top, width and height")
     return Box(guid_key(str(field(given, "tagId"))), *(to_single(side) for side in sides))
 
@@ -54,7 +59,9 @@ def insert_region(world: World, image: bytes, box: Box) -> bytes | None:
     ):
         return None
     key, now = state.ids.key(), state.clock.now()
-    state.db.execute("INSERT OR IGNORE INTO image_tags VALUES (X'', ?, ?, ?)", (image, box.tag, now))
+    state.db.execute(
+        "INSERT OR IGNORE INTO image_tags VALUES (X'', ?, ?, ?)", (image, box.tag, now)
+    )
     state.db.execute(
         "INSERT INTO regions (iteration, image, tag, left, top, width, height, id, created) VALUES (X'', ?, ?, ?, ?, ?, ?, ?, ?)",
         (*values, key, now),
@@ -72,7 +79,10 @@ def create_image_regions(call: Call) -> Answer:
         raise Refusal("BadRequestImageRegions", "No image regions provided")
     most = limits.REGIONS_PER_BATCH.value
     if len(given) > most:
-        raise Refusal("BadRequestExceededBatchSize", f"The batch has {len(given)} regions; at most {most} are allowed.")
+        raise Refusal(
+            "BadRequestExceededBatchSize",
+            f"The batch has {len(given)} regions; at most {most} are allowed.",
+        )
     if project["classification"]:
         raise Refusal("BadRequestImageRegions", "Regions are for object detection projects only.")
     summary: dict[str, list[Any]] = {"created": [], "duplicated": [], "exceeded": []}
@@ -80,7 +90,10 @@ def create_image_regions(call: Call) -> Answer:
         image, box = _checked(world, project["id"], entry)
         echo: dict[str, Any] = {"imageId": guid_text(image), "tagId": guid_text(box.tag)}
         echo |= {side: single(getattr(box, side)) for side in ("left", "top", "width", "height")}
-        if state.scalar("SELECT count(*) FROM regions WHERE iteration = X'' AND image = ?", image) >= limits.REGIONS_PER_IMAGE.value:
+        if (
+            state.scalar("SELECT count(*) FROM regions WHERE iteration = X'' AND image = ?", image)
+            >= limits.REGIONS_PER_IMAGE.value
+        ):
             summary["exceeded"].append(echo)
             continue
         key = insert_region(world, image, box)
@@ -100,7 +113,10 @@ def _checked(world: World, project: bytes, entry: Any) -> tuple[bytes, Box]:
     except ValueError as error:
         raise Refusal("BadRequestImageRegions", f"Invalid region: {error}.") from None
     if not box.inside:
-        raise Refusal("BadRequestImageRegions", "Invalid region: the box must lie within the image (0 to 1) and have an area.")
+        raise Refusal(
+            "BadRequestImageRegions",
+            "Invalid region: the box must lie within the image (0 to 1) and have an area.",
+        )
     world_image(world, project, image)
     world.tag(project, box.tag)
     return image, box
@@ -125,8 +141,12 @@ def delete_image_regions(call: Call) -> Answer:
                 raise Refusal("BadRequestInvalidIds", f"Region {guid_text(key)} was not found.")
             continue
         state.db.execute("DELETE FROM regions WHERE iteration = X'' AND id = ?", (key,))
-        if not state.scalar("SELECT 1 FROM regions WHERE iteration = X'' AND image = ? AND tag = ?", *row):
-            state.db.execute("DELETE FROM image_tags WHERE iteration = X'' AND image = ? AND tag = ?", tuple(row))
+        if not state.scalar(
+            "SELECT 1 FROM regions WHERE iteration = X'' AND image = ? AND tag = ?", *row
+        ):
+            state.db.execute(
+                "DELETE FROM image_tags WHERE iteration = X'' AND image = ? AND tag = ?", tuple(row)
+            )
     return Answer(204)
 
 
@@ -139,7 +159,23 @@ def get_image_region_proposals(call: Call) -> Answer:
     for number in range(25):
         noise = hashlib.blake2b(image["digest"] + bytes([number]), digest_size=16).digest()
         width, height = 0.1 + 0.6 * noise[0] / 255, 0.1 + 0.6 * noise[1] / 255
-        box = {"left": (1 - width) * noise[2] / 255, "top": (1 - height) * noise[3] / 255, "width": width, "height": height}
+        box = {
+            "left": (1 - width) * noise[2] / 255,
+            "top": (1 - height) * noise[3] / 255,
+            "width": width,
+            "height": height,
+        }
         confidence = 0.1 / (1 + number / 2) + 1e-4 * noise[4] / 255 / (number + 1)
-        proposals.append({"confidence": single(confidence), "boundingBox": {side: single(value) for side, value in box.items()}})
-    return Answer(value={"projectId": guid_text(project), "imageId": guid_text(image["id"]), "proposals": proposals})
+        proposals.append(
+            {
+                "confidence": single(confidence),
+                "boundingBox": {side: single(value) for side, value in box.items()},
+            }
+        )
+    return Answer(
+        value={
+            "projectId": guid_text(project),
+            "imageId": guid_text(image["id"]),
+            "proposals": proposals,
+        }
+    )

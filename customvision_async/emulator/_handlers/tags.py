@@ -20,7 +20,11 @@ _TYPES = {"regular": "Regular", "negative": "Negative", "generalproduct": "Gener
 
 
 def _count(world: World, tag: bytes, iteration: bytes = WORKSPACE) -> int:
-    return int(world.state.scalar("SELECT count(*) FROM image_tags WHERE iteration = ? AND tag = ?", iteration, tag))
+    return int(
+        world.state.scalar(
+            "SELECT count(*) FROM image_tags WHERE iteration = ? AND tag = ?", iteration, tag
+        )
+    )
 
 
 def _view(call: Call, row: Any, iteration: bytes = WORKSPACE) -> dict[str, Any]:
@@ -55,38 +59,60 @@ def get_tags(call: Call) -> Answer:
     if call.version > V.V1_2:
         return Answer(value=tags)
     tagged, untagged = (
-        state.scalar("SELECT count(*) FROM images WHERE project = ? AND present = 1 AND tagged = ?", project, value) for value in (1, 0)
+        state.scalar(
+            "SELECT count(*) FROM images WHERE project = ? AND present = 1 AND tagged = ?",
+            project,
+            value,
+        )
+        for value in (1, 0)
     )
-    return Answer(value={"tags": tags, "totalTaggedImages": tagged, "totalUntaggedImages": untagged})
+    return Answer(
+        value={"tags": tags, "totalTaggedImages": tagged, "totalUntaggedImages": untagged}
+    )
 
 
 @handles("GetTag")
 def get_tag(call: Call) -> Answer:
     """One tag."""
     project = call.world.project(call.key("projectId"))["id"]
-    return Answer(value=_view(call, call.world.tag(project, call.key("tagId")), _iteration(call, project)))
+    return Answer(
+        value=_view(call, call.world.tag(project, call.key("tagId")), _iteration(call, project))
+    )
 
 
 def _name(call: Call, project: bytes, name: Any, *, but: bytes = b"") -> str:
     if not isinstance(name, str) or not name.strip() or len(name) > 256:
         raise Refusal("BadRequestTagName", "The tag name must have 1 to 256 characters.")
     same = "lower(name) = lower(?)" if call.world.switches.names_ignore_case else "name = ?"
-    if call.world.state.scalar(f"SELECT 1 FROM tags WHERE project = ? AND {same} AND id <> ?", project, name, but):
-        raise Refusal("BadRequestTagNameNotUnique", f"A tag named '{name}' exists in the project already.")
+    if call.world.state.scalar(
+        f"SELECT 1 FROM tags WHERE project = ? AND {same} AND id <> ?", project, name, but
+    ):
+        raise Refusal(
+            "BadRequestTagNameNotUnique", f"A tag named '{name}' exists in the project already."
+        )
     return name
 
 
 def _type(call: Call, project: Any, given: str | None, *, but: bytes = b"") -> str:
     kind = _TYPES.get((given or "Regular").lower())
     if kind is None or (kind == "GeneralProduct" and call.version < V.V3_3):
-        raise Refusal("BadRequestTagType", f"Unknown tag type '{given}': Regular, Negative or GeneralProduct.")
+        raise Refusal(
+            "BadRequestTagType", f"Unknown tag type '{given}': Regular, Negative or GeneralProduct."
+        )
     if kind == "Regular":
         return kind
     detects = call.world.domain(project["domain"]).detects
     if (kind == "Negative") == detects:
-        raise Refusal("BadRequestTagType", f"A tag of type {kind} is not for projects of this domain.")
-    if call.world.state.scalar("SELECT 1 FROM tags WHERE project = ? AND type = ? AND id <> ?", project["id"], kind, but):
-        raise Refusal(f"BadRequestMultiple{kind}Tag", f"The project has a tag of type {kind} already; it can have one.")
+        raise Refusal(
+            "BadRequestTagType", f"A tag of type {kind} is not for projects of this domain."
+        )
+    if call.world.state.scalar(
+        "SELECT 1 FROM tags WHERE project = ? AND type = ? AND id <> ?", project["id"], kind, but
+    ):
+        raise Refusal(
+            f"BadRequestMultiple{kind}Tag",
+            f"The project has a tag of type {kind} already; it can have one.",
+        )
     return kind
 
 
@@ -97,10 +123,19 @@ def create_tag(call: Call) -> Answer:
     project = world.project(call.key("projectId"))
     name = _name(call, project["id"], call.text("name"))
     kind = _type(call, project, call.text("type"))
-    if state.scalar("SELECT count(*) FROM tags WHERE project = ?", project["id"]) >= world.quota.tags:
-        raise Refusal("BadRequestExceedTagPerProjectLimit", f"The project has {world.quota.tags} tags, the most of your pricing tier.")
+    if (
+        state.scalar("SELECT count(*) FROM tags WHERE project = ?", project["id"])
+        >= world.quota.tags
+    ):
+        raise Refusal(
+            "BadRequestExceedTagPerProjectLimit",
+            f"The project has {world.quota.tags} tags, the most of your pricing tier.",
+        )
     key = state.ids.key()
-    state.db.execute("INSERT INTO tags VALUES (?, ?, ?, ?, ?)", (key, project["id"], name, call.text("description") or None, kind))
+    state.db.execute(
+        "INSERT INTO tags VALUES (?, ?, ?, ?, ?)",
+        (key, project["id"], name, call.text("description") or None, kind),
+    )
     return Answer(value=_view(call, world.tag(project["id"], key)))
 
 
@@ -110,11 +145,16 @@ def update_tag(call: Call) -> Answer:
     world, body = call.world, call.json
     project = world.project(call.key("projectId"))
     row = world.tag(project["id"], call.key("tagId"))
-    name, description, kind = (text_field(body, member) for member in ("name", "description", "type"))
+    name, description, kind = (
+        text_field(body, member) for member in ("name", "description", "type")
+    )
     name = row["name"] if name is None else _name(call, project["id"], name, but=row["id"])
     kind = _type(call, project, kind or row["type"], but=row["id"])
     description = row["description"] if description is None else description or None
-    world.state.db.execute("UPDATE tags SET name = ?, description = ?, type = ? WHERE id = ?", (name, description, kind, row["id"]))
+    world.state.db.execute(
+        "UPDATE tags SET name = ?, description = ?, type = ? WHERE id = ?",
+        (name, description, kind, row["id"]),
+    )
     return Answer(value=_view(call, world.tag(project["id"], row["id"])))
 
 
@@ -140,8 +180,14 @@ def create_image_tags(call: Call) -> Answer:
         raise Refusal("BadRequestImageTags", "No image tags provided")
     most = limits.TAG_PAIRS_PER_BATCH.value
     if len(entries) > most:
-        raise Refusal("BadRequestExceededBatchSize", f"The batch has {len(entries)} image tags; {most} are allowed.")
-    types = {row["id"]: row["type"] for row in state.rows("SELECT id, type FROM tags WHERE project = ?", project["id"])}
+        raise Refusal(
+            "BadRequestExceededBatchSize",
+            f"The batch has {len(entries)} image tags; {most} are allowed.",
+        )
+    types = {
+        row["id"]: row["type"]
+        for row in state.rows("SELECT id, type FROM tags WHERE project = ?", project["id"])
+    }
     summary: dict[str, list[Any]] = {"created": [], "duplicated": [], "exceeded": []}
     for entry in entries:
         pair = {name: field(entry, name) for name in ("imageId", "tagId")}
@@ -169,14 +215,26 @@ def world_image(world: World, project: bytes, key: bytes) -> Any:
 def attach(world: World, project: Any, image: bytes, tag: bytes, types: dict[bytes, str]) -> str:
     """Give a tag to an image. Returns "created", "duplicated" or "exceeded"."""
     state = world.state
-    had = {row[0] for row in state.db.execute("SELECT tag FROM image_tags WHERE iteration = X'' AND image = ?", (image,))}
+    had = {
+        row[0]
+        for row in state.db.execute(
+            "SELECT tag FROM image_tags WHERE iteration = X'' AND image = ?", (image,)
+        )
+    }
     if tag in had:
         return "duplicated"
-    if len(had) >= limits.TAGS_PER_IMAGE.value or (had and project["classification"] == "Multiclass"):
+    if len(had) >= limits.TAGS_PER_IMAGE.value or (
+        had and project["classification"] == "Multiclass"
+    ):
         return "exceeded"
     if had and any((types.get(other) == "Negative") != (types[tag] == "Negative") for other in had):
-        raise Refusal("BadRequestNegativeAndRegularTagOnSameImage", "An image cannot have a negative tag and a regular one.")
-    state.db.execute("INSERT INTO image_tags VALUES (X'', ?, ?, ?)", (image, tag, state.clock.now()))
+        raise Refusal(
+            "BadRequestNegativeAndRegularTagOnSameImage",
+            "An image cannot have a negative tag and a regular one.",
+        )
+    state.db.execute(
+        "INSERT INTO image_tags VALUES (X'', ?, ?, ?)", (image, tag, state.clock.now())
+    )
     return "created"
 
 
@@ -198,6 +256,11 @@ def delete_image_tags(call: Call) -> Answer:
         for tag in tags:
             if world.switches.strict_ids:
                 world.tag(project, tag)
-            state.db.execute("DELETE FROM image_tags WHERE iteration = X'' AND image = ? AND tag = ?", (image, tag))
-            state.db.execute("DELETE FROM regions WHERE iteration = X'' AND image = ? AND tag = ?", (image, tag))
+            state.db.execute(
+                "DELETE FROM image_tags WHERE iteration = X'' AND image = ? AND tag = ?",
+                (image, tag),
+            )
+            state.db.execute(
+                "DELETE FROM regions WHERE iteration = X'' AND image = ? AND tag = ?", (image, tag)
+            )
     return Answer(204)

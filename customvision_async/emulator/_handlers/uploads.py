@@ -51,7 +51,9 @@ class _Batch:
         self.tags: list[bytes] = []
         self.metadata: dict[str, str] = {}
         self.entries: list[_Entry] = []
-        rows = self.world.state.rows("SELECT id, type FROM tags WHERE project = ?", self.project["id"])
+        rows = self.world.state.rows(
+            "SELECT id, type FROM tags WHERE project = ?", self.project["id"]
+        )
         self.types: dict[bytes, str] = {row["id"]: row["type"] for row in rows}
 
     # Reading the request.
@@ -67,8 +69,13 @@ class _Batch:
                 source = field(entry, name)
                 tags = [guid_key(str(id)) for id in list_field(entry, "tagIds")]
                 boxes = [read_box(region) for region in list_field(entry, "regions")]
-                self.entries.append(_Entry("" if source is None else str(source), None, tags=tags, boxes=boxes))
-        except (ValueError, Refusal):  # one id that is no GUID and the service sees no body at all (azure-sdk-for-python, issue 24026)
+                self.entries.append(
+                    _Entry("" if source is None else str(source), None, tags=tags, boxes=boxes)
+                )
+        except (
+            ValueError,
+            Refusal,
+        ):  # one id that is no GUID and the service sees no body at all (azure-sdk-for-python, issue 24026)
             raise Refusal("BadRequestImageBatch", self.nothing) from None
         if self.call.version >= V.V3_3:
             self.metadata = checked_metadata(self.call, field(body, "metadata"))
@@ -79,19 +86,28 @@ class _Batch:
         """Refuse an empty batch, and one of more than 64."""
         most = limits.IMAGES_PER_BATCH.value
         if count > most:
-            raise Refusal("BadRequestExceededBatchSize", f"The batch has {count} images; at most {most} are allowed.")
+            raise Refusal(
+                "BadRequestExceededBatchSize",
+                f"The batch has {count} images; at most {most} are allowed.",
+            )
         if not count:
             raise Refusal("BadRequestImageBatch", self.nothing)
 
     def limit_tags(self) -> None:
         """Refuse more than 20 tags, and tags that the project does not have."""
-        lists = [self.tags, *(entry.tags + [box.tag for box in entry.boxes] for entry in self.entries)]
+        lists = [
+            self.tags,
+            *(entry.tags + [box.tag for box in entry.boxes] for entry in self.entries),
+        ]
         if self.world.switches.tag_limit_over_all:
             lists = [[tag for tags in lists for tag in tags]]
         most = limits.TAGS_PER_BATCH.value
         for tags in lists:
             if len(set(tags)) > most:
-                raise Refusal("BadRequestExceededBatchSize", f"The batch has {len(set(tags))} tags; at most {most} are allowed.")
+                raise Refusal(
+                    "BadRequestExceededBatchSize",
+                    f"The batch has {len(set(tags))} tags; at most {most} are allowed.",
+                )
         if self.call.version < V.V3_4_PREVIEW:  # which has a status for it
             for tag in {tag for tags in lists for tag in tags} - self.types.keys():
                 raise Refusal("BadRequestImageTags", f"Tag {guid_text(tag)} is not in the project.")
@@ -119,7 +135,9 @@ class _Batch:
         most = self.world.quota.images
         if most >= UNLIMITED:  # spare soak tests the count
             return most
-        count = self.world.state.scalar("SELECT count(*) FROM images WHERE project = ? AND present = 1", self.project["id"])
+        count = self.world.state.scalar(
+            "SELECT count(*) FROM images WHERE project = ? AND present = 1", self.project["id"]
+        )
         return most - int(count)
 
     def _look(self, entry: _Entry, index: int, pictures: dict[int, Picture]) -> None:
@@ -127,7 +145,11 @@ class _Batch:
         if entry.status != "OK" or entry.data is None:
             return
         if self.tags:
-            entry.tags = [*entry.tags, *self.tags] if self.world.switches.entry_tags_add or not entry.tags else entry.tags
+            entry.tags = (
+                [*entry.tags, *self.tags]
+                if self.world.switches.entry_tags_add or not entry.tags
+                else entry.tags
+            )
         entry.tags = list(dict.fromkeys([*entry.tags, *(box.tag for box in entry.boxes)]))
         try:
             pictures[index] = _pictures.inspect(entry.data, check=self.world.switches.check_images)
@@ -138,9 +160,13 @@ class _Batch:
     def _judge(self, entry: _Entry) -> None:
         if any(tag not in self.types for tag in entry.tags):
             raise Unfit("ErrorInvalidTag")
-        if any(not box.inside for box in entry.boxes) or (entry.boxes and self.project["classification"]):
+        if any(not box.inside for box in entry.boxes) or (
+            entry.boxes and self.project["classification"]
+        ):
             raise Unfit("ErrorInvalidRegion")
-        if len(entry.tags) > limits.TAGS_PER_IMAGE.value or (len(entry.tags) > 1 and self.project["classification"] == "Multiclass"):
+        if len(entry.tags) > limits.TAGS_PER_IMAGE.value or (
+            len(entry.tags) > 1 and self.project["classification"] == "Multiclass"
+        ):
             raise Unfit("ErrorTagLimitExceed")
         if len(entry.boxes) > limits.REGIONS_PER_IMAGE.value:
             raise Unfit("ErrorRegionLimitExceed")
@@ -170,7 +196,9 @@ class _Batch:
         state, switches = self.world.state, self.world.switches
         if switches.deduplicate and (switches.duplicates_in_batch or picture.digest not in seen):
             known = state.row(
-                "SELECT * FROM images WHERE digest = ? AND project = ? AND present = 1 LIMIT 1", picture.digest, self.project["id"]
+                "SELECT * FROM images WHERE digest = ? AND project = ? AND present = 1 LIMIT 1",
+                picture.digest,
+                self.project["id"],
             )
             if known is not None:
                 return self._meet(entry, known)
@@ -183,10 +211,21 @@ class _Batch:
         metadata = json.dumps(self.metadata) if self.metadata else None
         state.db.execute(
             "INSERT INTO images (id, project, created, width, height, digest, metadata) VALUES (?, ?, ?, ?, ?, ?, ?)",
-            (entry.image, self.project["id"], now, picture.width, picture.height, picture.digest, metadata),
+            (
+                entry.image,
+                self.project["id"],
+                now,
+                picture.width,
+                picture.height,
+                picture.digest,
+                metadata,
+            ),
         )
         tagged = state.clock.now()
-        state.db.executemany("INSERT INTO image_tags VALUES (X'', ?, ?, ?)", [(entry.image, tag, tagged) for tag in entry.tags])
+        state.db.executemany(
+            "INSERT INTO image_tags VALUES (X'', ?, ?, ?)",
+            [(entry.image, tag, tagged) for tag in entry.tags],
+        )
         for box in entry.boxes:
             insert_region(self.world, entry.image, box)
         return 1
@@ -204,7 +243,9 @@ class _Batch:
         if self.metadata:
             merged = merged_metadata(known, self.metadata, limits.METADATA_PAIRS.value)
             if merged is not None:
-                self.world.state.db.execute("UPDATE images SET metadata = ? WHERE id = ?", (json.dumps(merged), known["id"]))
+                self.world.state.db.execute(
+                    "UPDATE images SET metadata = ? WHERE id = ?", (json.dumps(merged), known["id"])
+                )
         return 0
 
     # Answering.
@@ -212,13 +253,17 @@ class _Batch:
     def _answer(self, order: list[_Entry]) -> Answer:
         switches = self.world.switches
         keys = list({entry.image for entry in order if entry.image})
-        rows = self.world.state.rows(f"SELECT * FROM images WHERE id IN ({','.join('?' * len(keys))})", *keys)
+        rows = self.world.state.rows(
+            f"SELECT * FROM images WHERE id IN ({','.join('?' * len(keys))})", *keys
+        )
         views = images_json(self.world, rows, self.call.version, named=False)
         images = {row["id"]: view for row, view in zip(rows, views, strict=True)}
         results: list[dict[str, Any]] = []
         for entry in order:
             result: dict[str, Any] = {"sourceUrl": entry.source, "status": entry.status}
-            shown = entry.status == "OK" or (entry.status == "OKDuplicate" and switches.duplicate_has_image)
+            shown = entry.status == "OK" or (
+                entry.status == "OKDuplicate" and switches.duplicate_has_image
+            )
             if shown and entry.image:
                 result["image"] = images[entry.image]
             elif switches.failed_image_is_null:
@@ -240,8 +285,14 @@ def create_images_from_data(call: Call) -> Answer:
     batch.limit_tags()
     quoted = call.world.switches.quoted_file_names
     for part in parts:
-        name = part.filename if part.filename is not None else call.world.state.ids.text().replace("-", "")
-        batch.entries.append(_Entry(f'"{name}"' if quoted and part.filename is not None else name, part.data))
+        name = (
+            part.filename
+            if part.filename is not None
+            else call.world.state.ids.text().replace("-", "")
+        )
+        batch.entries.append(
+            _Entry(f'"{name}"' if quoted and part.filename is not None else name, part.data)
+        )
     return batch.settle()
 
 
@@ -252,7 +303,10 @@ def upload_parts(call: Call) -> list[Part]:
         return parts_of(call.body, call.content_type)
     if kind == "application/octet-stream":
         return [Part("", None, call.body)] if call.body else []
-    raise Refusal("UnsupportedMediaType", f"The media type '{kind}' is not supported: multipart/form-data or application/octet-stream.")
+    raise Refusal(
+        "UnsupportedMediaType",
+        f"The media type '{kind}' is not supported: multipart/form-data or application/octet-stream.",
+    )
 
 
 @handles("CreateImagesFromFiles")
@@ -303,7 +357,9 @@ def create_images_from_predictions(call: Call) -> Answer:
         except ValueError:
             raise Refusal("BadRequestImageBatch", batch.nothing) from None
         entry.source = guid_text(key)
-        digest = call.world.state.scalar("SELECT digest FROM predictions WHERE id = ? AND project = ?", key, batch.project["id"])
+        digest = call.world.state.scalar(
+            "SELECT digest FROM predictions WHERE id = ? AND project = ?", key, batch.project["id"]
+        )
         entry.data = call.world.picture(digest) if digest else None
         if entry.data is None:
             entry.status = "ErrorSource"
