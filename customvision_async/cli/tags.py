@@ -35,8 +35,12 @@ async def list_tags(*, project: ProjectOption, common: Common = Common(), screen
 
 @app.command
 async def create(
-    name: str, *, project: ProjectOption, common: Common = Common(), screen: Given
-) -> int:  # noqa: B008 - frozen
+    name: str,
+    *,
+    project: ProjectOption,
+    common: Common = Common(),  # noqa: B008 - frozen
+    screen: Given,
+) -> int:
     """Create a tag and print its id."""
     async with training_client(common, screen) as client:
         target = await find_project(client, project)
