@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from customvision_async import TrainingClient
 from customvision_async._transport.base import Request, Response
-from tests.support.vloop import run
+from tests.support.virtual_loop import run
 
 from .worker import PROJECT, Task
 

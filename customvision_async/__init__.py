@@ -5,13 +5,12 @@ Begin with :class:`TrainingClient`.
 
 from __future__ import annotations
 
-from ._bulk.report import BatchReport as BatchReport
-from ._bulk.report import ItemResult as ItemResult
-from ._bulk.report import Progress as Progress
-from ._bulk.run import BatchRun as BatchRun
-from ._client import TrainingClient as TrainingClient
-from ._credentials import KeyCredential as KeyCredential
-from ._credentials import TokenCredential as TokenCredential
+from ._batch.report import BatchReport as BatchReport
+from ._batch.report import ItemResult as ItemResult
+from ._batch.report import Progress as Progress
+from ._batch.run import BatchRun as BatchRun
+from ._clients.prediction import PredictionClient as PredictionClient
+from ._clients.training import TrainingClient as TrainingClient
 from ._events import ChunkSettled as ChunkSettled
 from ._events import Event as Event
 from ._events import Observer as Observer
@@ -24,8 +23,9 @@ from ._paging import AsyncItemPaged as AsyncItemPaged
 from ._polling import AsyncLROPoller as AsyncLROPoller
 from ._polling import Polling as Polling
 from ._polling import PollingProgress as PollingProgress
-from ._prediction import PredictionClient as PredictionClient
-from ._project import ProjectClient as ProjectClient
+from ._project.client import ProjectClient as ProjectClient
+from ._transport.credentials import KeyCredential as KeyCredential
+from ._transport.credentials import TokenCredential as TokenCredential
 from ._versions import ApiVersion as ApiVersion
 from ._versions import PredictionVersion as PredictionVersion
 from .errors import AuthenticationError as AuthenticationError

@@ -18,7 +18,7 @@ import anyio.to_thread
 import msgspec
 
 from ._content import Blob
-from ._inspect import NotAnImage, inspect_path
+from ._inputs.image_header import NotAnImage, inspect_path
 from .errors import ItemError, LimitExceeded
 from .models import (
     ImageFile,

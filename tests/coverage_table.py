@@ -16,10 +16,10 @@ from pathlib import Path
 from customvision_async import PredictionClient, ProjectClient, TrainingClient
 from customvision_async._operations import Operations, PredictionOperations
 from customvision_async._versions import ApiVersion, PredictionVersion
+from customvision_async._wire.operation_spec import Operation, Version
 from customvision_async._wire.operations import ROWS
-from customvision_async._wire.row import Operation, Version
 from customvision_async.emulator import _handlers as _handlers  # registers the operations
-from customvision_async.emulator._call import HANDLERS, SLOW_HANDLERS
+from customvision_async.emulator._api_request import HANDLERS, SLOW_HANDLERS
 from customvision_async.emulator._routes import ROUTES
 
 ROOT = Path(__file__).parent.parent
@@ -201,9 +201,9 @@ def page() -> str:
         f"Written by `{COMMAND}`; a test holds it current. Each operation is a coroutine of that name in",
         "`client.operations`; the verbs of `TrainingClient`, `ProjectClient` and `PredictionClient` that use it end its line.",
         "",
-        "* **C**: the client calls it in this version (`tests/test_wire_live.py` does, over a real socket, each in each version;",
+        "* **C**: the client calls it in this version (`tests/wire/test_live.py` does, over a real socket, each in each version;",
         "  `tests/test_specs.py` holds method, path, parameters, body and answer to the service's OpenAPI document of the version).",
-        "* **E**: the emulator answers it (`tests/test_emulator_specs.py` holds its answers to the same documents).",
+        "* **E**: the emulator answers it (`tests/emulator/test_specs.py` holds its answers to the same documents).",
         "* **S**: Microsoft's own SDK calls it on the emulator: 0.1.0 speaks v1.2 and Prediction v1.1 (`tests/test_official_sdk_v1.py`),",
         "  3.1.1 speaks v3.4-preview and Prediction v3.1 (`tests/test_official_sdk.py`). Each calls every operation it has.",
         f"  There is no **S** for Training {others[0]} and Prediction {others[1]}:",

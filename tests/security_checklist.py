@@ -20,8 +20,8 @@ RULES: list[tuple[str, str, dict[str, str]]] = [
             "test_security_client": "test_no_fault_brings_the_key_to_light test_a_client_that_cannot_be_made_does_not_show_the_key",
             "test_security_transport": "test_s1_the_key_is_in_no_log_event_or_traceback"
             " test_s1_the_key_is_in_no_traceback_of_a_cancelled_request",
-            "test_cli_display": "test_debug_logs_requests_and_never_the_key",
-            "test_cli_usage": "test_a_wrong_key_says_so_and_never_shows_it test_a_broken_env_file_is_told_without_its_contents",
+            "cli/test_display": "test_debug_logs_requests_and_never_the_key",
+            "cli/test_usage": "test_a_wrong_key_says_so_and_never_shows_it test_a_broken_env_file_is_told_without_its_contents",
         },
     ),
     (
@@ -29,14 +29,14 @@ RULES: list[tuple[str, str, dict[str, str]]] = [
         "A credential shows stars: repr, str, format, vars; it is not copied or pickled.",
         {
             "test_security_client": "test_a_credential_cannot_be_carried_away",
-            "test_credentials": "test_a_key_never_shows test_a_key_cannot_be_taken_away test_a_header_cannot_be_pickled",
+            "transport/test_credentials": "test_a_key_never_shows test_a_key_cannot_be_taken_away test_a_header_cannot_be_pickled",
         },
     ),
     (
         "S3",
         "https only; http for a literal loopback address alone.",
         {
-            "test_credentials": "test_an_endpoint_that_could_give_the_key_away_is_refused test_whatever_is_accepted_is_safe"
+            "transport/test_credentials": "test_an_endpoint_that_could_give_the_key_away_is_refused test_whatever_is_accepted_is_safe"
         },
     ),
     (
@@ -44,7 +44,7 @@ RULES: list[tuple[str, str, dict[str, str]]] = [
         "No redirect is followed: the other host sees no request.",
         {
             "test_security_transport": "test_s4_no_redirect_is_followed",
-            "test_training_downloads": "test_redirects_and_encodings_are_refused",
+            "project/test_exports_download": "test_redirects_and_encodings_are_refused",
         },
     ),
     (
@@ -58,29 +58,29 @@ RULES: list[tuple[str, str, dict[str, str]]] = [
         "S6",
         "Files are fetched without the key, from known hosts, never from inside addresses, whatever a name resolves to.",
         {
-            "test_training_downloads": "test_addresses_that_are_not_read_from test_addresses_that_a_name_may_lead_to"
+            "project/test_exports_download": "test_addresses_that_are_not_read_from test_addresses_that_a_name_may_lead_to"
             " test_a_name_that_leads_inside_is_not_connected_to test_hosts_that_can_be_added"
         },
     ),
     (
         "S7",
         "Signatures in links are not logged.",
-        {"test_training_downloads": "test_no_signature_is_logged"},
+        {"project/test_exports_download": "test_no_signature_is_logged"},
     ),
     (
         "S8",
         "Answers are bounded, counted after decompression; one that drips for ever is cut off.",
         {
             "test_security_transport": "test_s8_an_answer_without_end_is_cut_off",
-            "test_transport_aiohttp": "test_a_compressed_answer_is_read_within_its_bound",
-            "test_training_downloads": "test_a_picture_that_never_ends_is_refused test_a_host_that_hangs_is_given_up",
+            "transport/test_aiohttp": "test_a_compressed_answer_is_read_within_its_bound",
+            "project/test_exports_download": "test_a_picture_that_never_ends_is_refused test_a_host_that_hangs_is_given_up",
         },
     ),
     (
         "S9",
         "Whatever an answer holds, it is read or refused as a DecodeError.",
         {
-            "test_wire_answers": "test_any_bytes_are_read_or_refused_in_our_way test_any_json_is_read_or_refused_in_our_way"
+            "wire/test_answers": "test_any_bytes_are_read_or_refused_in_our_way test_any_json_is_read_or_refused_in_our_way"
             " test_any_error_body_makes_an_error",
             "test_faults_bad_data": "test_no_body_can_do_worse_than_a_decode_error test_json_of_the_worst_sort",
         },
@@ -96,7 +96,7 @@ RULES: list[tuple[str, str, dict[str, str]]] = [
         "S11",
         "A downloaded file is whole or not there, only where the caller says.",
         {
-            "test_training_downloads": "test_where_a_file_goes_is_looked_at_first test_a_download_that_is_given_up_leaves_nothing"
+            "project/test_exports_download": "test_where_a_file_goes_is_looked_at_first test_a_download_that_is_given_up_leaves_nothing"
         },
     ),
     (
@@ -105,7 +105,7 @@ RULES: list[tuple[str, str, dict[str, str]]] = [
         {
             "test_sources": "test_what_is_no_regular_file_is_skipped_and_nothing_hangs"
             " test_files_that_change_between_the_look_and_the_sending",
-            "test_transport_body": "test_a_file_that_is_not_as_it_was_planned_is_named",
+            "transport/test_body": "test_a_file_that_is_not_as_it_was_planned_is_named",
         },
     ),
     (
@@ -121,9 +121,9 @@ RULES: list[tuple[str, str, dict[str, str]]] = [
         "Line breaks and NUL in names, keys and text are refused before a byte is sent.",
         {
             "test_security_transport": "test_s14_a_line_break_is_refused_before_a_byte_is_sent",
-            "test_wire_request": "test_line_breaks_are_refused_in_every_text",
-            "test_wire_bodies": "test_multipart_refuses_names_that_would_break_out",
-            "test_cli_usage": "test_nothing_that_is_shown_can_move_the_cursor_or_turn_the_text",
+            "wire/test_request": "test_line_breaks_are_refused_in_every_text",
+            "wire/test_bodies": "test_multipart_refuses_names_that_would_break_out",
+            "cli/test_usage": "test_nothing_that_is_shown_can_move_the_cursor_or_turn_the_text",
         },
     ),
     ("S15", "HTML reports are escaped: none is written.", {}),

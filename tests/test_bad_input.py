@@ -29,8 +29,8 @@ from customvision_async import (
     TransportError,
 )
 
-from .support.pictures import fill, picture
-from .support.projects import QUICK, bench
+from .support.emulated_project import QUICK, bench
+from .support.images import fill, picture
 
 pytestmark = [pytest.mark.anyio, pytest.mark.timeout(30)]
 
@@ -354,7 +354,7 @@ async def test_a_service_that_answers_nothing_can_be_left() -> None:
         mine = {
             task
             for task in asyncio.all_tasks() - before
-            if "customvision_async._bulk" in repr(task)
+            if "customvision_async._batch" in repr(task)
         }
         assert not mine
 

@@ -24,9 +24,11 @@ from customvision_async._events import Event, RequestDone
 from customvision_async.emulator import Emulator
 from tests.campaign import checks
 from tests.campaign.scenario import picture
-from tests.support import pictures, virtual, vloop
+from tests.support import images as pictures
+from tests.support import virtual_loop as vloop
+from tests.support import virtual_network as virtual
+from tests.support.fake_service import Habits, Service
 from tests.support.faults import Faults
-from tests.support.orchard import Habits, Service
 
 SEEDS = ("one", "two", "three")
 """Of the faults that are about; each gives another way through the work."""

@@ -17,7 +17,7 @@ from customvision_async._wire.operations import ROWS
 from customvision_async.emulator import Emulator
 from tests.coverage_table import CLIENTS, COMMAND, PAGE, SDKS, VERBS, cell, page, snake, verbs
 from tests.support.command import environment
-from tests.support.pictures import fill, picture
+from tests.support.images import fill, picture
 
 DOCS = Path(PAGE).parent
 MOVING = DOCS / "moving-from-the-official-sdk.md"

@@ -20,12 +20,12 @@ from customvision_async._versions import ApiVersion
 from customvision_async._wire.answers import decode_answer, error_from
 from customvision_async._wire.operations import ROWS
 from customvision_async.models import TagType
-from tests.support import virtual
+from tests.support import virtual_network as virtual
+from tests.support.fake_service import BASE, Service
 from tests.support.faults import Faults
-from tests.support.orchard import BASE, Service
 
-from .support.pictures import fill, picture
-from .support.projects import bench
+from .support.emulated_project import bench
+from .support.images import fill, picture
 
 PICTURES = [picture(seed, size=(24, 16)) for seed in range(30)]
 

@@ -22,10 +22,10 @@ from customvision_async import (
 )
 from customvision_async.emulator import Switches
 from customvision_async.emulator._ids import guid_text
-from customvision_async.emulator._pictures import digest
+from customvision_async.emulator._image_files import digest
 
-from .support.pictures import picture
-from .support.projects import Bench, bench
+from .support.emulated_project import Bench, bench
+from .support.images import picture
 
 pytestmark = pytest.mark.anyio
 

@@ -23,7 +23,7 @@ from azure.cognitiveservices.vision.customvision.training.operations import (  #
 from msrest.authentication import ApiKeyCredentials  # noqa: E402
 
 from customvision_async.emulator import Emulator  # noqa: E402
-from tests.support.pictures import picture  # noqa: E402
+from tests.support.images import picture  # noqa: E402
 
 pytestmark = pytest.mark.filterwarnings("default:::msrest", "default:::requests", "default:::azure")
 

@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 
 from customvision_async.emulator import Emulator
-from tests.support.pictures import picture
+from tests.support.images import picture
 
 SDK = "azure-cognitiveservices-vision-customvision==0.1.0"
 SCRIPT = Path(__file__).parent / "support" / "first_sdk.py"

@@ -24,7 +24,7 @@ from customvision_async import (
     TrainingClient,
 )
 from customvision_async._transport.base import Request, Response
-from tests.support.vloop import run
+from tests.support.virtual_loop import run
 
 PROJECT = "11111111-1111-1111-1111-111111111111"
 ITERATION = "22222222-2222-2222-2222-222222222222"

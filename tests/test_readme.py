@@ -13,7 +13,7 @@ import pytest
 from customvision_async import TrainingClient
 from customvision_async.emulator import Emulator
 from tests.support.command import ROOT, environment
-from tests.support.pictures import fill
+from tests.support.images import fill
 
 pytestmark = pytest.mark.anyio
 
@@ -104,7 +104,7 @@ def test_the_map_of_the_code_is_true() -> None:
         for name in re.findall(r"`([a-z_/]+(?:\.py|/))`", text)
         if name != "customvision_async/"
     }
-    places = (ROOT, package, package / "_transport", package / "_bulk")
+    places = (ROOT, package, package / "_transport", package / "_batch", package / "_project")
     assert not [name for name in named if not any((place / name).exists() for place in places)]
     folders = {f"{path.name}/" for path in package.iterdir() if (path / "__init__.py").exists()}
     assert folders <= named

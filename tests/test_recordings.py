@@ -27,9 +27,9 @@ from customvision_async._wire.bodies import (
     urls_batch,
 )
 from customvision_async._wire.codec import camel_keys
+from customvision_async._wire.operation_spec import Operation, Version
 from customvision_async._wire.operations import ROWS
 from customvision_async._wire.request import base_path, build
-from customvision_async._wire.row import Operation, Version
 
 from .support.render import rendered
 from .support.shared import SHARED, needs_recordings

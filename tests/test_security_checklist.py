@@ -6,8 +6,8 @@ import os
 from importlib.metadata import version
 from pathlib import Path
 
-from customvision_async._whole import WholeFile
-from customvision_async.cli._failed import write_failed
+from customvision_async._transport.atomic_file import WholeFile
+from customvision_async.cli._failed_items import write_failed
 from tests.security_checklist import PAGE, RULES, missing, page
 
 

@@ -23,7 +23,7 @@ from customvision_async import (
     TrainingClient,
 )
 from customvision_async.emulator import Emulator
-from tests.support.pictures import picture
+from tests.support.images import picture
 
 pytestmark = pytest.mark.anyio
 

@@ -23,11 +23,11 @@ import trustme
 
 import customvision_async
 from customvision_async._content import Blob, Content, ContentError
-from customvision_async._credentials import KeyCredential, authenticate
 from customvision_async._events import Event
 from customvision_async._options import Retry, Timeouts
 from customvision_async._transport.aiohttp import AiohttpSender, tls_context
 from customvision_async._transport.base import Request, Response
+from customvision_async._transport.credentials import KeyCredential, authenticate
 from customvision_async._transport.pipeline import Transport
 from customvision_async._transport.retry import CertificateError
 from customvision_async.errors import ConnectError, CustomVisionError, DecodeError

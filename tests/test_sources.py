@@ -24,8 +24,8 @@ from customvision_async import (
     images_in,
 )
 
-from .support.pictures import fill, picture
-from .support.projects import bench
+from .support.emulated_project import bench
+from .support.images import fill, picture
 
 pytestmark = pytest.mark.anyio
 

@@ -25,8 +25,8 @@ from customvision_async import (
 )
 from customvision_async.sources import manifest_entry
 
-from .support.pictures import picture
-from .support.projects import bench
+from .support.emulated_project import bench
+from .support.images import picture
 
 pytestmark = pytest.mark.anyio
 

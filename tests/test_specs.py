@@ -12,9 +12,9 @@ import pytest
 
 from customvision_async import models
 from customvision_async._versions import ApiVersion, PredictionVersion
+from customvision_async._wire.operation_spec import Operation, Version
 from customvision_async._wire.operations import ROWS, row_for
 from customvision_async._wire.request import base_path
-from customvision_async._wire.row import Operation, Version
 
 from .support.shared import SHARED, needs_specs
 

@@ -10,8 +10,8 @@ from ._call import Answer, Caller, Sends
 from ._images import ImageOperations
 from ._iterations import IterationOperations
 from ._prediction import PredictionOperations
+from ._predictions import StoredOperations
 from ._projects import ProjectOperations
-from ._stored import StoredOperations
 from ._tags import TagOperations
 
 __all__ = ["Answer", "Caller", "Operations", "PredictionOperations", "Sends"]

@@ -13,9 +13,9 @@ from .._transport.base import RESPONSE_BYTES, Meter, Request, Response
 from .._transport.retry import parse_retry_after
 from .._wire.answers import date_of, decode_answer, error_from
 from .._wire.bodies import json_body
+from .._wire.operation_spec import Operation, Version
 from .._wire.operations import row_for
 from .._wire.request import build
-from .._wire.row import Operation, Version
 from ..errors import DecodeError, UnsupportedOperation
 
 __all__ = ["Answer", "Caller", "Sends"]

@@ -39,7 +39,7 @@ from ..models import (
     ImageUrlCreateEntry,
 )
 from ._call import Caller
-from ._pictures import (
+from ._image_data import (
     Entry,
     Picture,
     check_batch,

@@ -10,7 +10,7 @@ from .._wire.bodies import octet_stream
 from .._wire.request import plain_text
 from ..models import Id, ImagePrediction
 from ._call import Caller, Sends
-from ._pictures import Picture, named_blob
+from ._image_data import Picture, named_blob
 
 __all__ = ["PredictionOperations"]
 

@@ -12,7 +12,7 @@ import math
 from collections import deque
 
 from .._options import Concurrency
-from .pace import Call, Pace
+from .adaptive_rate import Call, Pace
 
 __all__ = ["Call", "Controller"]
 

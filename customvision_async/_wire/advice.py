@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import NamedTuple
 
-from .row import Operation
+from .operation_spec import Operation
 
 __all__ = ["STATUS_HELP", "VAGUE_STATUSES", "StatusHelp", "advice_for", "status_help"]
 

@@ -26,7 +26,7 @@ from ..errors import (
 from ..models._base import aware
 from .advice import advice_for
 from .codec import decode
-from .row import Operation, Version
+from .operation_spec import Operation, Version
 
 __all__ = ["date_of", "decode_answer", "error_from", "request_id_of"]
 

@@ -12,7 +12,7 @@ from .._content import Blob, Content
 from .._versions import ApiVersion, PredictionVersion
 from ..errors import UnsupportedOperation
 from .codec import encode
-from .row import Version
+from .operation_spec import Version
 
 __all__ = [
     "RegionTuple",

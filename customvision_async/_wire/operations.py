@@ -35,7 +35,7 @@ from ..models import (
     Tag,
     TagList,
 )
-from .row import Operation, Param, Version
+from .operation_spec import Operation, Param, Version
 
 __all__ = ["ROWS", "row_for"]
 

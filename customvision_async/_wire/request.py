@@ -10,7 +10,7 @@ from uuid import UUID
 
 from .._versions import ApiVersion, PredictionVersion
 from ..errors import LimitExceeded, UnsupportedOperation
-from .row import Operation, Param, Version
+from .operation_spec import Operation, Param, Version
 
 __all__ = ["KnownIds", "are_ids", "base_path", "build", "id_of", "ids_of", "plain_text"]
 

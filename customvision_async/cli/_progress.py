@@ -13,7 +13,7 @@ from typing import Protocol
 
 from rich.progress import BarColumn, Progress, TextColumn
 
-from ._screen import Screen
+from ._output import Screen
 from ._text import clock
 
 __all__ = ["WORTH_SHOWING", "Counters", "Meter", "shown"]

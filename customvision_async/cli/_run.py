@@ -14,9 +14,9 @@ import anyio
 from cyclopts import CycloptsError, UnusedCliTokensError
 
 from ._app import app
-from ._common import DEFAULT_EMULATOR, Output
 from ._exit import ExitCode, explain
-from ._screen import Screen
+from ._options import DEFAULT_EMULATOR, Output
+from ._output import Screen
 from ._signals import Interrupt
 from ._text import names
 

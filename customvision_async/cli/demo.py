@@ -15,12 +15,12 @@ from cyclopts import Parameter
 
 from .. import BatchReport, Concurrency, ImageFile, ProjectClient, TrainingClient
 from ..sources import images_in
-from ._common import Output, emulator_class
-from ._drive import Account, Driver
+from ._batch_runner import Account, Driver
 from ._exit import CommandError, ExitCode
-from ._feed import Feed
-from ._screen import Screen
+from ._options import Output, emulator_class
+from ._output import Screen
 from ._signals import Interrupt
+from ._stoppable_source import Feed
 from .upload import described
 
 __all__ = ["demo"]
@@ -82,7 +82,7 @@ class _Demo:
         self._surprises: list[str] = []
 
     async def run(self, pictures: int) -> int:
-        from . import _pictures
+        from . import _demo_files as _pictures
 
         began = time.perf_counter()
         photos = self._folder / "photos"

@@ -10,9 +10,9 @@ from typing import Annotated, Literal
 from cyclopts import Parameter
 from cyclopts.validators import Number
 
-from ._common import Output, emulator_class
 from ._exit import ExitCode
-from ._screen import Screen
+from ._options import Output, emulator_class
+from ._output import Screen
 
 __all__ = ["emulator"]
 

@@ -15,12 +15,12 @@ from cyclopts import Group, Parameter
 from cyclopts.validators import Number
 
 from .. import Image, ProjectClient
-from ._common import Common, ProjectOption, find_project, training_client
-from ._drive import Account, Driver
+from ._batch_runner import Account, Driver
 from ._exit import CommandError, ExitCode
-from ._feed import Feed
-from ._screen import Screen
+from ._options import Common, ProjectOption, find_project, training_client
+from ._output import Screen
 from ._signals import Interrupt
+from ._stoppable_source import Feed
 from ._text import plural, printable
 
 __all__ = ["delete", "list_images", "tag", "untag"]

@@ -7,9 +7,9 @@ from typing import Annotated
 import msgspec
 from cyclopts import App, Parameter
 
-from ._common import PROJECTS, Common, ProjectOption, find_project, training_client
 from ._exit import ExitCode
-from ._screen import Screen
+from ._options import PROJECTS, Common, ProjectOption, find_project, training_client
+from ._output import Screen
 
 __all__ = ["app"]
 

@@ -14,14 +14,14 @@ from cyclopts import Parameter
 from .. import NotFoundError, ProjectClient, TrainingClient
 from ..models import ImageFile, ImageUrl, SkippedFile
 from ..sources import images_from_manifest, images_in
-from ._census import Census
-from ._common import Common, ProjectOption, find_project, training_client
-from ._drive import Account, Driver
+from ._batch_runner import Account, Driver
 from ._exit import CommandError, ExitCode
-from ._failed import default_files, to_mend, unlanded, write_failed
-from ._feed import Feed
-from ._screen import Screen
+from ._failed_items import default_files, to_mend, unlanded, write_failed
+from ._item_counter import Census
+from ._options import Common, ProjectOption, find_project, training_client
+from ._output import Screen
 from ._signals import Interrupt
+from ._stoppable_source import Feed
 from ._text import plural
 
 __all__ = ["described", "upload"]

@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from ._faults import Fault, FaultKind, Faults
-    from ._seen import SeenRequest
+    from ._request_record import SeenRequest
     from ._switches import Switches
     from .server import Emulator, serve
 

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from ._quota import Quota
-from ._refusals import ACCESS_DENIED, GatewayRefusal
+from ._service_fault import ACCESS_DENIED, GatewayRefusal
 from ._state import State
 
 __all__ = ["Access"]

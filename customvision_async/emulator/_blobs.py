@@ -11,10 +11,10 @@ from base64 import b64encode
 from collections.abc import Callable
 from urllib.parse import parse_qsl, unquote
 
-from . import _pictures
-from ._call import Answer
+from . import _image_files as _pictures
+from ._api_request import Answer
 from ._ids import guid_key
-from ._world import World
+from ._resource import World
 
 __all__ = ["BLOBS", "read_blob", "serve_blob"]
 

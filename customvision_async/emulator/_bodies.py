@@ -10,8 +10,8 @@ from typing import Any
 import msgspec
 
 from ._ids import guid_key
-from ._pictures import Buffer
-from ._refusals import Refusal
+from ._image_files import Buffer
+from ._service_fault import Refusal
 
 __all__ = [
     "Part",

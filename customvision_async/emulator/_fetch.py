@@ -8,7 +8,7 @@ from urllib.parse import unquote_to_bytes, urlsplit
 
 import aiohttp
 
-from ._pictures import Unfit
+from ._image_files import Unfit
 
 __all__ = ["Fetcher"]
 

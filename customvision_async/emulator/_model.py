@@ -11,9 +11,9 @@ import math
 from dataclasses import dataclass
 from typing import Any
 
-from . import _pictures
+from . import _image_files as _pictures
 from ._ids import guid_key, guid_text
-from ._world import World
+from ._resource import World
 
 __all__ = ["Model", "known_scores", "model_of", "uncertainty"]
 

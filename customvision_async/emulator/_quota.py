@@ -6,8 +6,8 @@ import re
 from collections import deque
 from dataclasses import dataclass
 
-from ._refusals import GatewayRefusal
 from ._routes import Match
+from ._service_fault import GatewayRefusal
 from ._switches import Switches
 
 __all__ = ["QUOTAS", "UNLIMITED", "Gate", "Quota"]

@@ -10,10 +10,10 @@ from typing import Any
 
 from .._versions import ApiVersion as V
 from ._domains import Domain, find_domain
+from ._float32 import single
 from ._ids import guid_text, instant
-from ._numbers import single
+from ._resource import World
 from ._state import WORKSPACE
-from ._world import World
 
 __all__ = [
     "blob_name",

@@ -22,22 +22,22 @@ from aiohttp import hdrs, web
 from .._wire.codec import pascal_keys
 from . import _handlers as _handlers  # registers the operations
 from ._access import Access
+from ._api_request import HANDLERS, SLOW_HANDLERS, Answer, Call
 from ._arguments import check_arguments, check_names
 from ._blobs import serve_blob
-from ._call import HANDLERS, SLOW_HANDLERS, Answer, Call
-from ._delivery import deliver, refuse_connection, send
 from ._faults import Fault, Faults
 from ._fetch import Fetcher
-from ._pictures import Buffer
+from ._image_files import Buffer
+from ._in_flight import Visits, continued, dropped, finished, pieces
 from ._quota import QUOTAS, Gate
-from ._refusals import NOT_FOUND, GatewayRefusal, Refusal
+from ._request_record import SeenRequest
+from ._resource import World
+from ._responses import deliver, refuse_connection, send
 from ._routes import Match, find_route
-from ._seen import SeenRequest
+from ._service_fault import NOT_FOUND, GatewayRefusal, Refusal
 from ._state import State
 from ._switches import SwitchChanges, Switches
 from ._thread import LoopThread
-from ._visits import Visits, continued, dropped, finished, pieces
-from ._world import World
 
 __all__ = ["Emulator", "serve"]
 

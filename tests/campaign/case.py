@@ -20,8 +20,8 @@ from customvision_async import (
 from customvision_async._events import Event, RequestDone
 from tests.campaign import checks
 from tests.campaign.scenario import Scenario, SourceError
-from tests.support.orchard import Stored
-from tests.support.virtual import client_of, run
+from tests.support.fake_service import Stored
+from tests.support.virtual_network import client_of, run
 
 __all__ = ["Outcome", "play"]
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from customvision_async import BatchReport, BatchRun, ItemResult
 from tests.campaign.scenario import Given, Scenario
-from tests.support.orchard import Box, Service, Stored
+from tests.support.fake_service import Box, Service, Stored
 
 __all__ = ["account", "ledger", "upload", "well"]
 

@@ -12,8 +12,8 @@ from typing import Any, Literal
 
 from customvision_async import ApiVersion, Concurrency, ImageFile, ImageUrl, Region
 from customvision_async.models import PredictedImage, SkippedFile
+from tests.support.fake_service import BASE, Box, Habits, Service
 from tests.support.faults import Faults
-from tests.support.orchard import BASE, Box, Habits, Service
 
 __all__ = ["Given", "Scenario", "SourceError", "picture"]
 

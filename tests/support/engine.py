@@ -6,11 +6,11 @@ import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
-from customvision_async._bulk.chunker import ChunkLimits
-from customvision_async._bulk.report import BatchReport, ItemResult
-from customvision_async._bulk.run import BatchRun, Job
-from customvision_async._bulk.settle import Verdict
-from customvision_async._bulk.unit import Done, Outcome, Unit
+from customvision_async._batch.chunker import ChunkLimits
+from customvision_async._batch.report import BatchReport, ItemResult
+from customvision_async._batch.run import BatchRun, Job
+from customvision_async._batch.settler import Verdict
+from customvision_async._batch.work_item import Done, Outcome, Unit
 
 
 class Poison(Exception):

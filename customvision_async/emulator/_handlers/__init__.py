@@ -11,9 +11,9 @@ from . import (
     projects,
     regions,
     tags,
-    transfer,
     uploads,
 )
+from . import project_transfer as transfer
 
 __all__ = [
     "exports",

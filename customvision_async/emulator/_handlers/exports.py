@@ -8,12 +8,12 @@ import zipfile
 from typing import Any
 
 from ..._versions import ApiVersion as V
+from .._api_request import Answer, Call, handles, handles_slowly
 from .._blobs import BLOBS, read_blob
-from .._call import Answer, Call, handles, handles_slowly
 from .._domains import find_domain
-from .._refusals import Refusal
+from .._resource import World
+from .._service_fault import Refusal
 from .._views import blob_name
-from .._world import World
 from .iterations import trained
 
 _FLAVORS = frozenset(

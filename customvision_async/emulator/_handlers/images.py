@@ -11,12 +11,12 @@ from typing import Any
 
 from ... import limits
 from ..._versions import ApiVersion as V
-from .._call import Answer, Call, handles
+from .._api_request import Answer, Call, handles
 from .._ids import guid_text
-from .._refusals import Refusal
+from .._resource import World
+from .._service_fault import Refusal
 from .._state import WORKSPACE
 from .._views import images_json
-from .._world import World
 
 _CLAUSE = re.compile(
     r"\s*(?:metadata\s*=\s*)?(?:'((?:[^']|'')*)'|([^\s']+))\s+(eq|ne)\s+'((?:[^']|'')*)'\s*",

@@ -9,13 +9,13 @@ import json
 from typing import Any
 
 from .. import _model
+from .._api_request import Answer, Call, handles
 from .._bodies import field, keys_field, text_field
-from .._call import Answer, Call, handles
 from .._ids import guid_text
-from .._refusals import Refusal
+from .._resource import World
+from .._service_fault import Refusal
 from .._state import State
 from .._views import iteration_json
-from .._world import World
 
 _LEAST = {"Classification": 5, "ObjectDetection": 15}
 

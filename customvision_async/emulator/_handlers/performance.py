@@ -11,10 +11,10 @@ from typing import Any
 from ... import limits
 from ..._versions import ApiVersion as V
 from .. import _model
-from .._call import Answer, Call, handles
+from .._api_request import Answer, Call, handles
+from .._float32 import single
 from .._ids import guid_key
-from .._numbers import single
-from .._refusals import Refusal
+from .._service_fault import Refusal
 from .._views import images_json, scores_json
 from .iterations import trained
 

@@ -13,14 +13,15 @@ import msgspec
 
 from ... import limits
 from ..._versions import ApiVersion as V
-from .. import _model, _pictures
+from .. import _image_files as _pictures
+from .. import _model
+from .._api_request import Answer, Call, handles, handles_slowly
 from .._bodies import field, keys_field, list_field, number_field, text_field
-from .._call import Answer, Call, handles, handles_slowly
 from .._ids import guid_key, guid_text, instant
-from .._pictures import Picture, Unfit
-from .._refusals import Refusal
+from .._image_files import Picture, Unfit
+from .._resource import World
+from .._service_fault import Refusal
 from .._views import prediction_json
-from .._world import World
 from .iterations import default_iteration, trained
 from .uploads import upload_parts
 

@@ -8,12 +8,12 @@ import json
 from typing import Any
 
 from ..._versions import ApiVersion as V
+from .._api_request import Answer, Call, handles
 from .._bodies import field, list_field, text_field
-from .._call import Answer, Call, handles
 from .._domains import DOMAINS, GENERAL, Domain
-from .._refusals import ACCESS_DENIED, GatewayRefusal, Refusal
+from .._resource import World
+from .._service_fault import ACCESS_DENIED, GatewayRefusal, Refusal
 from .._views import domain_json, project_json
-from .._world import World
 
 _PLATFORMS = frozenset(("CoreML", "TensorFlow", "DockerFile", "ONNX", "VAIDK", "OpenVino"))
 

@@ -7,13 +7,13 @@ from dataclasses import dataclass
 from typing import Any
 
 from ... import limits
+from .._api_request import Answer, Call, handles
 from .._bodies import field, list_field
-from .._call import Answer, Call, handles
+from .._float32 import single, to_single
 from .._ids import guid_key, guid_text
-from .._numbers import single, to_single
-from .._refusals import Refusal
+from .._resource import World
+from .._service_fault import Refusal
 from .._views import region_json
-from .._world import World
 from .tags import world_image
 
 _SLACK = 1e-5  # what single precision may add to left + width

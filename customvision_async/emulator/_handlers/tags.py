@@ -8,13 +8,13 @@ from typing import Any
 
 from ... import limits
 from ..._versions import ApiVersion as V
+from .._api_request import Answer, Call, handles
 from .._bodies import field, list_field, text_field
-from .._call import Answer, Call, handles
 from .._ids import guid_key, guid_text
-from .._refusals import Refusal
+from .._resource import World
+from .._service_fault import Refusal
 from .._state import WORKSPACE
 from .._views import tag_json
-from .._world import World
 
 _TYPES = {"regular": "Regular", "negative": "Negative", "generalproduct": "GeneralProduct"}
 

@@ -14,15 +14,15 @@ from typing import Any
 
 from ... import limits
 from ..._versions import ApiVersion as V
-from .. import _pictures
+from .. import _image_files as _pictures
+from .._api_request import Answer, Call, handles, handles_slowly
 from .._bodies import Part, field, list_field, parts_of
-from .._call import Answer, Call, handles, handles_slowly
 from .._ids import guid_key, guid_text
-from .._pictures import Buffer, Picture, Unfit
+from .._image_files import Buffer, Picture, Unfit
 from .._quota import UNLIMITED
-from .._refusals import Refusal
+from .._resource import World
+from .._service_fault import Refusal
 from .._views import images_json
-from .._world import World
 from .images import checked_metadata, merged_metadata
 from .regions import Box, insert_region, read_box
 from .tags import attach

@@ -1,0 +1,153 @@
+"""Where the batch engine meets the service: calls that enter the account of a run, and what an error means for a chunk."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from ._batch.report import ItemResult, Progress
+from ._batch.settler import Verdict
+from ._batch.work_item import Done, Span, Unit, attempted
+from ._content import Content
+from ._operations import Answer, Operations
+from ._transport.base import ClientClosed, Meter
+from ._wire.request import are_ids, id_of
+from .errors import (
+    AuthenticationError,
+    ConnectError,
+    CustomVisionError,
+    DecodeError,
+    ItemError,
+    NotFoundError,
+    PermissionDeniedError,
+    RateLimitError,
+    RequestTimeout,
+    ServiceError,
+    UnsupportedOperation,
+)
+
+__all__ = ["DONE", "Calls", "failed_item", "id_units", "image_id", "judge"]
+
+DONE = Done()
+
+_NOT_THE_PROJECT = frozenset(
+    {"NotFoundImage", "NotFoundTag", "NotFoundIteration", "NotFoundInvalid"}
+)
+"""Codes of a 404 that are about something in the request; any other 404 is about where it went."""
+
+
+class Calls:
+    """The operations of one project, called for units: what a call comes to is entered in `progress` and in the units, however it ends."""
+
+    def __init__(self, operations: Operations, project_id: str, progress: Progress) -> None:
+        self.operations = operations
+        self.project_id = project_id
+        self.progress = progress
+
+    async def __call__(
+        self,
+        operation: str,
+        units: Sequence[Unit],
+        query: Mapping[str, Any],
+        content: Content | None = None,
+        *,
+        creates: bool = False,
+    ) -> Answer:
+        """One request. `creates`: a repeat of it may make the thing twice, so the units are in doubt after a lost answer."""
+        meter = Meter()
+        try:
+            return await self.operations.call(
+                operation,
+                path={"projectId": self.project_id},
+                query=query,
+                content=content,
+                meter=meter,
+            )
+        except DecodeError:
+            meter.in_doubt = True
+            raise
+        finally:
+            progress = self.progress
+            progress.requests += meter.requests
+            progress.retries += meter.retries
+            progress.bytes_sent += meter.bytes_sent
+            attempted(units, meter.requests)
+            if creates and meter.in_doubt:
+                for unit in units:
+                    unit.in_doubt = True
+
+
+def judge(error: Exception) -> Verdict:
+    """What an error of a call means for the chunk and for the run."""
+    match error:
+        case (
+            AuthenticationError()
+            | PermissionDeniedError()
+            | ConnectError()
+            | UnsupportedOperation()
+            | ClientClosed()
+        ):
+            return Verdict.FATAL
+        case RequestTimeout() if not error.sent:  # as good as no connection
+            return Verdict.FATAL
+        case NotFoundError():
+            return Verdict.DIVIDE if error.code in _NOT_THE_PROJECT else Verdict.FATAL
+        case ServiceError() if error.status in (408, 413, 414, 431):
+            return Verdict.TOO_LARGE
+        case RateLimitError():
+            return Verdict.REFUSED
+        case ServiceError() if (
+            error.status < 500
+        ):  # 400 above all, often without a word on which of them it is about
+            return Verdict.DIVIDE
+        case DecodeError():
+            return Verdict.DOWN
+        case ServiceError() if (
+            error.status == 500
+        ):  # one picture that the service chokes on looks like this
+            return Verdict.DOWN
+        case CustomVisionError():
+            return Verdict.FINAL
+        case _:  # it could not even be written: one of them has what no request can carry
+            return Verdict.DIVIDE
+
+
+def image_id(image: object) -> str:
+    """The id of an image given as its model, its UUID, a string, or the result of its upload.
+
+    Raises:
+        ValueError: it does not read as an id.
+        TypeError: it is something else.
+    """
+    if isinstance(image, ItemResult):
+        if image.value is None:
+            raise ValueError("the result has no image: its upload failed")
+        return id_of(image.value, "image")
+    return id_of(image, "image")
+
+
+def failed_item(
+    index: int, item: object, error: Exception | str, status: str = ""
+) -> ItemResult[Any, Any]:
+    """The result of an item that fails before it is sent."""
+    failure = ItemError(str(error), index=index, item=item, status=status)
+    if isinstance(error, Exception):
+        failure.__cause__ = error
+    return ItemResult(index, item, False, status, None, failure)
+
+
+def id_units(
+    start: int, items: Sequence[Any], *, weight: int = 1, read: Any = image_id
+) -> Sequence[Unit | ItemResult[Any, Any]]:
+    """Units whose load is the id that `read` finds in each item; where it finds none the item fails."""
+    if (
+        read is image_id and set(map(type, items)) == {str} and are_ids(items)
+    ):  # text of numpy is no str: JSON cannot carry it as it is
+        return Span(start, items, items, weight)
+    units: list[Unit | ItemResult[Any, Any]] = []
+    for index, item in enumerate(items, start):
+        try:
+            units.append(Unit(index, item, read(item), weight))
+        except (ValueError, TypeError) as error:
+            units.append(failed_item(index, item, error))
+    return units

@@ -1,0 +1,1 @@
+"""The client of one project, a module for each noun."""

@@ -1,0 +1,411 @@
+"""One project: its images, tags and regions, any number at a time."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterable, Iterable, Mapping, Sequence
+from os import PathLike
+from typing import Any, Literal, TypeAlias
+from uuid import UUID
+
+from .. import limits
+from .._batch.report import ItemResult
+from .._batch.run import BatchRun
+from .._batch.work_item import Outcome, Span, Unit, loads_of
+from .._batching import DONE, failed_item, id_units, image_id
+from .._paging import AsyncItemPaged, one_page
+from .._wire.request import KnownIds, id_of
+from ..errors import BadRequestError, NotFoundError
+from ..models import (
+    Image,
+    ImageFile,
+    ImagePrediction,
+    ImageRegionCreateEntry,
+    ImageUrl,
+    PredictedImage,
+    Project,
+    Region,
+    StoredImagePrediction,
+    Tag,
+    TagType,
+    TagUpdate,
+)
+from ..models.inputs import TagLike
+from .base import ids_prepared, several
+from .exports import TransferVerbs
+from .image_list import ImageList
+from .iterations import IterationVerbs
+from .predictions import PredictedVerbs
+from .regions import box_of, region_limits, send_regions
+from .tag_resolver import TagBook, UnknownTag
+from .tags import (
+    metadata_limits,
+    send_metadata,
+    send_tags,
+    send_untag,
+    tag_limits,
+    untag_limits,
+)
+from .uploads import Uploads, checked_metadata, upload_limits
+
+__all__ = ["ImageLike", "ProjectClient", "RegionOn"]
+
+ImageLike: TypeAlias = str | UUID | Image | ItemResult[Any, Any]
+"""An image as a person gives it: its id, its model, or the result of its upload."""
+
+_SINGLE = (
+    str, bytes, bytearray, memoryview, PathLike, UUID, ImageFile, ImageUrl, PredictedImage, ImagePrediction, StoredImagePrediction
+)  # fmt: skip
+"""What is one picture and no iterable of them."""
+_NO_SUCH_REGION = frozenset({"BadRequestInvalidIds", "NotFoundRegion", "NotFoundInvalid"})
+"""No recording says how a region that is not there is refused."""
+
+RegionOn: TypeAlias = tuple[ImageLike, Region] | ImageRegionCreateEntry
+"""A region and the image it goes on."""
+
+
+class ProjectClient(IterationVerbs, TransferVerbs, PredictedVerbs):
+    """The images, tags and regions of one project. Get one from a :class:`~customvision_async.TrainingClient`.
+
+    Verbs in the plural take any number of items, from any iterable or async iterable, and give a :class:`BatchRun`: await it, or watch it.
+    Verbs in the singular are one request. `list_*` is iterated over, never awaited.
+    """
+
+    def __repr__(self) -> str:
+        return f"<ProjectClient {self.id}{f' {self.name!r}' if self.name else ''}>"
+
+    async def get(self) -> Project:
+        """The project as the service has it now."""
+        return await self.operations.get_project(self.id)
+
+    # --- images
+
+    def upload_images(
+        self, images: Any, *, tags: Iterable[TagLike] = (), create_missing_tags: bool = False
+    ) -> BatchRun[Any, Image]:
+        """Upload any number of images: files, bytes, URLs and predictions together.
+
+        Args:
+            images: an iterable or async iterable of :class:`ImageFile`, :class:`ImageUrl`, paths, bytes, open binary files, stored
+                predictions (models, or their ids as `uuid.UUID`); or a single one of these. Pulled only as fast as the service takes.
+            tags: given to every image, besides its own.
+            create_missing_tags: make the tags that the project lacks, once each.
+
+        A result's `image` is the service's image; `duplicate` says that the project had the picture already, in which
+        case its tags and regions are made sure of. A file that is no picture, over 6 MB, over 10,240 pixels a side or
+        over 25:1 fails before it is sent, and costs the others nothing.
+        """
+        if isinstance(images, _SINGLE) or hasattr(images, "read"):
+            images = [images]
+        calls = self._calls()
+        book = TagBook(self.operations, self.id, create_missing=create_missing_tags)
+        uploads = Uploads(calls, book, several(tags))
+        return self._run(
+            images,
+            calls,
+            uploads.prepare,
+            uploads.send,
+            upload_limits(self._concurrency.chunk_bytes),
+            "upload_images",
+        )
+
+    def delete_images(
+        self, images: Iterable[ImageLike] | AsyncIterable[ImageLike]
+    ) -> BatchRun[ImageLike, None]:
+        """Delete images; one that is not there (any more) counts as deleted. They go from the workspace, not from trained iterations."""
+        calls = self._calls()
+
+        async def send(units: Sequence[Unit]) -> Sequence[Outcome]:
+            try:
+                await calls("DeleteImages", units, {"imageIds": KnownIds(loads_of(units))})
+            except NotFoundError as error:
+                if len(units) > 1 or error.code != "NotFoundImage":
+                    raise
+            return [DONE] * len(units)
+
+        return self._run(
+            images,
+            calls,
+            ids_prepared(weight=37),
+            send,
+            self._url_limits(limits.IDS_PER_DELETE.value),
+            "delete_images",
+        )
+
+    def tag_images(
+        self, images: Iterable[ImageLike] | AsyncIterable[ImageLike], tags: Iterable[TagLike]
+    ) -> BatchRun[ImageLike, None]:
+        """Put every one of `tags` on every image. A result is marked `duplicate` where the image had them all."""
+        calls = self._calls()
+        find = self._tags_once(several(tags))
+
+        async def prepare(
+            start: int, items: Sequence[Any]
+        ) -> Sequence[Unit | ItemResult[Any, Any]]:
+            ids = await find()
+            units = id_units(start, items, weight=len(ids))
+            if isinstance(units, Span):
+                units.loads = [(image, ids) for image in units.loads]
+            else:
+                for unit in units:
+                    if isinstance(unit, Unit):
+                        unit.load = (unit.load, ids)
+            return units
+
+        return self._run(
+            images,
+            calls,
+            prepare,
+            lambda units: send_tags(calls, units),
+            tag_limits(),
+            "tag_images",
+        )
+
+    def untag_images(
+        self, images: Iterable[ImageLike] | AsyncIterable[ImageLike], tags: Iterable[TagLike]
+    ) -> BatchRun[ImageLike, None]:
+        """Take every one of `tags` off every image."""
+        calls = self._calls()
+        find = self._tags_once(several(tags))
+
+        async def send(units: Sequence[Unit]) -> Sequence[Outcome]:
+            return await send_untag(calls, units, await find())
+
+        async def prepare(
+            start: int, items: Sequence[Any]
+        ) -> Sequence[Unit | ItemResult[Any, Any]]:
+            await find()
+            return id_units(start, items)
+
+        return self._run(images, calls, prepare, send, untag_limits(), "untag_images")
+
+    def update_image_metadata(
+        self, images: Iterable[ImageLike] | AsyncIterable[ImageLike], metadata: Mapping[str, str]
+    ) -> BatchRun[ImageLike, None]:
+        """Set `metadata` (text to text, at most 10 pairs) on every image (since v3.3).
+
+        Raises:
+            LimitExceeded: too many pairs, or one too long.
+            ValueError: the version has no metadata.
+        """
+        checked = dict(checked_metadata(metadata, self.operations.version) or {})
+        calls = self._calls()
+
+        async def send(units: Sequence[Unit]) -> Sequence[Outcome]:
+            return await send_metadata(calls, units, checked)
+
+        return self._run(
+            images, calls, _unique_ids, send, metadata_limits(), "update_image_metadata"
+        )
+
+    def list_images(
+        self,
+        *,
+        tagged: bool | None = None,
+        tags: Iterable[TagLike] = (),
+        iteration: Any = None,
+        order: Literal["newest", "oldest"] = "newest",
+        filter: str | None = None,
+        page_size: int = limits.TAKE.value,
+    ) -> AsyncItemPaged[Image]:
+        """The images, in pages that are fetched ahead; uploads and deletes meanwhile cause neither doubles nor gaps.
+
+        Args:
+            tagged: only those with a tag (True), or without one (False); both if None.
+            tags: only those with at least one of these; any number (more than 20 become several walks, merged).
+            iteration: those of a trained iteration, instead of the workspace.
+            order: by when they were created.
+            filter: on metadata, in the service's grammar: ``metadata=key1 eq 'value1' and key2 ne 'value2'`` (since v3.3).
+            page_size: 2 to 256.
+
+        Raises:
+            LimitExceeded: the page size is over 256.
+        """
+        return self._images(tagged, several(tags), iteration, filter).paged(order, page_size)
+
+    async def count_images(
+        self,
+        *,
+        tagged: bool | None = None,
+        tags: Iterable[TagLike] = (),
+        iteration: Any = None,
+        filter: str | None = None,
+    ) -> int:
+        """How many images :meth:`list_images` would give."""
+        return await self._images(tagged, several(tags), iteration, filter).count()
+
+    async def get_image(self, image: ImageLike, *, iteration: Any = None) -> Image:
+        """One image as the service has it now (since v2.0).
+
+        Raises:
+            NotFoundError: the project has no such image.
+        """
+        found = await self.operations.get_images_by_ids(
+            self.id, [image_id(image)], iteration_id=iteration
+        )
+        if not found:
+            raise NotFoundError(
+                f"the project has no image {image_id(image)}",
+                status=404,
+                code="NotFoundImage",
+                operation="GetImagesByIds",
+            )
+        return found[0]
+
+    def _images(
+        self, tagged: bool | None, tags: tuple[TagLike, ...], iteration: Any, filter: str | None
+    ) -> ImageList:
+        iteration_id = None if iteration is None else id_of(iteration, "iteration")
+        return ImageList(
+            self.operations,
+            self.id,
+            self._tags_once(tags),
+            tagged,
+            bool(tags),
+            iteration_id,
+            filter,
+            self._concurrency.pages,
+        )
+
+    # --- regions
+
+    def create_regions(
+        self, regions: Iterable[RegionOn] | AsyncIterable[RegionOn]
+    ) -> BatchRun[RegionOn, str]:
+        """Put regions on images (since v2.0): pairs of an image and a :class:`Region`. A result's `value` is the id of the region.
+
+        The image gets the region's tag too. A result is marked `duplicate` where the region was there.
+        """
+        calls = self._calls()
+        book = TagBook(self.operations, self.id)
+
+        async def prepare(start: int, items: Sequence[Any]) -> list[Unit | ItemResult[Any, Any]]:
+            pairs = [_pair(item) for item in items]
+            await book.learn(pair[1].tag for pair in pairs if isinstance(pair, tuple))
+            return [
+                _region_unit(index, item, pair, book)
+                for index, (item, pair) in enumerate(zip(items, pairs, strict=True), start)
+            ]
+
+        return self._run(
+            regions,
+            calls,
+            prepare,
+            lambda units: send_regions(calls, units),
+            region_limits(),
+            "create_regions",
+        )
+
+    def delete_regions(self, regions: Iterable[Any] | AsyncIterable[Any]) -> BatchRun[Any, None]:
+        """Delete regions, given by id or as those of an image; one that is not there counts as deleted.
+
+        An image loses the tag with its last region of that tag.
+        """
+        calls = self._calls()
+
+        async def send(units: Sequence[Unit]) -> Sequence[Outcome]:
+            try:
+                await calls("DeleteImageRegions", units, {"regionIds": loads_of(units)})
+            except (NotFoundError, BadRequestError) as error:
+                if len(units) > 1 or error.code not in _NO_SUCH_REGION:
+                    raise
+            return [DONE] * len(units)
+
+        def read(region: Any) -> str:
+            return id_of(
+                getattr(region, "region_id", None) or getattr(region, "value", None) or region,
+                "region",
+            )
+
+        limit = self._url_limits(limits.REGIONS_PER_DELETE.value)
+        return self._run(
+            regions, calls, ids_prepared(weight=37, read=read), send, limit, "delete_regions"
+        )
+
+    # --- tags
+
+    def list_tags(self, *, iteration: Any = None) -> AsyncItemPaged[Tag]:
+        """The tags, all at once, each with its number of images."""
+        return AsyncItemPaged(
+            lambda: one_page(lambda: self.operations.get_tags(self.id, iteration_id=iteration))
+        )
+
+    async def create_tag(
+        self, name: str, *, description: str | None = None, type: TagType | str | None = None
+    ) -> Tag:
+        """Make a tag. Not sent again after a lost answer: list the tags to see.
+
+        Raises:
+            BadRequestError: code BadRequestTagNameNotUnique where there is one of that name.
+        """
+        return await self.operations.create_tag(self.id, name, description=description, type=type)
+
+    async def get_tag(self, tag: TagLike) -> Tag:
+        """A tag by name, id or model, as the service has it now.
+
+        Raises:
+            LookupError: no tag has that name.
+        """
+        return await self.operations.get_tag(self.id, await self._tag_id(tag))
+
+    async def update_tag(
+        self,
+        tag: TagLike,
+        *,
+        name: str | None = None,
+        description: str | None = None,
+        type: TagType | str | None = None,
+    ) -> Tag:
+        """Change what is given of a tag, and leave the rest."""
+        now = await self.get_tag(tag)
+        update = TagUpdate(
+            name=now.name if name is None else name,
+            description=now.description if description is None else description,
+            type=now.type if type is None else TagType(type),
+        )
+        return await self.operations.update_tag(self.id, now.id, update)
+
+    async def delete_tag(self, tag: TagLike) -> None:
+        """Delete a tag: it goes from all images, with its regions; the images stay."""
+        await self.operations.delete_tag(self.id, await self._tag_id(tag))
+
+
+async def _unique_ids(start: int, items: Sequence[Any]) -> list[Unit | ItemResult[Any, Any]]:
+    """Units that never share a chunk with the same id: their answer is joined by it."""
+    units = list(id_units(start, items))
+    for unit in units:
+        if isinstance(unit, Unit):
+            unit.key = unit.load
+    return units
+
+
+def _pair(item: Any) -> tuple[str, Region] | Exception:
+    try:
+        if isinstance(item, ImageRegionCreateEntry):
+            region = Region(
+                tag=UUID(item.tag_id),
+                left=item.left,
+                top=item.top,
+                width=item.width,
+                height=item.height,
+            )
+            return id_of(item.image_id, "image"), region
+        image, region = item
+        if not isinstance(region, Region):
+            raise TypeError(
+                f"expected a pair of an image and a Region, not {type(region).__name__}"
+            )
+        return image_id(image), region
+    except (TypeError, ValueError) as error:
+        return error
+
+
+def _region_unit(
+    index: int, item: Any, pair: tuple[str, Region] | Exception, book: TagBook
+) -> Unit | ItemResult[Any, Any]:
+    if isinstance(pair, Exception):
+        return failed_item(index, item, pair)
+    try:
+        placed = (book.id_of(pair[1].tag), *box_of(pair[1]))
+    except (UnknownTag, ValueError) as error:
+        return failed_item(index, item, error)
+    return Unit(index, item, (pair[0], (placed,)), 1, key=(pair[0], placed))

@@ -1,0 +1,135 @@
+"""Regions onto images and off them, any number at a time; and what makes a region well formed."""
+
+from __future__ import annotations
+
+import math
+from collections import defaultdict
+from collections.abc import Sequence
+
+from .. import limits
+from .._batch.chunker import ChunkLimits
+from .._batch.work_item import AGAIN, Done, Failed, Outcome, Unit
+from .._batching import Calls
+from .._wire import bodies
+from .._wire.bodies import RegionTuple
+from ..models import Image, Region
+from .tags import parts
+
+__all__ = ["Box", "box_of", "region_limits", "same_box", "send_regions"]
+
+Box = tuple[float, float, float, float]
+"""left, top, width, height: fractions of the picture, from the top left corner."""
+
+_HAIR = 1e-3
+"""How far a box may run over the edge and be cut to it: tools round, and a thousandth of a picture is less than a pixel or two."""
+_FLOAT32 = 1e-5
+"""The service keeps single precision: a box comes back changed by less than this."""
+
+
+def box_of(region: Region) -> Box:
+    """The four numbers of `region`, with a box a hair over the edge cut to it.
+
+    Raises:
+        ValueError: it is not a rectangle within the picture; the message says why.
+    """
+    try:
+        left, top, width, height = (
+            float(value) for value in (region.left, region.top, region.width, region.height)
+        )
+    except (TypeError, ValueError):
+        raise ValueError(f"a region has four numbers: {region!r}") from None
+    numbers = f"left={left:g}, top={top:g}, width={width:g}, height={height:g}"
+    if not all(map(math.isfinite, (left, top, width, height))):
+        raise ValueError(f"a region has four finite numbers, this one has {numbers}")
+    if min(left, top) < -_HAIR or left + width > 1 + _HAIR or top + height > 1 + _HAIR:
+        raise ValueError(
+            f"the region runs out of the picture ({numbers}): give fractions of its width and height, with left and top the corner"
+            " (YOLO gives the centre: take half the width and height off), not pixels"
+        )
+    right, bottom = min(left + width, 1.0), min(top + height, 1.0)
+    left, top = max(left, 0.0), max(top, 0.0)
+    width, height = min(width, right - left), min(height, bottom - top)
+    if width <= 0 or height <= 0:
+        raise ValueError(f"the region has no area ({numbers})")
+    return left, top, width, height
+
+
+def same_box(one: Sequence[float], other: Sequence[float]) -> bool:
+    """Whether two boxes are the same to the service."""
+    return all(abs(a - b) < _FLOAT32 for a, b in zip(one, other, strict=True))
+
+
+def region_limits() -> ChunkLimits:
+    """Chunks of regions for one call; a unit weighs as many regions as it has."""
+    return ChunkLimits(limits.REGIONS_PER_BATCH.value, limits.REGIONS_PER_BATCH.value)
+
+
+async def send_regions(calls: Calls, units: Sequence[Unit], *, named: bool = True) -> list[Outcome]:
+    """Put the regions of each unit (its load: the image's id and the regions) on its image.
+
+    The answer is joined by image, tag and box: it has no other key, and no order to rely on. Of regions that were there it does
+    not say the ids: `named` asks for these, too.
+    """
+    entries = [(unit.load[0], region) for unit in units for region in unit.load[1]]
+    answers: dict[tuple[str, str], list[tuple[Box, str, str]]] = defaultdict(list)
+    for part in parts(entries, limits.REGIONS_PER_BATCH.value):
+        content = bodies.regions_batch(part, calls.operations.version)
+        summary = (await calls("CreateImageRegions", units, {}, content)).value
+        for word, answered in (
+            ("made", summary.created),
+            ("there", summary.duplicated),
+            ("over", summary.exceeded),
+        ):
+            for entry in answered:
+                box = (entry.left, entry.top, entry.width, entry.height)
+                region_id = getattr(entry, "region_id", "")
+                answers[entry.image_id.lower(), entry.tag_id.lower()].append((box, word, region_id))
+    outcomes = [_outcome(unit, answers) for unit in units]
+    return await _named(calls, units, outcomes) if named else outcomes
+
+
+async def _named(calls: Calls, units: Sequence[Unit], outcomes: list[Outcome]) -> list[Outcome]:
+    """The outcomes with the ids of the regions that were there before, perhaps by our own earlier attempt."""
+    nameless = [
+        place
+        for place, outcome in enumerate(outcomes)
+        if isinstance(outcome, Done) and outcome.value is None
+    ]
+    if not nameless:
+        return outcomes
+    query = {"imageIds": list(dict.fromkeys(units[place].load[0] for place in nameless))}
+    images: dict[str, Image] = {
+        image.id.lower(): image for image in (await calls("GetImagesByIds", (), query)).value
+    }
+    for place in nameless:
+        image_id, regions = units[place].load
+        outcome = outcomes[place]
+        if image_id in images and regions and isinstance(outcome, Done):
+            tag, *box = regions[-1]
+            there = (r for r in images[image_id].regions if r.tag_id.lower() == tag)
+            found = next(
+                (r.region_id for r in there if same_box((r.left, r.top, r.width, r.height), box)),
+                None,
+            )
+            outcomes[place] = Done(outcome.status, found, outcome.duplicate)
+    return outcomes
+
+
+def _outcome(unit: Unit, answers: dict[tuple[str, str], list[tuple[Box, str, str]]]) -> Outcome:
+    image: str = unit.load[0]
+    regions: Sequence[RegionTuple] = unit.load[1]
+    words: list[str] = []
+    region_id = ""
+    for tag, *box in regions:
+        found = next(
+            (answer for answer in answers.get((image, tag), ()) if same_box(answer[0], box)), None
+        )
+        if found is None:
+            return AGAIN
+        answers[image, tag].remove(found)
+        words.append(found[1])
+        region_id = found[2]
+    if "over" in words:
+        reason = f"{words.count('over')} of its {len(words)} regions were refused: an image has at most {limits.REGIONS_PER_IMAGE}"
+        return Failed(reason, status="ErrorRegionLimitExceed")
+    return Done(value=region_id or None, duplicate=bool(words) and set(words) == {"there"})

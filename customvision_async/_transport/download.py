@@ -1,0 +1,243 @@
+"""A file of the service onto the disk: whole or not at all.
+
+What came is made sure of (its length, and its MD5 where the host gives one) before the file gets its name. A connection that
+breaks is taken up where it broke, if the host can do so and the file is the same.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import os
+import random
+import time
+from collections.abc import AsyncIterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import anyio
+
+from .._options import Retry
+from ..errors import (
+    DecodeError,
+    InternalServerError,
+    LinkExpired,
+    NotFoundError,
+    ResponseLost,
+    ServiceError,
+    TransportError,
+)
+from .atomic_file import WholeFile, whole_file
+from .blob_reader import BlobPart, BlobReader
+from .retry import RETRIED_STATUSES, parse_retry_after
+
+__all__ = ["Downloads", "save"]
+
+_WRITE = 1 << 20
+"""Bytes written by one hop to a worker thread."""
+_PROGRESS = 1 << 16
+"""Bytes more than ever before that count as getting on."""
+
+
+class _Busy(InternalServerError):
+    """The host cannot now; `retry_after` is the wait it asks for."""
+
+    def __init__(self, retry_after: float | None, **fields: Any) -> None:
+        super().__init__("the host of the file cannot give it now", **fields)
+        self.retry_after = retry_after
+
+
+class Downloads:
+    """Downloads over one reader, with the client's ideas of when to try again."""
+
+    def __init__(self, reader: BlobReader, retry: Retry | None = None) -> None:
+        self._reader = reader
+        self._retry = retry or Retry()
+
+    async def fetch(
+        self,
+        url: str,
+        path: str | os.PathLike[str],
+        *,
+        operation: str,
+        most: int,
+        overwrite: bool = True,
+    ) -> Path:
+        """Download the file at `url` to `path`, and give the path.
+
+        Raises:
+            FileExistsError: `path` is there, and is not to be overwritten.
+            OSError: it cannot be written.
+            LinkExpired: the address is no longer valid.
+            ServiceError, TransportError: it could not be read.
+            DecodeError: it is over `most` bytes, or is not what the host says it is.
+        """
+        self._reader.hosts.check(url, operation)
+        async with whole_file(path, overwrite=overwrite) as file:
+            await _Transfer(self._reader, self._retry, url, operation, most, file).run()
+        return Path(path)
+
+    async def aclose(self) -> None:
+        """Close the connections."""
+        await self._reader.aclose()
+
+
+async def save(data: bytes, path: str | os.PathLike[str], *, overwrite: bool = True) -> Path:
+    """Write `data` to `path`, whole or not at all."""
+    async with whole_file(path, overwrite=overwrite) as file:
+        await file.write(data)
+    return Path(path)
+
+
+class _Transfer:
+    """One file on its way, over as many connections as it takes."""
+
+    def __init__(
+        self, reader: BlobReader, retry: Retry, url: str, operation: str, most: int, file: WholeFile
+    ) -> None:
+        self._reader = reader
+        self._retry = retry
+        self._url = url
+        self._operation = operation
+        self._most = most
+        self._file = file
+        self._there = 0
+        self._furthest = 0
+        self._total: int | None = None
+        self._validator = ""
+        self._md5 = ""
+        self._digest = hashlib.md5(usedforsecurity=False)
+
+    async def run(self) -> None:
+        """To the end."""
+        failures = 0
+        while True:
+            asked: float | None = None
+            try:
+                await self._attempt()
+                return
+            except TransportError as error:
+                failure: Exception = error
+            except ServiceError as error:
+                if error.status not in RETRIED_STATUSES:
+                    raise
+                failure, asked = error, error.retry_after if isinstance(error, _Busy) else None
+            failures = 0 if self._there >= self._furthest + _PROGRESS else failures + 1
+            self._furthest = max(self._furthest, self._there)
+            if failures >= self._retry.attempts:
+                raise failure
+            wait = random.uniform(0.0, min(self._retry.most, self._retry.backoff * 2.0**failures))  # noqa: S311 - no secret
+            await anyio.sleep(max(wait, min(asked or 0.0, self._retry.retry_after_most)))
+
+    async def _attempt(self) -> None:
+        start = self._there if self._validator else 0
+        if start and start == self._total:
+            start = 0  # all of it came and it was not right
+        async with self._reader.open(
+            self._url, start=start, validator=self._validator, operation=self._operation
+        ) as part:
+            if part.status == 206 and start and _range_of(part.headers, start, self._total):
+                pass
+            elif part.status == 200:
+                await self._begin_anew(part.headers)
+            elif part.status in (
+                206,
+                416,
+            ):  # not the part that was asked for: from the beginning, then
+                self._there, self._validator = 0, ""
+                raise ResponseLost(
+                    f"the host answered {part.status} to where the file should go on",
+                    operation=self._operation,
+                )
+            else:
+                raise await _refusal(part, self._operation)
+            await self._copy(part.pieces)
+        self._check()
+
+    async def _begin_anew(self, headers: Mapping[str, str]) -> None:
+        length = headers.get("content-length", "")
+        self._total = int(length) if length.isascii() and length.isdigit() else None
+        self._within(self._total or 0)
+        etag = headers.get("etag", "")
+        ranges = headers.get("accept-ranges", "").lower() == "bytes" or "x-ms-version" in headers
+        self._validator = etag if ranges and etag.startswith('"') else ""
+        self._md5 = headers.get("content-md5", "")
+        self._digest = hashlib.md5(usedforsecurity=False)
+        self._there = 0
+        await self._file.restart()
+
+    async def _copy(self, pieces: AsyncIterator[bytes]) -> None:
+        waiting: list[bytes] = []
+        size = 0
+        try:
+            async for piece in pieces:
+                waiting.append(piece)
+                size += len(piece)
+                self._within(self._there + size)
+                if size >= _WRITE:
+                    await self._write(waiting)
+                    waiting, size = [], 0
+        except TransportError:
+            await self._write(waiting)  # what has come need not come again
+            raise
+        await self._write(waiting)
+
+    async def _write(self, pieces: list[bytes]) -> None:
+        data = b"".join(pieces)
+        await self._file.write(data)
+        self._digest.update(data)
+        self._there += len(data)
+
+    def _within(self, size: int) -> None:
+        if size > self._most:
+            raise DecodeError(
+                f"{self._operation}: the file is over {self._most:,} bytes, more than any real one"
+            )
+
+    def _check(self) -> None:
+        if self._total is not None and self._there != self._total:
+            wrong = f"{self._there:,} bytes came of {self._total:,}"
+        elif self._md5 and base64.b64encode(self._digest.digest()).decode() != self._md5.strip():
+            wrong = "what came does not have the checksum that the host gives"
+        else:
+            return
+        self._there, self._validator = 0, ""
+        raise ResponseLost(wrong, operation=self._operation)
+
+
+def _range_of(headers: Mapping[str, str], start: int, total: int | None) -> bool:
+    """Whether the part that comes is the rest of the file that was begun."""
+    unit, _, rest = headers.get("content-range", "").partition(" ")
+    span, _, whole = rest.partition("/")
+    return (
+        unit.lower() == "bytes"
+        and span.startswith(f"{start}-")
+        and (total is None or whole.strip() in ("*", str(total)))
+    )
+
+
+async def _refusal(part: BlobPart, operation: str) -> Exception:
+    """What an answer without the file means."""
+    status = part.status
+    body = b""
+    async for piece in part.pieces:
+        body += piece
+        if len(body) > 4096:
+            break
+    code = part.headers.get("x-ms-error-code", "")
+    fields: dict[str, Any] = {
+        "status": status,
+        "code": code,
+        "operation": operation,
+        "request_id": part.headers.get("x-ms-request-id", ""),
+    }
+    if status == 403:
+        return LinkExpired(
+            "the address of the file is not valid (any more): such addresses live for a day",
+            **fields,
+        )
+    if status == 404:
+        return NotFoundError("the file is not there (any more)", **fields)
+    if status >= 500 or status in RETRIED_STATUSES:
+        return _Busy(parse_retry_after(part.headers, body, time.time()), **fields)
+    return ServiceError("the host of the file refuses it", **fields)

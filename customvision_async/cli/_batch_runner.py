@@ -1,0 +1,193 @@
+"""Driving a batch run from the command line: show it, stop it when asked, and account for every item at the end."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import anyio
+from anyio import get_cancelled_exc_class
+
+from .. import BatchReport, BatchRun, ItemResult, SkippedFile
+from ..errors import called
+from ._exit import ExitCode, explain
+from ._output import Screen
+from ._progress import WORTH_SHOWING, Meter, shown
+from ._signals import Interrupt
+from ._stoppable_source import Feed
+from ._text import duration, megabytes, plural
+
+__all__ = ["Account", "Driver"]
+
+_SHOWN = 10
+"""Lines about failed items, and about skipped ones, that go to the screen; the rest is counted there and whole in the file."""
+_LOOKING = 3.0
+"""Seconds that a stopped run may spend on finding out what it had not reached."""
+
+
+@dataclass(frozen=True)
+class Account:
+    """How a run ended. `rest` are the items that it never took, `rest_whole` whether these are all of them."""
+
+    report: BatchReport
+    rest: list[Any] = field(default_factory=list)
+    rest_whole: bool = True
+    error: Exception | None = None
+
+
+@dataclass(frozen=True)
+class Driver:
+    """Takes a run to its end. `noun` is what its items are; `describe` gives the fields of an item for people and programs."""
+
+    screen: Screen
+    interrupt: Interrupt
+    noun: str
+    verb: str
+    describe: Callable[[Any], Mapping[str, Any]]
+    total: Callable[[], int | None] = lambda: None
+
+    async def drive(
+        self,
+        start: Callable[[Feed], BatchRun[Any, Any]],
+        feed: Feed,
+        *,
+        conclude: Callable[[Account], None],
+    ) -> Account:
+        """Run `start(feed)` to the end, or until it is stopped; `conclude` gets the account in any case, cancelled or not."""
+        run = start(feed)
+        error: Exception | None = None
+        try:
+            error = await self._watch(run, feed)
+        except get_cancelled_exc_class():
+            conclude(await self._account(run, feed, None))
+            raise
+        account = await self._account(run, feed, error)
+        conclude(account)
+        await self.interrupt.obey()
+        return account
+
+    async def _watch(self, run: BatchRun[Any, Any], feed: Feed) -> Exception | None:
+        meter = Meter(
+            run.progress,
+            lambda: run.progress.total if run.progress.total is not None else self.total(),
+        )
+        told: dict[str, int] = {}
+        try:
+            with self.interrupt.stopping_with(feed.stop):
+                async with run, shown(meter, self.screen, self.noun):
+                    async for result in run:
+                        self._tell(result, told)
+        except Exception as error:  # noqa: BLE001  # after the summary it is raised again, by whoever asked for the run
+            return error
+        return None
+
+    async def _account(
+        self, run: BatchRun[Any, Any], feed: Feed, error: Exception | None
+    ) -> Account:
+        report = run.report
+        if self.interrupt.code is None and error is None:
+            return Account(report)
+        found: list[Any] = []
+        whole = False
+        with anyio.CancelScope(shield=True):
+            found, whole = await feed.rest(report.submitted, _LOOKING)
+            await feed.aclose()
+        return Account(
+            report, [item for item in found if not isinstance(item, SkippedFile)], whole, error
+        )
+
+    def _tell(self, result: ItemResult[Any, Any], told: dict[str, int]) -> None:
+        outcome = "skipped" if result.skipped else "ok" if result.ok else "failed"
+        if self.screen.as_json:
+            self.screen.event(
+                "item",
+                index=result.index,
+                outcome=outcome,
+                **{"id": getattr(result.value, "id", None), **self.describe(result.item)},
+                status=result.status,
+                duplicate=result.duplicate,
+                attempts=result.attempts,
+                error=str(result.error) if result.error is not None else None,
+            )
+        elif not result.ok:
+            told[outcome] = told.get(outcome, 0) + 1
+            if told[outcome] <= _SHOWN:
+                self.screen.note(
+                    f"{outcome}: {self._cause(result)}", style="yellow" if result.skipped else "red"
+                )
+            elif told[outcome] == _SHOWN + 1:
+                self.screen.note(f"{outcome}: more, not shown here (--json tells of every one)")
+
+    def _cause(self, result: ItemResult[Any, Any]) -> str:
+        """The item and what became of it."""
+        if called(result.item):
+            return str(result)
+        name, cause = (
+            str(next(iter(self.describe(result.item).values()), "")),
+            str(result.error or result.status),
+        )
+        return cause if cause.startswith(name) else f"{name}: {cause}"
+
+    def lines(self, account: Account) -> list[str]:
+        """The account in a few lines for people."""
+        report = account.report
+        taken = report.submitted - report.skipped
+        first = (
+            f"{report.succeeded:,} of {plural(taken + len(account.rest), self.noun)} {self.verb}"
+        )
+        if report.duplicates:
+            first += f" ({report.duplicates:,} there already)"
+        first += f" in {duration(report.seconds)}"
+        if report.seconds > 0 and report.succeeded:
+            first += f": {report.succeeded / report.seconds:,.1f} {self.noun}s/s"
+            if report.bytes_sent >= WORTH_SHOWING:
+                first += f", {megabytes(report.bytes_sent / report.seconds)}/s"
+        lines = [first]
+        counts = (
+            (report.failed, "failed"),
+            (report.skipped, "skipped"),
+            (report.pending, "without an outcome when it stopped (some may have landed)"),
+            (len(account.rest), "not begun" if account.rest_whole else "or more not begun"),
+            (report.in_doubt, "sent twice after a lost answer"),
+            (report.retries, "requests repeated"),
+        )
+        told = ", ".join(f"{count:,} {what}" for count, what in counts if count)
+        return [*lines, told] if told else lines
+
+    def summarize(
+        self, account: Account, lines: Sequence[str], code: ExitCode, **fields: Any
+    ) -> None:
+        """Print the account; `code` is the exit code where neither a signal nor an error set another."""
+        if self.interrupt.code is not None:
+            code = self.interrupt.code
+        elif account.error is not None:
+            code = explain(account.error)[1]
+        error = str(account.error) if account.error is not None else None
+        self.screen.summary(
+            lines,
+            ok=code == ExitCode.OK,
+            exit_code=int(code),
+            **self._fields(account),
+            **fields,
+            error=error,
+        )
+
+    @staticmethod
+    def _fields(account: Account) -> dict[str, Any]:
+        """The account as the fields of the JSON summary."""
+        report = account.report
+        return {
+            "submitted": report.submitted,
+            "succeeded": report.succeeded,
+            "duplicates": report.duplicates,
+            "failed": report.failed,
+            "skipped": report.skipped,
+            "pending": report.pending,
+            "not_begun": len(account.rest),
+            "in_doubt": report.in_doubt,
+            "requests": report.requests,
+            "retries": report.retries,
+            "bytes_sent": report.bytes_sent,
+            "seconds": round(report.seconds, 3),
+        }

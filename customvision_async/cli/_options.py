@@ -1,0 +1,232 @@
+"""The options that every command has, and the client that they lead to.
+
+The endpoint and the key come from the environment or from a file: an argument can be read by every user of the machine, and
+stays in the shell's history.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import time
+from collections.abc import AsyncIterator, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import anyio
+from cyclopts import Group, Parameter
+
+from .. import ApiVersion, Event, NotFoundError, ProjectClient, RetryScheduled, TrainingClient
+from ._exit import CommandError, ExitCode
+from ._output import Screen
+from ._text import names
+
+if TYPE_CHECKING:
+    from ..emulator import Emulator
+
+__all__ = [
+    "DEFAULT_EMULATOR",
+    "PROJECTS",
+    "Common",
+    "Output",
+    "ProjectOption",
+    "emulator_class",
+    "find_project",
+    "read_env_file",
+    "training_client",
+]
+
+DEFAULT_EMULATOR = ".customvision-emulator"
+_ENDPOINT, _KEY = "VISION_TRAINING_ENDPOINT", "VISION_TRAINING_KEY"
+_CLOSING = 3.0
+"""Seconds for connections and the embedded emulator to close."""
+_WAIT = 0.5
+"""Seconds of waiting that are worth a word."""
+_WAITS_EVERY = 4.0
+"""Seconds between two such words."""
+_GROUP = Group("Connection and output", sort_key=90)
+PROJECTS = Group("Projects", sort_key=2)
+"""The heading of the help under which the commands about projects and tags stand."""
+
+ProjectOption = Annotated[
+    str, Parameter(name="--project", metavar="NAME_OR_ID", help="Name or id of the project.")
+]
+
+
+@Parameter(name="*", group=_GROUP)
+@dataclass(frozen=True, kw_only=True)
+class Output:
+    """Output."""
+
+    json: Annotated[
+        bool, Parameter(help="One JSON object a line on stdout: events, then a summary.")
+    ] = False
+    debug: Annotated[bool, Parameter(help="Log every request to stderr, and show tracebacks.")] = (
+        False
+    )
+
+
+@Parameter(name="*", group=_GROUP)
+@dataclass(frozen=True, kw_only=True)
+class Common(Output):
+    """Connection and output."""
+
+    env_file: Annotated[
+        Path | None,
+        Parameter(
+            help=f"File with {_ENDPOINT}=... and {_KEY}=... lines; goes before the environment."
+        ),
+    ] = None
+    emulator: Annotated[
+        str | None,
+        Parameter(
+            metavar="[DIR]",
+            help=f"Use an embedded emulator kept in DIR ({DEFAULT_EMULATOR} if left out) in place of the service.",
+        ),
+    ] = None
+    api_version: Annotated[
+        str, Parameter(metavar="VERSION", help="Version of the Training API; v3.3 if left out.")
+    ] = ApiVersion.V3_3.value
+
+
+_LINE = re.compile(r"\s*(?:export\s+)?([A-Za-z_][A-Za-z0-9_]*)\s*=\s*(.*?)\s*$")
+
+
+def read_env_file(path: Path) -> dict[str, str]:
+    """The NAME=VALUE lines of a file; ``export``, quotes around the value, blank lines and # lines are understood."""
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+    except OSError as error:
+        raise CommandError(
+            f"the --env-file cannot be read: {path}: {error.strerror}", ExitCode.USAGE
+        ) from None
+    except UnicodeDecodeError:
+        raise CommandError(f"the --env-file is not UTF-8 text: {path}", ExitCode.USAGE) from None
+    values: dict[str, str] = {}
+    for number, line in enumerate(text.splitlines(), 1):
+        if not line.strip() or line.lstrip().startswith("#"):
+            continue
+        match = _LINE.match(line)
+        if match is None:  # the line is not shown: it may hold the key
+            raise CommandError(f"{path}, line {number}: not of the form NAME=VALUE", ExitCode.USAGE)
+        name, value = match.groups()
+        if len(value) >= 2 and value[0] == value[-1] and value[0] in "'\"":
+            value = value[1:-1]
+        values[name] = value
+    return values
+
+
+def _credentials(common: Common) -> tuple[str, str]:
+    found: Mapping[str, str] = os.environ
+    if common.env_file is not None:
+        found = {**os.environ, **read_env_file(common.env_file)}
+    missing = [name for name in (_ENDPOINT, _KEY) if not found.get(name, "").strip()]
+    if missing:
+        raise CommandError(
+            f"{' and '.join(missing)} not set. Take the endpoint and the key from the training resource's page in the Azure portal,\n"
+            "set them in the environment or in a file given with --env-file; or try without a service: --emulator",
+            ExitCode.SERVICE,
+        )
+    return found[_ENDPOINT].strip(), found[_KEY].strip()
+
+
+def emulator_class() -> type[Emulator]:
+    """The emulator, which needs Pillow."""
+    try:
+        from ..emulator import Emulator
+    except ImportError:  # the emulator raises it where Pillow is missing
+        raise CommandError(
+            "the emulator needs Pillow, which is not installed. In the clone it was installed from: pip install '.[cli,emulator]'"
+        ) from None
+    return Emulator
+
+
+def _version(text: str) -> ApiVersion:
+    for version in ApiVersion:
+        if text.lower().removeprefix("v") == version.value.removeprefix("v"):
+            return version
+    raise CommandError(
+        f"there is no API version {text}; there are {names(version.value for version in ApiVersion)}"
+    )
+
+
+class _Waits:
+    """Tells a person who would otherwise look at a still screen that a request is to be sent again, and why. Now and then is enough."""
+
+    def __init__(self, screen: Screen) -> None:
+        self._screen = screen
+        self._told = -_WAITS_EVERY
+
+    def __call__(self, event: Event) -> None:
+        if (
+            not isinstance(event, RetryScheduled)
+            or event.delay < _WAIT
+            or (now := time.monotonic()) - self._told < _WAITS_EVERY
+        ):
+            return
+        if (
+            "429" in event.reason and event.delay < _WAITS_EVERY
+        ):  # finding the quota is part of the work
+            return
+        self._told = now
+        self._screen.note(
+            f"{event.reason.removeprefix(f'{event.operation}: ')}; again in {event.delay:.0f} s",
+            style="dim",
+        )
+        self._screen.event(
+            "retry", operation=event.operation, reason=event.reason, delay=round(event.delay, 3)
+        )
+
+
+@asynccontextmanager
+async def _embedded(folder: str) -> AsyncIterator[Emulator]:
+    emulator = emulator_class()(data=folder)
+    try:
+        await emulator.start()
+    except OSError as error:
+        why = getattr(error, "strerror", None)
+        raise CommandError(
+            f"no emulator can be kept in {folder}: {why}" if why else str(error)
+        ) from None
+    try:
+        yield emulator
+    finally:
+        await emulator.stop()
+
+
+@asynccontextmanager
+async def training_client(common: Common, screen: Screen) -> AsyncIterator[TrainingClient]:
+    """The client that the options ask for. Closing is shielded from a cancellation, and short."""
+    version = _version(common.api_version)
+    stack = AsyncExitStack()
+    try:
+        if common.emulator is None:
+            endpoint, key = _credentials(common)
+        else:
+            emulator = await stack.enter_async_context(_embedded(common.emulator))
+            endpoint, key = emulator.endpoint, emulator.training_key
+            screen.note(f"Emulator kept in {common.emulator}", style="dim")
+        try:
+            client = TrainingClient(endpoint, key, api_version=version, observers=[_Waits(screen)])
+        except ValueError as error:
+            raise CommandError(str(error), ExitCode.SERVICE) from None
+        yield await stack.enter_async_context(client)
+    finally:
+        with anyio.move_on_after(_CLOSING, shield=True):
+            await stack.aclose()
+
+
+async def find_project(client: TrainingClient, name_or_id: str) -> ProjectClient:
+    """The project that the user named."""
+    try:
+        return await client.find_project(name_or_id)
+    except NotFoundError as error:
+        if (
+            error.code != "NotFoundProject"
+        ):  # not a slip in the name: the endpoint has no projects at all
+            raise
+        raise CommandError(
+            f"{error.message}. Make it with --create-project or 'customvision projects create'."
+        ) from None

@@ -1,0 +1,190 @@
+"""One request as the handlers see it: which operation of which version, its parameters, its body."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, TypeVar
+from urllib.parse import parse_qsl
+
+from .. import limits
+from .._versions import ApiVersion
+from ..limits import Limit
+from . import _bodies
+from ._ids import guid_key
+from ._image_files import Buffer
+from ._routes import Match
+from ._service_fault import Refusal
+
+if TYPE_CHECKING:
+    from ._resource import World
+
+__all__ = ["HANDLERS", "SLOW_HANDLERS", "Answer", "Call", "handles", "handles_slowly"]
+
+
+@dataclass(slots=True)
+class Answer:
+    """What is sent back: `value` as JSON (in the dialect of the version), or `raw` bytes, or nothing."""
+
+    status: int = 200
+    value: Any = None
+    raw: Buffer | None = None
+    content_type: str = "application/json; charset=utf-8"
+    headers: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass
+class Call:
+    """A request to an operation."""
+
+    world: World
+    match: Match
+    raw_query: str
+    content_type: str
+    body: Buffer
+    request_id: str
+
+    @property
+    def operation(self) -> str:
+        """The operationId."""
+        return self.match.route.operation
+
+    @property
+    def version(self) -> ApiVersion:
+        """The version of the Training API (of a prediction: the one of the same age)."""
+        version = self.match.version
+        return version if isinstance(version, ApiVersion) else _PREDICTION_AGE[version.value]
+
+    @cached_property
+    def query(self) -> dict[str, str]:
+        """Query parameters by lower-case name, decoded."""
+        pairs = parse_qsl(self.raw_query, keep_blank_values=True)
+        return {name.lower(): value for name, value in pairs}
+
+    @cached_property
+    def json(self) -> Any:
+        """The body as JSON."""
+        return _bodies.read_json(self.body)
+
+    def text(self, name: str) -> str | None:
+        """A query parameter, None where it is absent."""
+        return self.query.get(name.lower())
+
+    def required(self, name: str) -> str:
+        """A query parameter that must be there."""
+        value = self.text(name)
+        if not value:
+            raise Refusal("BadRequestRequiredParamIsNull", f"The parameter '{name}' is required.")
+        return value
+
+    def flag(self, name: str, default: bool = False) -> bool:
+        """A query parameter that is true or false."""
+        value = self.text(name)
+        if value is None or value == "":
+            return default
+        if value.lower() not in ("true", "false"):
+            raise Refusal("BadRequest", f"The value '{value}' is not valid for {name}.")
+        return value.lower() == "true"
+
+    def integer(self, name: str, default: int, *, most: Limit | None = None) -> int:
+        """A query parameter that is a number from 0 up to a limit."""
+        text = self.text(name)
+        if text is None or text == "":
+            return default
+        try:
+            value = int(text)
+        except ValueError:
+            raise Refusal("BadRequest", f"The value '{text}' is not valid for {name}.") from None
+        if value < 0 or (most is not None and value > most.value):
+            raise Refusal(
+                "BadRequest",
+                f"{name} must be between 0 and {most.value if most else 'int.MaxValue'}, not {value}.",
+            )
+        return value
+
+    def number(self, name: str) -> float | None:
+        """A query parameter that is a fraction, None where it is absent."""
+        text = self.text(name)
+        try:
+            return None if not text else float(text)
+        except ValueError:
+            raise Refusal("BadRequest", f"The value '{text}' is not valid for {name}.") from None
+
+    def key(self, name: str) -> bytes:
+        """An id in the path."""
+        return _key(self.match.path[name], name)
+
+    def optional_key(self, name: str) -> bytes | None:
+        """An id in the query, None where it is absent."""
+        text = self.text(name)
+        return _key(text, name) if text else None
+
+    def keys(self, name: str, most: Limit | None = None) -> list[bytes]:
+        """Ids in the query: one value, joined by commas."""
+        text = self.text(name)
+        found = [_key(part, name) for part in text.split(",") if part.strip()] if text else []
+        if most is not None and len(found) > most.value:
+            raise Refusal(
+                "BadRequestExceededBatchSize",
+                f"{name}: {len(found)} ids, {most.value} are allowed ({most.name}).",
+            )
+        return found
+
+    @property
+    def take(self) -> int:
+        """How many images a page has."""
+        return self.integer("take", 50, most=limits.TAKE)
+
+    @property
+    def skip(self) -> int:
+        """How many images come before the page."""
+        return self.integer("skip", 0)
+
+
+_PREDICTION_AGE = {
+    "v1.1": ApiVersion.V1_2,
+    "v2.0": ApiVersion.V2_0,
+    "v3.0": ApiVersion.V3_0,
+    "v3.1": ApiVersion.V3_3,
+}
+
+
+def _key(text: str, name: str) -> bytes:
+    try:
+        return guid_key(text)
+    except ValueError:
+        raise Refusal(
+            "BadRequestInvalidIds",
+            f"The value '{text[:80]}' is not valid for {name}: it is not a GUID.",
+        ) from None
+
+
+Handler = Callable[[Call], Answer]
+SlowHandler = Callable[[Call], Awaitable[Answer]]
+H = TypeVar("H", bound=Handler)
+S = TypeVar("S", bound=SlowHandler)
+HANDLERS: dict[str, Handler] = {}
+"""What answers each operation, in a transaction of its own."""
+SLOW_HANDLERS: dict[str, SlowHandler] = {}
+"""What answers the operations that wait for something; they open transactions themselves."""
+
+
+def handles(*operations: str) -> Callable[[H], H]:
+    """Make a function the handler of operations."""
+
+    def register(handler: H) -> H:
+        HANDLERS.update(dict.fromkeys(operations, handler))
+        return handler
+
+    return register
+
+
+def handles_slowly(*operations: str) -> Callable[[S], S]:
+    """Make a coroutine function the handler of operations."""
+
+    def register(handler: S) -> S:
+        SLOW_HANDLERS.update(dict.fromkeys(operations, handler))
+        return handler
+
+    return register

@@ -1,0 +1,257 @@
+"""Projects that move: exported to a token, imported from one, within an emulator or between two."""
+
+# ruff: noqa: S608 - what is put into SQL text is this package's own names and question marks; values are bound
+
+from __future__ import annotations
+
+import asyncio
+import json
+from typing import Any
+
+import msgspec
+
+from .. import _image_files as _pictures
+from .._api_request import Answer, Call, handles, handles_slowly
+from .._blobs import BLOBS
+from .._ids import guid_text
+from .._image_files import Unfit
+from .._resource import World
+from .._service_fault import Refusal
+from .._views import blob_name, project_json
+from .projects import free_name, mind_project_quota
+
+_BLOB = "project-export-info"
+_MANIFEST_BYTES = 1 << 30
+_AT_ONCE = 8
+
+
+@handles("ExportProject")
+def export_project(call: Call) -> Answer:
+    """Numbers, and a token that another resource may import for a day."""
+    world, state = call.world, call.world.state
+    project = world.project(call.key("projectId"))["id"]
+    if state.scalar(
+        "SELECT 1 FROM iterations WHERE project = ? AND ready > ?", project, state.clock.now()
+    ):
+        raise Refusal(
+            "BadRequestExportWhileTraining",
+            "The project is training: export it when that is completed.",
+        )
+    images = state.scalar("SELECT count(*) FROM images WHERE project = ? AND present = 1", project)
+    regions = "SELECT count(*) FROM regions r JOIN images i ON i.id = r.image WHERE r.iteration = X'' AND i.project = ? AND i.present = 1"
+    token = world.address(blob_name("prjexp", project), _BLOB)
+    return Answer(
+        value={
+            "iterationCount": state.scalar(
+                "SELECT count(*) FROM iterations WHERE project = ?", project
+            ),
+            "imageCount": images,
+            "tagCount": state.scalar("SELECT count(*) FROM tags WHERE project = ?", project),
+            "regionCount": state.scalar(regions, project),
+            "estimatedImportTimeInMS": 5000 + 8 * images,
+            "token": token if "://" in token else f"{world.endpoint}/{token}",
+        }
+    )
+
+
+def _manifest(world: World, project: bytes, blob: str) -> bytes | None:
+    """What a token leads to: the project as JSON. Images and tags go by their number in it."""
+    state = world.state
+    row = state.row("SELECT * FROM projects WHERE id = ?", project)
+    if row is None or blob != _BLOB:
+        return None
+    tags = state.rows("SELECT * FROM tags WHERE project = ? ORDER BY id", project)
+    images = state.rows("SELECT * FROM images WHERE project = ? ORDER BY created, id", project)
+    number = {item["id"]: index for rows in (tags, images) for index, item in enumerate(rows)}
+    container = blob_name("i", project)
+    iterations = state.rows(
+        "SELECT * FROM iterations WHERE project = ? ORDER BY created, id", project
+    )
+    plain = (
+        "name",
+        "domain",
+        "classification",
+        "created",
+        "modified",
+        "ready",
+        "training_type",
+        "budget",
+    )
+    return msgspec.json.encode(
+        {
+            "project": {
+                key: row[key]
+                for key in (
+                    "name",
+                    "description",
+                    "domain",
+                    "classification",
+                    "platforms",
+                    "options",
+                    "trained",
+                )
+            },
+            "tags": [[tag["name"], tag["description"], tag["type"]] for tag in tags],
+            "images": [
+                [
+                    world.address(container, blob_name("i", image["id"])),
+                    image["created"],
+                    image["metadata"],
+                    image["present"],
+                ]
+                for image in images
+            ],
+            "sets": [
+                _set(world, project, iteration, number)
+                for iteration in (b"", *(item["id"] for item in iterations))
+            ],
+            "iterations": [
+                {key: item[key] for key in plain} | {"tags": _trained_tags(item, number)}
+                for item in iterations
+            ],
+        }
+    )
+
+
+def _trained_tags(iteration: Any, number: dict[bytes, int]) -> list[int]:
+    from .._ids import guid_key
+
+    keys = [guid_key(tag["tagId"]) for tag in json.loads(iteration["tags"])]
+    return [number[key] for key in keys if key in number]
+
+
+def _set(
+    world: World, project: bytes, iteration: bytes, number: dict[bytes, int]
+) -> dict[str, Any]:
+    joined = "JOIN images i ON i.id = t.image WHERE t.iteration = ? AND i.project = ?"
+    pairs = world.state.rows(
+        f"SELECT t.image, t.tag, t.created FROM image_tags t {joined}", iteration, project
+    )
+    boxes = world.state.rows(
+        f"SELECT t.image, t.tag, t.created, left, top, t.width, t.height FROM regions t {joined}",
+        iteration,
+        project,
+    )
+    numbered = [
+        [[number[row[0]], number.get(row[1]), *row[2:]] for row in rows] for rows in (pairs, boxes)
+    ]
+    return {"pairs": numbered[0], "boxes": numbered[1]}
+
+
+BLOBS["prjexp"] = _manifest
+
+
+@handles_slowly("ImportProject")
+async def import_project(call: Call) -> Answer:
+    """Make a project from a token: at once by name, in time with all that is in it."""
+    world, state = call.world, call.world.state
+    try:
+        manifest = msgspec.json.decode(await world.fetch(call.required("token"), _MANIFEST_BYTES))
+        given = manifest["project"]
+    except (Unfit, msgspec.DecodeError, UnicodeDecodeError, KeyError, TypeError):
+        raise Refusal(
+            "BadRequestInvalidImportToken",
+            "The token leads to no exported project, or is too old: export it again.",
+        ) from None
+    with state.transaction() as db:
+        mind_project_quota(world)
+        key, now = state.ids.key(), state.clock.now()
+        name = free_name(world, call.text("name") or given["name"])
+        columns = "id, name, description, domain, classification, platforms, options, created, modified, workspace, workspace_since, trained"
+        kept = [
+            given[column]
+            for column in ("description", "domain", "classification", "platforms", "options")
+        ]
+        values = (key, name, *kept, now, now, state.ids.key(), now, given["trained"])
+        db.execute(
+            f"INSERT INTO projects ({columns}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", values
+        )
+        answer = Answer(value=project_json(world, world.project(key), call.version))
+    world.background(_fill(world, key, manifest, now))
+    return answer
+
+
+async def _fill(world: World, project: bytes, manifest: Any, begun: int) -> None:
+    """Fetch the pictures and make everything; then the project is Succeeded (not before its time), or Failed."""
+    state = world.state
+    limit = asyncio.Semaphore(_AT_ONCE)
+
+    async def fetched(image: list[Any]) -> _pictures.Picture:
+        async with limit:
+            return _pictures.inspect(await world.fetch(image[0], 64 << 20), most=64 << 20)
+
+    try:
+        pictures = await asyncio.gather(*(fetched(image) for image in manifest["images"]))
+        with state.transaction():
+            thumbnail = _make(world, project, manifest, pictures)
+        ready = max(state.clock.now(), begun + int(world.switches.import_seconds * 1e7))
+    except (Unfit, KeyError, IndexError, TypeError, ValueError):
+        thumbnail, ready = None, -1
+    state.db.execute(
+        "UPDATE projects SET ready = ?, modified = ?, thumbnail = ? WHERE id = ?",
+        (ready, state.clock.now(), thumbnail, project),
+    )
+
+
+def _make(
+    world: World, project: bytes, manifest: Any, pictures: list[_pictures.Picture]
+) -> bytes | None:
+    state, db = world.state, world.state.db
+    tags = [state.ids.key() for _ in manifest["tags"]]
+    db.executemany(
+        "INSERT INTO tags VALUES (?, ?, ?, ?, ?)",
+        [(key, project, *tag) for key, tag in zip(tags, manifest["tags"], strict=True)],
+    )
+    images = [state.ids.key() for _ in pictures]
+    for key, picture, (_, created, metadata, present) in zip(
+        images, pictures, manifest["images"], strict=True
+    ):
+        world.keep(picture)
+        db.execute(
+            "INSERT INTO images (id, project, created, width, height, digest, metadata, present) VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+            (
+                key,
+                project,
+                created,
+                picture.width,
+                picture.height,
+                picture.digest,
+                metadata,
+                present,
+            ),
+        )
+    iterations = [state.ids.key() for _ in manifest["iterations"]]
+    for iteration, held in zip([b"", *iterations], manifest["sets"], strict=True):
+        pairs = [
+            (iteration, images[image], tags[tag], created)
+            for image, tag, created in held["pairs"]
+            if tag is not None
+        ]
+        db.executemany("INSERT INTO image_tags VALUES (?, ?, ?, ?)", pairs)
+        boxes = [
+            (iteration, state.ids.key(), images[box[0]], tags[box[1]], *box[2:])
+            for box in held["boxes"]
+            if box[1] is not None
+        ]
+        db.executemany("INSERT INTO regions VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)", boxes)
+        if iteration:
+            db.executemany(
+                "INSERT OR IGNORE INTO iteration_images VALUES (?, ?)",
+                [(iteration, pair[1]) for pair in pairs],
+            )
+    for key, given in zip(iterations, manifest["iterations"], strict=True):
+        described = [
+            {
+                "tagId": guid_text(tags[number]),
+                "tagName": manifest["tags"][number][0],
+                "tagType": manifest["tags"][number][2],
+            }
+            for number in given["tags"]
+        ]
+        row = {name: value for name, value in given.items() if name != "tags"}
+        row |= {"id": key, "project": project, "tags": json.dumps(described), "fingerprint": key}
+        db.execute(
+            f"INSERT INTO iterations ({', '.join(row)}) VALUES ({', '.join('?' * len(row))})",
+            tuple(row.values()),
+        )
+    return images[0] if images else None

@@ -1,0 +1,135 @@
+"""What all handlers share: the state, the switches, the quota, and addresses of blobs with their signatures."""
+
+# ruff: noqa: S608 - what is put into SQL text is this package's own names and question marks; values are bound
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import random
+from base64 import b64encode
+from collections.abc import Awaitable, Callable, Coroutine
+from typing import Any
+from urllib.parse import quote
+
+from . import _image_files as _pictures
+from ._domains import Domain, find_domain
+from ._ids import guid_text, instant
+from ._quota import Quota
+from ._service_fault import Refusal
+from ._state import State
+from ._switches import Switches
+
+__all__ = ["World"]
+
+_DAY = 24 * 3600 * 10_000_000
+
+
+class World:
+    """One emulated resource."""
+
+    def __init__(self, state: State, switches: Switches, quota: Quota, seed: str | None) -> None:
+        self.state = state
+        self.switches = switches
+        self.quota = quota
+        self.random = random.Random(seed)  # noqa: S311 - shuffling
+        self.endpoint = ""
+        self.fetch: Callable[[str, int], Awaitable[bytes]]
+        self.later: Callable[[float, Callable[[], None]], None]
+        self.background: Callable[[Coroutine[Any, Any, None]], None]
+        self.models: dict[bytes, Any] = {}
+        self.account: Callable[[], dict[str, Any]]
+        self._signed: dict[str, tuple[str, str]] = {}
+
+    # Rows that must be there.
+
+    def project(self, key: bytes) -> Any:
+        """The row of a project."""
+        return self._row("projects", key, "NotFoundProject", "Project")
+
+    def tag(self, project: bytes, key: bytes) -> Any:
+        """The row of a tag of a project."""
+        return self._row("tags", key, "NotFoundTag", "Tag", project)
+
+    def iteration(self, project: bytes, key: bytes) -> Any:
+        """The row of a trained (or training) iteration of a project."""
+        return self._row("iterations", key, "NotFoundIteration", "Iteration", project)
+
+    def image(self, project: bytes, key: bytes) -> Any:
+        """The row of an image of a project."""
+        return self._row("images", key, "NotFoundImage", "Image", project)
+
+    def _row(
+        self, table: str, key: bytes, code: str, what: str, project: bytes | None = None
+    ) -> Any:
+        row = self.state.row(f"SELECT * FROM {table} WHERE id = ?", key)
+        if row is None or (project is not None and row["project"] != project):
+            raise Refusal(code, f"{what} {guid_text(key)} was not found.")
+        return row
+
+    def domain(self, id: str) -> Domain:
+        """A domain by its id."""
+        domain = find_domain(id)
+        if domain is None:
+            raise Refusal("NotFoundDomain", f"Domain {id} was not found.")
+        return domain
+
+    # Pictures.
+
+    def keep(self, picture: _pictures.Picture) -> None:
+        """Store the bytes of a picture, once."""
+        if self.switches.keep_images:
+            self.state.db.execute(
+                "INSERT OR IGNORE INTO pictures VALUES (?, ?)", (picture.digest, picture.data)
+            )
+
+    def picture(self, digest: bytes) -> bytes | None:
+        """The bytes of a picture, None where they are not kept."""
+        data: bytes | None = self.state.scalar("SELECT data FROM pictures WHERE digest = ?", digest)
+        return data
+
+    def sweep(self, digests: set[bytes]) -> None:
+        """Forget the bytes that no image and no prediction has any more."""
+        self.state.db.executemany(
+            "DELETE FROM pictures WHERE digest = ?1 AND NOT EXISTS (SELECT 1 FROM images WHERE digest = ?1)"
+            " AND NOT EXISTS (SELECT 1 FROM predictions WHERE digest = ?1)",
+            [(digest,) for digest in digests],
+        )
+
+    # Addresses. They look like the blob storage's: a container, a blob and a signature that lives for a day.
+
+    def address(self, container: str, blob: str) -> str:
+        """The address under which a blob is served: absolute and signed, or the relative path of a VNET resource."""
+        before, after = self.frame(container)
+        return f"{before}{blob}{after}"
+
+    def frame(self, container: str) -> tuple[str, str]:
+        """What stands before and after the name of a blob in its address."""
+        if self.switches.vnet:
+            return f"{container}/", ""
+        return f"{self.endpoint}/{container}/", f"?{self._token(container)}"
+
+    def _token(self, container: str) -> str:
+        until = instant(self.state.clock.now() + _DAY, digits=0)
+        known = self._signed.get(container)
+        if known is None or known[0] != until:
+            if len(self._signed) > 1000:
+                self._signed.clear()
+            sig = quote(self.sign(container, until), safe="")
+            known = until, f"sv=2017-04-17&sr=b&sig={sig}&se={quote(until, safe='')}&sp=r"
+            self._signed[container] = known
+        return known[1]
+
+    def sign(self, container: str, until: str) -> str:
+        """The signature of a container up to a time."""
+        return b64encode(
+            hmac.digest(self.state.secret, f"{container}\n{until}".encode(), hashlib.sha256)
+        ).decode()
+
+    def may_read(self, container: str, query: dict[str, str]) -> bool:
+        """Whether an address is one that was given out, and not too old."""
+        until = query.get("se", "")
+        fresh = until > instant(self.state.clock.now(), digits=0)
+        return fresh and hmac.compare_digest(
+            query.get("sig", "").encode(), self.sign(container, until).encode()
+        )

@@ -1,0 +1,298 @@
+"""Laws of the chunker: every unit in exactly one chunk, every limit kept, chunks full."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Set as AbstractSet
+from itertools import combinations
+from random import Random
+
+import pytest
+from hypothesis import event, given, settings
+from hypothesis import strategies as st
+
+from customvision_async._batch.chunker import Chunker, ChunkLimits
+from customvision_async._batch.work_item import Unit
+
+LABELS = "abcdefghij"
+
+
+@st.composite
+def streams(draw: st.DrawFn) -> list[Unit]:
+    """Units of a few lanes and kinds, with weights, labels, keys and memory, as a run would make them."""
+    count = draw(st.integers(0, 70))
+    lanes = draw(st.integers(1, 2))
+    sets = draw(
+        st.lists(st.frozensets(st.sampled_from(LABELS), max_size=4), min_size=1, max_size=6)
+    )
+    units = []
+    for index in range(count):
+        labels = draw(st.sampled_from(sets))
+        plain = draw(st.booleans())
+        weight = draw(st.integers(1, 30))
+        units.append(
+            Unit(
+                index,
+                None,
+                None,
+                weight,
+                labels,
+                key=draw(st.sampled_from([None, None, 1, 2])),
+                lane=draw(st.integers(1, lanes)),
+                kind=labels if plain else None,
+                held=draw(st.sampled_from([0, 0, weight])),
+                extra=weight // 3 if plain else 0,
+            )
+        )
+    return units
+
+
+def limits_of(draw: st.DrawFn) -> ChunkLimits:
+    """Limits of each sort, or none of it."""
+    weight = draw(st.none() | st.integers(10, 120))
+    labels = draw(st.none() | st.integers(4, 8))
+    return ChunkLimits(draw(st.integers(1, 12)), weight, labels)
+
+
+limits = st.composite(limits_of)()
+
+
+def mixed(chunk: list[Unit]) -> bool:
+    """Whether a chunk has units of several kinds."""
+    return len({unit.kind for unit in chunk}) > 1
+
+
+def weight_of(chunk: list[Unit]) -> int:
+    """What a chunk weighs in the company it is in."""
+    return sum(unit.weight + (unit.extra if mixed(chunk) else 0) for unit in chunk)
+
+
+def fits(chunk: list[Unit], most: ChunkLimits) -> bool:
+    """Whether these units may be one chunk."""
+    keys = [unit.key for unit in chunk if unit.key is not None]
+    return (
+        len(chunk) <= most.count
+        and (most.weight is None or weight_of(chunk) <= most.weight or len(chunk) == 1)
+        and (
+            most.labels is None
+            or len(frozenset().union(*(unit.labels for unit in chunk))) <= most.labels
+        )
+        and len(keys) == len(set(keys))
+        and len({unit.lane for unit in chunk}) <= 1
+    )
+
+
+def feed(chunker: Chunker, units: list[Unit], step: int) -> list[list[Unit]]:
+    """The chunks that come while units are fed, `step` at a time."""
+    return [
+        chunk
+        for start in range(0, len(units), step)
+        for chunk in chunker.feed(units[start : start + step])
+    ]
+
+
+@settings(max_examples=150, deadline=None)
+@given(
+    units=streams(),
+    most=limits,
+    step=st.integers(1, 30),
+    waiting=st.integers(1, 40),
+    held=st.integers(1, 200),
+)
+def test_every_unit_is_in_one_chunk_and_every_limit_is_kept(
+    units: list[Unit], most: ChunkLimits, step: int, waiting: int, held: int
+) -> None:
+    """However units are fed and whatever may wait: each comes out once, in a chunk that fits, in the order of its like."""
+    chunker = Chunker(most, waiting=waiting, held=held)
+    chunks = []
+    for start in range(0, len(units), step):
+        chunks += chunker.feed(units[start : start + step])
+        assert chunker.waiting <= waiting
+        assert chunker.held <= held
+        gone = {unit.index for chunk in chunks for unit in chunk}
+        assert {unit.index for unit in chunker.waiting_units()} == {
+            unit.index for unit in units[: start + step]
+        } - gone
+        assert chunker.waiting == len(chunker.waiting_units())
+        assert chunker.held == sum(unit.held for unit in chunker.waiting_units())
+    chunks += chunker.flush()
+    assert chunker.waiting == chunker.held == 0
+    assert Counter(unit.index for chunk in chunks for unit in chunk) == Counter(
+        unit.index for unit in units
+    )
+    for chunk in chunks:
+        assert fits(chunk, most), chunk
+
+
+@settings(max_examples=100, deadline=None)
+@given(units=streams(), most=limits, step=st.integers(1, 50))
+def test_chunks_are_full(units: list[Unit], most: ChunkLimits, step: int) -> None:
+    """Unforced, a chunk is sent when it is full by count or by weight, or too many of its kind do not go together."""
+    chunker = Chunker(most, waiting=10_000, held=10**9)
+    for start in range(0, len(units), step):
+        for chunk in chunker.feed(units[start : start + step]):
+            assert not mixed(chunk)
+            full = len(chunk) == most.count or (
+                most.weight is not None and weight_of(chunk) + 30 > most.weight
+            )
+            kin = {
+                unit.index
+                for unit in units[: start + step]
+                if (unit.lane, unit.kind) == (chunk[0].lane, chunk[0].kind)
+            }
+            assert full or len(kin) > 16
+    left = chunker.flush()
+    event(f"chunks at the end: {len(left)}")
+    for one, other in combinations(left, 2):
+        assert not fits(one + other, most) or weight_of(one) > (most.weight or weight_of(one)), (
+            "two chunks could have been one"
+        )
+
+
+@settings(max_examples=100, deadline=None)
+@given(units=streams(), most=limits)
+def test_pure_kinds_stay_pure_where_that_costs_no_chunk(
+    units: list[Unit], most: ChunkLimits
+) -> None:
+    """What is left is mixed only if there are fewer chunks for it."""
+    apart = Chunker(most, waiting=10_000, held=10**9)
+    apart.feed(units)
+    opened = {}
+    for unit in apart.waiting_units():
+        opened.setdefault((unit.lane, unit.kind), []).append(unit)
+    pure = 0
+    for kin in opened.values():
+        alone = Chunker(most, waiting=10_000, held=10**9)
+        pure += len(alone.feed(kin)) + len(alone.flush())
+    left = apart.flush()
+    assert len(left) <= pure
+    if len(left) == pure:
+        assert not any(mixed(chunk) for chunk in left)
+
+
+def test_units_whose_labels_do_not_go_together_still_make_full_chunks() -> None:
+    """Pictures with 11 of one set of tags and 11 of another in turn, all of one kind: two full chunks and not 128 of one."""
+    one, other = (frozenset(f"{name}{number}" for number in range(11)) for name in "ab")
+    chunker = Chunker(ChunkLimits(64, None, 20))
+    chunks = chunker.feed([Unit(n, None, None, 1, one if n % 2 else other) for n in range(128)])
+    assert [len(chunk) for chunk in chunks] == [64, 64]
+
+
+def test_a_key_that_comes_back_does_not_cut_chunks_short() -> None:
+    """The same URL every tenth time: the repeats go to chunks of their own, the first chunk is full."""
+    chunker = Chunker(ChunkLimits(64))
+    chunks = chunker.feed(
+        [Unit(n, None, None, key="same" if n % 10 == 0 else n) for n in range(200)]
+    )
+    assert max(map(len, chunks)) == 64
+
+
+def test_many_kinds_are_sent_in_full_mixtures() -> None:
+    """1,000 tag sets of 2 units each, of which 100 may wait: what is sent is full."""
+    chunker = Chunker(ChunkLimits(10), waiting=100)
+    chunks = feed(chunker, [Unit(n, None, None, kind=n // 2) for n in range(2000)], 7)
+    assert {len(chunk) for chunk in chunks} == {10}
+
+
+def test_a_mixture_is_weighed_as_what_it_becomes() -> None:
+    """Plain pictures are sent as base64 in mixed company, a third heavier: the limit holds for that."""
+    chunker = Chunker(ChunkLimits(64, 100))
+    assert not chunker.feed(
+        [Unit(0, None, None, 48, kind="a", extra=16), Unit(1, None, None, 48, kind="b", extra=16)]
+    )
+    assert [len(chunk) for chunk in chunker.flush()] == [1, 1]
+    assert not chunker.feed(
+        [Unit(0, None, None, 48, kind="a", extra=16), Unit(1, None, None, 48, kind="a", extra=16)]
+    )
+    assert [len(chunk) for chunk in chunker.flush()] == [2]
+
+
+def test_the_heaviest_memory_goes_first() -> None:
+    """Units that hold memory are let go for memory, though others are more in number."""
+    chunker = Chunker(ChunkLimits(64), held=100)
+    chunker.feed([Unit(n, None, None, lane="files") for n in range(50)])
+    chunks = [
+        chunk
+        for n in range(10)
+        for chunk in chunker.feed([Unit(n, None, None, lane=f"data{n}", held=60)])
+    ]
+    assert [unit.lane for chunk in chunks for unit in chunk] == [f"data{n}" for n in range(9)]
+
+
+def test_the_weight_that_is_taken_is_learnt() -> None:
+    """A refusal halves the weight; what lands after all gives it back: one bad unit does not make every chunk small."""
+    most = ChunkLimits(64, 1000)
+    most.refused(800)
+    assert most.weight == 400
+    most.refused(800)
+    assert most.weight == 400
+    for refused in (400, 200, 100, 50):  # the way down to a bad unit
+        most.refused(refused)
+    assert most.weight == 25
+    for landed in (25, 50, 100, 200, 400):  # its company
+        most.landed(landed)
+    assert most.weight == 400
+    most.refused(500)
+    assert most.weight == 400
+
+
+class Looked(frozenset[str]):
+    """Labels that count how often they are held against those of a chunk."""
+
+    looks = 0
+
+    def __and__(self, other: AbstractSet[object]) -> frozenset[str]:
+        Looked.looks += 1
+        return super().__and__(other)
+
+    def __le__(self, other: AbstractSet[object]) -> bool:
+        Looked.looks += 1
+        return super().__le__(other)
+
+
+@pytest.mark.parametrize("own", [True, False])
+@pytest.mark.parametrize(
+    ("each", "of"), [(20, 5000), (11, 5000), (5, 5000), (15, 200), (3, 200), (18, 22), (1, 2000)]
+)
+def test_no_call_tries_more_than_its_share(each: int, of: int, own: bool) -> None:
+    """Whatever tags pictures have, the loop is held for a bounded number of looks: at few open chunks for each unit that is given."""
+    random = Random(1)
+    names = [str(n) for n in range(of)]
+    labels = [Looked(random.sample(names, each)) for _ in range(4096)]
+    units = [
+        Unit(n, None, None, labels=some, kind=some if own else None)
+        for n, some in enumerate(labels)
+    ]
+    chunker = Chunker(ChunkLimits(64, labels=20))
+    gone = 0
+    for start in range(0, len(units), 64):
+        Looked.looks = 0
+        gone += sum(map(len, chunker.feed(units[start : start + 64])))
+        assert Looked.looks < 64 * 300
+    Looked.looks = 0
+    gone += sum(map(len, chunker.flush()))
+    assert Looked.looks < 256 * 256
+    assert gone == len(units)
+
+
+@pytest.mark.parametrize(
+    ("least", "most", "of", "fill"),
+    [(1, 3, 200, 17), (1, 5, 50, 23), (0, 2, 20, 60), (1, 1, 500, 36)],
+)
+def test_chunks_of_many_sets_of_tags_are_well_filled(
+    least: int, most: int, of: int, fill: int
+) -> None:
+    """Pictures with a few of many tags, 20 to a call: those that share tags go together."""
+    random = Random(1)
+    names = [str(n) for n in range(of)]
+    labels = [frozenset(random.sample(names, random.randint(least, most))) for _ in range(10_000)]
+    chunker = Chunker(ChunkLimits(64, labels=20))
+    chunks = (
+        feed(
+            chunker,
+            [Unit(n, None, None, labels=some, kind=some) for n, some in enumerate(labels)],
+            64,
+        )
+        + chunker.flush()
+    )
+    assert len(labels) / len(chunks) >= fill

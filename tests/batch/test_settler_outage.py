@@ -1,0 +1,135 @@
+"""When nothing works any more: a service that is down, errors that end the run, and what prepares the items failing."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from typing import Any
+
+import anyio
+import pytest
+
+from customvision_async import BatchError, ItemResult
+from customvision_async._batch.work_item import Unit
+
+from ..support.engine import Down, Fatal, Pretended, alone, batch, cancels_itself, poisoned
+from ..support.virtual_loop import run
+
+
+@pytest.mark.parametrize("endless", [True, False])
+def test_a_fatal_error_stops_the_run_and_nothing_hangs(endless: bool) -> None:
+    """From the first one on nothing is pulled any more; what was taken has its outcome; the error is the cause."""
+    pulled = 0
+
+    async def source() -> AsyncIterator[int]:
+        nonlocal pulled
+        while endless or pulled < 30:
+            pulled += 1
+            yield pulled
+            if pulled == 400:
+                await asyncio.sleep(10**9)
+
+    def act(items: list[int]) -> None:
+        if max(items) > 20:
+            raise Fatal("the key is refused")
+
+    async def main() -> None:
+        nonlocal pulled
+        one = batch(source(), Pretended(act))
+        with pytest.raises(BatchError) as caught:
+            await one
+        assert isinstance(caught.value.__cause__, Fatal)
+        assert isinstance(one.report.stopped_by, Fatal)
+        assert "the key is refused" in str(caught.value)
+        assert (one.report.succeeded, one.report.pending) == (20, 0)
+        assert one.report.failed == one.report.submitted - 20
+        assert pulled <= 200
+        assert anyio.current_time() < 100
+        assert alone()
+
+        pulled = 0
+        two, shown = batch(source(), Pretended(act)), 0
+        with pytest.raises(Fatal):
+            async with two:
+                async for _ in two:
+                    shown += 1
+        assert shown == two.report.submitted
+
+    run(main())
+
+
+def test_a_preparation_that_fails_is_the_failure_of_all() -> None:
+    """The tags cannot be listed: the run ends with that error, and every item taken has it as its own."""
+
+    async def prepare(start: int, items: Sequence[Any]) -> list[Unit | ItemResult[Any, Any]]:
+        if start > 20:
+            raise Fatal("no list")
+        return [Unit(start + n, item, None, 1) for n, item in enumerate(items)]
+
+    async def main() -> None:
+        one = batch(range(1000), Pretended(), prepare=prepare)
+        with pytest.raises(BatchError) as caught:
+            await one
+        assert isinstance(caught.value.__cause__, Fatal)
+        assert one.report.pending == 0
+        assert one.report.succeeded + one.report.failed == one.report.submitted < 100
+
+    run(main())
+
+
+@pytest.mark.parametrize("chunks", [1, 8, 64])
+def test_a_service_that_is_down_is_not_flooded(chunks: int) -> None:
+    """Every request fails as if the service were at fault: after one chunk was divided for it, the rest fail as they are."""
+
+    def act(items: list[int]) -> None:
+        raise Down("500")
+
+    service = Pretended(act)
+
+    async def main() -> None:
+        with pytest.raises(BatchError) as caught:
+            await batch(range(20_000), service, count=64, chunks=chunks)
+        assert caught.value.report.failed == 20_000
+
+    run(main())
+    assert len(service.sent) <= 1.2 * (20_000 / 64) + 64
+
+
+def test_a_service_that_comes_back_is_used_again() -> None:
+    """500s for a while, then well: the later chunks land, and bad ones are looked for again."""
+    calls = 0
+
+    def act(items: list[int]) -> None:
+        nonlocal calls
+        calls += 1
+        if calls < 200:
+            raise Down("500")
+        poisoned(items, {19_999})
+
+    async def main() -> None:
+        one = batch(range(20_000), Pretended(act), count=64, chunks=8)
+        with pytest.raises(BatchError):
+            await one
+        failed = {result.item for result in one.report.failures}
+        assert 19_999 in failed
+        assert len(failed) <= 200 * 64
+        assert 19_998 not in failed
+
+    run(main())
+
+
+def test_a_prepare_that_ends_in_a_cancellation_of_its_own_ends_the_run() -> None:
+    """Its items fail, and say so."""
+
+    async def prepare(start: int, items: Sequence[Any]) -> list[Unit | ItemResult[Any, Any]]:
+        await cancels_itself()
+        return []
+
+    async def main() -> None:
+        with pytest.raises(
+            BatchError, match="what prepares the items awaited something that was cancelled"
+        ):
+            await batch([1, 2, 3], Pretended(), prepare=prepare)
+        assert alone()
+
+    run(main())

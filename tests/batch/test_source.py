@@ -1,0 +1,305 @@
+"""Where items come from: what a run takes as a source, how fast it pulls, and errors of the source."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Iterator, Sequence
+from typing import Any
+
+import anyio
+import pytest
+
+from customvision_async import BatchError, BatchReport, ItemResult
+from customvision_async._batch.work_item import Done, Failed, Unit
+
+from ..support.engine import Fatal, Pretended, alone, awaited, batch, cancels_itself
+from ..support.virtual_loop import run
+
+
+@pytest.mark.parametrize("kind", ["sync", "async", "aiter", "iter"])
+@pytest.mark.parametrize("number", [0, 3, 25])
+def test_an_error_of_the_source_comes_up_bare_after_what_is_in_flight(
+    kind: str, number: int
+) -> None:
+    """A source that fails ends the feeding: what it gave before still lands, and its error is raised as it is."""
+
+    def plain() -> Iterator[int]:
+        yield from range(number)
+        raise LookupError("the source's own")
+
+    async def slow() -> AsyncIterator[int]:
+        for n in range(number):
+            await asyncio.sleep(0.01)
+            yield n
+        raise LookupError("the source's own")
+
+    class Broken:
+        def __iter__(self) -> Iterator[int]:
+            raise LookupError("the source's own")
+
+        def __aiter__(self) -> AsyncIterator[int]:
+            raise LookupError("the source's own")
+
+    class OnlyIter:
+        __iter__ = Broken.__iter__
+
+    def source() -> Any:
+        return {"sync": plain, "async": slow, "aiter": Broken, "iter": OnlyIter}[kind]()
+
+    landing = 0 if kind in ("aiter", "iter") else number
+
+    async def main() -> None:
+        one = batch(source(), Pretended())
+        with pytest.raises(LookupError, match="the source's own") as caught:
+            await one
+        assert not isinstance(caught.value, ExceptionGroup)
+        assert (one.report.succeeded, one.report.pending) == (landing, 0)
+        assert one.report.stopped_by is caught.value
+        two, shown = batch(source(), Pretended()), 0
+        with pytest.raises(LookupError, match="the source's own"):
+            async with two:
+                async for result in two:
+                    shown += result.ok
+        assert shown == landing
+        assert alone()
+
+    run(main())
+
+
+def test_an_error_of_the_source_is_bare_though_items_failed() -> None:
+    """The programming error is not hidden behind a group of items."""
+
+    def source() -> Iterator[int]:
+        yield 1
+        raise LookupError("the source's own")
+
+    async def main() -> None:
+        one = batch(source(), Pretended(lambda items: [Failed("bad")]))
+        with pytest.raises(LookupError):
+            await one
+        assert one.report.failed == 1
+
+    run(main())
+
+
+def test_a_source_that_cannot_be_closed_costs_nothing_that_is_in_flight() -> None:
+    """The cleaning up of an async generator raises: what was fed lands, then that error comes up."""
+
+    class Source:
+        def __init__(self) -> None:
+            self.items = iter(range(15))
+
+        def __aiter__(self) -> Source:
+            return self
+
+        async def __anext__(self) -> int:
+            for item in self.items:
+                return item
+            raise StopAsyncIteration
+
+        async def aclose(self) -> None:
+            raise OSError("cannot be closed")
+
+    async def main() -> None:
+        one = batch(Source(), Pretended())
+        with pytest.raises(OSError, match="cannot be closed"):
+            await one
+        assert one.report.succeeded == 15
+
+    run(main())
+
+
+def test_an_unbounded_source_is_pulled_only_as_fast_as_results_are_read() -> None:
+    """A reader that stops reading stops the pulling, with a bounded number of items taken."""
+    pulled = 0
+
+    def endless() -> Iterator[int]:
+        nonlocal pulled
+        while True:
+            pulled += 1
+            yield pulled
+
+    async def main() -> None:
+        async with batch(endless(), Pretended()) as one:
+            read = 0
+            async for _ in one:
+                read += 1
+                if read % 100 == 0:
+                    await asyncio.sleep(100)
+                    assert pulled - read <= 10 * (4 + 4 + 3)  # in flight, in the stream, on the way
+                if read == 1000:
+                    break
+        assert alone()
+
+    run(main())
+
+
+def test_memory_that_items_hold_is_bounded() -> None:
+    """Items of 100 bytes of memory, 1,000 of which may be held: fewer are pulled at a time, and fewer are under way."""
+    alive = most = 0
+
+    class Item:
+        def __init__(self) -> None:
+            nonlocal alive, most
+            alive += 1
+            most = max(most, alive)
+
+        def __del__(self) -> None:
+            nonlocal alive
+            alive -= 1
+
+    async def prepare(start: int, items: Sequence[Any]) -> list[Unit | ItemResult[Any, Any]]:
+        return [
+            Unit(start + n, item, None, 1, held=100, kind=(start + n) % 7)
+            for n, item in enumerate(items)
+        ]
+
+    async def main() -> None:
+        service = Pretended()
+        service.sent = type("Forgetful", (list,), {"append": lambda self, items: None})()
+        service.act = lambda items: [Done() for _ in items]
+        async with batch((Item() for _ in range(500)), service, held=1000, prepare=prepare) as one:
+            async for _ in one:
+                pass
+
+    run(main())
+    assert most <= 60
+
+
+def test_a_slow_source_lingers_then_is_sent_what_there_is() -> None:
+    """An item each 0.4 s: what waits is sent a second after the first of it came, not when a chunk is full; a fast one fills chunks."""
+
+    async def source(pause: float) -> AsyncIterator[int]:
+        for number in range(12):
+            await asyncio.sleep(pause)
+            yield number
+
+    slow, fast, silent = Pretended(), Pretended(), Pretended()
+
+    async def pausing() -> AsyncIterator[int]:
+        yield 1
+        await asyncio.sleep(3600)
+        yield 2
+
+    async def main() -> None:
+        await batch(source(0.4), slow)
+        await batch(source(0.001), fast)
+        async with batch(pausing(), silent) as one:
+            first = await anext(aiter(one))
+            assert first.item == 1
+            assert anyio.current_time() < 60
+
+    run(main())
+    assert [len(items) for items in slow.sent] == [3, 3, 3, 3]
+    assert [len(items) for items in fast.sent] == [10, 2]
+
+
+@pytest.mark.parametrize("source", ["text", b"bytes", {"a": 1}, 5, None, object()])
+def test_what_is_no_source_is_refused_at_once(source: object) -> None:
+    """A TypeError where the run is made, that says to give a list."""
+    with pytest.raises(TypeError, match="list"):
+        batch(source, Pretended())
+
+
+def test_an_empty_source_is_a_run_of_nothing() -> None:
+    """No item, no request, no error."""
+    service = Pretended()
+    report = run(awaited(batch([], service)))
+    assert (report.submitted, len(service.sent)) == (0, 0)
+
+
+def test_known_lengths_are_told() -> None:
+    """progress.total is the length of a sized source, and None where it is not known or was wrong."""
+
+    async def main() -> None:
+        one = batch([1, 2, 3], Pretended())
+        assert one.progress.total == 3
+        assert batch(iter([1]), Pretended()).progress.total is None
+        await one
+        assert one.progress.rate > 0
+        assert "3 of 3" in repr(one.progress)
+
+    run(main())
+
+
+def test_a_source_that_ends_in_a_cancellation_of_its_own_is_an_error() -> None:
+    """What it gave lands, then the error comes up: the run does not end as if all were well."""
+
+    async def source() -> AsyncIterator[int]:
+        for number in range(25):
+            yield number
+        await cancels_itself()
+
+    async def main() -> BatchReport:
+        one = batch(source(), Pretended())
+        with pytest.raises(RuntimeError, match="the source awaited something that was cancelled"):
+            await one
+        assert alone()
+        return one.report
+
+    report = run(main())
+    assert (report.submitted, report.succeeded, report.pending) == (25, 25, 0)
+
+
+class _Cancelling:
+    """An iterable that raises a CancelledError where nobody is cancelled: as it begins, after 25 items, or when it is let go."""
+
+    def __init__(self, where: str) -> None:
+        self.where = where
+
+    def __iter__(self) -> Iterator[int]:
+        if self.where == "beginning":
+            raise asyncio.CancelledError
+        return self._items()
+
+    def _items(self) -> Iterator[int]:
+        try:
+            yield from range(25)
+            if self.where == "middle":
+                raise asyncio.CancelledError
+            yield from range(25, 1000)
+        finally:
+            if self.where == "end":
+                raise asyncio.CancelledError
+
+
+@pytest.mark.parametrize(("where", "given"), [("beginning", 0), ("middle", 25)])
+def test_a_cancellation_that_a_plain_source_raises_is_an_error(where: str, given: int) -> None:
+    """Wherever it comes up: what the source gave lands, and the run does not end as if all were well."""
+
+    async def main() -> BatchReport:
+        one = batch(_Cancelling(where), Pretended())
+        with pytest.raises(RuntimeError, match="the source awaited something that was cancelled"):
+            await one
+        assert alone()
+        return one.report
+
+    report = run(main())
+    assert (report.submitted, report.succeeded, report.pending) == (given, given, 0)
+
+
+def test_a_cancellation_that_a_source_raises_when_it_is_let_go_costs_no_outcome() -> None:
+    """The run ends early for another reason, and each item that was taken has its outcome."""
+
+    def closed(items: list[Any]) -> None:
+        raise Fatal("nothing lands any more")
+
+    async def main() -> BatchReport:
+        one = batch(_Cancelling("end"), Pretended(closed), chunks=2)
+        with pytest.raises(BatchError):
+            await one
+        assert alone()
+        return one.report
+
+    report = run(main())
+    assert report.submitted == report.failed > 0
+    assert report.unsettled == ()
+
+
+def test_a_source_with_an_attribute_called_groups_is_a_source_like_any_other() -> None:
+    """A plain iterable with something of that name is taken item by item."""
+
+    class Dataset(list[int]):
+        groups = "a name that others use too"
+
+    assert run(awaited(batch(Dataset(range(5)), Pretended()))).succeeded == 5

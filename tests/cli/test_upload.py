@@ -1,0 +1,367 @@
+"""``customvision upload`` on real folders, against an emulator."""
+
+from __future__ import annotations
+
+import json
+import os
+import stat
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from customvision_async import TrainingClient
+from customvision_async.cli._stoppable_source import Feed
+from customvision_async.emulator import Emulator
+from tests.support.command import environment, run
+from tests.support.images import fill, picture
+
+pytestmark = pytest.mark.anyio
+
+
+async def tags_in(emulator: Any, project: str) -> dict[str, int]:
+    """The tags of a project and how many images have each."""
+    async with TrainingClient(emulator.endpoint, emulator.training_key) as training:
+        target = await training.find_project(project)
+        return {tag.name: tag.image_count async for tag in target.list_tags()}
+
+
+async def test_a_folder_of_folders_becomes_tagged_images(tmp_path: Path) -> None:
+    """The main job: project made, tags from the folders, every picture there, code 0, a summary on stdout."""
+    fill(tmp_path / "photos", ("apple", "pear"), 40)
+    async with Emulator() as emulator:
+        done = await run(
+            "upload", "photos", "--project", "Orchard", "--create-project", "--tags-from-folders", "--tag", "fruit",
+            env=environment(emulator), cwd=tmp_path,
+        )  # fmt: skip
+        assert (done.code, await tags_in(emulator, "Orchard")) == (
+            0,
+            {"apple": 40, "pear": 40, "fruit": 80},
+        )
+    assert done.out.startswith("80 of 80 images landed in ")
+    assert "Made project Orchard" in done.err
+    assert os.listdir(tmp_path) == ["photos"]  # no failed-items file where nothing failed
+
+
+async def test_the_same_again_is_all_duplicates_and_no_failure(tmp_path: Path) -> None:
+    """Running a command twice does no harm and says so."""
+    fill(tmp_path / "photos", ("apple",), 10)
+    words = ("upload", "photos", "--project", "Orchard", "--create-project", "--tags-from-folders")
+    async with Emulator() as emulator:
+        await run(*words, env=environment(emulator), cwd=tmp_path)
+        done = await run(*words, env=environment(emulator), cwd=tmp_path)
+        assert await tags_in(emulator, "Orchard") == {"apple": 10}
+    assert done.code == 0
+    assert "10 of 10 images landed (10 there already)" in done.out
+
+
+async def test_json_is_one_event_a_line_and_a_summary_last(tmp_path: Path) -> None:
+    """Each item has its line with its path and its new id; the counts of the summary add up."""
+    paths = fill(tmp_path / "photos", ("apple",), 10)
+    (tmp_path / "photos" / "notes.txt").write_text("hello")
+    async with Emulator() as emulator:
+        words = ("upload", "photos", "--project", "Orchard", "--create-project", "--json")
+        done = await run(*words, env=environment(emulator), cwd=tmp_path)
+    items = {event["path"]: event for event in done.events if event["event"] == "item"}
+    assert {str(tmp_path / path) for path in items} == {str(path) for path in paths} | {
+        str(tmp_path / "photos" / "notes.txt")
+    }
+    assert [event["outcome"] for event in items.values()].count("ok") == 10
+    assert items["photos/notes.txt"]["outcome"] == "skipped"
+    assert len({event["id"] for event in items.values()}) == 11
+    summary = done.summary
+    assert (summary["ok"], summary["exit_code"], summary["failed_file"], summary["error"]) == (
+        True,
+        0,
+        None,
+        None,
+    )
+    assert (
+        summary["submitted"]
+        == summary["succeeded"] + summary["failed"] + summary["skipped"] + summary["pending"]
+        == 11
+    )
+    assert summary["bytes_sent"] > sum(path.stat().st_size for path in paths)
+
+
+async def test_what_failed_is_in_a_file_that_goes_back_in(tmp_path: Path) -> None:
+    """A bad picture costs the others nothing, is named with its cause, and can be sent again once it is mended."""
+    fill(tmp_path / "photos", ("apple",), 20)
+    bad = tmp_path / "photos" / "apple" / "bad\x1b[31m\n.jpg"
+    bad.write_bytes(b"\xff\xd8\xff\xe0 and no more")
+    async with Emulator() as emulator:
+        words = (
+            "upload",
+            "photos",
+            "--project",
+            "Orchard",
+            "--create-project",
+            "--tags-from-folders",
+        )
+        done = await run(
+            *words, "--failed-file", "left.jsonl", env=environment(emulator), cwd=tmp_path
+        )
+        assert done.code == 1
+        assert "20 of 21 images landed" in done.out
+        assert "\x1b" not in done.out + done.err
+        assert "bad\\x1b[31m\\n.jpg" in done.err
+        assert "customvision upload --from-failed left.jsonl --project Orchard" in done.out
+        lines = [json.loads(line) for line in (tmp_path / "left.jsonl").read_text().splitlines()]
+        assert [(line["path"], line["tags"], line["outcome"]) for line in lines] == [
+            (str(bad), ["apple"], "failed")
+        ]
+        assert lines[0]["error"]
+        assert stat.S_IMODE((tmp_path / "left.jsonl").stat().st_mode) == 0o600
+        bad.write_bytes(picture(9999))
+        done = await run(
+            "upload",
+            "--from-failed",
+            "left.jsonl",
+            "--project",
+            "Orchard",
+            env=environment(emulator),
+            cwd=tmp_path,
+        )
+        assert (done.code, await tags_in(emulator, "Orchard")) == (0, {"apple": 21})
+
+
+async def test_a_name_that_is_no_text_goes_through_the_file_and_back(tmp_path: Path) -> None:
+    """File names are bytes: one that is not UTF-8 is found again by the failed-items file."""
+    bad = tmp_path / os.fsdecode(b"latin-\xe9.jpg")
+    bad.write_bytes(b"\xff\xd8\xff\xe0 and no more")
+    async with Emulator() as emulator:
+        words = ("--project", "P", "--create-project", "--failed-file", "left.jsonl")
+        assert (await run("upload", bad, *words, env=environment(emulator), cwd=tmp_path)).code == 1
+        bad.write_bytes(picture(1))
+        assert (
+            await run(
+                "upload",
+                "--from-failed",
+                "left.jsonl",
+                *words,
+                env=environment(emulator),
+                cwd=tmp_path,
+            )
+        ).code == 0
+    assert (tmp_path / "left.jsonl").read_text() == ""
+
+
+async def test_a_folder_with_rubbish_gives_its_pictures_and_reports_the_rest(
+    tmp_path: Path,
+) -> None:
+    """Text named .jpg, empty files, links, FIFOs and hidden files are left out and told; the pictures beside them land."""
+    photos = tmp_path / "photos"
+    fill(photos, ("apple",), 5)
+    (photos / "text.jpg").write_text("no picture")
+    (photos / "empty.png").write_bytes(b"")
+    (photos / ".hidden.jpg").write_bytes(picture(50))
+    (photos / "loop").symlink_to(photos)
+    os.mkfifo(photos / "pipe.jpg")
+    (photos / "large.jpg").write_bytes(picture(51) + bytes(6 * 1024 * 1024))
+    (photos / ("quote'\"emoji🍎" + "x" * 200 + ".jpg")).write_bytes(picture(52))
+    (photos / os.fsdecode(b"latin-\xe9.jpg")).write_bytes(picture(53))
+    async with Emulator() as emulator:
+        done = await run(
+            "upload",
+            "photos",
+            "--project",
+            "P",
+            "--create-project",
+            "--json",
+            env=environment(emulator),
+            cwd=tmp_path,
+        )
+    outcomes = {
+        event["name"]: event["outcome"] for event in done.events if event["event"] == "item"
+    }
+    skipped = {name for name, outcome in outcomes.items() if outcome == "skipped"}
+    assert skipped == {"text.jpg", "empty.png", ".hidden.jpg", "loop", "pipe.jpg"}
+    assert [name for name, outcome in outcomes.items() if outcome == "failed"] == ["large.jpg"]
+    assert (done.code, done.summary["succeeded"]) == (1, 7)
+
+
+async def test_a_folder_without_pictures_is_code_1(tmp_path: Path) -> None:
+    """An empty folder, and one with nothing of use, most likely are not what was meant."""
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "notes").mkdir()
+    (tmp_path / "notes" / "a.txt").write_text("hello")
+    async with Emulator() as emulator:
+        for folder, told in (
+            ("empty", "Nothing to upload: no file."),
+            ("notes", "Nothing to upload: 1 file, none a picture."),
+        ):
+            done = await run(
+                "upload",
+                folder,
+                "--project",
+                "P",
+                "--create-project",
+                env=environment(emulator),
+                cwd=tmp_path,
+            )
+            assert done.code == 1
+            assert told in done.out
+
+
+async def test_a_file_asked_for_by_name_must_not_be_left_out(tmp_path: Path) -> None:
+    """In a folder rubbish is expected; a file that was named is meant, so leaving it out is a failure."""
+    (tmp_path / "a.jpg").write_bytes(picture(1))
+    (tmp_path / "b.jpg").write_text("no picture")
+    async with Emulator() as emulator:
+        words = ("--project", "P", "--create-project")
+        assert (
+            await run("upload", "a.jpg", *words, env=environment(emulator), cwd=tmp_path)
+        ).code == 0
+        assert (
+            await run("upload", "a.jpg", "b.jpg", *words, env=environment(emulator), cwd=tmp_path)
+        ).code == 1
+
+
+async def test_a_project_that_is_not_there_is_named_with_those_that_are(tmp_path: Path) -> None:
+    """A slip in a name is found at once."""
+    fill(tmp_path / "photos", ("apple",), 1)
+    async with Emulator() as emulator:
+        await run("projects", "create", "Orchard", env=environment(emulator))
+        done = await run(
+            "upload", tmp_path / "photos", "--project", "Orchid", env=environment(emulator)
+        )
+    assert done.code == 2
+    assert "Orchid" in done.err
+    assert "Orchard" in done.err
+    assert len(done.err.splitlines()) <= 2
+
+
+async def test_tags_are_not_made_when_told_not_to(tmp_path: Path) -> None:
+    """With --no-create-tags a tag that is not there fails its pictures, and makes no tag."""
+    fill(tmp_path / "photos", ("apple",), 3)
+    async with Emulator() as emulator:
+        words = (
+            "upload",
+            "photos",
+            "--project",
+            "P",
+            "--create-project",
+            "--tags-from-folders",
+            "--no-create-tags",
+        )
+        done = await run(*words, env=environment(emulator), cwd=tmp_path)
+        assert (done.code, await tags_in(emulator, "P")) == (1, {})
+    assert "apple" in done.err
+
+
+async def test_a_manifest_line_that_cannot_be_read_is_told(tmp_path: Path) -> None:
+    """A damaged failed-items file never passes for a finished one."""
+    (tmp_path / "a.jpg").write_bytes(picture(1))
+    (tmp_path / "left.jsonl").write_text('{"path": "a.jpg", "tags": ["x"]}\n{"path": \n')
+    async with Emulator() as emulator:
+        words = ("upload", "--from-failed", "left.jsonl", "--project", "P", "--create-project")
+        done = await run(*words, env=environment(emulator), cwd=tmp_path)
+    assert done.code == 1
+    assert "left.jsonl:2" in done.err
+    assert "1 of 1 image landed" in done.out
+
+
+async def test_the_embedded_emulator_keeps_its_folder(tmp_path: Path) -> None:
+    """--emulator runs any command without a service, and the next command finds what the last one did."""
+    fill(tmp_path / "photos", ("apple",), 3)
+    words = (
+        "upload",
+        "photos",
+        "--project",
+        "P",
+        "--create-project",
+        "--tags-from-folders",
+        "--emulator",
+    )
+    assert (await run(*words, env=environment(), cwd=tmp_path)).code == 0
+    assert (tmp_path / ".customvision-emulator").is_dir()
+    done = await run(
+        "tags",
+        "--emulator",
+        ".customvision-emulator",
+        "--project",
+        "P",
+        env=environment(),
+        cwd=tmp_path,
+    )
+    assert done.out.split()[1:] == ["3", "apple"]
+
+
+async def test_tags_given_are_added_to_those_of_the_failed_items_file(tmp_path: Path) -> None:
+    """--tag holds for everything that is sent, with what each line says."""
+    (tmp_path / "a.jpg").write_bytes(picture(1))
+    (tmp_path / "left.jsonl").write_text('{"path": "a.jpg", "tags": ["x"]}\n')
+    async with Emulator() as emulator:
+        words = (
+            "upload",
+            "--from-failed",
+            "left.jsonl",
+            "--tag",
+            "y",
+            "--project",
+            "P",
+            "--create-project",
+        )
+        assert (await run(*words, env=environment(emulator), cwd=tmp_path)).code == 0
+        assert await tags_in(emulator, "P") == {"x": 1, "y": 1}
+
+
+async def test_a_source_that_breaks_off_keeps_what_landed_and_lists_the_others(
+    tmp_path: Path,
+) -> None:
+    """Sources after one that failed were not reached: they are in the file; the error itself is what the source said."""
+
+    async def broken() -> AsyncIterator[str]:
+        yield "a.jpg"
+        raise OSError(5, "Input/output error", "disk")
+
+    feed = Feed([broken(), ["b.jpg", "c.jpg"]])
+    groups = feed.groups()
+    assert await anext(groups) == ["a.jpg"]
+    with pytest.raises(OSError, match="Input/output"):
+        await anext(groups)
+    assert await feed.rest(1, 10.0) == (["b.jpg", "c.jpg"], True)
+
+
+async def test_what_can_never_land_as_it_is_is_told_apart_from_what_may(tmp_path: Path) -> None:
+    """Sending a file again that is no picture, too large or gone is of no use: the advice says how many these are."""
+    photos = tmp_path / "photos"
+    fill(photos, ("apple",), 3)
+    (photos / "large.jpg").write_bytes(picture(51) + bytes(6 * 1024 * 1024))
+    (photos / "short.jpg").write_bytes(b"\xff\xd8\xff\xe0 and no more")
+    words = ("--project", "P", "--create-project", "--failed-file", "left.jsonl", "--json")
+    async with Emulator() as emulator:
+        env = environment(emulator)
+        done = await run("upload", "photos", *words[:-1], env=env, cwd=tmp_path)
+        assert (
+            f"failed: {Path('photos', 'large.jpg')}: " in done.err
+        )  # as a person finds it, and once
+        assert (
+            "left.jsonl, with the causes: 2 would fail again as they are and are to be mended first. Then:"
+            in done.out
+        )
+        (photos / "large.jpg").unlink()
+        done = await run("upload", "--from-failed", "left.jsonl", *words, env=env, cwd=tmp_path)
+        assert f"{photos}/large.jpg: cannot be read: No such file or directory" in done.out
+        assert (done.summary["to_repeat"], done.summary["to_mend"]) == (0, 2)
+        emulator.faults.add("status", operation="CreateImagesFromData", status=401, times=None)
+        (photos / "apple" / "new.jpg").write_bytes(picture(7))
+        done = await run("upload", "photos", *words, env=env, cwd=tmp_path)
+        assert done.summary["to_mend"] == 0 < done.summary["to_repeat"]
+
+
+async def test_the_list_is_not_lost_where_the_folder_cannot_be_written_to(tmp_path: Path) -> None:
+    """A default place that cannot be written to is found out at the end of the run: then the list goes where anybody may write."""
+    (tmp_path / "bad.jpg").write_bytes(b"\xff\xd8\xff\xe0 and no more")
+    elsewhere = tmp_path / "tmp"
+    elsewhere.mkdir()
+    async with Emulator() as emulator:
+        words = ("upload", tmp_path / "bad.jpg", "--project", "P", "--create-project")
+        done = await run(
+            *words, env=environment(emulator, TMPDIR=str(elsewhere)), cwd=Path("/proc")
+        )  # not even root writes there
+    assert done.code == 1
+    (listed,) = elsewhere.iterdir()
+    assert f"What did not land is listed in {listed}" in done.out
+    assert json.loads(listed.read_text())["path"] == str(tmp_path / "bad.jpg")

@@ -1,0 +1,567 @@
+"""PredictionClient over real sockets: one picture or any number, in every version; and what the training API keeps of it."""
+
+from __future__ import annotations
+
+import base64
+import io
+import logging
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from customvision_async import (
+    ApiVersion,
+    AuthenticationError,
+    BadRequestError,
+    BatchError,
+    DecodeError,
+    ImageFile,
+    ImageUrl,
+    Iteration,
+    LimitExceeded,
+    NotFoundError,
+    PredictionClient,
+    PredictionVersion,
+    ProjectClient,
+    RequestTimeout,
+    Retry,
+    Timeouts,
+    UnsupportedOperation,
+    images_in,
+)
+from customvision_async.emulator import Emulator
+from customvision_async.emulator._ids import guid_key
+from customvision_async.models import PredictionQueryTag
+from tests.support.images import fill, picture
+from tests.support.trained_project import planted, serving, trained
+
+pytestmark = pytest.mark.anyio
+
+NOWHERE = "00000000-0000-0000-0000-000000000000"
+OLD = (PredictionVersion.V1_1, PredictionVersion.V2_0)
+
+
+@asynccontextmanager
+async def published(
+    version: PredictionVersion = PredictionVersion.V3_1,
+    *,
+    domain: str = "General (compact)",
+    each: int = 6,
+    **options: object,
+) -> AsyncIterator[tuple[Emulator, ProjectClient, Iteration, PredictionClient]]:
+    """A project with a model published as "production", and a client that asks it."""
+    async with serving(**options) as (emulator, training):
+        project = await planted(training, domain=domain, each=each)
+        iteration = await trained(project)
+        await project.publish_iteration(iteration, "production")
+        async with PredictionClient(
+            emulator.endpoint,
+            emulator.prediction_key,
+            api_version=version,
+            retry=Retry(backoff=0.01),
+        ) as prediction:
+            yield emulator, project, await project.get_iteration(iteration), prediction
+
+
+def calls(emulator: Emulator, *beginning: str) -> list[str]:
+    """The operations that were called and begin so."""
+    return [seen.operation for seen in emulator.requests if seen.operation.startswith(beginning)]
+
+
+# --- one picture
+
+
+@pytest.mark.parametrize("version", list(PredictionVersion), ids=str)
+async def test_a_picture_in_every_form_and_version(
+    version: PredictionVersion, tmp_path: Path
+) -> None:
+    """Bytes, a path, an open file, an ImageFile, an ImageUrl and a web address; kept or not."""
+    async with published(version) as (emulator, project, iteration, prediction):
+        model = iteration if version in OLD else "production"
+        path = tmp_path / "apple.jpg"
+        path.write_bytes(picture(1))
+        address = (await project.list_images(tags=["apple"]).all())[0].original_uri
+        assert address is not None
+        with path.open("rb") as file:
+            for image in (
+                picture(1),
+                path,
+                str(path),
+                file,
+                ImageFile(path),
+                ImageUrl(address),
+                address,
+            ):
+                for store in (True, False):
+                    file.seek(0)
+                    answer = await prediction.classify_image(project, model, image, store=store)
+                    assert (answer.predictions[0].tag_name, answer.iteration) == (
+                        "apple",
+                        iteration.id,
+                    )
+        verb = "Predict" if version in OLD else "Classify"
+        asked = calls(emulator, verb)
+        assert {name: asked.count(name) for name in asked} == {
+            f"{verb}Image": 5,
+            f"{verb}ImageWithNoStore": 5,
+            f"{verb}ImageUrl": 2,
+            f"{verb}ImageUrlWithNoStore": 2,
+        }
+
+
+@pytest.mark.parametrize("version", list(PredictionVersion), ids=str)
+async def test_detection_has_boxes(version: PredictionVersion) -> None:
+    """In projects of that kind; the other kind is refused with the service's code from v3.0 on."""
+    async with published(version, domain="ObjectDetection/General", each=15) as (
+        _,
+        project,
+        iteration,
+        prediction,
+    ):
+        model = iteration if version in OLD else "production"
+        answer = await prediction.detect_image(project, model, picture(1))
+        assert version == PredictionVersion.V1_1 or answer.predictions[0].bounding_box is not None
+        if version not in OLD:
+            with pytest.raises(BadRequestError) as caught:
+                await prediction.classify_image(project, model, picture(1))
+            assert caught.value.advice
+
+
+async def test_which_model_predicts() -> None:
+    """A published iteration knows its name; before v3.0 there is a default one, and no names."""
+    async with published() as (emulator, project, iteration, prediction):
+        assert (
+            await prediction.classify_image(project.id, iteration, picture(1), application="scales")
+        ).iteration == iteration.id
+        assert (
+            next(seen for seen in emulator.requests if seen.operation == "ClassifyImage").query
+            == "application=scales"
+        )
+        other = await project.begin_training(force=True)
+        for wrong, kind in (
+            (other, ValueError),
+            (None, TypeError),
+            ("", TypeError),
+            (3, TypeError),
+        ):
+            with pytest.raises(kind):
+                await prediction.classify_image(project, wrong, picture(1))
+        with pytest.raises(NotFoundError, match="published") as caught:
+            await prediction.classify_image(project, "nothing/here", picture(1))
+        assert caught.value.code == "NotFoundIteration"
+        async with PredictionClient(
+            emulator.endpoint, emulator.prediction_key, api_version="v2.0"
+        ) as older:
+            assert (await older.classify_image(project, None, picture(1))).predictions
+            with pytest.raises(ValueError, match="iteration"):
+                await older.classify_image(project, "production", picture(1))
+            with pytest.raises(UnsupportedOperation):
+                await older.operations.classify_image(project.id, "production", picture(1))
+
+
+async def test_what_is_no_picture_is_not_sent(tmp_path: Path) -> None:
+    """Over 4 MB, text, nothing, a file that is not there, a thing of another kind."""
+    async with published() as (emulator, project, _, prediction):
+        (tmp_path / "a.jpg").write_text("not a picture")
+        large = picture(1) + bytes(4 * 1024 * 1024)
+        for wrong, kind in (
+            (large, LimitExceeded),
+            (b"", ValueError),
+            (tmp_path / "a.jpg", ValueError),
+            (tmp_path / "none.jpg", FileNotFoundError),
+            (io.StringIO("x"), ValueError),
+            (42, TypeError),
+            (ImageUrl("http://x/\r\ny"), ValueError),
+        ):
+            with pytest.raises(kind):
+                await prediction.classify_image(project, "production", wrong)
+        assert calls(emulator, "Classify") == []
+        with pytest.raises(LimitExceeded, match="4,194,304 bytes"):
+            await prediction.classify_image(project, "production", large)
+        with pytest.raises(BadRequestError) as caught:
+            await prediction.classify_image(project, "production", "http://127.0.0.1:9/none.jpg")
+        assert caught.value.code == "BadRequestImageUrl"
+
+
+async def test_a_wrong_key_and_a_key_of_the_other_kind() -> None:
+    """The advice says that the keys differ."""
+    async with published() as (emulator, project, _, _):
+        emulator.prediction_key = "another"
+        async with PredictionClient(emulator.endpoint, emulator.training_key) as prediction:
+            with pytest.raises(AuthenticationError, match="VISION_PREDICTION_KEY") as caught:
+                await prediction.classify_image(project, "production", picture(1))
+            assert "key of a training resource" in str(caught.value)
+            with pytest.raises(BatchError) as several:
+                await prediction.classify_images(
+                    project, "production", (picture(seed) for seed in range(10_000))
+                )
+            assert isinstance(several.value.report.stopped_by, AuthenticationError)
+            assert several.value.report.submitted < 1000
+
+
+async def test_from_env(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The names of Microsoft's quickstarts; what is missing is named."""
+    monkeypatch.delenv("VISION_PREDICTION_ENDPOINT", raising=False)
+    monkeypatch.setenv("VISION_PREDICTION_KEY", "key")
+    with pytest.raises(LookupError, match="VISION_PREDICTION_ENDPOINT not set"):
+        PredictionClient.from_env()
+    monkeypatch.setenv(
+        "VISION_PREDICTION_ENDPOINT", "https://orchard.cognitiveservices.azure.com/ "
+    )
+    async with PredictionClient.from_env(api_version="v3.0") as prediction:
+        assert (prediction.endpoint, prediction.api_version) == (
+            "https://orchard.cognitiveservices.azure.com",
+            PredictionVersion.V3_0,
+        )
+        assert "key" not in repr(prediction)
+
+
+async def test_a_picture_is_asked_about_again_when_the_answer_is_lost() -> None:
+    """Resets, pages and 503 are got over; the same picture has the same answer."""
+    async with published() as (emulator, project, _, prediction):
+        first = await prediction.classify_image(project, "production", picture(1), store=False)
+        for kind in ("reset", "lost_answer", "reset_in_body", "status"):
+            emulator.faults.add(kind, operation="ClassifyImageWithNoStore")
+        again = await prediction.classify_image(project, "production", picture(1), store=False)
+        assert again.predictions == first.predictions
+
+
+@pytest.mark.parametrize("kind", ["html", "garbage", "wrong_shape", "empty"])
+async def test_a_service_that_answers_nonsense(kind: str) -> None:
+    """Is a DecodeError, and in a run the failure of that picture alone."""
+    async with published() as (emulator, project, _, prediction):
+        emulator.faults.add(kind, operation="ClassifyImage")
+        with pytest.raises(DecodeError):
+            await prediction.classify_image(project, "production", picture(1))
+        emulator.faults.add(kind, operation="ClassifyImage", after=2)
+        with pytest.raises(BatchError) as caught:
+            await prediction.classify_images(
+                project, "production", [picture(seed) for seed in range(6)]
+            )
+        assert (caught.value.report.succeeded, caught.value.report.failed) == (5, 1)
+
+
+# --- any number
+
+
+@pytest.mark.parametrize("version", list(PredictionVersion), ids=str)
+async def test_any_number_of_pictures(version: PredictionVersion, tmp_path: Path) -> None:
+    """A folder with rubbish in it: a result for each, the bad ones with a reason, the good ones with their tags."""
+    fill(tmp_path, ("apple", "pear"), 15)
+    (tmp_path / "note.txt").write_text("hello")
+    async with published(version) as (emulator, project, iteration, prediction):
+        model = iteration if version in OLD else "production"
+        seen = {}
+        async with prediction.classify_images(
+            project, model, images_in(tmp_path), store=False
+        ) as run:
+            async for result in run:
+                seen[result.index] = result
+        assert sorted(seen) == list(range(31))
+        assert (run.report.succeeded, run.report.skipped, run.report.failed) == (30, 1, 0)
+        good = [result for result in seen.values() if result.ok]
+        assert all(result.value is not None and result.value.predictions for result in good)
+        assert run.report.requests == len(calls(emulator, "Predict", "Classify")) == 30
+        assert run.progress.bytes_sent > 0
+
+
+async def test_one_bad_picture_costs_the_others_nothing(tmp_path: Path) -> None:
+    """Everything that may be wrong with one, between good ones, in one run; what the service refuses has its code."""
+    (tmp_path / "a.jpg").write_text("not a picture")
+    broken = b"\xff\xd8\xff\xe0" + bytes(100)
+    async with published() as (_, project, _, prediction):
+        items = [
+            picture(1),
+            tmp_path / "a.jpg",
+            42,
+            picture(2),
+            broken,
+            "http://127.0.0.1:9/x.jpg",
+            picture(3) + bytes(5 << 20),
+            picture(4),
+        ]
+        with pytest.raises(BatchError) as caught:
+            await prediction.classify_images(project, "production", items)
+        report = caught.value.report
+        assert (report.submitted, report.succeeded, report.failed) == (8, 3, 5)
+        reasons = {result.index: result for result in report.failures}
+        assert sorted(reasons) == [1, 2, 4, 5, 6]
+        assert reasons[4].status.startswith("BadRequestImage")
+        assert reasons[5].status == "BadRequestImageUrl"
+        assert isinstance(reasons[6].error.__cause__, LimitExceeded)
+
+
+async def test_an_async_source_of_any_length_is_pulled_as_it_is_taken() -> None:
+    """A stream without end, left early: little more was pulled than was asked about."""
+    pulled = 0
+
+    async def endless() -> AsyncIterator[bytes]:
+        nonlocal pulled
+        while True:
+            pulled += 1
+            yield picture(pulled % 5)
+
+    async with published() as (_, project, _, prediction):
+        async with prediction.classify_images(project, "production", endless(), store=False) as run:
+            count = 0
+            async for result in run:
+                assert result.ok
+                count += 1
+                if count == 50:
+                    break
+        assert pulled < 50 + 300
+        report = run.report
+        assert (
+            report.submitted == report.succeeded + report.failed + report.skipped + report.pending
+        )
+
+
+async def test_detect_images_gives_boxes() -> None:
+    """Several, with everything that one has."""
+    async with (
+        published(domain="ObjectDetection/General", each=15) as (_, project, _, prediction),
+        prediction.detect_images(
+            project, "production", [picture(seed) for seed in range(5)]
+        ) as run,
+    ):
+        async for result in run:
+            assert result.ok
+            assert result.value is not None
+            assert result.value.predictions[0].bounding_box is not None
+
+
+async def test_a_single_picture_is_a_run_of_one() -> None:
+    """Bytes are a picture, and no iterable of numbers."""
+    async with published() as (_, project, _, prediction):
+        assert (await prediction.classify_images(project, "production", picture(1))).succeeded == 1
+        assert (await prediction.classify_images(project, "production", [])).submitted == 0
+
+
+async def test_a_model_that_is_gone_ends_the_run() -> None:
+    """The next million pictures would not find it either."""
+    async with published() as (emulator, project, _, prediction):
+        with pytest.raises(BatchError) as caught:
+            await prediction.classify_images(
+                project, "nothing", (picture(seed % 9) for seed in range(10_000))
+            )
+        assert isinstance(caught.value.report.stopped_by, NotFoundError)
+        assert len(calls(emulator, "Classify")) < 1000
+
+
+@pytest.mark.parametrize(("tier", "number"), [("F0", 4), ("S0", 25)])
+async def test_the_quota_is_kept_to(tier: str, number: int) -> None:
+    """Refusals for rate cost time and nothing else."""
+    async with published(tier=tier) as (_, project, _, prediction):
+        report = await prediction.classify_images(
+            project, "production", [picture(seed) for seed in range(number)], store=False
+        )
+        assert (report.succeeded, report.failed) == (number, 0)
+
+
+async def test_a_service_that_hangs_is_given_up() -> None:
+    """After the time for an answer, as a failure of that picture."""
+    async with published() as (emulator, project, _, _):
+        emulator.faults.add("hang", operation="ClassifyImage", times=None)
+        options = {"timeouts": Timeouts(read=0.2), "retry": Retry(attempts=2, backoff=0.01)}
+        async with PredictionClient(
+            emulator.endpoint, emulator.prediction_key, **options
+        ) as prediction:
+            with pytest.raises(RequestTimeout):
+                await prediction.classify_image(project, "production", picture(1))
+
+
+async def test_the_key_is_in_no_log(caplog: pytest.LogCaptureFixture) -> None:
+    """Nor the pictures' addresses with their signatures."""
+    caplog.set_level(logging.DEBUG)
+    async with published() as (emulator, project, _, prediction):
+        address = (await project.list_images().all())[0].original_uri
+        await prediction.classify_image(project, "production", address)
+        text = "".join(
+            record.getMessage()
+            for record in caplog.records
+            if record.name.startswith("customvision")
+        )
+        assert emulator.prediction_key not in text
+        assert "sig=" not in text
+
+
+# --- what is kept
+
+
+async def test_quick_tests_and_kept_predictions() -> None:
+    """What is stored is listed by tokens, filtered, made into training images, and deleted, 64 a call."""
+    async with published() as (emulator, project, iteration, prediction):
+        began = datetime.now(UTC) - timedelta(seconds=5)
+        await prediction.classify_images(
+            project, "production", [picture(500 + seed) for seed in range(70)], application="scales"
+        )
+        await project.quick_test(picture(600), iteration=iteration)
+        await project.quick_test(picture(601), store=False)
+        kept = await project.list_predictions().all()
+        assert len(kept) == 71
+        by_page = [
+            len(page)
+            async for page in project.list_predictions(page_size=20, order="oldest").by_page()
+        ]
+        assert by_page == [20, 20, 20, 11]
+        assert {
+            one.id for one in await project.list_predictions(iteration=iteration, start=began).all()
+        } == {one.id for one in kept}
+        assert await project.list_predictions(end=began).all() == []
+        assert len(await project.list_predictions(application="scales").all()) == 70
+        apples = await project.list_predictions(
+            tags=[PredictionQueryTag(id=(await project.get_tag("apple")).id, min_threshold=0.5)]
+        ).all()
+        assert 0 < len(apples) < 71
+        assert (
+            len(await project.list_predictions(tags=["apple", "pear"], order="suggested").all())
+            == 71
+        )
+        with pytest.raises(LimitExceeded):
+            project.list_predictions(tags=["apple", "pear", "plum"])
+        report = await project.upload_images(apples[:3], tags=["apple"])
+        assert report.succeeded == 3
+        assert (await project.delete_predictions(kept)).succeeded == 71
+        assert calls(emulator, "DeletePrediction") == ["DeletePrediction"] * 2
+        assert await project.list_predictions().all() == []
+        assert (await project.delete_predictions([kept[0].id])).succeeded == 1
+
+
+@pytest.mark.parametrize("version", list(ApiVersion), ids=str)
+async def test_quick_tests_are_kept_in_every_version(version: ApiVersion) -> None:
+    """Picture or address, listed by pages and by tag, and deleted."""
+    async with serving(version) as (_, training):
+        project = await planted(training, domain="General")
+        iteration = await trained(project)
+        address = (await project.list_images(tags=["apple"]).all())[0].original_uri
+        for picture_or_address in (picture(1), picture(101), address):
+            answer = await project.quick_test(picture_or_address, iteration=iteration)
+            assert {one.tag_name for one in answer.predictions} == {"apple", "pear"}
+        kept = await project.list_predictions(page_size=2).all()
+        assert len(kept) == 3
+        sure = PredictionQueryTag(id=(await project.get_tag("apple")).id, min_threshold=0.9)
+        assert len(await project.list_predictions(tags=[sure], iteration=iteration).all()) == 2
+        await project.delete_predictions(kept)
+        assert await project.list_predictions().all() == []
+
+
+async def test_a_prediction_that_is_not_there_costs_the_others_nothing() -> None:
+    """Should the service refuse them all for it, the others are deleted all the same."""
+    async with published() as (emulator, project, _, prediction):
+        await prediction.classify_images(
+            project, "production", [picture(seed) for seed in range(8)]
+        )
+        kept = await project.list_predictions().all()
+        body = b'{"code": "NotFoundInvalid", "message": "no such prediction"}'
+        emulator.faults.add("status", operation="DeletePrediction", times=3, status=404, body=body)
+        assert (await project.delete_predictions(kept)).succeeded == 8
+        assert len(calls(emulator, "DeletePrediction")) > 3
+
+
+async def test_a_stale_token_is_the_services_error() -> None:
+    """Its own code, and what to do: begin again."""
+    async with published() as (emulator, project, _, prediction):
+        await prediction.classify_images(
+            project, "production", [picture(seed) for seed in range(5)]
+        )
+
+        def spoil(page: dict[str, object]) -> dict[str, object]:
+            return page | {"token": {**page["token"], "continuation": "stale"}}
+
+        emulator.faults.add("edit", operation="QueryPredictions", edit=spoil)
+        with pytest.raises(BadRequestError, match="Begin the query again") as caught:
+            await project.list_predictions(page_size=2).all()
+        assert caught.value.code == "BadRequestPredictionInvalidQueryParameters"
+
+
+async def test_tokens_that_lead_nowhere_end() -> None:
+    """A service that gives the same page for ever is found out."""
+    async with published() as (emulator, project, _, prediction):
+        await prediction.classify_images(
+            project, "production", [picture(seed) for seed in range(3)]
+        )
+        emulator.faults.add(
+            "edit", operation="QueryPredictions", times=None, edit=FirstPageForEver()
+        )
+        with pytest.raises(DecodeError, match="no new items"):
+            await project.list_predictions().all()
+
+
+class FirstPageForEver:
+    """Gives the first page again and again, each time with a token for more that is as good as any."""
+
+    page: dict[str, Any] | None = None
+
+    def __call__(self, page: dict[str, Any]) -> dict[str, Any]:
+        """What is sent instead of a page."""
+        self.page = self.page or page
+        last = guid_key(self.page["results"][0]["id"])
+        return self.page | {
+            "token": self.page["token"]
+            | {"continuation": base64.b64encode(b"next" + last).decode()}
+        }
+
+
+async def test_sixty_five_predictions_at_once_are_refused_here() -> None:
+    """The single call names the limit; the verb in the plural has none."""
+    async with published() as (_, project, _, _):
+        with pytest.raises(LimitExceeded, match="64"):
+            await project.operations.delete_prediction(project.id, [NOWHERE] * 65)
+
+
+async def test_suggestions_for_untagged_images() -> None:
+    """By pages, counted, for images given, and regions that may hold something."""
+    async with published() as (emulator, project, iteration, _):
+        report = await project.upload_images([picture(700 + seed) for seed in range(70)])
+        assert report.succeeded == 70
+        untagged = await project.list_images(tagged=False).all()
+        counts = await project.count_suggested_images(iteration, threshold=0.5)
+        assert sum(counts.values()) > 0
+        suggested = await project.list_suggested_images(
+            iteration, page_size=30, order="least_certain"
+        ).all()
+        assert {one.id for one in suggested} == {image.id for image in untagged}
+        certainty = [one.prediction_uncertainty for one in suggested]
+        assert certainty == sorted(certainty, reverse=True)
+        apples = await project.list_suggested_images(
+            iteration, tags=["apple"], threshold=0.5, page_size=7
+        ).all()
+        assert (
+            len(apples)
+            == (
+                await project.count_suggested_images(iteration, tags=["apple"], threshold=0.5)
+            ).popitem()[1]
+        )
+        async with project.suggest_tags_and_regions(iteration, untagged) as run:
+            async for result in run:
+                assert result.ok
+                assert result.value is not None
+                assert result.value.id == result.item.id
+        assert calls(emulator, "SuggestTagsAndRegions") == ["SuggestTagsAndRegions"] * 2
+        proposals = (await project.get_region_proposals(untagged[0])).proposals
+        assert proposals[0].confidence >= proposals[-1].confidence
+        with pytest.raises(ValueError, match="most_certain"):
+            project.list_suggested_images(iteration, order="newest")
+
+
+async def test_suggestions_that_cannot_be_joined_are_asked_for_one_by_one() -> None:
+    """Where the id is that of a prediction, as the reference has it, each still goes to its own image."""
+    async with published() as (emulator, project, iteration, _):
+        await project.upload_images([picture(700 + seed) for seed in range(5)])
+        untagged = await project.list_images(tagged=False).all()
+
+        def rename(found: list[dict[str, object]]) -> list[dict[str, object]]:
+            return [
+                one | {"id": f"{place:08}-0000-0000-0000-000000000000"}
+                for place, one in enumerate(found)
+            ]
+
+        emulator.faults.add("edit", operation="SuggestTagsAndRegions", times=None, edit=rename)
+        async with project.suggest_tags_and_regions(iteration, untagged) as run:
+            results = [result async for result in run]
+        assert all(result.ok and result.value is not None for result in results)
+        assert len(results) == 5

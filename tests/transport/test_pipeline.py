@@ -1,0 +1,286 @@
+"""A request on its way: attempts, waits, what is told to whom; in virtual time, over a sender without a socket."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from random import Random
+from typing import Any
+
+import pytest
+
+from customvision_async._content import Blob, Content, ContentError
+from customvision_async._events import Event, RequestDone, RetryScheduled
+from customvision_async._options import Retry
+from customvision_async._transport.base import Meter, Request, Response
+from customvision_async._transport.credentials import KeyCredential, authenticate
+from customvision_async._transport.pipeline import Transport
+from customvision_async.errors import (
+    ConnectError,
+    DecodeError,
+    RequestTimeout,
+    ResponseLost,
+    TransportError,
+)
+from tests.support.fake_transport import Outcome, Scripted
+from tests.support.virtual_loop import VirtualLoop
+
+pytestmark = pytest.mark.anyio
+
+OK = Response(200, {}, b"{}")
+DOWN = Response(503, {}, b"")
+REFUSED = Response(429, {"retry-after": "5"}, b"")
+GET = Request("GET", "http://127.0.0.1/x", "GetDomains")
+ONCE = Request("POST", "http://127.0.0.1/x", "TrainProject", repeatable=False)
+
+
+@pytest.fixture
+def anyio_backend() -> tuple[str, dict[str, Any]]:
+    """Virtual time."""
+    return "asyncio", {"loop_factory": VirtualLoop}
+
+
+def transport(sender: Scripted, **options: Any) -> Transport:
+    """A transport over `sender`."""
+    return Transport(
+        sender,
+        auth=options.pop("auth", authenticate("key", "Training-Key")),
+        rng=Random(1),
+        **options,
+    )
+
+
+def now() -> float:
+    """The loop's time."""
+    return asyncio.get_running_loop().time()
+
+
+@pytest.mark.parametrize(
+    ("outcomes", "attempts", "in_doubt"),
+    [
+        ([OK], 1, False),
+        ([Response(404, {}, b"")], 1, False),
+        ([ConnectError("x"), OK], 2, False),
+        ([RequestTimeout("x", sent=False), OK], 2, False),
+        ([REFUSED, REFUSED, OK], 1, False),
+        ([ResponseLost("x"), OK], 2, True),
+        ([RequestTimeout("x"), OK], 2, True),
+        ([DOWN, OK], 2, True),
+        ([Response(408, {}, b""), REFUSED, ConnectError("x"), OK], 3, True),
+    ],
+)
+async def test_the_answer_tells_what_it_took(
+    outcomes: list[Outcome], attempts: int, in_doubt: bool
+) -> None:
+    """How often it was sent, refusals left out, and whether an earlier send may have taken effect."""
+    answer = await transport(Scripted(*outcomes)).send(GET)
+    assert (answer.status, answer.attempts, answer.in_doubt) == (
+        getattr(outcomes[-1], "status", 0),
+        attempts,
+        in_doubt,
+    )
+
+
+@pytest.mark.parametrize("outcome", [ResponseLost("gone"), RequestTimeout("late")])
+async def test_the_last_error_comes_up_when_all_attempts_are_used(outcome: TransportError) -> None:
+    """Eight by default."""
+    sender = Scripted(outcome)
+    with pytest.raises(type(outcome)) as caught:
+        await transport(sender).send(GET)
+    assert caught.value is outcome
+    assert len(sender.times) == 8
+
+
+async def test_an_endpoint_that_never_answered_is_given_up_sooner() -> None:
+    """Three attempts while nobody was ever there; until the deadline once somebody was, whatever the budget: nothing was sent."""
+    sender = Scripted(*[ConnectError("refused")] * 3, OK, ConnectError("refused"))
+    pipeline = transport(sender)
+    with pytest.raises(ConnectError):
+        await pipeline.send(GET)
+    assert len(sender.times) == 3
+    assert (await pipeline.send(GET)).status == 200
+    with pytest.raises(ConnectError):
+        await pipeline.send(GET)
+    assert 299 > sender.times[-1] - sender.times[4] > 200
+    assert len(sender.times) > 3 + 1 + 8
+
+
+async def test_the_last_answer_is_given_when_all_attempts_are_used() -> None:
+    """A 503 that stays is an answer, for the layer above to name."""
+    answer = await transport(Scripted(DOWN)).send(GET)
+    assert (answer.status, answer.attempts, answer.in_doubt) == (503, 8, True)
+
+
+async def test_an_error_that_hides_an_earlier_doubt_says_so() -> None:
+    """Nothing was sent the last time, but something may have been taken up before: that is an answer lost."""
+    with pytest.raises(ResponseLost, match=r"earlier attempt may have taken effect.*refused"):
+        await transport(Scripted(ResponseLost("x"), ConnectError("refused"))).send(GET)
+
+
+@pytest.mark.parametrize("outcome", [DOWN, ResponseLost("x"), RequestTimeout("x")])
+async def test_what_may_not_be_repeated_is_not(outcome: Outcome) -> None:
+    """Sent once; a refusal or a connection that was not made is another matter."""
+    sender = Scripted(ConnectError("x"), REFUSED, outcome, OK)
+    if isinstance(outcome, Response):
+        assert (await transport(sender).send(ONCE)).status == 503
+    else:
+        with pytest.raises(type(outcome)):
+            await transport(sender).send(ONCE)
+    assert len(sender.times) == 3
+
+
+async def test_a_refused_call_is_held_for_its_retry_after() -> None:
+    """Not a moment less."""
+    sender = Scripted(REFUSED, OK)
+    await transport(sender).send(GET)
+    assert sender.times[1] >= 5.0
+
+
+async def test_refusals_end_with_the_deadline() -> None:
+    """However patient, 300 s after the first send is the end; the wait for admission before it does not count."""
+    sender = Scripted(REFUSED)
+    await asyncio.sleep(1000)
+    answer = await transport(sender).send(GET)
+    assert answer.status == 429
+    assert sender.times[0] == 1000
+    assert 1250 < sender.times[-1] <= 1300
+
+
+async def test_a_service_that_is_down_is_not_flooded() -> None:
+    """200 requests to a service that answers 503 to all: at most 1.2 sends each, and the floor."""
+    sender = Scripted(DOWN)
+    pipeline = transport(sender)
+    async with asyncio.TaskGroup() as group:
+        tasks = [group.create_task(pipeline.send(GET)) for _ in range(200)]
+    assert {task.result().status for task in tasks} == {503}
+    assert len(sender.times) <= 200 * 1.2 + 64
+
+
+async def test_clients_that_failed_together_do_not_come_back_together() -> None:
+    """Full jitter: of 10 retries no two at one time."""
+    sender = Scripted(*[DOWN] * 10, OK)
+    pipeline = transport(sender, retry=Retry(budget=10))
+    async with asyncio.TaskGroup() as group:
+        for _ in range(10):
+            group.create_task(pipeline.send(GET))
+    assert len(set(sender.times[10:])) == 10
+
+
+@pytest.mark.parametrize("error", [DecodeError("x"), ContentError(Blob(1), "gone")])
+async def test_other_errors_come_up_at_once(error: Exception) -> None:
+    """A redirect or a file that has changed is not for another try; the limiter gets its place back."""
+    sender = Scripted(*[error] * 100, OK)
+    pipeline = transport(sender)
+    for _ in range(100):
+        with pytest.raises(type(error)):
+            await pipeline.send(GET)
+    assert (await pipeline.send(GET)).status == 200
+
+
+async def test_a_key_that_was_rotated_meanwhile_is_tried() -> None:
+    """A 401 to the old key is no failure; a 401 to the new one is."""
+    credential = KeyCredential("old")
+
+    class Rotates(Scripted):
+        async def send(
+            self, request: Request, headers: Mapping[str, str], **options: Any
+        ) -> Response:
+            credential.update("new")
+            return await super().send(request, headers, **options)
+
+    sender = Rotates(Response(401, {}, b""), OK)
+    assert (
+        await transport(sender, auth=authenticate(credential, "Training-Key")).send(GET)
+    ).status == 200
+    assert [headers["Training-Key"] for headers in sender.headers] == ["old", "new"]
+    sender = Rotates(Response(401, {}, b""))
+    assert (
+        await transport(sender, auth=authenticate(credential, "Training-Key")).send(GET)
+    ).status == 401
+    assert len(sender.times) == 1
+
+
+async def test_an_error_of_the_credential_comes_up_and_holds_no_place() -> None:
+    """azure-identity's own error, as often as one asks."""
+
+    class Broken:
+        async def get_token(self, *scopes: str) -> Any:
+            raise RuntimeError("sign in first")
+
+    pipeline = transport(Scripted(OK), auth=authenticate(Broken(), "Training-Key"))
+    for _ in range(100):
+        with pytest.raises(RuntimeError, match="sign in first"):
+            await pipeline.send(GET)
+
+
+async def test_every_send_is_told_to_those_who_watch() -> None:
+    """RequestDone for each send and RetryScheduled for each wait; one that raises disturbs nobody."""
+    events: list[Event] = []
+
+    def broken(event: Event) -> None:
+        raise RuntimeError
+
+    content = Content("x/y", [b"12345"])
+    request = Request("POST", "http://127.0.0.1/x", "Create", content=content)
+    await transport(
+        Scripted(DOWN, ResponseLost("gone"), OK, seconds=2.0), observers=[broken, events.append]
+    ).send(request)
+    done = [event for event in events if isinstance(event, RequestDone)]
+    assert [(event.attempt, event.status, event.seconds, event.bytes_sent) for event in done] == [
+        (1, 503, 2, 5),
+        (2, 0, 2, 5),
+        (3, 200, 2, 5),
+    ]
+    assert "gone" in done[1].error
+    assert [event.reason for event in events if isinstance(event, RetryScheduled)] == [
+        "status 503",
+        "gone",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("outcomes", "meter"),
+    [
+        ([OK], Meter(1, 0, 5, False)),
+        ([REFUSED, DOWN, OK], Meter(3, 2, 15, True)),
+        ([ConnectError("x"), OK], Meter(2, 1, 10, False)),
+        ([ResponseLost("x"), DecodeError("x")], Meter(2, 1, 10, True)),
+        ([DecodeError("x")], Meter(1, 0, 5, True)),
+        ([ContentError(Blob(1), "gone")], Meter(1, 0, 5, False)),
+    ],
+)
+async def test_the_meter_is_right_after_an_exception_too(
+    outcomes: list[Outcome], meter: Meter
+) -> None:
+    """Sends, retries, bytes and doubt, however it ended."""
+    mine = Meter()
+    try:
+        await transport(Scripted(*outcomes)).send(
+            Request("POST", "http://x", "X", content=Content("x/y", [b"12345"]), meter=mine)
+        )
+    except (DecodeError, ContentError):
+        pass
+    assert mine == meter
+
+
+async def test_giving_up_leaves_nothing_behind() -> None:
+    """Cancelled at any moment: no task, no place held; and a request under way is in doubt."""
+    sender = Scripted(DOWN, REFUSED, OK, seconds=1.0)
+    pipeline = transport(sender)
+    before = asyncio.all_tasks()
+    for tenths in range(0, 100, 3):
+        meter = Meter()
+        task = asyncio.create_task(pipeline.send(Request("GET", "http://x", "X", meter=meter)))
+        await asyncio.sleep(tenths / 10)
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+        assert meter.in_doubt or not 0 < tenths < 10
+    assert asyncio.all_tasks() == before
+    assert (await pipeline.send(GET)).status == 200
+
+
+async def test_closing_closes_the_sender() -> None:
+    """The connections are the sender's."""
+    sender = Scripted(OK)
+    await transport(sender).aclose()
+    assert sender.closed
