@@ -21,7 +21,7 @@ from .worker import PROJECT, Meter, Task
 __all__ = ["upload"]
 
 _PIECE = 128 * 1024
-_BREATH = 256 * 1024
+_YIELD_EVERY = 256 * 1024
 _BATCH_BYTES = 16_000_000
 
 
@@ -77,7 +77,7 @@ async def _body(
                     yield buffer
                     buffer, at = memoryview(bytearray(_PIECE)), 0
                     sent += _PIECE
-                    if sent >= _BREATH:
+                    if sent >= _YIELD_EVERY:
                         sent = 0
                         await asyncio.sleep(0)
         finally:

@@ -77,7 +77,10 @@ class Oracle:
 
     def wait(self, now: float, *, upload: bool) -> float:
         """Until there is a token, a slot and a place."""
-        if self._in_flight >= self._options.requests or self._uploading >= self._options.uploads:
+        if (
+            self._in_flight >= self._options.max_requests
+            or self._uploading >= self._options.max_uploads
+        ):
             return math.inf
         return self._service.until_token(now)
 

@@ -25,7 +25,7 @@ from .worker import PROJECT, TAG, Meter, Task
 __all__ = ["delete", "engine", "gap", "listing", "tag", "upload", "upload_regions"]
 
 KEY = "0123456789abcdef0123456789abcdef"
-IN_FLIGHT = Concurrency(requests=8, start=8)
+IN_FLIGHT = Concurrency(max_requests=8, initial_requests=8)
 """As many requests as the others have threads."""
 
 
@@ -190,7 +190,7 @@ def engine(task: Task) -> dict[str, float]:
 
     async def main() -> dict[str, float]:
         ids: Iterable[str] = task.ids()
-        async with TrainingClient("https://example.invalid", KEY, sender=_Nowhere()) as training:
+        async with TrainingClient("https://example.invalid", KEY, transport=_Nowhere()) as training:
             await training.get_project_client(PROJECT).delete_images([])
             return await _watched(
                 lambda: training.get_project_client(PROJECT).delete_images(ids), task.count

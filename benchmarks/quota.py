@@ -91,7 +91,7 @@ def through(task: Task) -> dict[str, float]:
                 number += 1
                 yield f"{number:08x}-95b2-4c0b-8a2c-1c3f0c1d2e3f"
 
-        async with TrainingClient("https://example.invalid", "0" * 32, sender=quota) as training:
+        async with TrainingClient("https://example.invalid", "0" * 32, transport=quota) as training:
             await training.get_project_client(PROJECT).delete_images(images())
 
     run(main())

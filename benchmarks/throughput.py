@@ -27,7 +27,7 @@ from typing import Literal
 import aiohttp
 
 from customvision_async import ImageFile, TrainingClient
-from customvision_async._events import Event, RequestDone
+from customvision_async._events import Event, RequestCompleted
 from customvision_async.emulator import Emulator
 
 KEY = "0" * 32
@@ -60,7 +60,7 @@ class Seen:
 
     def __call__(self, event: Event) -> None:
         """Count a call that is over."""
-        if isinstance(event, RequestDone) and event.operation.startswith("CreateImages"):
+        if isinstance(event, RequestCompleted) and event.operation.startswith("CreateImages"):
             self.began[event.status].append(time.monotonic() - event.seconds)
 
     def between(self, begin: float, end: float) -> tuple[int, int]:

@@ -11,10 +11,10 @@ from ._batch.report import Progress as Progress
 from ._batch.run import BatchRun as BatchRun
 from ._clients.prediction import PredictionClient as PredictionClient
 from ._clients.training import TrainingClient as TrainingClient
-from ._events import ChunkSettled as ChunkSettled
+from ._events import ChunkCompleted as ChunkCompleted
 from ._events import Event as Event
 from ._events import Observer as Observer
-from ._events import RequestDone as RequestDone
+from ._events import RequestCompleted as RequestCompleted
 from ._events import RetryScheduled as RetryScheduled
 from ._options import Concurrency as Concurrency
 from ._options import Retry as Retry
@@ -35,10 +35,10 @@ from .errors import ConflictError as ConflictError
 from .errors import ConnectError as ConnectError
 from .errors import CustomVisionError as CustomVisionError
 from .errors import DecodeError as DecodeError
+from .errors import DownloadLinkExpired as DownloadLinkExpired
 from .errors import InternalServerError as InternalServerError
 from .errors import ItemError as ItemError
 from .errors import LimitExceeded as LimitExceeded
-from .errors import LinkExpired as LinkExpired
 from .errors import NotFoundError as NotFoundError
 from .errors import OperationFailed as OperationFailed
 from .errors import PermissionDeniedError as PermissionDeniedError
@@ -52,14 +52,14 @@ from .models import Domain as Domain
 from .models import Export as Export
 from .models import Image as Image
 from .models import ImageFile as ImageFile
+from .models import ImageFromPrediction as ImageFromPrediction
 from .models import ImagePrediction as ImagePrediction
 from .models import ImageUrl as ImageUrl
 from .models import Iteration as Iteration
-from .models import PredictedImage as PredictedImage
 from .models import Project as Project
 from .models import ProjectExport as ProjectExport
 from .models import Region as Region
-from .models import SkippedFile as SkippedFile
+from .models import SkippedItem as SkippedItem
 from .models import StoredImagePrediction as StoredImagePrediction
 from .models import Tag as Tag
 from .sources import images_from_manifest as images_from_manifest
@@ -77,17 +77,19 @@ __all__ = [
     "BatchError",
     "BatchReport",
     "BatchRun",
-    "ChunkSettled",
+    "ChunkCompleted",
     "Concurrency",
     "ConflictError",
     "ConnectError",
     "CustomVisionError",
     "DecodeError",
     "Domain",
+    "DownloadLinkExpired",
     "Event",
     "Export",
     "Image",
     "ImageFile",
+    "ImageFromPrediction",
     "ImagePrediction",
     "ImageUrl",
     "InternalServerError",
@@ -96,14 +98,12 @@ __all__ = [
     "Iteration",
     "KeyCredential",
     "LimitExceeded",
-    "LinkExpired",
     "NotFoundError",
     "Observer",
     "OperationFailed",
     "PermissionDeniedError",
     "Polling",
     "PollingProgress",
-    "PredictedImage",
     "PredictionClient",
     "PredictionVersion",
     "Progress",
@@ -112,13 +112,13 @@ __all__ = [
     "ProjectExport",
     "RateLimitError",
     "Region",
-    "RequestDone",
+    "RequestCompleted",
     "RequestTimeout",
     "ResponseLost",
     "Retry",
     "RetryScheduled",
     "ServiceError",
-    "SkippedFile",
+    "SkippedItem",
     "StoredImagePrediction",
     "Tag",
     "Timeouts",

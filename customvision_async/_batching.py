@@ -6,12 +6,12 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ._batch.report import ItemResult, Progress
-from ._batch.settler import Verdict
-from ._batch.work_item import Done, Span, Unit, attempted
+from ._batch.settler import FailureAction
+from ._batch.work_item import Done, Span, WorkItem, attempted
 from ._content import Content
 from ._operations import Answer, Operations
 from ._transport.base import ClientClosed, Meter
-from ._wire.request import are_ids, id_of
+from ._wire.request import all_canonical_ids, id_of
 from .errors import (
     AuthenticationError,
     ConnectError,
@@ -26,7 +26,7 @@ from .errors import (
     UnsupportedOperation,
 )
 
-__all__ = ["DONE", "Calls", "failed_item", "id_units", "image_id", "judge"]
+__all__ = ["DONE", "BatchCaller", "classify_error", "image_id", "item_failure", "items_from_ids"]
 
 DONE = Done()
 
@@ -36,7 +36,7 @@ _NOT_THE_PROJECT = frozenset(
 """Codes of a 404 that are about something in the request; any other 404 is about where it went."""
 
 
-class Calls:
+class BatchCaller:
     """The operations of one project, called for units: what a call comes to is entered in `progress` and in the units, however it ends."""
 
     def __init__(self, operations: Operations, project_id: str, progress: Progress) -> None:
@@ -47,7 +47,7 @@ class Calls:
     async def __call__(
         self,
         operation: str,
-        units: Sequence[Unit],
+        units: Sequence[WorkItem],
         query: Mapping[str, Any],
         content: Content | None = None,
         *,
@@ -77,7 +77,7 @@ class Calls:
                     unit.in_doubt = True
 
 
-def judge(error: Exception) -> Verdict:
+def classify_error(error: Exception) -> FailureAction:
     """What an error of a call means for the chunk and for the run."""
     match error:
         case (
@@ -87,29 +87,29 @@ def judge(error: Exception) -> Verdict:
             | UnsupportedOperation()
             | ClientClosed()
         ):
-            return Verdict.FATAL
+            return FailureAction.FATAL
         case RequestTimeout() if not error.sent:  # as good as no connection
-            return Verdict.FATAL
+            return FailureAction.FATAL
         case NotFoundError():
-            return Verdict.DIVIDE if error.code in _NOT_THE_PROJECT else Verdict.FATAL
+            return FailureAction.DIVIDE if error.code in _NOT_THE_PROJECT else FailureAction.FATAL
         case ServiceError() if error.status in (408, 413, 414, 431):
-            return Verdict.TOO_LARGE
+            return FailureAction.TOO_LARGE
         case RateLimitError():
-            return Verdict.REFUSED
+            return FailureAction.REFUSED
         case ServiceError() if (
             error.status < 500
         ):  # 400 above all, often without a word on which of them it is about
-            return Verdict.DIVIDE
+            return FailureAction.DIVIDE
         case DecodeError():
-            return Verdict.DOWN
+            return FailureAction.DOWN
         case ServiceError() if (
             error.status == 500
         ):  # one picture that the service chokes on looks like this
-            return Verdict.DOWN
+            return FailureAction.DOWN
         case CustomVisionError():
-            return Verdict.FINAL
+            return FailureAction.FINAL
         case _:  # it could not even be written: one of them has what no request can carry
-            return Verdict.DIVIDE
+            return FailureAction.DIVIDE
 
 
 def image_id(image: object) -> str:
@@ -126,7 +126,7 @@ def image_id(image: object) -> str:
     return id_of(image, "image")
 
 
-def failed_item(
+def item_failure(
     index: int, item: object, error: Exception | str, status: str = ""
 ) -> ItemResult[Any, Any]:
     """The result of an item that fails before it is sent."""
@@ -136,18 +136,18 @@ def failed_item(
     return ItemResult(index, item, False, status, None, failure)
 
 
-def id_units(
+def items_from_ids(
     start: int, items: Sequence[Any], *, weight: int = 1, read: Any = image_id
-) -> Sequence[Unit | ItemResult[Any, Any]]:
+) -> Sequence[WorkItem | ItemResult[Any, Any]]:
     """Units whose load is the id that `read` finds in each item; where it finds none the item fails."""
     if (
-        read is image_id and set(map(type, items)) == {str} and are_ids(items)
+        read is image_id and set(map(type, items)) == {str} and all_canonical_ids(items)
     ):  # text of numpy is no str: JSON cannot carry it as it is
         return Span(start, items, items, weight)
-    units: list[Unit | ItemResult[Any, Any]] = []
+    units: list[WorkItem | ItemResult[Any, Any]] = []
     for index, item in enumerate(items, start):
         try:
-            units.append(Unit(index, item, read(item), weight))
+            units.append(WorkItem(index, item, read(item), weight))
         except (ValueError, TypeError) as error:
-            units.append(failed_item(index, item, error))
+            units.append(item_failure(index, item, error))
     return units

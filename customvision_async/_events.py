@@ -11,10 +11,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 __all__ = [
-    "ChunkSettled",
+    "ChunkCompleted",
     "Event",
     "Observer",
-    "RequestDone",
+    "RequestCompleted",
     "RetryScheduled",
     "log_event",
     "notify",
@@ -24,7 +24,7 @@ logger = logging.getLogger("customvision_async")
 
 
 @dataclass(frozen=True, slots=True)
-class RequestDone:
+class RequestCompleted:
     """One attempt of a request is over. `status` is 0 where no answer came; `error` then says why. Times are seconds."""
 
     operation: str
@@ -46,7 +46,7 @@ class RetryScheduled:
 
 
 @dataclass(frozen=True, slots=True)
-class ChunkSettled:
+class ChunkCompleted:
     """Every item of a chunk has an outcome."""
 
     operation: str
@@ -56,14 +56,14 @@ class ChunkSettled:
     seconds: float
 
 
-Event = RequestDone | RetryScheduled | ChunkSettled
+Event = RequestCompleted | RetryScheduled | ChunkCompleted
 Observer = Callable[[Event], None]
 
 
 def log_event(event: Event) -> None:
     """The observer that logs."""
     match event:
-        case RequestDone():
+        case RequestCompleted():
             logger.debug(
                 "%s: attempt %d: %s in %.3f s",
                 event.operation,
@@ -79,7 +79,7 @@ def log_event(event: Event) -> None:
                 event.reason,
                 event.delay,
             )
-        case ChunkSettled():
+        case ChunkCompleted():
             logger.debug(
                 "%s: %d items settled, %d failed, in %.3f s",
                 event.operation,

@@ -85,7 +85,7 @@ async def skip_pages(
     Raises:
         DecodeError: the service gives the same pages again and again.
     """
-    walk = _Walk(fetch, key, max(2, size), max(1, ahead))
+    walk = _PageWalker(fetch, key, max(2, size), max(1, ahead))
     try:
         while (fresh := await walk.step()) is not None:
             if fresh:
@@ -94,7 +94,7 @@ async def skip_pages(
         await walk.aclose()
 
 
-class _Walk(Generic[T]):
+class _PageWalker(Generic[T]):
     """The state of one walk: what was seen, which pages are under way, where the next begins."""
 
     def __init__(self, fetch: Fetch[T], key: Callable[[T], str], size: int, ahead: int) -> None:
@@ -105,15 +105,15 @@ class _Walk(Generic[T]):
         self._seen: set[str] = set()
         self._next = 0
         self._under_way: deque[tuple[int, asyncio.Task[Sequence[T]]]] = deque()
-        self._calm = 0
-        self._barren = 0
+        self._stable_pages = 0
+        self._empty_pages = 0
         self._over = False
 
     async def step(self) -> Sequence[T] | None:
         """The new items of the next page, maybe none; None at the end."""
         if self._over:
             return None
-        while len(self._under_way) < max(1, min(self._calm + 1, self._most_ahead)):
+        while len(self._under_way) < max(1, min(self._stable_pages + 1, self._most_ahead)):
             self._ask(self._next)
             self._next += self._size - 1
         skip, task = self._under_way.popleft()
@@ -125,11 +125,11 @@ class _Walk(Generic[T]):
     def _taken(self, skip: int, page: Sequence[T]) -> Sequence[T]:
         """The new items of a page that goes on where we are."""
         fresh = self._new(page)
-        self._calm += 1
-        self._barren = 0 if fresh else self._barren + 1
+        self._stable_pages += 1
+        self._empty_pages = 0 if fresh else self._empty_pages + 1
         if len(page) < self._size:
             self._over = True
-        elif self._barren >= _PATIENCE + len(self._seen) // (
+        elif self._empty_pages >= _PATIENCE + len(self._seen) // (
             self._size - 1
         ):  # as many may have moved by what was uploaded meanwhile
             raise DecodeError(
@@ -139,7 +139,7 @@ class _Walk(Generic[T]):
 
     async def _recovered(self, skip: int, page: Sequence[T]) -> Sequence[T]:
         """What slipped to before `skip`: step back to a page that has items we have seen, and go on from there."""
-        steps, self._calm = 1, -_CALM
+        steps, self._stable_pages = 1, -_CALM
         while True:
             skip = max(0, skip - steps * (self._size - 1))
             back = await self._fetch(self._size, skip)

@@ -1,7 +1,7 @@
 """Work that the service begins at once and ends later: training, export, import, deleting all images.
 
 Two things make it delicate. What begins it must not be sent twice (a training costs money), although its answer may be lost:
-:class:`Begun` looks at what is there before and after, and so finds out. And it takes minutes to hours, in which connections
+:class:`StartOnce` looks at what is there before and after, and so finds out. And it takes minutes to hours, in which connections
 break and programs end: :class:`AsyncLROPoller` asks at growing intervals, goes on after failures of the connection, and whatever it
 watches can be taken up again by its id.
 """
@@ -27,7 +27,14 @@ from .errors import (
     TransportError,
 )
 
-__all__ = ["AsyncLROPoller", "Begun", "LongWork", "Polling", "PollingProgress", "Seen"]
+__all__ = [
+    "AsyncLROPoller",
+    "PollResult",
+    "Polling",
+    "PollingMethod",
+    "PollingProgress",
+    "StartOnce",
+]
 
 S = TypeVar("S")
 R = TypeVar("R")
@@ -42,18 +49,18 @@ _SETTLING = 2.0
 class Polling:
     """How often to look. Times are seconds; each interval is varied by a tenth, so that many pollers do not look at once."""
 
-    first: float = 1.0
+    initial_interval: float = 1.0
     """Until the first look."""
-    growth: float = 1.5
+    multiplier: float = 1.5
     """Each interval is so many times the one before."""
-    most: float = 30.0
+    max_interval: float = 30.0
     """The longest interval, unless the service asks for more (Retry-After)."""
-    patience: float = 1800.0
+    max_outage: float = 1800.0
     """How long no look may succeed (the network is gone, the service is down) before the poller gives up. The work goes on by itself."""
 
 
 @dataclass(frozen=True, slots=True)
-class Seen(Generic[S]):
+class PollResult(Generic[S]):
     """What one look has shown. `end` is "" while the work goes on; `fraction` is how much is done, where that can be known."""
 
     state: S
@@ -71,22 +78,22 @@ class PollingProgress:
     status: str
     done: bool
     seconds: float
-    looks: int
+    polls: int
     fraction: float | None = None
 
 
-class LongWork(ABC, Generic[S, R]):
+class PollingMethod(ABC, Generic[S, R]):
     """What a poller needs to know of the work: how to begin it, to look at it, and what its result is."""
 
     operation: str
     """The REST operation that begins it."""
 
     @abstractmethod
-    async def begin(self) -> Seen[S]:
+    async def begin(self) -> PollResult[S]:
         """Begin it (or find it, where it is to be taken up again). Called until it succeeds, then never again."""
 
     @abstractmethod
-    async def look(self, state: S) -> Seen[S]:
+    async def look(self, state: S) -> PollResult[S]:
         """How it is now."""
 
     @abstractmethod
@@ -118,14 +125,14 @@ class AsyncLROPoller(Generic[S, R]):
     """
 
     def __init__(
-        self, work: LongWork[S, R], polling: Polling | None = None, *, wait: bool = True
+        self, work: PollingMethod[S, R], polling: Polling | None = None, *, wait: bool = True
     ) -> None:
         self._work = work
         self._polling = polling or Polling()
         self._wait = wait
-        self._interval = self._polling.first
-        self._seen: Seen[S] | None = None
-        self._looks = 0
+        self._interval = self._polling.initial_interval
+        self._seen: PollResult[S] | None = None
+        self._scan_budget = 0
         self._began = self._due = 0.0
         self._ended: float | None = None
         self._lost_since: float | None = None
@@ -163,7 +170,7 @@ class AsyncLROPoller(Generic[S, R]):
             return PollingProgress("NotStarted", False, 0.0, 0)
         end = anyio.current_time() if self._ended is None else self._ended
         return PollingProgress(
-            self.status, self.done, end - self._began, self._looks, self._seen.fraction
+            self.status, self.done, end - self._began, self._scan_budget, self._seen.fraction
         )
 
     # --- asking
@@ -185,7 +192,7 @@ class AsyncLROPoller(Generic[S, R]):
         """The same as awaiting the poller."""
         state = await self.start()
         while self._wait and not self.done:
-            await self._next(self._looks)
+            await self._next(self._scan_budget)
         assert self._seen is not None
         state = self._seen.state
         self._raise_failure()
@@ -194,16 +201,16 @@ class AsyncLROPoller(Generic[S, R]):
     async def __aiter__(self) -> AsyncGenerator[S, None]:
         yield await self.start()
         while not self.done:
-            looks = self._looks
+            looks = self._scan_budget
             await self._next(looks)
-            if self._looks != looks and self._seen is not None:
+            if self._scan_budget != looks and self._seen is not None:
                 yield self._seen.state
         self._raise_failure()
 
     async def _next(self, known: int) -> None:
         """Look once more when it is time, unless another task has looked since `known` looks were made."""
         async with self._lock:
-            if self._looks != known or self._seen is None or self.done:
+            if self._scan_budget != known or self._seen is None or self.done:
                 return
             await anyio.sleep(max(0.0, self._due - anyio.current_time()))
             try:
@@ -213,8 +220,8 @@ class AsyncLROPoller(Generic[S, R]):
                 return
             self._enter(seen)
 
-    def _enter(self, seen: Seen[S]) -> None:
-        self._looks += self._seen is not None
+    def _enter(self, seen: PollResult[S]) -> None:
+        self._scan_budget += self._seen is not None
         self._seen, self._lost_since = seen, None
         if seen.end:
             self._ended = anyio.current_time()
@@ -231,7 +238,7 @@ class AsyncLROPoller(Generic[S, R]):
         now = anyio.current_time()
         if self._lost_since is None:
             self._lost_since = now
-        if passing and now - self._lost_since < self._polling.patience:
+        if passing and now - self._lost_since < self._polling.max_outage:
             self._schedule(error.retry_after if isinstance(error, RateLimitError) else None)
             return
         self._lost_since = None  # whoever awaits the poller again is patient anew
@@ -242,7 +249,7 @@ class AsyncLROPoller(Generic[S, R]):
     def _schedule(self, asked: float | None) -> None:
         interval = self._interval * random.uniform(0.9, 1.1)  # noqa: S311 - no secret
         self._due = anyio.current_time() + max(interval, min(asked or 0.0, _RETRY_AFTER_MOST))
-        self._interval = min(self._polling.most, self._interval * self._polling.growth)
+        self._interval = min(self._polling.max_interval, self._interval * self._polling.multiplier)
 
     def _raise_failure(self) -> None:
         seen = self._seen
@@ -256,7 +263,7 @@ class AsyncLROPoller(Generic[S, R]):
             )
 
 
-class Begun(Generic[S]):
+class StartOnce(Generic[S]):
     """Begins something once, although an answer may be lost (or the waiting for it cancelled) on the way.
 
     `remember` is called before the first request: it looks at what is there. `send` begins. `find` is called when the effect
@@ -290,14 +297,14 @@ class Begun(Generic[S]):
             try:
                 begun = await self._send()
             except (TransportError, DecodeError, ServiceError) as error:
-                self._in_doubt = doubted or maybe_begun(error)
+                self._in_doubt = doubted or may_have_taken_effect(error)
                 refused_again = doubted and isinstance(error, BadRequestError)
                 if not self._in_doubt and not refused_again:
                     raise
                 found = await self._look()
                 if found is not None:
                     return found
-                if last or not maybe_begun(error):
+                if last or not may_have_taken_effect(error):
                     raise
             else:
                 self._in_doubt = False
@@ -314,7 +321,7 @@ class Begun(Generic[S]):
         return found
 
 
-def maybe_begun(error: Exception) -> bool:
+def may_have_taken_effect(error: Exception) -> bool:
     """Whether a request may have had its effect although it ended in `error`."""
     match error:
         case ConnectError():

@@ -9,7 +9,7 @@
      |   +- BadRequestError             400
      |   +- AuthenticationError         401
      |   +- PermissionDeniedError       403
-     |   |   +- LinkExpired             the address of a file is no longer valid
+     |   |   +- DownloadLinkExpired             the address of a file is no longer valid
      |   +- NotFoundError               404
      |   +- ConflictError               409
      |   +- RateLimitError              429
@@ -41,10 +41,10 @@ __all__ = [
     "ConnectError",
     "CustomVisionError",
     "DecodeError",
+    "DownloadLinkExpired",
     "InternalServerError",
     "ItemError",
     "LimitExceeded",
-    "LinkExpired",
     "NotFoundError",
     "OperationFailed",
     "PermissionDeniedError",
@@ -149,7 +149,7 @@ class PermissionDeniedError(ServiceError):
     """403: known, but not allowed."""
 
 
-class LinkExpired(PermissionDeniedError):
+class DownloadLinkExpired(PermissionDeniedError):
     """403 from where the service keeps its files: their addresses live for a day."""
 
 

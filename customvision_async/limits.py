@@ -9,8 +9,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 __all__ = [
-    "BODY_BYTES",
-    "BODY_BYTES_MOST",
+    "ALL_LIMITS",
+    "DEFAULT_BODY_BYTES",
     "IDS_PER_DELETE",
     "IDS_PER_GET",
     "IMAGES_PER_BATCH",
@@ -20,6 +20,8 @@ __all__ = [
     "IMAGE_ASPECT_RATIO",
     "IMAGE_BYTES",
     "IMAGE_SIDE",
+    "MAX_BODY_BYTES",
+    "MAX_PAGE_SIZE",
     "METADATA_KEY_LENGTH",
     "METADATA_PAIRS",
     "METADATA_VALUE_LENGTH",
@@ -28,14 +30,12 @@ __all__ = [
     "REGIONS_PER_BATCH",
     "REGIONS_PER_DELETE",
     "REGIONS_PER_IMAGE",
-    "TABLE",
     "TAGS_PER_BATCH",
     "TAGS_PER_FILTER",
     "TAGS_PER_IMAGE",
     "TAGS_PER_PREDICTION_QUERY",
     "TAGS_PER_UNTAG",
     "TAG_PAIRS_PER_BATCH",
-    "TAKE",
     "URL_BYTES",
     "Limit",
 ]
@@ -73,7 +73,7 @@ IMAGES_PER_METADATA_UPDATE = Limit(
 IMAGES_PER_SUGGESTION = Limit("images per tag suggestion", 64, "ids", "v3.1", _SPEC)
 PREDICTIONS_PER_DELETE = Limit("predictions per delete", 64, "ids", "v1.2", _SPEC)
 TAGS_PER_PREDICTION_QUERY = Limit("tags per prediction query", 2, "tags", "v1.2", _SPEC)
-TAKE = Limit("images per page", 256, "images", "v1.2", _SPEC)
+MAX_PAGE_SIZE = Limit("images per page", 256, "images", "v1.2", _SPEC)
 TAGS_PER_FILTER = Limit("tags per list filter", 20, "tags", "v1.2", _SPEC)
 METADATA_PAIRS = Limit(
     "metadata pairs per image", 10, "pairs", "v3.3", f"{_SPEC} of v3.4-preview (v3.3 says 50)"
@@ -98,14 +98,14 @@ IMAGE_SIDE = Limit("side of an image", 10_240, "pixels", "v3.3", _QUOTAS)
 IMAGE_ASPECT_RATIO = Limit("aspect ratio of an image", 25, "to 1", "v3.4-preview", _QUOTAS)
 TAGS_PER_IMAGE = Limit("tags per image", 100, "tags", "v1.2", _QUOTAS)
 REGIONS_PER_IMAGE = Limit("regions per image", 300, "regions", "v2.0", _QUOTAS)
-BODY_BYTES = Limit(
+DEFAULT_BODY_BYTES = Limit(
     "body of a batch, by default",
     16_000_000,
     "bytes",
     "v1.2",
     "free below 1.3 Gbit/s at 10 calls/s, cheap to repeat",
 )
-BODY_BYTES_MOST = Limit(
+MAX_BODY_BYTES = Limit(
     "body of a batch",
     48_000_000,
     "bytes",
@@ -116,7 +116,7 @@ URL_BYTES = Limit(
     "length of a URL", 8_000, "bytes", "v1.2", "common default of HTTP servers and proxies"
 )
 
-TABLE: tuple[Limit, ...] = tuple(
+ALL_LIMITS: tuple[Limit, ...] = tuple(
     value for value in list(globals().values()) if isinstance(value, Limit)
 )
 """Every limit, in the order above."""

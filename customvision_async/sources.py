@@ -22,11 +22,11 @@ from ._inputs.image_header import NotAnImage, inspect_path
 from .errors import ItemError, LimitExceeded
 from .models import (
     ImageFile,
+    ImageFromPrediction,
     ImagePrediction,
     ImageUrl,
-    PredictedImage,
     Region,
-    SkippedFile,
+    SkippedItem,
     StoredImagePrediction,
     Tag,
 )
@@ -35,7 +35,7 @@ from .models.inputs import TagLike
 __all__ = [
     "FolderImages",
     "ManifestImages",
-    "ScannedFile",
+    "ScannedImage",
     "images_from_manifest",
     "images_from_urls",
     "images_in",
@@ -47,10 +47,10 @@ _GROUP = 128
 _AHEAD = 32 * 1024
 """A file of up to this length is read when it is looked at: to open it once more for the body would cost more than to keep it a while."""
 
-Found: TypeAlias = "ScannedFile | ImageFile | SkippedFile"
+Found: TypeAlias = "ScannedImage | ImageFile | SkippedItem"
 
 
-class ScannedFile(ImageFile):
+class ScannedImage(ImageFile):
     """A file of a folder that has been looked at: `blob` is its place, size and stamp, so it need not be looked at again.
 
     A copy of one, or what ``dataclasses.replace`` makes of it, has no `blob`: it is a file like any other.
@@ -75,14 +75,14 @@ class ScannedFile(ImageFile):
 
 
 _put_blob, _put_path, _put_data, _put_file, _put_name, _put_tags, _put_regions, _put_metadata = (
-    getattr(ScannedFile, name).__set__
+    getattr(ScannedImage, name).__set__
     for name in ("blob", "path", "data", "file", "name", "tags", "regions", "metadata")
 )
 
 
-def _scanned(blob: Blob, name: str, tags: tuple[TagLike, ...]) -> ScannedFile:
+def _scanned(blob: Blob, name: str, tags: tuple[TagLike, ...]) -> ScannedImage:
     """Not by ``__init__``: nothing here needs checking, and there are many."""
-    file = ScannedFile.__new__(ScannedFile)
+    file = ScannedImage.__new__(ScannedImage)
     _put_blob(file, blob)
     _put_path(file, blob.path)
     _put_data(file, None)
@@ -111,7 +111,7 @@ def images_in(
         recursive: look into the folders below too.
 
     What is left out is not silent: hidden files and folders, symbolic links, files that are no pictures or cannot be read come as
-    :class:`SkippedFile` with the reason, and a report counts them as skipped. A picture the service would refuse
+    :class:`SkippedItem` with the reason, and a report counts them as skipped. A picture the service would refuse
     (over 6 MB, sides over 10,240 pixels or 25:1) comes as an :class:`ImageFile` like any other, and fails before it is sent.
 
     Raises:
@@ -196,7 +196,7 @@ class FolderImages:
         except OSError as error:
             if not prefix:
                 raise
-            yield SkippedFile(prefix, _reason(error), folder)
+            yield SkippedItem(prefix, _reason(error), folder)
             return
         names.sort(reverse=True)
         root = os.path.join(folder, "")
@@ -204,9 +204,9 @@ class FolderImages:
             base = names.pop()
             path, name = root + base, prefix + base
             if base.startswith("."):
-                yield SkippedFile(name, "hidden", path)
+                yield SkippedItem(name, "hidden", path)
             elif base in links:
-                yield SkippedFile(name, "a symbolic link: these are not followed", path)
+                yield SkippedItem(name, "a symbolic link: these are not followed", path)
             elif base not in folders:
                 yield self._look(path, name, tags, ahead)
             elif self._recursive:
@@ -224,13 +224,13 @@ class FolderImages:
                 inspect_path(path, follow=path == self._folder, ahead=ahead), name, tags
             )
         except NotAnImage as error:
-            return SkippedFile(name, str(error), path)
+            return SkippedItem(name, str(error), path)
         except LimitExceeded:
             return ImageFile(
                 path, name=name, tags=tags
             )  # looked at again when it is prepared, and failed there with the reason
         except OSError as error:
-            return SkippedFile(name, _reason(error), path)
+            return SkippedItem(name, _reason(error), path)
 
 
 class _Folder(NamedTuple):
@@ -271,7 +271,7 @@ def images_from_manifest(path: str | os.PathLike[str]) -> ManifestImages:
     """The pictures that a manifest lists: a text file with one JSON object a line, as a failed-items file is.
 
     Each has one of `path` (relative to the manifest), `url` and `prediction`, and may have `name`, `tags` (names or ids), `regions`
-    (objects with `tag`, `left`, `top`, `width`, `height`) and `metadata`. A line that cannot be read comes as a :class:`SkippedFile`.
+    (objects with `tag`, `left`, `top`, `width`, `height`) and `metadata`. A line that cannot be read comes as a :class:`SkippedItem`.
 
     Raises:
         FileNotFoundError: there is no such file.
@@ -286,7 +286,9 @@ class ManifestImages:
     def __init__(self, path: Path) -> None:
         self._path = path
 
-    async def __aiter__(self) -> AsyncIterator[ImageFile | ImageUrl | PredictedImage | SkippedFile]:
+    async def __aiter__(
+        self,
+    ) -> AsyncIterator[ImageFile | ImageUrl | ImageFromPrediction | SkippedItem]:
         number = 0
         async with aiofiles.open(self._path, "rb") as lines:
             async for line in lines:
@@ -296,7 +298,7 @@ class ManifestImages:
 
     def _read(
         self, line: bytes, number: int
-    ) -> ImageFile | ImageUrl | PredictedImage | SkippedFile:
+    ) -> ImageFile | ImageUrl | ImageFromPrediction | SkippedItem:
         try:
             entry = msgspec.convert(
                 json.loads(line), _Entry
@@ -316,12 +318,12 @@ class ManifestImages:
             if entry.url is not None:
                 return ImageUrl(entry.url, **common)
             if entry.prediction is not None:
-                return PredictedImage(entry.prediction, **common)
+                return ImageFromPrediction(entry.prediction, **common)
         except (ValueError, RecursionError) as error:  # msgspec's errors and json's are ValueErrors
-            return SkippedFile(
+            return SkippedItem(
                 f"{self._path.name}:{number}", f"not a line of a manifest: {error}", str(self._path)
             )
-        return SkippedFile(
+        return SkippedItem(
             f"{self._path.name}:{number}",
             "not a line of a manifest: it has none of path, url, prediction",
             str(self._path),
@@ -361,7 +363,7 @@ def manifest_entry(item: object, error: ItemError | str | None = None) -> dict[s
         entry.path = os.path.abspath(item.path)
     elif isinstance(item, ImageUrl):
         entry.url = item.url
-    elif isinstance(item, PredictedImage):
+    elif isinstance(item, ImageFromPrediction):
         entry.prediction = item.id
     elif isinstance(item, (UUID, ImagePrediction, StoredImagePrediction)):
         entry.prediction = str(item if isinstance(item, UUID) else item.id)
@@ -369,7 +371,7 @@ def manifest_entry(item: object, error: ItemError | str | None = None) -> dict[s
         entry.path = os.path.abspath(item)
     else:
         return None
-    if isinstance(item, (ImageFile, ImageUrl, PredictedImage)):
+    if isinstance(item, (ImageFile, ImageUrl, ImageFromPrediction)):
         entry.name = item.name
         entry.tags = [known(tag) for tag in item.tags]
         entry.regions = [

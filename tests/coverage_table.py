@@ -17,7 +17,7 @@ from customvision_async import PredictionClient, ProjectClient, TrainingClient
 from customvision_async._operations import Operations, PredictionOperations
 from customvision_async._versions import ApiVersion, PredictionVersion
 from customvision_async._wire.operation_spec import Operation, Version
-from customvision_async._wire.operations import ROWS
+from customvision_async._wire.operations import OPERATIONS
 from customvision_async.emulator import _handlers as _handlers  # registers the operations
 from customvision_async.emulator._api_request import HANDLERS, SLOW_HANDLERS
 from customvision_async.emulator._routes import ROUTES
@@ -52,7 +52,7 @@ VERBS = {
     "UpdateTag": "project.update_tag",
     "DeleteTag": "project.delete_tag",
     "GetImages": "project.list_images",
-    "GetImageCount": "project.count_images delete_all_images",
+    "GetImageCount": "project.count_images begin_delete_all_images",
     "GetTaggedImages": "project.list_images",
     "GetTaggedImageCount": "project.count_images",
     "GetUntaggedImages": "project.list_images",
@@ -62,7 +62,7 @@ VERBS = {
     "CreateImagesFromFiles": "project.upload_images",
     "CreateImagesFromPredictions": "project.upload_images",
     "CreateImagesFromUrls": "project.upload_images",
-    "DeleteImages": "project.delete_images delete_all_images",
+    "DeleteImages": "project.delete_images begin_delete_all_images",
     "UpdateImageMetadata": "project.update_image_metadata",
     "CreateImageTags": "project.tag_images",
     "PostImageTags": "project.tag_images",
@@ -189,8 +189,8 @@ def table(rows: Iterable[Operation], versions: Iterable[Version]) -> list[str]:
 
 def page() -> str:
     """The whole page."""
-    training = [row for row in ROWS.values() if row.api == "Training"]
-    prediction = [row for row in ROWS.values() if row.api == "Prediction"]
+    training = [row for row in OPERATIONS.values() if row.api == "Training"]
+    prediction = [row for row in OPERATIONS.values() if row.api == "Prediction"]
     others = [
         ", ".join(version.value for version in versions if (api, version.value) not in SDKS)
         for api, versions in (("Training", ApiVersion), ("Prediction", PredictionVersion))

@@ -19,9 +19,9 @@ from customvision_async import (
     CustomVisionError,
     DecodeError,
     ImageFile,
+    ImageFromPrediction,
     ImageUrl,
     NotFoundError,
-    PredictedImage,
     Region,
     RequestTimeout,
     Retry,
@@ -29,7 +29,7 @@ from customvision_async import (
     TransportError,
 )
 
-from .support.emulated_project import QUICK, bench
+from .support.emulated_project import QUICK, project_on_emulator
 from .support.images import fill, picture
 
 pytestmark = [pytest.mark.anyio, pytest.mark.timeout(30)]
@@ -83,8 +83,8 @@ async def test_every_bad_item_fails_alone_and_says_why(tmp_path: Path) -> None:
         (ImageFile(data=jpeg, metadata=["k"]), "mapping"),
         (ImageUrl("http://127.0.0.1:9/\nX: y"), "line break"),
         (ImageUrl("ftp://nowhere/"), "could not fetch"),
-        (PredictedImage("no-id"), "must be an id"),
-        (PredictedImage(uuid4()), "ErrorSource"),
+        (ImageFromPrediction("no-id"), "must be an id"),
+        (ImageFromPrediction(uuid4()), "ErrorSource"),
         (ImageFile(data=b"\xff\xd8\xff cut short"), "ErrorImageFormat"),
         (ImageFile(data=jpeg[:2] + b"\xff", tags=["a"]), "ErrorImageFormat"),
     ]
@@ -94,7 +94,7 @@ async def test_every_bad_item_fails_alone_and_says_why(tmp_path: Path) -> None:
             item,
             ImageFile(data=PICTURES[number], tags=["a"], regions=[box] if number % 3 else []),
         ]
-    async with bench(domain="ObjectDetection/General", tags=("a",)) as one:
+    async with project_on_emulator(domain="ObjectDetection/General", tags=("a",)) as one:
         with pytest.raises(BatchError) as caught:
             await one.project.upload_images(given)
         said = reasons(caught.value)
@@ -106,7 +106,7 @@ async def test_every_bad_item_fails_alone_and_says_why(tmp_path: Path) -> None:
 
 async def test_a_surrogate_in_metadata_costs_its_own_picture_alone() -> None:
     """Text that no request can carry is found to be one item's."""
-    async with bench() as one:
+    async with project_on_emulator() as one:
         given = [
             ImageFile(data=PICTURES[n], metadata={"k": "\udce9" if n == 3 else "v"})
             for n in range(6)
@@ -118,7 +118,7 @@ async def test_a_surrogate_in_metadata_costs_its_own_picture_alone() -> None:
 
 async def test_a_stale_tag_costs_its_own_pictures_alone() -> None:
     """A tag that was deleted meanwhile, by model and by id: these pictures fail, with what the service says."""
-    async with bench(tags=("a", "gone")) as one:
+    async with project_on_emulator(tags=("a", "gone")) as one:
         gone = await one.project.get_tag("gone")
         await one.project.delete_tag("gone")
         given = [
@@ -163,7 +163,7 @@ EXPECTED = (AuthenticationError, NotFoundError, ConnectError)
 async def test_a_wrong_key() -> None:
     """Every verb ends with AuthenticationError, which says where the key stands; no retry, no loop."""
     async with (
-        bench() as one,
+        project_on_emulator() as one,
         TrainingClient(one.emulator.endpoint, "0" * 32, retry=QUICK) as client,
     ):
         await verbs(client, one.project.id)
@@ -183,7 +183,7 @@ async def test_a_wrong_key_stops_an_endless_upload(early: bool) -> None:
             number += 1
 
     async with (
-        bench(refuse_early=early) as one,
+        project_on_emulator(refuse_early=early) as one,
         TrainingClient(one.emulator.endpoint, "0" * 32, retry=QUICK) as client,
     ):
         run = client.get_project_client(one.project.id).upload_images(endless())
@@ -196,7 +196,7 @@ async def test_a_wrong_key_stops_an_endless_upload(early: bool) -> None:
 
 async def test_a_key_that_is_revoked_in_mid_run() -> None:
     """What landed is reported as landed, the rest with the reason."""
-    async with bench() as one:
+    async with project_on_emulator() as one:
         run = one.project.upload_images(PICTURES)
         one.emulator.faults.add("slow_answer", seconds=0.2, after=1, times=None)
         with pytest.raises(AuthenticationError):
@@ -254,7 +254,7 @@ async def test_a_host_that_never_answers_a_connect_ends_the_run() -> None:
             yield PICTURES[0]
 
     async with TrainingClient(
-        "http://127.0.0.1:9", "0" * 32, retry=QUICK, sender=Dropped()
+        "http://127.0.0.1:9", "0" * 32, retry=QUICK, transport=Dropped()
     ) as client:
         with pytest.raises(BatchError) as caught:
             await client.get_project_client(uuid4()).upload_images(endless())
@@ -263,7 +263,7 @@ async def test_a_host_that_never_answers_a_connect_ends_the_run() -> None:
 
 async def test_a_project_that_is_not_there() -> None:
     """Every verb ends with NotFoundError; finding it by name says which there are."""
-    async with bench() as one:
+    async with project_on_emulator() as one:
         await verbs(one.training, str(uuid4()))
         with pytest.raises(NotFoundError, match="'Orchard'"):
             await one.training.find_project("Orchid")
@@ -273,7 +273,7 @@ async def test_a_project_that_is_not_there() -> None:
 
 async def test_a_project_deleted_in_mid_run() -> None:
     """The run ends with NotFoundError; what landed before is counted, nothing hangs, nothing is sent for ever."""
-    async with bench() as one:
+    async with project_on_emulator() as one:
         one.emulator.faults.add(
             "slow_answer", operation="CreateImagesFromData", seconds=0.1, after=1, times=None
         )
@@ -292,7 +292,7 @@ async def test_a_project_deleted_in_mid_run() -> None:
         report = run.report
         assert report.submitted == report.succeeded + report.failed < 100_000
         assert report.failed > 0
-        assert isinstance(report.stopped_by, NotFoundError)
+        assert isinstance(report.abort_cause, NotFoundError)
         assert one.asked() < 100
 
 
@@ -312,7 +312,9 @@ async def test_a_project_deleted_in_mid_run() -> None:
 )
 async def test_a_service_that_answers_rubbish(kind: Any) -> None:
     """For ever: every verb ends with a typed error and bounded requests. Once: everything lands, and nothing twice."""
-    async with bench(tags=("a",), retry=Retry(attempts=2, backoff=0.001, budget=1.0)) as one:
+    async with project_on_emulator(
+        tags=("a",), retry=Retry(max_attempts=2, initial_backoff=0.001, retry_ratio=1.0)
+    ) as one:
         one.emulator.faults.add(kind, times=None)
         with pytest.raises(BatchError) as caught:
             await one.project.upload_images(PICTURES[:20])
@@ -342,7 +344,7 @@ async def test_a_service_that_answers_rubbish(kind: Any) -> None:
 
 async def test_a_service_that_answers_nothing_can_be_left() -> None:
     """It takes the request and keeps silent: the run can be left at any time, and leaves no task behind."""
-    async with bench() as one:
+    async with project_on_emulator() as one:
         one.emulator.faults.add("hang", times=None)
         before = asyncio.all_tasks()
         with pytest.raises(TimeoutError):
@@ -350,7 +352,7 @@ async def test_a_service_that_answers_nothing_can_be_left() -> None:
                 await one.project.upload_images(PICTURES)
         async with one.project.upload_images(PICTURES) as run:
             await asyncio.sleep(0.2)
-        assert run.report.pending == run.report.submitted == len(run.report.unsettled) > 0
+        assert run.report.pending == run.report.submitted == len(run.report.pending_items) > 0
         mine = {
             task
             for task in asyncio.all_tasks() - before
@@ -362,7 +364,7 @@ async def test_a_service_that_answers_nothing_can_be_left() -> None:
 async def test_a_service_that_is_down_gets_few_requests() -> None:
     """503 and 500 for everything: 2,000 pictures fail with the reason; the requests are about one a chunk."""
     for status in (503, 500):
-        async with bench(retry=Retry(attempts=1)) as one:
+        async with project_on_emulator(retry=Retry(max_attempts=1)) as one:
             one.emulator.faults.add("status", status=status, times=None)
             with pytest.raises(BatchError) as caught:
                 await one.project.upload_images(PICTURES[number % 200] for number in range(2000))
@@ -374,7 +376,7 @@ async def test_a_service_that_is_down_gets_few_requests() -> None:
 async def test_two_files_of_one_name(tmp_path: Path) -> None:
     """The same name in two folders, and twice in memory: each has its own result."""
     fill(tmp_path, ("a", "b"), 2)
-    async with bench() as one:
+    async with project_on_emulator() as one:
         async with one.project.upload_images(
             [
                 *[ImageFile(path) for path in sorted(tmp_path.rglob("*.*"))],
@@ -391,7 +393,7 @@ async def test_follow_ups_that_fail_say_that_the_picture_is_there() -> None:
     names = tuple(f"t{number}" for number in range(25))
     boxes = [Region(name, 0, 0, 0.5, 0.5) for name in names]
     for operation in ("CreateImageTags", "GetImagesByIds", "CreateImageRegions"):
-        async with bench(domain="ObjectDetection/General", tags=names) as one:
+        async with project_on_emulator(domain="ObjectDetection/General", tags=names) as one:
             one.emulator.faults.add("status", operation=operation, status=400, times=None)
             given = [
                 ImageFile(data=PICTURES[0], tags=names)

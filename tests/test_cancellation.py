@@ -20,7 +20,7 @@ from customvision_async import (
     Region,
     TrainingClient,
 )
-from customvision_async._events import Event, RequestDone
+from customvision_async._events import Event, RequestCompleted
 from customvision_async.emulator import Emulator
 from tests.campaign import checks
 from tests.campaign.scenario import picture
@@ -134,7 +134,9 @@ async def _play(work: Work, seed: str, axe: _Axe, fall_at: int) -> list[str]:
     stage = _Stage(seed)
     service = stage.service
     async with virtual.client_of(
-        service, "client", concurrency=Concurrency(chunk_bytes=1500, requests=3, uploads=1)
+        service,
+        "client",
+        concurrency=Concurrency(max_chunk_bytes=1500, max_requests=3, max_uploads=1),
     ) as training:
         project = training.get_project_client(service.project_id)
         axe.victim = asyncio.ensure_future(work(stage, project))
@@ -230,7 +232,7 @@ async def test_cancelling_over_sockets_closes_what_was_open(after: int) -> None:
         answers = asyncio.Semaphore(0)
 
         def observe(event: Event) -> None:
-            if isinstance(event, RequestDone):
+            if isinstance(event, RequestCompleted):
                 answers.release()
 
         async with TrainingClient(
@@ -254,7 +256,7 @@ async def test_cancelling_over_sockets_closes_what_was_open(after: int) -> None:
             await asyncio.wait((task,))
             report = run.report
             assert report.succeeded + report.failed + report.pending == report.submitted
-            assert len(report.unsettled) == report.pending
+            assert len(report.pending_items) == report.pending
             there = await project.count_images()
             assert report.succeeded <= there <= report.succeeded + report.pending
             again = await project.upload_images(items)

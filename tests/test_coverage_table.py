@@ -13,7 +13,7 @@ import customvision_async
 from customvision_async import models
 from customvision_async._operations import Operations, PredictionOperations
 from customvision_async._versions import ApiVersion, PredictionVersion
-from customvision_async._wire.operations import ROWS
+from customvision_async._wire.operations import OPERATIONS
 from customvision_async.emulator import Emulator
 from tests.coverage_table import CLIENTS, COMMAND, PAGE, SDKS, VERBS, cell, page, snake, verbs
 from tests.support.command import environment
@@ -30,7 +30,7 @@ def test_the_page_is_current() -> None:
 
 def test_every_operation_of_every_version_is_in_client_and_emulator() -> None:
     """And where a release of Microsoft's SDK speaks the version, that calls it too."""
-    for row in ROWS.values():
+    for row in OPERATIONS.values():
         for version in ApiVersion if row.api == "Training" else PredictionVersion:
             expected = (
                 "-"
@@ -44,8 +44,8 @@ def test_every_operation_of_every_version_is_in_client_and_emulator() -> None:
 
 def test_every_operation_has_its_verb() -> None:
     """All that a person does has a verb, which is there; what v1.2 alone has does without."""
-    assert VERBS.keys() == ROWS.keys()
-    for operation in ROWS:
+    assert VERBS.keys() == OPERATIONS.keys()
+    for operation in OPERATIONS:
         for client, verb in verbs(operation):
             assert callable(getattr(client, verb)), (operation, verb)
     assert {operation for operation, text in VERBS.items() if not text} == {"GetAccountInfo"}
@@ -61,7 +61,7 @@ def test_the_page_on_moving_names_every_call_of_the_sdk() -> None:
     named = {name for text in first_cells for name in re.findall(r"`(\w+)", text)}
     newest = {
         snake(row.id)
-        for row in ROWS.values()
+        for row in OPERATIONS.values()
         if row.in_version(ApiVersion.V3_4_PREVIEW) or row.in_version(PredictionVersion.V3_1)
     }
     assert newest - named == set()

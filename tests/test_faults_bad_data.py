@@ -18,13 +18,13 @@ from hypothesis import strategies as st
 from customvision_async import BatchError, Concurrency, DecodeError, ImageFile, RateLimitError
 from customvision_async._versions import ApiVersion
 from customvision_async._wire.answers import decode_answer, error_from
-from customvision_async._wire.operations import ROWS
+from customvision_async._wire.operations import OPERATIONS
 from customvision_async.models import TagType
 from tests.support import virtual_network as virtual
 from tests.support.fake_service import BASE, Service
 from tests.support.faults import Faults
 
-from .support.emulated_project import bench
+from .support.emulated_project import project_on_emulator
 from .support.images import fill, picture
 
 PICTURES = [picture(seed, size=(24, 16)) for seed in range(30)]
@@ -34,7 +34,7 @@ PICTURES = [picture(seed, size=(24, 16)) for seed in range(30)]
 @pytest.mark.parametrize("count", [0, 1, 64, 65, 130])
 async def test_any_number_of_the_same_picture_is_one_image(count: int) -> None:
     """None, one, a batch, one more: the picture is there once, with its tag, and every item has its outcome."""
-    async with bench(tags=("a",)) as one:
+    async with project_on_emulator(tags=("a",)) as one:
         report = await one.project.upload_images([ImageFile(data=PICTURES[0], tags=["a"])] * count)
         assert report.submitted == report.succeeded == count
         assert report.duplicates == max(0, count - 1)
@@ -44,7 +44,7 @@ async def test_any_number_of_the_same_picture_is_one_image(count: int) -> None:
 @pytest.mark.anyio
 async def test_a_negative_tag_beside_another_costs_its_own_picture_alone() -> None:
     """The service refuses the pair; the others of the batch land."""
-    async with bench(tags=("a",)) as one:
+    async with project_on_emulator(tags=("a",)) as one:
         await one.project.create_tag("none", type=TagType.NEGATIVE)
         items = [ImageFile(data=data, tags=["a"]) for data in PICTURES[:9]]
         items.insert(4, ImageFile(data=PICTURES[9], tags=["a", "none"]))
@@ -59,7 +59,7 @@ async def test_a_negative_tag_beside_another_costs_its_own_picture_alone() -> No
 @pytest.mark.anyio
 async def test_a_tag_that_is_renamed_in_mid_run_keeps_its_images() -> None:
     """Names are looked up once: what the run calls by the old name goes to the same tag."""
-    async with bench(tags=("old",)) as one:
+    async with project_on_emulator(tags=("old",)) as one:
 
         async def source() -> AsyncIterator[ImageFile]:
             for number, data in enumerate(PICTURES):
@@ -75,7 +75,7 @@ async def test_a_tag_that_is_renamed_in_mid_run_keeps_its_images() -> None:
 @pytest.mark.anyio
 async def test_a_project_that_is_full_takes_what_it_can_and_the_rest_say_so() -> None:
     """The quota is reached in the middle of a batch: the places are filled, each of the others has the reason."""
-    async with bench() as one:
+    async with project_on_emulator() as one:
         world = one.emulator._world
         assert world is not None
         world.quota = dataclasses.replace(world.quota, images=11)
@@ -107,7 +107,7 @@ async def test_few_file_descriptors_are_enough(tmp_path: Path) -> None:
     import anyio
 
     fill(tmp_path, ("a", "b", "c", "d"), 100, size=(16, 12))
-    async with bench() as one:
+    async with project_on_emulator() as one:
         command = [
             sys.executable,
             "-c",
@@ -131,7 +131,7 @@ def test_a_quota_that_is_used_up_ends_the_run_within_the_hour() -> None:
         import asyncio
 
         async with virtual.client_of(
-            service, "quota", concurrency=Concurrency(requests=1)
+            service, "quota", concurrency=Concurrency(max_requests=1)
         ) as training:
             run = training.get_project_client(service.project_id).upload_images(
                 ImageFile(data=b"GIF89a\x08\x00\x08\x00%d" % n) for n in range(64_000)
@@ -139,7 +139,7 @@ def test_a_quota_that_is_used_up_ends_the_run_within_the_hour() -> None:
             with pytest.raises(BatchError) as caught:
                 await run
             report = caught.value.report
-            assert isinstance(report.stopped_by, RateLimitError)
+            assert isinstance(report.abort_cause, RateLimitError)
             assert report.submitted == report.succeeded + report.failed < 2000
             assert report.succeeded == len(service.images) == 128
         return asyncio.get_running_loop().time(), service.total
@@ -158,7 +158,7 @@ def test_a_clock_that_is_set_back_by_an_hour_delays_nothing_for_long() -> None:
 
         loop = asyncio.get_running_loop()
         async with virtual.client_of(service, "clock") as training:
-            training._transport._clock = lambda: (
+            training._pipeline._clock = lambda: (
                 BASE.timestamp() + loop.time() - (3600.0 if loop.time() > 1.0 else 0.0)
             )
             project = training.get_project_client(service.project_id)
@@ -183,7 +183,7 @@ _BODIES = st.binary(max_size=80) | _WRITTEN | _WRITTEN.map(lambda body: body[: l
 
 @settings(max_examples=400, deadline=None)
 @given(
-    st.sampled_from(sorted(ROWS)),
+    st.sampled_from(sorted(OPERATIONS)),
     st.sampled_from(ApiVersion),
     _BODIES,
     st.sampled_from(["application/json", "text/html", ""]),
@@ -192,7 +192,7 @@ def test_no_body_can_do_worse_than_a_decode_error(
     name: str, version: ApiVersion, body: bytes, kind: str
 ) -> None:
     """Whatever bytes come with a success, they are a model or a DecodeError; whatever come with an error, they are a ServiceError."""
-    row = ROWS[name]
+    row = OPERATIONS[name]
     if row.api != "Training" or not row.first <= version <= row.last:
         return
     try:
@@ -216,19 +216,19 @@ def test_json_of_the_worst_sort(body: bytes) -> None:
     """Nested ten thousand deep, NaN, half of a surrogate pair: a DecodeError, at once."""
     with pytest.raises(DecodeError):
         decode_answer(
-            ROWS["CreateImagesFromData"],
+            OPERATIONS["CreateImagesFromData"],
             ApiVersion.V3_3,
             200,
             {"content-type": "application/json"},
             body,
         )
-    assert "500" in str(error_from(ROWS["CreateImagesFromData"], 500, {}, body))
+    assert "500" in str(error_from(OPERATIONS["CreateImagesFromData"], 500, {}, body))
 
 
 def test_a_key_that_comes_twice_and_an_unknown_status_are_taken() -> None:
     """The last of two keys counts; a status of tomorrow stays what it is."""
     body = b'{"isBatchSuccessful":false,"isBatchSuccessful":true,"images":[{"status":"ErrorOfTomorrow","sourceUrl":"x","new":[1]}]}'
-    value = decode_answer(ROWS["CreateImagesFromData"], ApiVersion.V3_3, 200, {}, body)
+    value = decode_answer(OPERATIONS["CreateImagesFromData"], ApiVersion.V3_3, 200, {}, body)
     assert value.is_batch_successful
     assert value.images[0].status == "ErrorOfTomorrow"
     assert msgspec.to_builtins(value.images[0].source_url) == "x"

@@ -24,7 +24,7 @@ from customvision_async.emulator import Switches
 from customvision_async.emulator._ids import guid_text
 from customvision_async.emulator._image_files import digest
 
-from .support.emulated_project import Bench, bench
+from .support.emulated_project import Bench, project_on_emulator
 from .support.images import picture
 
 pytestmark = pytest.mark.anyio
@@ -134,7 +134,9 @@ def state(one: Bench) -> tuple[State, list[str]]:
 
 async def outcome(switches: Switches, *lost: str) -> tuple[State, list[str], int]:
     """The state after the work, where the first answer of each operation of `lost` is lost."""
-    async with bench(domain="ObjectDetection/General", tags=TAGS, switches=switches) as one:
+    async with project_on_emulator(
+        domain="ObjectDetection/General", tags=TAGS, switches=switches
+    ) as one:
         faults = [one.emulator.faults.add("lost_answer", operation=operation) for operation in lost]
         in_doubt = await work(one)
         assert [fault.hits for fault in faults] == [1] * len(lost), lost
@@ -200,7 +202,7 @@ async def test_lost_answers_of_all_operations_change_nothing_under_any_combinati
 
 async def test_a_project_whose_answer_is_lost_is_there_once_and_the_error_says_so() -> None:
     """create_project is not sent again: the error says that it may be there; deleting one twice is no error."""
-    async with bench() as one:
+    async with project_on_emulator() as one:
         one.emulator.faults.add("lost_answer", operation="CreateProject")
         with pytest.raises(ResponseLost):
             await one.training.create_project("Quince")

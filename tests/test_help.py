@@ -19,7 +19,9 @@ def test_help_explains_every_option_with_its_default(options: Any) -> None:
     told = dict(re.findall(r"^    (\w+): (.*?)(?=^    \w|^\w|\Z)", args, re.MULTILINE | re.DOTALL))
     assert list(told) == [field.name for field in fields(options)]
     for field in fields(options):
-        default = "16 MB" if field.name == "chunk_bytes" else str(field.default).removesuffix(".0")
+        default = (
+            "16 MB" if field.name == "max_chunk_bytes" else str(field.default).removesuffix(".0")
+        )
         assert re.search(rf"\(\"?{re.escape(default)}\b", told[field.name]), (
             f"{field.name}: {told[field.name]}"
         )

@@ -29,7 +29,7 @@ from tests.support.virtual_loop import run
 PROJECT = "11111111-1111-1111-1111-111111111111"
 ITERATION = "22222222-2222-2222-2222-222222222222"
 OLD = "33333333-3333-3333-3333-333333333333"
-ONCE = Retry(attempts=1)
+ONCE = Retry(max_attempts=1)
 
 Step = dict[str, Any] | list[Any] | Response | Exception
 
@@ -96,7 +96,7 @@ def lost() -> Exception:
 def project_of(script: Script, retry: Retry | None = None) -> ProjectClient:
     """A project behind a script."""
     return TrainingClient(
-        "http://127.0.0.1:9", "key", sender=script, retry=retry
+        "http://127.0.0.1:9", "key", transport=script, retry=retry
     ).get_project_client(PROJECT)
 
 
@@ -110,7 +110,7 @@ def test_looks_at_growing_intervals() -> None:
             GetIteration=[iteration()] * 12 + [iteration("Completed")],
         )
         done = await project_of(script).begin_training(
-            polling=Polling(first=1, growth=1.5, most=10)
+            polling=Polling(initial_interval=1, multiplier=1.5, max_interval=10)
         )
         assert done.status == "Completed"
         times = script.times("TrainProject") + script.times("GetIteration")
@@ -172,7 +172,7 @@ def test_gives_up_after_its_patience_and_says_how_to_go_on() -> None:
             TrainProject=[iteration()],
             GetIteration=lambda: lost() if away else iteration("Completed"),
         )
-        poller = project_of(script, ONCE).begin_training(polling=Polling(patience=300))
+        poller = project_of(script, ONCE).begin_training(polling=Polling(max_outage=300))
         with pytest.raises(ResponseLost) as caught:
             await poller
         assert any(f"resume_training('{ITERATION}')" in note for note in caught.value.__notes__)
@@ -241,7 +241,7 @@ def test_tells_what_it_sees() -> None:
             False,
         )
         assert poller.progress.seconds == 0
-        seen = [(state.status, poller.progress.looks, poller.done) async for state in poller]
+        seen = [(state.status, poller.progress.polls, poller.done) async for state in poller]
         assert seen == [("Queued", 0, False), ("Training", 1, False), ("Completed", 2, True)]
         assert 2 < poller.progress.seconds < 3
         assert ITERATION in repr(poller)

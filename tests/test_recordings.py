@@ -28,7 +28,7 @@ from customvision_async._wire.bodies import (
 )
 from customvision_async._wire.codec import camel_keys
 from customvision_async._wire.operation_spec import Operation, Version
-from customvision_async._wire.operations import ROWS
+from customvision_async._wire.operations import OPERATIONS
 from customvision_async._wire.request import base_path, build
 
 from .support.render import rendered
@@ -52,7 +52,7 @@ def version_of(uri: str) -> Version:
 def row_of(method: str, path: str, version: Version) -> tuple[Operation, dict[str, str]]:
     """The row that a request is of, and what stands in the placeholders of its path."""
     found = []
-    for row in ROWS.values():
+    for row in OPERATIONS.values():
         if not row.in_version(version) or row.method != method:
             continue
         pattern = re.sub(

@@ -6,7 +6,7 @@ import os
 from importlib.metadata import version
 from pathlib import Path
 
-from customvision_async._transport.atomic_file import WholeFile
+from customvision_async._transport.atomic_file import AtomicFile
 from customvision_async.cli._failed_items import write_failed
 from tests.security_checklist import PAGE, RULES, missing, page
 
@@ -26,7 +26,7 @@ def test_files_are_for_their_owner_alone(tmp_path: Path) -> None:
     """Neither a downloaded file nor a list of failed items can be read by others, even under a umask that allows it."""
     before = os.umask(0)
     try:
-        file = WholeFile(str(tmp_path / "download"), overwrite=False)
+        file = AtomicFile(str(tmp_path / "download"), overwrite=False)
         file.open()
         file.finish()
         write_failed(tmp_path / "failed.jsonl", [{"path": "a.jpg"}])

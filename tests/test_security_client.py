@@ -101,7 +101,7 @@ async def test_no_fault_brings_the_key_to_light(
         TrainingClient(
             emulator.endpoint,
             CANARY,
-            retry=Retry(attempts=2, backoff=0.001, throttle_backoff=0.001, deadline=1),
+            retry=Retry(max_attempts=2, initial_backoff=0.001, throttle_backoff=0.001, deadline=1),
             timeouts=Timeouts(read=2),
         ) as training,
     ):

@@ -25,10 +25,10 @@ import customvision_async
 from customvision_async._content import Blob, Content, ContentError
 from customvision_async._events import Event
 from customvision_async._options import Retry, Timeouts
-from customvision_async._transport.aiohttp import AiohttpSender, tls_context
+from customvision_async._transport.aiohttp import AiohttpTransport, tls_context
 from customvision_async._transport.base import Request, Response
 from customvision_async._transport.credentials import KeyCredential, authenticate
-from customvision_async._transport.pipeline import Transport
+from customvision_async._transport.pipeline import Pipeline
 from customvision_async._transport.retry import CertificateError
 from customvision_async.errors import ConnectError, CustomVisionError, DecodeError
 from tests.support.peer import Answer, Seen, peer, raw, read_body, reply
@@ -87,10 +87,10 @@ async def test_s1_the_key_is_in_no_log_event_or_traceback(
         )
     )
     async with peer(TROUBLES[trouble]) as there:
-        transport = Transport(
-            AiohttpSender(SOON),
+        pipeline = Pipeline(
+            AiohttpTransport(SOON),
             auth=authenticate(credential, "Training-Key"),
-            retry=Retry(attempts=2, backoff=0, throttle_backoff=0, deadline=1),
+            retry=Retry(max_attempts=2, initial_backoff=0, throttle_backoff=0, deadline=1),
             observers=[events.append],
         )
         caught: BaseException | None = None
@@ -98,18 +98,18 @@ async def test_s1_the_key_is_in_no_log_event_or_traceback(
             request = Request(
                 "POST", f"{there.url}/x?a=b", "X", content=content, response_bytes=1000
             )
-            said = repr(await asyncio.wait_for(transport.send(request), 10))
+            said = repr(await asyncio.wait_for(pipeline.send(request), 10))
         except (CustomVisionError, ContentError) as error:
             caught = error
             said = repr(error) + str(error) + pickle.dumps(str(error)).decode("latin-1")
-        await transport.aclose()
+        await pipeline.aclose()
     tested = [
         said,
         caplog.text,
         repr(events),
         repr(request),
-        repr(transport),
-        repr(vars(transport)),
+        repr(pipeline),
+        repr(vars(pipeline)),
     ]
     while caught is not None:
         trace = traceback.TracebackException.from_exception(caught, capture_locals=True)
@@ -131,14 +131,14 @@ class _Vault:
 async def test_s1_the_key_is_in_no_traceback_of_a_cancelled_request() -> None:
     """A cancellation passes through aiohttp's own frames, whose locals hold the headers: even there it does not show."""
     async with peer(_silent) as there:
-        transport = Transport(AiohttpSender(), auth=authenticate(CANARY, "Training-Key"))
-        task = asyncio.create_task(transport.send(Request("GET", f"{there.url}/x", "X")))
+        pipeline = Pipeline(AiohttpTransport(), auth=authenticate(CANARY, "Training-Key"))
+        task = asyncio.create_task(pipeline.send(Request("GET", f"{there.url}/x", "X")))
         while not there.seen:
             await asyncio.sleep(0.01)
         task.cancel()
         with pytest.raises(asyncio.CancelledError) as caught:
             await task
-        await transport.aclose()
+        await pipeline.aclose()
     trace = traceback.TracebackException.from_exception(caught.value, capture_locals=True)
     theirs = [frame for frame in trace.stack if "test_security" not in frame.filename]
     assert any("aiohttp" in frame.filename for frame in theirs)
@@ -167,11 +167,11 @@ async def test_s4_no_redirect_is_followed(status: int, method: str, where: str) 
             )
 
         async with peer(redirect) as there:
-            transport = Transport(AiohttpSender(), auth=authenticate(CANARY, "Training-Key"))
+            pipeline = Pipeline(AiohttpTransport(), auth=authenticate(CANARY, "Training-Key"))
             content = Content("x/y", [b"body"]) if method != "GET" else None
             with pytest.raises(DecodeError, match="redirect") as caught:
-                await transport.send(Request(method, f"{there.url}/x", "X", content=content))
-            await transport.aclose()
+                await pipeline.send(Request(method, f"{there.url}/x", "X", content=content))
+            await pipeline.aclose()
             assert "secret" not in str(caught.value)
             assert len(there.seen) == 1
         assert other.connections == 0
@@ -180,14 +180,14 @@ async def test_s4_no_redirect_is_followed(status: int, method: str, where: str) 
 async def test_s5_the_key_is_in_its_header_alone() -> None:
     """Not in the URL, another header, a cookie or the body; and cookies of the service are not kept."""
     async with peer(reply(200, b"{}", "Set-Cookie: session=1; Path=/")) as there:
-        transport = Transport(AiohttpSender(), auth=authenticate(CANARY, "Training-Key"))
+        pipeline = Pipeline(AiohttpTransport(), auth=authenticate(CANARY, "Training-Key"))
         for method, content in (
             ("GET", None),
             ("POST", Content("x/y", [b"body"])),
             ("DELETE", None),
         ):
-            await transport.send(Request(method, f"{there.url}/x?a=b", "X", content=content))
-        await transport.aclose()
+            await pipeline.send(Request(method, f"{there.url}/x?a=b", "X", content=content))
+        await pipeline.aclose()
         for seen in there.seen:
             lines = [line for line in seen.head.split("\r\n") if CANARY in line]
             assert lines == [f"Training-Key: {CANARY}"]
@@ -204,9 +204,9 @@ async def test_s5_proxies_and_netrc_of_the_environment_are_not_used(
     async with peer(reply()) as proxy, peer(reply()) as there:
         for name in ("http_proxy", "HTTP_PROXY", "https_proxy", "all_proxy"):
             monkeypatch.setenv(name, proxy.url)
-        sender = AiohttpSender()
-        await sender.send(Request("GET", f"{there.url}/x", "X"), {})
-        await sender.aclose()
+        transport = AiohttpTransport()
+        await transport.send(Request("GET", f"{there.url}/x", "X"), {})
+        await transport.aclose()
         assert (len(there.seen), proxy.connections) == (1, 0)
         assert there.seen[0].header("Authorization") is None
 
@@ -225,12 +225,12 @@ async def test_s8_an_answer_without_end_is_cut_off(encoding: str) -> None:
             await writer.drain()
 
     async with peer(bomb) as there:
-        sender = AiohttpSender()
+        transport = AiohttpTransport()
         before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
         with pytest.raises(DecodeError, match="over"):
-            await asyncio.wait_for(sender.send(Request("GET", f"{there.url}/x", "X"), {}), 30)
+            await asyncio.wait_for(transport.send(Request("GET", f"{there.url}/x", "X"), {}), 30)
         grown = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before
-        await sender.aclose()
+        await transport.aclose()
         if encoding == "identity":
             assert grown < 100_000  # KiB; for the other the peer's own bomb is in the same process
 
@@ -258,13 +258,13 @@ def _ca_file(folder: Path) -> str:
 
 async def _send_over(tls: ssl.SSLContext, context: ssl.SSLContext | None) -> tuple[Response, int]:
     async with peer(reply(), tls=tls) as there:
-        sender = AiohttpSender(ssl_context=context)
+        transport = AiohttpTransport(ssl_context=context)
         try:
-            answer = await sender.send(
+            answer = await transport.send(
                 Request("GET", f"{there.url}/x", "X"), {"Training-Key": CANARY}
             )
         finally:
-            await sender.aclose()
+            await transport.aclose()
             seen = len(there.seen)
         return answer, seen
 
@@ -348,9 +348,9 @@ async def test_s14_a_line_break_is_refused_before_a_byte_is_sent(text: str, plac
                 fields["method"] = text
             case _:
                 fields["content"] = Content(text, [b""])
-        sender = AiohttpSender()
+        transport = AiohttpTransport()
         with pytest.raises(ValueError, match="no HTTP head can carry") as caught:
-            await sender.send(Request(**fields), headers)
-        await sender.aclose()
+            await transport.send(Request(**fields), headers)
+        await transport.aclose()
         assert there.connections == 0
         assert text not in str(caught.value)

@@ -19,12 +19,12 @@ from customvision_async import (
     ImageFile,
     LimitExceeded,
     Region,
-    SkippedFile,
+    SkippedItem,
     images_from_manifest,
     images_in,
 )
 
-from .support.emulated_project import bench
+from .support.emulated_project import project_on_emulator
 from .support.images import fill, picture
 
 pytestmark = pytest.mark.anyio
@@ -33,7 +33,7 @@ pytestmark = pytest.mark.anyio
 async def found(folder: Path, **options: Any) -> dict[str, str]:
     """What a folder gives: names, and the reason where one is skipped."""
     return {
-        one.name or "": one.reason if isinstance(one, SkippedFile) else ""
+        one.name or "": one.reason if isinstance(one, SkippedItem) else ""
         async for one in images_in(folder, **options)
     }
 
@@ -126,7 +126,7 @@ async def test_hostile_names_go_up_and_come_back(tmp_path: Path) -> None:
         (tmp_path / name).write_bytes(picture(number))
     with open(os.fsencode(tmp_path) + b"/" + BYTES, "wb") as file:
         file.write(picture(100))
-    async with bench(tags=("a",)) as one:
+    async with project_on_emulator(tags=("a",)) as one:
         for tags in ((), ("a",)):
             async with one.project.upload_images(images_in(tmp_path, tags=tags)) as upload:
                 names = {result.item.name async for result in upload if result.ok}
@@ -140,7 +140,7 @@ async def test_folders_are_tags(tmp_path: Path) -> None:
     (tmp_path / "apple" / "2024").mkdir()
     (tmp_path / "apple" / "2024" / "deep.jpg").write_bytes(picture(9))
     (tmp_path / "top.jpg").write_bytes(picture(10))
-    async with bench() as one:
+    async with project_on_emulator() as one:
         report = await one.project.upload_images(
             images_in(tmp_path, tags=["fruit"], tags_from_folders=True), create_missing_tags=True
         )
@@ -200,7 +200,7 @@ async def test_a_large_folder_takes_little_memory(tmp_path: Path) -> None:
 
 async def test_an_empty_folder_is_a_run_of_nothing(tmp_path: Path) -> None:
     """No picture, no request, no error."""
-    async with bench() as one:
+    async with project_on_emulator() as one:
         report = await one.project.upload_images(images_in(tmp_path))
         assert (report.submitted, len(one.emulator.requests)) == (0, 0)
 
@@ -224,7 +224,7 @@ async def test_the_report_counts_what_was_skipped(tmp_path: Path) -> None:
     os.truncate(big, 6 * 1024 * 1024 + 1)
     (tmp_path / "wide.png").write_bytes(picture(1, size=(2600, 100), format="PNG"))
     (tmp_path / "long.bmp").write_bytes(picture(1, size=(10_241, 500), format="GIF"))
-    async with bench() as one:
+    async with project_on_emulator() as one:
         with pytest.raises(BatchError) as caught:
             await one.project.upload_images(images_in(tmp_path))
         report = caught.value.report
@@ -242,7 +242,7 @@ async def test_the_report_counts_what_was_skipped(tmp_path: Path) -> None:
             for failure in report.failures
             if failure.error
         )
-        assert "notes.txt" in str(report.skips[0].error)
+        assert "notes.txt" in str(report.skipped_items[0].error)
         assert report.requests == 1
 
 
@@ -254,7 +254,7 @@ async def test_the_limits_themselves_are_allowed(tmp_path: Path) -> None:
         picture(2, size=(10_240, 500), format="GIF"),
         picture(3, size=(100, 2500), format="PNG"),
     ]
-    async with bench() as one:
+    async with project_on_emulator() as one:
         assert (await one.project.upload_images(given)).succeeded == 3
 
 
@@ -320,7 +320,7 @@ async def test_files_that_change_between_the_look_and_the_sending(
             yield ImageFile(one.path, regions=boxes) if regions else one
 
     domain = "ObjectDetection/General" if regions else "General"
-    async with bench(tags=("a",), domain=domain) as one:
+    async with project_on_emulator(tags=("a",), domain=domain) as one:
         upload = one.project.upload_images(given())
         if (
             regions and change is link
@@ -344,7 +344,7 @@ async def test_a_folder_that_is_listed_is_not_held_in_memory(tmp_path: Path) -> 
     try:
         listed = [one async for one in images_in(tmp_path)]
         assert tracemalloc.get_traced_memory()[0] < 1_000_000
-        async with bench() as one:
+        async with project_on_emulator() as one:
             before = tracemalloc.get_traced_memory()[0]
             with pytest.raises(BatchError) as caught:
                 await one.project.upload_images(images_in(tmp_path, tags=["unknown"]))
@@ -364,7 +364,7 @@ async def test_files_that_vanish_leave_little_behind(tmp_path: Path) -> None:
             os.unlink(file.path or "")
             yield file
 
-    async with bench() as one:
+    async with project_on_emulator() as one:
         tracemalloc.start()
         try:
             with pytest.raises(BatchError) as caught:
@@ -390,7 +390,7 @@ async def test_a_copy_of_a_folders_file_is_a_file_like_any_other(
     """It keeps what it was given, regions too, and is looked at anew; also after files of the same tags have gone the short way."""
     for number in range(10):
         (tmp_path / f"{number}.jpg").write_bytes(picture(number))
-    async with bench(domain="ObjectDetection/General", tags=("a",)) as one:
+    async with project_on_emulator(domain="ObjectDetection/General", tags=("a",)) as one:
         files = [file async for file in images_in(tmp_path, tags=["a"])]
         copies = [again(file) for file in files]
         assert [file.tags for file in copies] == [("a",)] * 10

@@ -15,9 +15,9 @@ import pytest
 from customvision_async import (
     BatchError,
     ImageFile,
+    ImageFromPrediction,
     ImageUrl,
     ItemError,
-    PredictedImage,
     Region,
     Tag,
     images_from_manifest,
@@ -25,7 +25,7 @@ from customvision_async import (
 )
 from customvision_async.sources import manifest_entry
 
-from .support.emulated_project import bench
+from .support.emulated_project import project_on_emulator
 from .support.images import picture
 
 pytestmark = pytest.mark.anyio
@@ -91,7 +91,7 @@ async def test_open_files_of_every_sort(tmp_path: Path) -> None:
             Asynchronous(),
             io.BytesIO(),
         ]
-        async with bench(check_images="decode") as one:
+        async with project_on_emulator(check_images="decode") as one:
             async with one.project.upload_images(given) as upload:
                 results = sorted(
                     [result async for result in upload], key=lambda result: result.index
@@ -109,7 +109,7 @@ async def test_a_single_picture_is_taken_without_a_list(tmp_path: Path) -> None:
     """A path, bytes, an open file, an ImageFile: one upload each; a folder is told what to use."""
     path = tmp_path / "a.jpg"
     path.write_bytes(picture(1))
-    async with bench() as one:
+    async with project_on_emulator() as one:
         with open(path, "rb") as file:
             for given in (
                 path,
@@ -119,7 +119,7 @@ async def test_a_single_picture_is_taken_without_a_list(tmp_path: Path) -> None:
                 ImageFile(path),
                 ImageUrl("http://127.0.0.1:9/"),
                 uuid4(),
-                PredictedImage(uuid4()),
+                ImageFromPrediction(uuid4()),
             ):
                 async with one.project.upload_images(given) as upload:
                     assert len([result async for result in upload]) == 1
@@ -163,13 +163,13 @@ async def test_a_manifest_gives_back_what_was_written(tmp_path: Path) -> None:
         ),
         ImageFile(tmp_path / odd),
         ImageUrl("https://example.invalid/\u00e9.jpg", tags=["y"]),
-        PredictedImage(uuid4()),
+        ImageFromPrediction(uuid4()),
     ]
     entries = [manifest_entry(item, ItemError("why", index=0, item=item)) for item in items]
     manifest = tmp_path / "failed.jsonl"
     manifest.write_text("".join(json.dumps(entry) + "\n" for entry in entries))
     back = [one async for one in images_from_manifest(manifest)]
-    assert [type(one) for one in back] == [ImageFile, ImageFile, ImageUrl, PredictedImage]
+    assert [type(one) for one in back] == [ImageFile, ImageFile, ImageUrl, ImageFromPrediction]
     assert back[0].name == "mine"
     assert back[0].tags == ("x", tag.id)
     assert back[0].regions == (Region("x", 0.1, 0.2, 0.3, 0.4),)
@@ -199,9 +199,9 @@ async def test_a_bad_line_of_a_manifest_is_skipped(tmp_path: Path) -> None:
     ]
     manifest = tmp_path / "m.jsonl"
     manifest.write_bytes(b"\r\n".join(lines))
-    async with bench() as one:
+    async with project_on_emulator() as one:
         report = await one.project.upload_images(images_from_manifest(manifest))
         assert (report.succeeded, report.skipped) == (1, 7)
-        assert [skip.item.name for skip in report.skips] == [
+        assert [skip.item.name for skip in report.skipped_items] == [
             f"m.jsonl:{number}" for number in (3, 4, 5, 6, 7, 8, 9)
         ]

@@ -13,7 +13,7 @@ import pytest
 from customvision_async import models
 from customvision_async._versions import ApiVersion, PredictionVersion
 from customvision_async._wire.operation_spec import Operation, Version
-from customvision_async._wire.operations import ROWS, row_for
+from customvision_async._wire.operations import OPERATIONS, operation_spec
 from customvision_async._wire.request import base_path
 
 from .support.shared import SHARED, needs_specs
@@ -59,7 +59,7 @@ def test_rows_are_the_operations_of_the_version(version: Version) -> None:
     """Each version has exactly the operations that the table says, under the method and path that the table says."""
     rows = {
         row.id: (row.method, row.path_in(version))
-        for row in ROWS.values()
+        for row in OPERATIONS.values()
         if row.in_version(version)
     }
     assert rows == {id: (method, path) for id, (method, path, _) in operations(version).items()}
@@ -68,7 +68,7 @@ def test_rows_are_the_operations_of_the_version(version: Version) -> None:
 def test_counts_are_those_of_the_reference() -> None:
     """34 operations in v1.2, 52 in v3.3 and v3.4-preview."""
     counts = {
-        version.value: sum(row.in_version(version) for row in ROWS.values())
+        version.value: sum(row.in_version(version) for row in OPERATIONS.values())
         for version in ApiVersion
     }
     assert (counts["v1.2"], counts["v3.3"], counts["v3.4-preview"]) == (34, 52, 52)
@@ -121,7 +121,7 @@ def test_queries_are_those_of_the_documents(version: Version) -> None:
                 param.is_required(version),
                 param.limit.value if param.limit else None,
             )
-            for param in ROWS[id].query
+            for param in OPERATIONS[id].query
             if param.since is None or version >= param.since
         }
         assert ours == stated, id
@@ -153,7 +153,7 @@ def schema_name(schema: dict[str, Any]) -> str:
 def test_bodies_are_those_of_the_documents(version: Version) -> None:
     """Which operations take a body, of which schema, and whether it is required."""
     for id, (_, _, document) in operations(version).items():
-        row = ROWS[id]
+        row = OPERATIONS[id]
         bodies = parameters(document, "body")
         if not row.has_body(version):
             assert not bodies, id
@@ -197,7 +197,7 @@ def type_name(kind: Any, version: Version) -> str:
 def test_answers_are_those_of_the_documents(version: Version) -> None:
     """The success statuses, and the type of the body that comes with them."""
     for id, (_, _, document) in operations(version).items():
-        row: Operation = ROWS[id]
+        row: Operation = OPERATIONS[id]
         successes = {
             int(status): item
             for status, item in document["responses"].items()
@@ -296,9 +296,9 @@ def test_enums_know_every_value(version: Version) -> None:
 def test_names_of_renamed_operations_lead_to_each_other() -> None:
     """v1.2's PostImageTags is later CreateImageTags, and either name finds the one the version has."""
     assert (
-        row_for("CreateImageTags", ApiVersion.V1_2).id
-        == row_for("PostImageTags", ApiVersion.V1_2).id
+        operation_spec("CreateImageTags", ApiVersion.V1_2).id
+        == operation_spec("PostImageTags", ApiVersion.V1_2).id
         == "PostImageTags"
     )
-    assert row_for("PostImageTags", ApiVersion.V3_3).id == "CreateImageTags"
-    assert row_for("QueryPredictions", ApiVersion.V1_2).id == "QueryPredictionResults"
+    assert operation_spec("PostImageTags", ApiVersion.V3_3).id == "CreateImageTags"
+    assert operation_spec("QueryPredictions", ApiVersion.V1_2).id == "QueryPredictionResults"

@@ -6,11 +6,11 @@ import asyncio
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-__all__ = ["cancelled_within"]
+__all__ = ["raise_foreign_cancellation"]
 
 
 @contextmanager
-def cancelled_within(what: str) -> Iterator[None]:
+def raise_foreign_cancellation(what: str) -> Iterator[None]:
     """A CancelledError that comes up in the block although this task is not being cancelled is an error like any other.
 
     It is that of something else which `what` awaited: a shared task, say. Let through, it would end this task without a word, and

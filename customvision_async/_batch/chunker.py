@@ -12,15 +12,15 @@ from collections.abc import Hashable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import chain, islice
 
-from .work_item import Span, Unit
+from .work_item import Span, WorkItem
 
 __all__ = ["ChunkLimits", "Chunker"]
 
-_REPEATS = 16
+_MAX_ALIKE_CHUNKS = 16
 """Open chunks of units that are alike but do not go together for their keys or weight; then the fullest is sent."""
-_MOST_OPEN = 256
+_MAX_OPEN_CHUNKS = 256
 """Open chunks in all: putting them together at the end looks at each once for each other. More of them hold the event loop longer."""
-_LOOKS = 32
+_SCAN_PER_ITEM = 32
 """Open chunks that are looked at for each unit that a mixture comes to: where nothing goes together there is little to look for."""
 
 _Place = tuple[Hashable, Hashable, frozenset[str]]
@@ -54,18 +54,18 @@ class ChunkLimits:
                 self.weight = weight
 
 
-class _Open:
+class _OpenChunk:
     """A chunk that is being filled."""
 
     __slots__ = ("extra", "held", "keys", "kind", "labels", "mixed", "place", "units", "weight")
 
-    def __init__(self, place: _Place, units: Iterable[Unit] = ()) -> None:
+    def __init__(self, place: _Place, units: Iterable[WorkItem] = ()) -> None:
         self.place = place
         self.hold(units)
 
-    def hold(self, units: Iterable[Unit]) -> None:
+    def hold(self, units: Iterable[WorkItem]) -> None:
         """Begin anew, with `units`."""
-        self.units: list[Unit] = []
+        self.units: list[WorkItem] = []
         self.weight = self.extra = self.held = 0
         self.kind: Hashable = None
         self.mixed = False
@@ -74,16 +74,16 @@ class _Open:
         for unit in units:
             self.add(unit)
 
-    def heavy(self, unit: Unit, limits: ChunkLimits) -> bool:
+    def heavy(self, unit: WorkItem, limits: ChunkLimits) -> bool:
         """Whether `unit` is too much for it by weight."""
         if limits.weight is None or not self.units:
             return False
-        weight = self.weight + unit.weight
-        if self.mixed or unit.kind != self.kind:
-            weight += self.extra + unit.extra
+        weight = self.weight + unit.size
+        if self.mixed or unit.affinity != self.kind:
+            weight += self.extra + unit.mixed_overhead
         return weight > limits.weight
 
-    def takes(self, unit: Unit, limits: ChunkLimits) -> bool:
+    def takes(self, unit: WorkItem, limits: ChunkLimits) -> bool:
         """Whether `unit`, whose labels are known to fit, may join it."""
         if not self.units:
             return True
@@ -91,7 +91,7 @@ class _Open:
             return False
         return unit.key is None or unit.key not in self.keys
 
-    def could_take(self, other: _Open, limits: ChunkLimits, *, whole: bool) -> bool:
+    def could_take(self, other: _OpenChunk, limits: ChunkLimits, *, whole: bool) -> bool:
         """Whether anything of `other` may join it, or with `whole` all of it. Its labels are known to fit."""
         if not whole:
             for unit in other.units:  # noqa: SIM110 - a generator would cost more than most of these looks
@@ -106,11 +106,11 @@ class _Open:
         weight = self.weight + other.weight + (self.extra + other.extra if mixed else 0)
         return limits.weight is None or weight <= limits.weight
 
-    def take(self, other: _Open, limits: ChunkLimits, *, whole: bool) -> None:
+    def take(self, other: _OpenChunk, limits: ChunkLimits, *, whole: bool) -> None:
         """Move here what may join of `other`, or with `whole` all of it or nothing."""
         if not self.could_take(other, limits, whole=whole):
             return
-        left: list[Unit] = []
+        left: list[WorkItem] = []
         for unit in other.units:
             if self.takes(unit, limits):
                 self.add(unit)
@@ -118,17 +118,17 @@ class _Open:
                 left.append(unit)
         other.hold(left)
 
-    def add(self, unit: Unit) -> None:
+    def add(self, unit: WorkItem) -> None:
         if not self.units:
-            self.kind = unit.kind
-        elif unit.kind != self.kind:
+            self.kind = unit.affinity
+        elif unit.affinity != self.kind:
             self.mixed = True
         self.units.append(unit)
-        self.weight += unit.weight
-        self.extra += unit.extra
-        self.held += unit.held
-        if not unit.labels <= self.labels:
-            self.labels |= unit.labels
+        self.weight += unit.size
+        self.extra += unit.mixed_overhead
+        self.held += unit.memory
+        if not unit.distinct_labels <= self.labels:
+            self.labels |= unit.distinct_labels
         if unit.key is not None:
             self.keys.add(unit.key)
 
@@ -155,9 +155,9 @@ class Chunker:
         self._limits = limits
         self._most_waiting = waiting
         self._most_held = held
-        self._open: dict[_Place, list[_Open]] = {}  # the oldest first
+        self._open: dict[_Place, list[_OpenChunk]] = {}  # the oldest first
         self._opened = 0
-        self._looks = _MOST_OPEN
+        self._scan_budget = _MAX_OPEN_CHUNKS
         self._span: Span | None = None
         self._waiting = 0
         self._held = 0
@@ -172,25 +172,25 @@ class Chunker:
         """Memory that they hold."""
         return self._held
 
-    def waiting_units(self) -> list[Unit]:
+    def waiting_units(self) -> list[WorkItem]:
         """The units in open chunks."""
         single = [
             unit for chunks in self._open.values() for chunk in chunks for unit in chunk.units
         ]
         return single if self._span is None else [*self._span, *single]
 
-    def feed(self, units: Iterable[Unit]) -> list[Sequence[Unit]]:
+    def feed(self, units: Iterable[WorkItem]) -> list[Sequence[WorkItem]]:
         """Take units; give the chunks that are full, each a sequence of units."""
-        return self._fed_span(units) if isinstance(units, Span) else self._fed(units)
+        return self._feed_span(units) if isinstance(units, Span) else self._feed_chunker(units)
 
-    def _fed_span(self, span: Span) -> list[Sequence[Unit]]:
-        full: list[Sequence[Unit]] = []
+    def _feed_span(self, span: Span) -> list[Sequence[WorkItem]]:
+        full: list[Sequence[WorkItem]] = []
         if not len(span):
             return full
         if self._span is not None:
             joined = self._span.joined(span)
             if joined is None:  # an item between the two went another way
-                full += self._fed(self._span)
+                full += self._feed_chunker(self._span)
             span = joined or span
         most = self._most_of(span)
         parts = span.cut(most)
@@ -204,41 +204,43 @@ class Chunker:
             return self._limits.count
         return max(1, min(self._limits.count, self._limits.weight // span.weight))
 
-    def _fed(self, units: Iterable[Unit]) -> list[Sequence[Unit]]:
-        full: list[Sequence[Unit]] = []
+    def _feed_chunker(self, units: Iterable[WorkItem]) -> list[Sequence[WorkItem]]:
+        full: list[Sequence[WorkItem]] = []
         limits, opened = self._limits, self._open
         given = list(units)
         number = 0
         while number < len(given):
             unit = given[number]
-            place = (unit.lane, unit.kind, unit.labels)
+            place = (unit.partition, unit.affinity, unit.distinct_labels)
             for chunk in opened.get(place, ()):
                 if chunk.takes(unit, limits):
                     break
             else:
-                full += self._make_room(place, unit)
+                full += self._evict(place, unit)
                 chunk = self._start(place)
             chunk.add(unit)
             self._waiting += 1
-            self._held += unit.held
+            self._held += unit.memory
             number += 1
             if number < len(given) and not chunk.full(limits) and chunk is opened[place][0]:
                 number = self._run_of(given, number, chunk)
             if chunk.full(limits):
                 full.append(self._close(chunk))
             while self._held > self._most_held:
-                full.append(self._mixture(max(self._all_open(), key=lambda chunk: chunk.held)))
-            while self._waiting > self._most_waiting or self._opened > _MOST_OPEN:
-                full.append(self._mixture(next(self._all_open())))
+                full.append(
+                    self._fill_and_close(max(self._all_open(), key=lambda chunk: chunk.held))
+                )
+            while self._waiting > self._most_waiting or self._opened > _MAX_OPEN_CHUNKS:
+                full.append(self._fill_and_close(next(self._all_open())))
         return full
 
-    def _run_of(self, units: list[Unit], start: int, chunk: _Open) -> int:
+    def _run_of(self, units: list[WorkItem], start: int, chunk: _OpenChunk) -> int:
         """Add to `chunk` the units from `start` on that are just like its last one, while it takes them: the short way, for most.
 
         Gives where they end.
         """
         like = chunk.units[-1]
-        lane, kind, labels = like.lane, like.kind, like.labels
+        lane, kind, labels = like.partition, like.affinity, like.distinct_labels
         if like.key is not None:
             return start
         weight = extra = held = 0
@@ -250,17 +252,17 @@ class Chunker:
         )
         for unit in units[start : start + room]:
             if (
-                unit.kind is not kind
-                or unit.labels is not labels
-                or unit.lane is not lane
+                unit.affinity is not kind
+                or unit.distinct_labels is not labels
+                or unit.partition is not lane
                 or unit.key is not None
             ):
                 break
-            if weight + unit.weight > most or held > most_held:
+            if weight + unit.size > most or held > most_held:
                 break
-            weight += unit.weight
-            extra += unit.extra
-            held += unit.held
+            weight += unit.size
+            extra += unit.mixed_overhead
+            held += unit.memory
             end += 1
         chunk.units += units[start:end]
         chunk.weight += weight
@@ -270,13 +272,13 @@ class Chunker:
         self._held += held
         return end
 
-    def flush(self) -> list[Sequence[Unit]]:
+    def flush(self) -> list[Sequence[WorkItem]]:
         """Give all that waits, in as few chunks as can be found."""
         span, self._span = self._span, None
         if span is not None and not self._open:
             return list(span.cut(self._most_of(span)))
-        full = self._fed(span or ())
-        lanes: dict[Hashable, dict[Hashable, list[_Open]]] = {}
+        full = self._feed_chunker(span or ())
+        lanes: dict[Hashable, dict[Hashable, list[_OpenChunk]]] = {}
         for (lane, kind, _), chunks in self._open.items():
             lanes.setdefault(lane, {}).setdefault(kind, []).extend(chunks)
         self._open.clear()
@@ -285,7 +287,7 @@ class Chunker:
             chunk.units for kinds in lanes.values() for chunk in self._fewest(list(kinds.values()))
         ]
 
-    def _fewest(self, kinds: Sequence[Sequence[_Open]]) -> list[_Open]:
+    def _fewest(self, kinds: Sequence[Sequence[_OpenChunk]]) -> list[_OpenChunk]:
         """The open chunks of a lane put together: whole ones if that gives as few as dividing them, so that pure ones stay pure.
 
         Where they are many, they are small: then it is not tried whether dividing them gives fewer.
@@ -299,15 +301,15 @@ class Chunker:
             return pure
         pure.sort(key=lambda chunk: len(chunk.units), reverse=True)
         copies = (
-            [_Open(chunk.place, chunk.units) for chunk in pure]
-            if len(pure) <= _MOST_OPEN // 2
+            [_OpenChunk(chunk.place, chunk.units) for chunk in pure]
+            if len(pure) <= _MAX_OPEN_CHUNKS // 2
             else []
         )
         whole, divided = self._packed(pure, whole=True), self._packed(copies, whole=False)
         return divided if 0 < len(divided) < len(whole) else whole
 
-    def _packed(self, opened: Sequence[_Open], *, whole: bool) -> list[_Open]:
-        done: list[_Open] = []
+    def _packed(self, opened: Sequence[_OpenChunk], *, whole: bool) -> list[_OpenChunk]:
+        done: list[_OpenChunk] = []
         left = list(opened)
         while left:
             base = left.pop(0)
@@ -316,12 +318,12 @@ class Chunker:
             done.append(base)
         return done
 
-    def _mixture(self, base: _Open) -> list[Unit]:
+    def _fill_and_close(self, base: _OpenChunk) -> list[WorkItem]:
         """An open chunk, filled up with units of others of its lane: of as many, oldest first, as have lately been worth a look."""
         self._close(base)
         count, held, lane = len(base.units), base.held, base.place[0]
         others = [
-            other for other in islice(self._all_open(), self._looks) if other.place[0] == lane
+            other for other in islice(self._all_open(), self._scan_budget) if other.place[0] == lane
         ]
         self._fill(base, others, whole=False)
         self._waiting -= len(base.units) - count
@@ -329,10 +331,10 @@ class Chunker:
         for other in others:
             if not other.units:
                 self._close(other)
-        self._looks += (_LOOKS * (1 + len(base.units)) - self._looks) // 8
+        self._scan_budget += (_SCAN_PER_ITEM * (1 + len(base.units)) - self._scan_budget) // 8
         return base.units
 
-    def _fill(self, base: _Open, others: Sequence[_Open], *, whole: bool) -> None:
+    def _fill(self, base: _OpenChunk, others: Sequence[_OpenChunk], *, whole: bool) -> None:
         """Move units of `others` to `base`: those that bring no new labels, then in turn what brings most units for a new label.
 
         What does not fit now never will. So a step looks at fewer than the one before, and each but the last brings a label: among
@@ -340,9 +342,9 @@ class Chunker:
         """
         limits = self._limits
         while others and not base.full(limits):
-            best: _Open | None = None
+            best: _OpenChunk | None = None
             least = math.inf
-            left: list[_Open] = []
+            left: list[_OpenChunk] = []
             for other in others:
                 new = (
                     0
@@ -364,16 +366,16 @@ class Chunker:
             left.remove(best)
             others = left
 
-    def _all_open(self) -> Iterator[_Open]:
+    def _all_open(self) -> Iterator[_OpenChunk]:
         return chain.from_iterable(self._open.values())
 
-    def _start(self, place: _Place) -> _Open:
-        chunk = _Open(place)
+    def _start(self, place: _Place) -> _OpenChunk:
+        chunk = _OpenChunk(place)
         self._open.setdefault(place, []).append(chunk)
         self._opened += 1
         return chunk
 
-    def _close(self, chunk: _Open) -> list[Unit]:
+    def _close(self, chunk: _OpenChunk) -> list[WorkItem]:
         place = chunk.place
         chunks = self._open[place]
         chunks.remove(chunk)
@@ -384,7 +386,7 @@ class Chunker:
         self._held -= chunk.held
         return chunk.units
 
-    def _make_room(self, place: _Place, unit: Unit) -> list[list[Unit]]:
+    def _evict(self, place: _Place, unit: WorkItem) -> list[list[WorkItem]]:
         """No open chunk takes `unit`: close those that are too heavy for it, and the fullest where there are many."""
         closed = [
             self._close(chunk)
@@ -392,6 +394,6 @@ class Chunker:
             if chunk.heavy(unit, self._limits)
         ]
         left = self._open.get(place, ())
-        if len(left) >= _REPEATS:
+        if len(left) >= _MAX_ALIKE_CHUNKS:
             closed.append(self._close(max(left, key=lambda chunk: len(chunk.units))))
         return closed

@@ -113,9 +113,9 @@ class Progress:
 class BatchReport(msgspec.Struct, frozen=True):
     """The account of a run: ``submitted == succeeded + failed + skipped + pending``.
 
-    `pending` is above 0 only for a run that was left early: those may or may not have landed; `unsettled` holds them as (index, item).
+    `pending` is above 0 only for a run that was left early: those may or may not have landed; `pending_items` holds them as (index, item).
     `duplicates` (there already) and `in_doubt` (see :class:`ItemResult`) are counted among the others. `failures` holds the
-    results of the failed items, `skips` those of the skipped ones. `bytes_sent` counts bodies, repeats included.
+    results of the failed items, `skipped_items` those of the skipped ones. `bytes_sent` counts bodies, repeats included.
     """
 
     submitted: int
@@ -130,9 +130,9 @@ class BatchReport(msgspec.Struct, frozen=True):
     bytes_sent: int
     seconds: float
     failures: tuple[ItemResult[Any, Any], ...] = ()
-    skips: tuple[ItemResult[Any, Any], ...] = ()
-    unsettled: tuple[tuple[int, Any], ...] = ()
-    stopped_by: Exception | None = None
+    skipped_items: tuple[ItemResult[Any, Any], ...] = ()
+    pending_items: tuple[tuple[int, Any], ...] = ()
+    abort_cause: Exception | None = None
     """The error that ended the run before its source did: a refused key, a project that is gone, an error of the source itself."""
 
     def __str__(self) -> str:
@@ -162,8 +162,8 @@ def batch_error(report: BatchReport) -> BatchError:
         message += f"; and {len(errors) - len(named):,} more"
     if dropped:
         message += f" (the first and last {_SHOWN} are in this group, the {dropped:,} between them are not; report.failures has all)"
-    if report.stopped_by is not None:
-        message += f"; the run was ended by: {report.stopped_by}"
+    if report.abort_cause is not None:
+        message += f"; the run was ended by: {report.abort_cause}"
     return BatchError(message, shown, report=report, dropped=dropped)
 
 

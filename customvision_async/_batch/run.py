@@ -21,40 +21,40 @@ from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStre
 
 from ..errors import CustomVisionError, ItemError
 from .admission import Admission
-from .cancellation import cancelled_within
+from .cancellation import raise_foreign_cancellation
 from .chunker import Chunker, ChunkLimits
 from .report import BatchReport, ItemResult, Progress, batch_error
-from .settler import Judge, Send, Settler
+from .settler import ErrorClassifier, Send, Settler
 from .source import Groups, check_source, groups_of, known_length
 from .work_item import (
     Done,
     Failed,
     Span,
-    Unit,
+    WorkItem,
     accounts_of,
-    held_by,
-    largest_held,
+    largest_memory,
+    memory_of,
     settle,
     unsettled,
 )
 
-__all__ = ["BatchRun", "Job"]
+__all__ = ["BatchRun", "BatchSpec"]
 
 T = TypeVar("T")
 V = TypeVar("V")
 
-_LIVES: set[asyncio.Task[None]] = set()
+_running_tasks: set[asyncio.Task[None]] = set()
 """The loop itself holds tasks weakly: a run that is abandoned is ended when the loop is, not torn apart by the collector."""
 _FIRST_GROUP = 8
 """Items pulled at first, until it is known how much memory they hold: then more at a time, or fewer."""
 
-Prepare = Callable[[int, Sequence[Any]], Awaitable[Sequence[Unit | ItemResult[Any, Any]]]]
+Prepare = Callable[[int, Sequence[Any]], Awaitable[Sequence[WorkItem | ItemResult[Any, Any]]]]
 """Turns items (the first has the given index) into units (a :class:`Span` where they are alike), or into results where they can be
 settled without being sent.
 What it raises ends the run: an error that is about one item is to be that item's result."""
 
 
-class Job:
+class BatchSpec:
     """What a run does with its items: the three functions, the limits of a chunk, and how much may be under way.
 
     `held` bounds the memory of units twice: of those that wait in open chunks, and of those in the `chunks` that are under way.
@@ -64,7 +64,7 @@ class Job:
         self,
         prepare: Prepare,
         send: Send,
-        judge: Judge,
+        classify_error: ErrorClassifier,
         limits: ChunkLimits,
         *,
         chunks: int = 64,
@@ -76,7 +76,7 @@ class Job:
         self.progress = progress or Progress()
         self.prepare = prepare
         self.send = send
-        self.judge = judge
+        self.classify_error = classify_error
         self.limits = limits
         self.chunks = chunks
         self.held = held
@@ -103,19 +103,19 @@ class BatchRun(Generic[T, V]):
         TypeError: the source cannot be iterated over, or is a single thing where many are meant.
     """
 
-    def __init__(self, source: Any, job: Job) -> None:
+    def __init__(self, source: Any, job: BatchSpec) -> None:
         check_source(source)
         self._job = job
         self._source = source
         self.progress = job.progress
         self.progress.total = known_length(source)
         self._chunker = Chunker(job.limits, held=job.held)
-        self._settler = Settler(job.send, job.judge, job.limits)
+        self._settler = Settler(job.send, job.classify_error, job.limits)
         self._preparing: tuple[int, Sequence[Any]] = (0, ())
-        self._under_way: dict[int, Sequence[Unit]] = {}
+        self._under_way: dict[int, Sequence[WorkItem]] = {}
         self._failures: list[ItemResult[T, V]] = []
         self._skips: list[ItemResult[T, V]] = []
-        self._stopped_by: Exception | None = None
+        self._abort_cause: Exception | None = None
         self._watched = False
         self._ready: deque[ItemResult[T, V]] = deque()
         self._results: MemoryObjectReceiveStream[Sequence[ItemResult[T, V]]] | None = None
@@ -138,10 +138,10 @@ class BatchRun(Generic[T, V]):
             raise
         await self._stop()
         report = self.report
-        if self._stopped_by is not None and (self._settler.fatal is None or not report.failed):
-            raise self._stopped_by
+        if self._abort_cause is not None and (self._settler.fatal is None or not report.failed):
+            raise self._abort_cause
         if report.failed:
-            raise batch_error(report) from self._stopped_by
+            raise batch_error(report) from self._abort_cause
         return report
 
     async def __aenter__(self) -> BatchRun[T, V]:
@@ -167,8 +167,8 @@ class BatchRun(Generic[T, V]):
             try:
                 self._ready.extend(await self._results.receive())
             except (anyio.EndOfStream, anyio.ClosedResourceError):
-                if self._stopped_by is not None:
-                    raise self._stopped_by from None
+                if self._abort_cause is not None:
+                    raise self._abort_cause from None
                 raise StopAsyncIteration from None
         return self._ready.popleft()
 
@@ -196,9 +196,9 @@ class BatchRun(Generic[T, V]):
             bytes_sent=progress.bytes_sent,
             seconds=progress.seconds,
             failures=tuple(self._failures),
-            skips=tuple(self._skips),
-            unsettled=tuple(sorted(pending, key=lambda pair: pair[0])),
-            stopped_by=self._stopped_by,
+            skipped_items=tuple(self._skips),
+            pending_items=tuple(sorted(pending, key=lambda pair: pair[0])),
+            abort_cause=self._abort_cause,
         )
 
     # --- its life
@@ -213,8 +213,8 @@ class BatchRun(Generic[T, V]):
             self._job.chunks
         )
         self._life = asyncio.ensure_future(self._feed_and_land(give))
-        _LIVES.add(self._life)
-        self._life.add_done_callback(_LIVES.discard)
+        _running_tasks.add(self._life)
+        self._life.add_done_callback(_running_tasks.discard)
 
     async def _stop(self) -> None:
         """End every task and close the streams. After the natural end there is nothing to cancel.
@@ -251,39 +251,39 @@ class BatchRun(Generic[T, V]):
     ) -> None:
         admission = Admission(chunks=self._job.chunks, held=self._job.held)
 
-        async def send_all(chunks: Sequence[Sequence[Unit]]) -> None:
+        async def send_all(chunks: Sequence[Sequence[WorkItem]]) -> None:
             for chunk in chunks:
-                held = held_by(chunk)
+                held = memory_of(chunk)
                 await admission.enter(held)
                 tasks.create_task(self._land(chunk, held, admission, give))
 
         try:
-            with cancelled_within("the source"):
+            with raise_foreign_cancellation("the source"):
                 source = groups_of(self._source)
         except Exception as error:  # noqa: BLE001 - the source's own
-            self._stopped_by = error
+            self._abort_cause = error
             return
         self._settler.on_fatal = source.interrupt
         try:
             await self._pull(source, send_all, give)
         finally:
             with anyio.CancelScope(shield=True):
-                await self._let_go(source)
-        self._settler.end_if_over()
+                await self._close_source(source)
+        self._settler.raise_if_cancelled()
         await send_all(self._flushed())
 
-    async def _let_go(self, source: Groups) -> None:
+    async def _close_source(self, source: Groups) -> None:
         try:
-            with cancelled_within("the source"):
+            with raise_foreign_cancellation("the source"):
                 await source.aclose()
         except Exception as error:  # noqa: BLE001 - the source's own: what is in flight still lands
-            if self._stopped_by is None:
-                self._stopped_by = error
+            if self._abort_cause is None:
+                self._abort_cause = error
 
     async def _pull(
         self,
         source: Groups,
-        send_all: Callable[[Sequence[Sequence[Unit]]], Awaitable[None]],
+        send_all: Callable[[Sequence[Sequence[WorkItem]]], Awaitable[None]],
         give: MemoryObjectSendStream[Sequence[ItemResult[T, V]]],
     ) -> None:
         most, linger = self._job.limits.count, self._job.linger
@@ -298,7 +298,7 @@ class BatchRun(Generic[T, V]):
             except StopAsyncIteration:
                 return
             except Exception as error:  # noqa: BLE001 - the source's own: what is in flight still lands
-                self._stopped_by = error
+                self._abort_cause = error
                 return
             waited = waited + anyio.current_time() - began if self._chunker.waiting else 0.0
             if not items:  # the source is slow: do not let those that wait, wait for it
@@ -306,32 +306,32 @@ class BatchRun(Generic[T, V]):
                 await send_all(self._flushed())
                 continue
             prepared = await self._prepared(items)
-            units, results = _parted(prepared)
-            chunks = self._fed(units)
+            units, results = _partition(prepared)
+            chunks = self._feed_chunker(units)
             self._count(results)
             self._preparing = (0, ())
-            self._settler.end_if_over()
+            self._settler.raise_if_cancelled()
             if results and self._watched:
                 await give.send(results)
             await send_all(chunks)
-            largest = largest_held(units)
+            largest = largest_memory(units)
             count = min(
                 most, 2 * count, max(1, self._job.held // 4 // largest) if largest else most
             )
-        self._stopped_by = self._stopped_by or self._settler.fatal
+        self._abort_cause = self._abort_cause or self._settler.fatal
 
-    def _fed(self, units: Sequence[Unit]) -> list[Sequence[Unit]]:
+    def _feed_chunker(self, units: Sequence[WorkItem]) -> list[Sequence[WorkItem]]:
         """The chunks that `units` make full, which are under way from here on: at any moment each unit stands in just one place."""
-        return self._on_their_way(self._chunker.feed(units))
+        return self._mark_in_flight(self._chunker.feed(units))
 
-    def _flushed(self) -> list[Sequence[Unit]]:
-        return self._on_their_way(self._chunker.flush())
+    def _flushed(self) -> list[Sequence[WorkItem]]:
+        return self._mark_in_flight(self._chunker.flush())
 
-    def _on_their_way(self, chunks: list[Sequence[Unit]]) -> list[Sequence[Unit]]:
+    def _mark_in_flight(self, chunks: list[Sequence[WorkItem]]) -> list[Sequence[WorkItem]]:
         self._under_way.update((id(chunk), chunk) for chunk in chunks)
         return chunks
 
-    async def _prepared(self, items: Sequence[Any]) -> Sequence[Unit | ItemResult[T, V]]:
+    async def _prepared(self, items: Sequence[Any]) -> Sequence[WorkItem | ItemResult[T, V]]:
         progress = self.progress
         start = progress.submitted
         self._preparing = (start, items)
@@ -339,17 +339,18 @@ class BatchRun(Generic[T, V]):
         if progress.total is not None and progress.submitted > progress.total:
             progress.total = None
         try:
-            with cancelled_within("what prepares the items"):
+            with raise_foreign_cancellation("what prepares the items"):
                 return await self._job.prepare(start, items)
         except Exception as error:  # noqa: BLE001 - what is not about one item is about them all, and the next ones too
             failure = self._settler.give_up(error)
             return [
-                self._result(Unit(start + n, item, None), failure) for n, item in enumerate(items)
+                self._result(WorkItem(start + n, item, None), failure)
+                for n, item in enumerate(items)
             ]
 
     async def _land(
         self,
-        chunk: Sequence[Unit],
+        chunk: Sequence[WorkItem],
         held: int,
         admission: Admission,
         give: MemoryObjectSendStream[Sequence[ItemResult[T, V]]],
@@ -366,7 +367,7 @@ class BatchRun(Generic[T, V]):
         finally:
             admission.leave(held)
         del self._under_way[id(chunk)]
-        self._stopped_by = self._stopped_by or self._settler.fatal
+        self._abort_cause = self._abort_cause or self._settler.fatal
         if self._job.on_chunk is not None:
             self._job.on_chunk(
                 len(chunk), len(chunk) - failed, failed, anyio.current_time() - began
@@ -375,7 +376,7 @@ class BatchRun(Generic[T, V]):
     # --- the account
 
     def _settled(
-        self, units: Sequence[Unit], outcomes: Sequence[Done | Failed]
+        self, units: Sequence[WorkItem], outcomes: Sequence[Done | Failed]
     ) -> list[ItemResult[T, V]]:
         """Enter the outcomes in the account, at the same step as their units cease to be unsettled.
 
@@ -397,7 +398,9 @@ class BatchRun(Generic[T, V]):
         self._count(results)
         return results + self._landed([unit for unit, _ in done], [outcome for _, outcome in done])
 
-    def _landed(self, units: Sequence[Unit], outcomes: Sequence[Done]) -> list[ItemResult[T, V]]:
+    def _landed(
+        self, units: Sequence[WorkItem], outcomes: Sequence[Done]
+    ) -> list[ItemResult[T, V]]:
         progress = self.progress
         progress.succeeded += len(outcomes)
         progress.duplicates += sum([was.duplicate for was in outcomes])
@@ -429,7 +432,7 @@ class BatchRun(Generic[T, V]):
             progress.in_doubt += result.in_doubt
 
     @staticmethod
-    def _result(unit: Unit, failed: Failed) -> ItemResult[T, V]:
+    def _result(unit: WorkItem, failed: Failed) -> ItemResult[T, V]:
         error = ItemError(failed.reason, index=unit.index, item=unit.item, status=failed.status)
         error.__cause__ = failed.cause
         if isinstance(failed.cause, CustomVisionError):
@@ -449,13 +452,13 @@ class BatchRun(Generic[T, V]):
         )
 
 
-def _parted(
-    prepared: Sequence[Unit | ItemResult[T, V]],
-) -> tuple[Sequence[Unit], list[ItemResult[T, V]]]:
+def _partition(
+    prepared: Sequence[WorkItem | ItemResult[T, V]],
+) -> tuple[Sequence[WorkItem], list[ItemResult[T, V]]]:
     """What is to be sent, and what has its result already."""
     if isinstance(prepared, Span):
         return prepared, []
-    units = [one for one in prepared if isinstance(one, Unit)]
+    units = [one for one in prepared if isinstance(one, WorkItem)]
     return units, [one for one in prepared if isinstance(one, ItemResult)] if len(units) < len(
         prepared
     ) else []

@@ -13,20 +13,20 @@ from typing import cast
 
 import msgspec
 
-from .cancellation import cancelled_within
+from .cancellation import raise_foreign_cancellation
 from .chunker import Chunker, ChunkLimits
-from .work_item import AGAIN, Again, Done, Failed, Outcome, Unit, weight_of
+from .work_item import UNANSWERED, Done, Failed, Outcome, Resend, WorkItem, size_of
 
-__all__ = ["Judge", "Send", "Settled", "Settler", "Verdict", "land"]
+__all__ = ["ErrorClassifier", "FailureAction", "Send", "Settled", "Settler", "settle_all"]
 
-Send = Callable[[Sequence[Unit]], Awaitable[Sequence[Outcome]]]
+Send = Callable[[Sequence[WorkItem]], Awaitable[Sequence[Outcome]]]
 """Sends one chunk, adds to `attempts` and `in_doubt` of its units, and gives one outcome a unit, in their order."""
 
-Settled = tuple[Sequence[Unit], Sequence[Done | Failed]]
+Settled = tuple[Sequence[WorkItem], Sequence[Done | Failed]]
 """Units, and the outcome of each."""
 
 
-class Verdict(Enum):
+class FailureAction(Enum):
     """What an exception of `send` means."""
 
     DIVIDE = "one unit may be to blame: find it"
@@ -37,27 +37,27 @@ class Verdict(Enum):
     FATAL = "nothing will land any more: the run should end"
 
 
-Judge = Callable[[Exception], Verdict]
+ErrorClassifier = Callable[[Exception], FailureAction]
 
-_ALONE = 2
+_MAX_SOLO_TRIES = 2
 """How often a unit that stands alone is sent before its answer is taken as final: the cause may have been passing."""
-_SUSPICIOUS = 16
+_SERIALIZE_AFTER = 16
 """After this many chunks in a row that were refused whole, of the whole run, only one chunk at a time is divided: if the service is
 at fault and not the units, dividing is of no use, and one chunk shows it as well as all those under way."""
-_HOPELESS = 128
+_STOP_BISECTING_AFTER = 128
 """After this many units in a row that were refused standing alone, chunks are no longer divided, until one lands."""
 _DOWN = 8
 """A refusal that looks like the fault of the service counts as so many towards that."""
-_CLOSED = 8
+_MAX_THROTTLED_CHUNKS = 8
 """After this many chunks in a row that were refused for minutes each, the run ends: it would take hours to hear the same of every other."""
 
 
 class Settler:
     """Sends chunks until each unit has its outcome. One for a run; it learns whether dividing is of use."""
 
-    def __init__(self, send: Send, judge: Judge, limits: ChunkLimits) -> None:
+    def __init__(self, send: Send, classify_error: ErrorClassifier, limits: ChunkLimits) -> None:
         self._send = send
-        self._judge = judge
+        self._classify_error = classify_error
         self._limits = limits
         self._refused = 0
         self._alone = 0
@@ -65,7 +65,7 @@ class Settler:
         self._one_divides = asyncio.Lock()
         self.fatal: Exception | None = None
         self.over = False
-        """Nobody waits for the outcomes any more, and all tasks of the run are cancelled. See :meth:`end_if_over`."""
+        """Nobody waits for the outcomes any more, and all tasks of the run are cancelled. See :meth:`raise_if_cancelled`."""
         self.on_fatal: Callable[[], None] = lambda: None
 
     def give_up(self, error: Exception) -> Failed:
@@ -75,7 +75,7 @@ class Settler:
             self.on_fatal()
         return _failure(error)
 
-    def end_if_over(self) -> None:
+    def raise_if_cancelled(self) -> None:
         """End the task that runs, if the run is over: it has been cancelled, but what it awaited may have kept that for itself.
 
         A task is cancelled once. After that it must not send anything more, nor wait for a reader who has left.
@@ -83,29 +83,29 @@ class Settler:
         if self.over:
             raise asyncio.CancelledError
 
-    async def settle(self, chunk: Sequence[Unit]) -> AsyncGenerator[Settled, None]:
+    async def settle(self, chunk: Sequence[WorkItem]) -> AsyncGenerator[Settled, None]:
         """Yield the units of `chunk` with their outcomes, as they become known; each exactly once."""
-        waiting: list[tuple[Sequence[Unit], int]] = [(chunk, 1)]
+        waiting: list[tuple[Sequence[WorkItem], int]] = [(chunk, 1)]
         known: dict[int, Failed] = {}
         ours = False
         try:
             while waiting:
-                self.end_if_over()
-                if known and self._refused >= _SUSPICIOUS and not ours:
+                self.raise_if_cancelled()
+                if known and self._refused >= _SERIALIZE_AFTER and not ours:
                     ours = await self._one_divides.acquire()
                 units, tries = waiting.pop()
                 if self._hopeless and all(unit.index in known for unit in units):
                     settled: Settled = units, [_untried(known[unit.index], tries) for unit in units]
                 else:
                     settled, smaller = self._sorted(units, await self._outcomes(units), waiting)
-                    if len(units) == 1 and tries >= _ALONE and smaller:
+                    if len(units) == 1 and tries >= _MAX_SOLO_TRIES and smaller:
                         settled = units, [failure for _, failure in smaller]
                     elif smaller:
                         known.update((unit.index, failure) for unit, failure in smaller)
                         waiting += _halves(
                             [unit for unit, _ in smaller], tries + 1 if len(units) == 1 else 1
                         )
-                if ours and self._refused < _SUSPICIOUS:
+                if ours and self._refused < _SERIALIZE_AFTER:
                     self._one_divides.release()
                     ours = False
                 if settled[0]:
@@ -116,26 +116,26 @@ class Settler:
 
     @property
     def _hopeless(self) -> bool:
-        return self._alone >= _HOPELESS and self.fatal is None
+        return self._alone >= _STOP_BISECTING_AFTER and self.fatal is None
 
     def _sorted(
         self,
-        units: Sequence[Unit],
+        units: Sequence[WorkItem],
         outcomes: Sequence[Outcome],
-        waiting: list[tuple[Sequence[Unit], int]],
-    ) -> tuple[Settled, list[tuple[Unit, Failed]]]:
+        waiting: list[tuple[Sequence[WorkItem], int]],
+    ) -> tuple[Settled, list[tuple[WorkItem, Failed]]]:
         """Which units have their outcome, and which go again in smaller company; those that go again as they are join `waiting`."""
         if set(map(type, outcomes)) == {Done}:  # as it is for most
             self._refused = self._alone = self._closed = 0
-            self._limits.landed(weight_of(units))
+            self._limits.landed(size_of(units))
             return (units, cast("Sequence[Done]", outcomes)), []
-        settled: list[Unit] = []
+        settled: list[WorkItem] = []
         final: list[Done | Failed] = []
-        together: list[tuple[Unit, Failed]] = []
-        smaller: list[tuple[Unit, Failed]] = []
+        together: list[tuple[WorkItem, Failed]] = []
+        smaller: list[tuple[WorkItem, Failed]] = []
         landed = False
         for unit, outcome in zip(units, outcomes, strict=True):
-            if not isinstance(outcome, Again):
+            if not isinstance(outcome, Resend):
                 settled.append(unit)
                 final.append(outcome)
                 landed = landed or isinstance(outcome, Done)
@@ -148,34 +148,34 @@ class Settler:
         if landed:
             self._refused = self._alone = self._closed = 0
             if len(settled) == len(units):
-                self._limits.landed(weight_of(units))
+                self._limits.landed(size_of(units))
         elif not settled:
             self._refused += 1
             self._alone += len(units) == 1
         return (settled, final), smaller
 
-    async def _outcomes(self, units: Sequence[Unit]) -> Sequence[Outcome]:
+    async def _outcomes(self, units: Sequence[WorkItem]) -> Sequence[Outcome]:
         if self.fatal is not None:
             return [Failed(str(self.fatal), cause=self.fatal)] * len(units)
         try:
-            with cancelled_within("what sends the items"):
+            with raise_foreign_cancellation("what sends the items"):
                 outcomes = await self._send(units)
         except Exception as error:  # noqa: BLE001 - it is the outcome of these units, and must not cost the others theirs
-            verdict = self._judge(error)
-            self._closed += verdict is Verdict.REFUSED
-            if verdict is Verdict.FATAL or self._closed >= _CLOSED:
+            verdict = self._classify_error(error)
+            self._closed += verdict is FailureAction.REFUSED
+            if verdict is FailureAction.FATAL or self._closed >= _MAX_THROTTLED_CHUNKS:
                 return [self.give_up(error)] * len(units)
             if len(units) == 1:
                 self._refused += 1
-                self._alone += _DOWN if verdict is Verdict.DOWN else 1
-            elif verdict is Verdict.TOO_LARGE:
-                self._limits.refused(weight_of(units))
-            divide = len(units) > 1 and verdict not in (Verdict.FINAL, Verdict.REFUSED)
-            return [Again(_failure(error)) if divide else _failure(error)] * len(units)
-        return outcomes if len(outcomes) == len(units) else [AGAIN] * len(units)
+                self._alone += _DOWN if verdict is FailureAction.DOWN else 1
+            elif verdict is FailureAction.TOO_LARGE:
+                self._limits.refused(size_of(units))
+            divide = len(units) > 1 and verdict not in (FailureAction.FINAL, FailureAction.REFUSED)
+            return [Resend(_failure(error)) if divide else _failure(error)] * len(units)
+        return outcomes if len(outcomes) == len(units) else [UNANSWERED] * len(units)
 
 
-def _halves(units: Sequence[Unit], tries: int) -> list[tuple[Sequence[Unit], int]]:
+def _halves(units: Sequence[WorkItem], tries: int) -> list[tuple[Sequence[WorkItem], int]]:
     """What goes again, the first half last: it is taken from the end."""
     if len(units) == 1:
         return [(units, tries)]
@@ -190,13 +190,13 @@ def _untried(failed: Failed, tries: int) -> Failed:
     return msgspec.structs.replace(failed, reason=failed.reason + note)
 
 
-async def land(
-    units: Sequence[Unit], limits: ChunkLimits, send: Send, judge: Judge
-) -> list[tuple[Unit, Done | Failed]]:
+async def settle_all(
+    units: Sequence[WorkItem], limits: ChunkLimits, send: Send, classify_error: ErrorClassifier
+) -> list[tuple[WorkItem, Done | Failed]]:
     """Send a few units to the end, one chunk after another: work that belongs to a larger unit of work."""
     chunker = Chunker(limits)
-    settler = Settler(send, judge, limits)
-    settled: list[tuple[Unit, Done | Failed]] = []
+    settler = Settler(send, classify_error, limits)
+    settled: list[tuple[WorkItem, Done | Failed]] = []
     for chunk in chunker.feed(units) + chunker.flush():
         async for some in settler.settle(chunk):
             settled += zip(*some, strict=True)

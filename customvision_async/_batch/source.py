@@ -12,7 +12,7 @@ from contextlib import suppress
 from itertools import islice
 from typing import Any, Protocol
 
-from .cancellation import cancelled_within
+from .cancellation import raise_foreign_cancellation
 
 __all__ = ["Groups", "check_source", "groups_of", "known_length"]
 
@@ -94,7 +94,7 @@ class _Plain:
             raise self._error
         group: list[Any] = []
         try:
-            with cancelled_within("the source"):
+            with raise_foreign_cancellation("the source"):
                 group.extend(islice(self._items, count))  # extend keeps what came before an error
         except Exception as error:
             if not group:
@@ -164,7 +164,7 @@ class _Lingering:
 
     async def _advance(self) -> tuple[list[Any], Exception | None]:
         try:
-            with cancelled_within("the source"):
+            with raise_foreign_cancellation("the source"):
                 item = await anext(self._items)
         except Exception as error:  # noqa: BLE001 - StopAsyncIteration included: it cannot leave a task as itself
             return [], error

@@ -13,19 +13,32 @@ from typing import Any, overload
 import msgspec
 
 __all__ = [
-    "AGAIN", "Again", "Done", "Failed", "Outcome", "Span", "Unit", "accounts_of", "attempted", "held_by", "largest_held", "loads_of",
-    "settle", "unsettled", "weight_of",
+    "UNANSWERED",
+    "Done",
+    "Failed",
+    "Outcome",
+    "Resend",
+    "Span",
+    "WorkItem",
+    "accounts_of",
+    "attempted",
+    "largest_memory",
+    "memory_of",
+    "payloads_of",
+    "settle",
+    "size_of",
+    "unsettled",
 ]  # fmt: skip
 
 
-class Unit(msgspec.Struct, eq=False, gc=False):
+class WorkItem(msgspec.Struct, eq=False, gc=False):
     """One item of the input, ready to be sent.
 
-    `index` is its place in the input and `item` what was given; `load` is what `send` needs of it.
-    Limits: `weight` counts towards the chunk's weight (with `extra` more in a chunk of several kinds), `labels` are its distinct
+    `index` is its place in the input and `item` what was given; `payload` is what `send` needs of it.
+    Limits: `size` counts towards the chunk's weight (with `mixed_overhead` more in a chunk of several kinds), `distinct_labels` are its distinct
     labels, `key` must be unique in a chunk.
-    Company: units of different `lane` never share a chunk; units of one `kind` are cheapest together.
-    `held` is the memory it occupies until it settles. `attempts` counts the requests it was in; `in_doubt` says
+    Company: units of different `partition` never share a chunk; units of one `affinity` are cheapest together.
+    `memory` is the memory it occupies until it settles. `attempts` counts the requests it was in; `in_doubt` says
     that one of these may have taken effect without our hearing of it.
 
     The collector does not look at units (there are many): nothing that a unit holds may lead back to it.
@@ -33,21 +46,21 @@ class Unit(msgspec.Struct, eq=False, gc=False):
 
     index: int
     item: Any
-    load: Any
-    weight: int = 0
-    labels: frozenset[str] = frozenset()
+    payload: Any
+    size: int = 0
+    distinct_labels: frozenset[str] = frozenset()
     key: Hashable = None
-    lane: Hashable = None
-    kind: Hashable = None
-    held: int = 0
-    extra: int = 0
+    partition: Hashable = None
+    affinity: Hashable = None
+    memory: int = 0
+    mixed_overhead: int = 0
     attempts: int = 0
     in_doubt: bool = False
     settled: bool = False
     """It has its outcome, and that is in the account."""
 
 
-class Span(Sequence[Unit]):
+class Span(Sequence[WorkItem]):
     """Units of consecutive items, each of the same `weight`, with nothing else that would keep them apart or be held in memory.
 
     A million ids are a few thousand of these. As long as they share one fate nothing is done for each; the first that is looked at
@@ -66,19 +79,19 @@ class Span(Sequence[Unit]):
         self.attempts = 0
         """Of each, as long as it is `whole`; and so is `settled`."""
         self.settled = False
-        self._units: list[Unit] | None = None
+        self._units: list[WorkItem] | None = None
 
     def __len__(self) -> int:
         return len(self.items)
 
     @overload
-    def __getitem__(self, place: int) -> Unit: ...
+    def __getitem__(self, place: int) -> WorkItem: ...
     @overload
-    def __getitem__(self, place: slice) -> list[Unit]: ...
-    def __getitem__(self, place: int | slice) -> Unit | list[Unit]:
+    def __getitem__(self, place: slice) -> list[WorkItem]: ...
+    def __getitem__(self, place: int | slice) -> WorkItem | list[WorkItem]:
         return self._apart()[place]
 
-    def __iter__(self) -> Iterator[Unit]:
+    def __iter__(self) -> Iterator[WorkItem]:
         return iter(self._apart())
 
     @property
@@ -86,13 +99,13 @@ class Span(Sequence[Unit]):
         """Whether nobody has looked at one of them by itself."""
         return self._units is None
 
-    def _apart(self) -> list[Unit]:
+    def _apart(self) -> list[WorkItem]:
         """Each as a unit, and always the same ones."""
         if self._units is None:
             columns = enumerate(zip(self.items, self.loads, strict=True), self.start)
             weight, attempts, settled = self.weight, self.attempts, self.settled
             self._units = [
-                Unit(index, item, load, weight, attempts=attempts, settled=settled)
+                WorkItem(index, item, load, weight, attempts=attempts, settled=settled)
                 for index, (item, load) in columns
             ]
         return self._units
@@ -118,38 +131,36 @@ class Span(Sequence[Unit]):
         ]
 
 
-def loads_of(units: Sequence[Unit]) -> Sequence[Any]:
+def payloads_of(units: Sequence[WorkItem]) -> Sequence[Any]:
     """The load of each."""
-    return units.loads if isinstance(units, Span) else [unit.load for unit in units]
+    return units.loads if isinstance(units, Span) else [unit.payload for unit in units]
 
 
-def weight_of(units: Sequence[Unit]) -> int:
+def size_of(units: Sequence[WorkItem]) -> int:
     """What they weigh together."""
     return (
-        units.weight * len(units)
-        if isinstance(units, Span)
-        else sum([unit.weight for unit in units])
+        units.weight * len(units) if isinstance(units, Span) else sum([unit.size for unit in units])
     )
 
 
-def held_by(units: Sequence[Unit]) -> int:
+def memory_of(units: Sequence[WorkItem]) -> int:
     """The memory that they hold together."""
-    return 0 if isinstance(units, Span) else sum([unit.held for unit in units])
+    return 0 if isinstance(units, Span) else sum([unit.memory for unit in units])
 
 
-def largest_held(units: Sequence[Unit]) -> int:
+def largest_memory(units: Sequence[WorkItem]) -> int:
     """The most memory that one of them holds."""
-    return 0 if isinstance(units, Span) else max([unit.held for unit in units], default=0)
+    return 0 if isinstance(units, Span) else max([unit.memory for unit in units], default=0)
 
 
-def accounts_of(units: Sequence[Unit]) -> Iterable[tuple[int, Any, int, bool]]:
+def accounts_of(units: Sequence[WorkItem]) -> Iterable[tuple[int, Any, int, bool]]:
     """Of each: its place in the input, what was given, the requests it was in, and whether it is in doubt."""
     if isinstance(units, Span) and units.whole:
         return zip(count(units.start), units.items, repeat(units.attempts), repeat(False))
     return [(unit.index, unit.item, unit.attempts, unit.in_doubt) for unit in units]
 
 
-def attempted(units: Sequence[Unit], requests: int) -> None:
+def attempted(units: Sequence[WorkItem], requests: int) -> None:
     """They were in so many requests more."""
     if isinstance(units, Span) and units.whole:
         units.attempts += requests
@@ -158,7 +169,7 @@ def attempted(units: Sequence[Unit], requests: int) -> None:
             unit.attempts += requests
 
 
-def settle(units: Sequence[Unit]) -> None:
+def settle(units: Sequence[WorkItem]) -> None:
     """They have their outcome, and that is in the account."""
     if isinstance(units, Span) and units.whole:
         units.settled = True
@@ -167,7 +178,7 @@ def settle(units: Sequence[Unit]) -> None:
             unit.settled = True
 
 
-def unsettled(units: Sequence[Unit]) -> list[Unit]:
+def unsettled(units: Sequence[WorkItem]) -> list[WorkItem]:
     """Those that have no outcome in the account."""
     if isinstance(units, Span) and units.whole and units.settled:
         return []
@@ -192,7 +203,7 @@ class Failed(msgspec.Struct, frozen=True):
     """What there is of it all the same: the image that landed without its tags."""
 
 
-class Again(msgspec.Struct, frozen=True):
+class Resend(msgspec.Struct, frozen=True):
     """It has no outcome of its own yet. With `together` it goes again in the same company, else in one half as large.
 
     When it has stood alone and still gets no better answer, `failure` is its outcome.
@@ -202,7 +213,7 @@ class Again(msgspec.Struct, frozen=True):
     together: bool = False
 
 
-AGAIN = Again(Failed("the service's answer does not mention it"))
+UNANSWERED = Resend(Failed("the service's answer does not mention it"))
 """The answer was shorter than the question."""
 
-Outcome = Done | Failed | Again
+Outcome = Done | Failed | Resend

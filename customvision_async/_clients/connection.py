@@ -11,10 +11,10 @@ from urllib.parse import urlsplit
 
 from .._events import Observer, log_event
 from .._options import Concurrency, Retry, Timeouts
-from .._transport.aiohttp import AiohttpSender, tls_context
-from .._transport.base import Sender
+from .._transport.aiohttp import AiohttpTransport, tls_context
+from .._transport.base import Transport
 from .._transport.credentials import KeyCredential, TokenCredential, authenticate, check_endpoint
-from .._transport.pipeline import Transport
+from .._transport.pipeline import Pipeline
 from .._transport.throttle import shared_limiter
 
 __all__ = ["Connection", "from_env"]
@@ -37,7 +37,7 @@ class Connection:
         ca_file: str | os.PathLike[str] | None = None,
         ssl_context: ssl.SSLContext | None = None,
         observers: Iterable[Observer] = (),
-        sender: Sender | None = None,
+        transport: Transport | None = None,
     ) -> None:
         self.endpoint = check_endpoint(endpoint)
         self.concurrency = concurrency or Concurrency()
@@ -46,8 +46,8 @@ class Connection:
         if ssl_context is None and self.endpoint.startswith("https:"):
             ssl_context = tls_context(None if ca_file is None else os.fspath(ca_file))
         self.ssl_context = ssl_context
-        self.transport = Transport(
-            sender or AiohttpSender(timeouts, self.concurrency.requests, ssl_context),
+        self.pipeline = Pipeline(
+            transport or AiohttpTransport(timeouts, self.concurrency.max_requests, ssl_context),
             auth=auth,
             retry=retry,
             limiter=partial(

@@ -15,24 +15,24 @@ import msgspec
 from .. import limits
 from .._batch.chunker import ChunkLimits
 from .._batch.report import ItemResult, Progress
-from .._batch.run import BatchRun, Job
-from .._batch.settler import Verdict
-from .._batch.work_item import Done, Failed, Outcome, Unit
-from .._batching import failed_item, judge
+from .._batch.run import BatchRun, BatchSpec
+from .._batch.settler import FailureAction
+from .._batch.work_item import Done, Failed, Outcome, WorkItem
+from .._batching import classify_error, item_failure
 from .._content import Blob, Content, ContentError
-from .._events import ChunkSettled, Observer, notify
-from .._inputs.normalize import as_picture, blob_of, unread_as_os_error
+from .._events import ChunkCompleted, Observer, notify
+from .._inputs.normalize import blob_of, content_error_as_os_error, normalize_image
 from .._operations import PredictionOperations
 from .._options import Concurrency, Retry, Timeouts
-from .._transport.base import Meter, Sender
+from .._transport.base import Meter, Transport
 from .._transport.credentials import KeyCredential, TokenCredential, sealed
 from .._versions import PredictionVersion
 from .._wire.bodies import json_body, octet_stream
 from .._wire.request import id_of, plain_text
 from ..errors import CustomVisionError, NotFoundError
-from ..models import ImageFile, ImagePrediction, ImageUrl, Iteration, SkippedFile
+from ..models import ImageFile, ImagePrediction, ImageUrl, Iteration, SkippedItem
 from ..models.requests import Id
-from ..sources import ScannedFile
+from ..sources import ScannedImage
 from .connection import Connection, from_env
 
 __all__ = ["Model", "PredictionClient"]
@@ -61,7 +61,7 @@ class PredictionClient:
         retry, timeouts, concurrency: how it behaves; see these records for each default and its reason.
         ca_file: certificates to trust instead of the system's (a corporate proxy).
         observers: called with each event (requests, retries, chunks settled).
-        sender: what carries requests, in place of aiohttp over the network. For tests.
+        transport: what carries requests, in place of aiohttp over the network. For tests.
 
     A picture is a path, bytes, an open binary file, an :class:`ImageFile`, or an :class:`ImageUrl` or web address that the service
     fetches; up to 4 MB. Close the client with ``async with`` or :meth:`aclose`.
@@ -83,7 +83,7 @@ class PredictionClient:
         ca_file: str | os.PathLike[str] | None = None,
         ssl_context: ssl.SSLContext | None = None,
         observers: Iterable[Observer] = (),
-        sender: Sender | None = None,
+        transport: Transport | None = None,
     ) -> None:
         credential = sealed(credential)
         link = Connection(
@@ -96,14 +96,14 @@ class PredictionClient:
             ca_file=ca_file,
             ssl_context=ssl_context,
             observers=observers,
-            sender=sender,
+            transport=transport,
         )
         self.endpoint = link.endpoint
         """The endpoint in its plain form."""
         self.api_version = PredictionVersion(api_version)
         """The version of the API that is spoken."""
         self._link = link
-        self.operations = PredictionOperations(link.transport, link.endpoint, self.api_version)
+        self.operations = PredictionOperations(link.pipeline, link.endpoint, self.api_version)
         """The REST calls themselves, one coroutine each, named after their operationIds."""
 
     @classmethod
@@ -131,7 +131,7 @@ class PredictionClient:
 
     async def aclose(self) -> None:
         """Close the connections."""
-        await self._link.transport.aclose()
+        await self._link.pipeline.aclose()
 
     # --- one picture
 
@@ -183,11 +183,11 @@ class PredictionClient:
         store: bool,
         application: str | None,
     ) -> ImagePrediction:
-        ask = _Question(self.operations, kind, project, model, store, application)
-        load = await _prepared(as_picture(image))
+        ask = _PredictCall(self.operations, kind, project, model, store, application)
+        load = await _prepared(normalize_image(image))
         if isinstance(load, Exception):
             raise load
-        with unread_as_os_error():
+        with content_error_as_os_error():
             return await ask(load)
 
     # --- any number
@@ -233,31 +233,31 @@ class PredictionClient:
             images, (str, bytes, bytearray, memoryview, os.PathLike, ImageFile, ImageUrl)
         ) or hasattr(images, "read"):
             images = [images]
-        ask = _Question(self.operations, kind, project, model, store, application)
+        ask = _PredictCall(self.operations, kind, project, model, store, application)
         progress = Progress()
         observers = self._link.observers
         verb = f"{kind.lower()}_images"
 
-        async def send(units: Sequence[Unit]) -> Sequence[Outcome]:
+        async def send(units: Sequence[WorkItem]) -> Sequence[Outcome]:
             return [await _outcome(ask, unit, progress) for unit in units]
 
         def settled(items: int, succeeded: int, failed: int, seconds: float) -> None:
-            notify(observers, ChunkSettled(verb, items, succeeded, failed, seconds))
+            notify(observers, ChunkCompleted(verb, items, succeeded, failed, seconds))
 
         one_at_a_time = ChunkLimits(1)  # the service takes one picture a call
-        job = Job(
+        job = BatchSpec(
             _units,
             send,
-            _judge,
+            _classify_error,
             one_at_a_time,
-            chunks=self._link.concurrency.requests,
+            chunks=self._link.concurrency.max_requests,
             on_chunk=settled,
             progress=progress,
         )
         return BatchRun(images, job)
 
 
-class _Question:
+class _PredictCall:
     """One operation, with all that does not change from picture to picture.
 
     Raises:
@@ -316,51 +316,54 @@ def _published_name(model: Model) -> str:
     return plain_text(model, "published_name")
 
 
-async def _prepared(picture: ImageFile | ImageUrl | SkippedFile) -> Blob | str | Exception:
+async def _prepared(picture: ImageFile | ImageUrl | SkippedItem) -> Blob | str | Exception:
     """What is to be sent of a picture, or why nothing is. A file is looked at in a worker thread."""
-    if isinstance(picture, SkippedFile):
+    if isinstance(picture, SkippedItem):
         return ValueError(f"{picture.name}: {picture.reason}")
     if isinstance(picture, ImageUrl):
         try:
             return plain_text(picture.url, "url")
         except ValueError as error:
             return error
-    if picture.data is not None or (isinstance(picture, ScannedFile) and picture.blob is not None):
+    if picture.data is not None or (isinstance(picture, ScannedImage) and picture.blob is not None):
         return blob_of(picture, limits.PREDICTION_BYTES)
     return await anyio.to_thread.run_sync(blob_of, picture, limits.PREDICTION_BYTES)
 
 
-async def _units(start: int, items: Sequence[Any]) -> list[Unit | ItemResult[Any, Any]]:
+async def _units(start: int, items: Sequence[Any]) -> list[WorkItem | ItemResult[Any, Any]]:
     return [await _unit(index, item) for index, item in enumerate(items, start)]
 
 
-async def _unit(index: int, item: Any) -> Unit | ItemResult[Any, Any]:
+async def _unit(index: int, item: Any) -> WorkItem | ItemResult[Any, Any]:
     try:
-        picture = as_picture(item)
+        picture = normalize_image(item)
     except TypeError as error:
-        return failed_item(index, item, error)
+        return item_failure(index, item, error)
     load = await _prepared(picture)
     if isinstance(load, Exception):
-        result = failed_item(
-            index, item, load, "Skipped" if isinstance(picture, SkippedFile) else ""
+        result = item_failure(
+            index, item, load, "Skipped" if isinstance(picture, SkippedItem) else ""
         )
-        return msgspec.structs.replace(result, skipped=isinstance(picture, SkippedFile))
-    return Unit(
-        index, item, load, held=load.size if isinstance(load, Blob) and load.data is not None else 0
+        return msgspec.structs.replace(result, skipped=isinstance(picture, SkippedItem))
+    return WorkItem(
+        index,
+        item,
+        load,
+        memory=load.size if isinstance(load, Blob) and load.data is not None else 0,
     )
 
 
-async def _outcome(ask: _Question, unit: Unit, progress: Progress) -> Outcome:
+async def _outcome(ask: _PredictCall, unit: WorkItem, progress: Progress) -> Outcome:
     """What became of one picture. Only an error that the next one would meet too (a refused key, no such model) is raised."""
     meter = Meter()
     try:
-        return Done(value=await ask(unit.load, meter))
+        return Done(value=await ask(unit.payload, meter))
     except ContentError as error:
         return Failed(
             error.reason, cause=error.with_traceback(None)
         )  # kept with the report, and those frames hold buffers
     except CustomVisionError as error:
-        if _judge(error) is Verdict.FATAL:
+        if _classify_error(error) is FailureAction.FATAL:
             raise
         return Failed(str(error), status=str(getattr(error, "code", "")), cause=error)
     finally:
@@ -371,6 +374,6 @@ async def _outcome(ask: _Question, unit: Unit, progress: Progress) -> Outcome:
         unit.in_doubt = unit.in_doubt or (meter.in_doubt and ask.stores)
 
 
-def _judge(error: Exception) -> Verdict:
+def _classify_error(error: Exception) -> FailureAction:
     """A project or a model that is not there is not there for the next picture either."""
-    return Verdict.FATAL if isinstance(error, NotFoundError) else judge(error)
+    return FailureAction.FATAL if isinstance(error, NotFoundError) else classify_error(error)

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Generic, Literal, TypeVar
 
 from .._operations import Operations
-from .._polling import Begun, LongWork, Seen
+from .._polling import PollingMethod, PollResult, StartOnce
 from ..models import Project, ProjectStatus
 
 __all__ = ["ProjectImport"]
@@ -15,7 +15,7 @@ __all__ = ["ProjectImport"]
 R = TypeVar("R")
 
 
-class ProjectImport(LongWork[Project, R], Generic[R]):
+class ProjectImport(PollingMethod[Project, R], Generic[R]):
     """An import by `token`, or one to be taken up again by the id of the `project` it makes. `result` makes what a person gets of it."""
 
     operation = "ImportProject"
@@ -35,9 +35,9 @@ class ProjectImport(LongWork[Project, R], Generic[R]):
         self._name = name
         self._project = project
         self._before: set[str] = set()
-        self._begun = None if project else Begun(self._send, self._remember, self._find)
+        self._begun = None if project else StartOnce(self._send, self._remember, self._find)
 
-    async def begin(self) -> Seen[Project]:
+    async def begin(self) -> PollResult[Project]:
         """Begin it, or find it."""
         return (
             _seen(await self._begun())
@@ -45,11 +45,11 @@ class ProjectImport(LongWork[Project, R], Generic[R]):
             else await self._get(self._project)
         )
 
-    async def look(self, state: Project) -> Seen[Project]:
+    async def look(self, state: Project) -> PollResult[Project]:
         """How it is now."""
         return await self._get(state.id)
 
-    async def _get(self, project: str) -> Seen[Project]:
+    async def _get(self, project: str) -> PollResult[Project]:
         answer = await self._operations.call("GetProject", path={"projectId": project})
         return _seen(answer.value, answer.retry_after)
 
@@ -87,7 +87,7 @@ class ProjectImport(LongWork[Project, R], Generic[R]):
         return True
 
 
-def _seen(project: Project, retry_after: float | None = None) -> Seen[Project]:
+def _seen(project: Project, retry_after: float | None = None) -> PollResult[Project]:
     end: Literal["", "done", "failed"] = "done"
     if project.status == ProjectStatus.FAILED:
         end = "failed"
@@ -98,7 +98,7 @@ def _seen(project: Project, retry_after: float | None = None) -> Seen[Project]:
         if end == "failed"
         else ""
     )
-    return Seen(
+    return PollResult(
         project,
         str(project.status or ProjectStatus.SUCCEEDED),
         end,

@@ -17,10 +17,10 @@ from .._options import Concurrency, Retry, Timeouts
 from .._paging import AsyncItemPaged, one_page
 from .._polling import AsyncLROPoller, Polling
 from .._project.client import ProjectClient
-from .._transport.base import Sender
+from .._transport.base import Transport
 from .._transport.blob_reader import BlobHosts, BlobReader
 from .._transport.credentials import KeyCredential, TokenCredential, sealed
-from .._transport.download import Downloads
+from .._transport.download import Downloader
 from .._versions import ApiVersion
 from .._wire.request import id_of
 from ..errors import NotFoundError
@@ -61,7 +61,7 @@ class TrainingClient:
             own loopback address: a host, the end of host names (".example.com"), or an origin ("http://127.0.0.1:40000"). Downloads never
             carry the credential.
         prediction_resource_id: where :meth:`ProjectClient.publish_iteration` publishes, unless told otherwise.
-        sender: what carries requests, in place of aiohttp over the network. For tests.
+        transport: what carries requests, in place of aiohttp over the network. For tests.
 
     Nothing is sent and no connection is made before the first call. Close it with ``async with`` or :meth:`aclose`.
 
@@ -84,7 +84,7 @@ class TrainingClient:
         observers: Iterable[Observer] = (),
         blob_hosts: Iterable[str] = (),
         prediction_resource_id: str | None = None,
-        sender: Sender | None = None,
+        transport: Transport | None = None,
     ) -> None:
         credential = sealed(credential)
         link = Connection(
@@ -97,7 +97,7 @@ class TrainingClient:
             ca_file=ca_file,
             ssl_context=ssl_context,
             observers=observers,
-            sender=sender,
+            transport=transport,
         )
         self.endpoint = link.endpoint
         """The endpoint in its plain form."""
@@ -105,11 +105,11 @@ class TrainingClient:
         """The version of the API that is spoken."""
         self._concurrency = link.concurrency
         self._observers = link.observers
-        self._transport = link.transport
+        self._pipeline = link.pipeline
         self._prediction_resource_id = prediction_resource_id
         hosts = BlobHosts(blob_hosts, endpoint=self.endpoint)
-        self._downloads = Downloads(BlobReader(hosts, timeouts, link.ssl_context), retry)
-        self.operations = Operations(self._transport, self.endpoint, self.api_version)
+        self._downloads = Downloader(BlobReader(hosts, timeouts, link.ssl_context), retry)
+        self.operations = Operations(self._pipeline, self.endpoint, self.api_version)
         """The REST calls themselves, one coroutine each, named after their operationIds: one request, whose limits are yours to mind."""
 
     @classmethod
@@ -144,7 +144,7 @@ class TrainingClient:
     async def aclose(self) -> None:
         """Close the connections."""
         try:
-            await self._transport.aclose()
+            await self._pipeline.aclose()
         finally:
             await self._downloads.aclose()
 

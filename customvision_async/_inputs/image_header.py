@@ -63,12 +63,12 @@ def inspect_given(
     except LimitExceeded as error:
         return LimitExceeded(error.limit, error.actual, who or "the bytes")
     except OSError as error:
-        return _unread(error, who or "the file")
+        return _unreadable(error, who or "the file")
     except Exception as error:  # noqa: BLE001 - a closed file, a path with NUL, whatever a file object of somebody's raises
         return ValueError(f"{who or 'the file'}: cannot be read: {error}")
 
 
-def _unread(error: OSError, who: str) -> OSError:
+def _unreadable(error: OSError, who: str) -> OSError:
     """An error of the same kind in words for people. Python's own put a number in front, and the path last."""
     kind = type(OSError(error.errno or 0, ""))
     made = kind(f"{who}: cannot be read: {error.strerror or error}")

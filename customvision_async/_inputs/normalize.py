@@ -12,20 +12,20 @@ import anyio.to_thread
 from .. import limits
 from .._content import Blob, ContentError
 from ..errors import LimitExceeded
-from ..models.inputs import ImageFile, ImageUrl, SkippedFile
-from ..sources import ScannedFile
+from ..models.inputs import ImageFile, ImageUrl, SkippedItem
+from ..sources import ScannedImage
 from .image_header import inspect_given
 
-__all__ = ["as_picture", "blob_of", "one_picture", "unread_as_os_error"]
+__all__ = ["blob_of", "content_error_as_os_error", "load_image", "normalize_image"]
 
 
-def as_picture(item: Any) -> ImageFile | ImageUrl | SkippedFile:
+def normalize_image(item: Any) -> ImageFile | ImageUrl | SkippedItem:
     """What a person gave, as one of the inputs. A string is a path, unless it begins with ``http://`` or ``https://``.
 
     Raises:
         TypeError: it is none.
     """
-    if isinstance(item, (ImageFile, ImageUrl, SkippedFile)):
+    if isinstance(item, (ImageFile, ImageUrl, SkippedItem)):
         return item
     if isinstance(item, str) and item.startswith(("http://", "https://")):
         return ImageUrl(item)
@@ -42,7 +42,7 @@ def as_picture(item: Any) -> ImageFile | ImageUrl | SkippedFile:
 
 def blob_of(picture: ImageFile, limit: limits.Limit) -> Blob | Exception:
     """Where the bytes of a picture are, or why it cannot be sent. Blocks, unless the picture was looked at before."""
-    if isinstance(picture, ScannedFile) and picture.blob is not None:
+    if isinstance(picture, ScannedImage) and picture.blob is not None:
         return (
             picture.blob
             if picture.blob.size <= limit.value
@@ -51,15 +51,15 @@ def blob_of(picture: ImageFile, limit: limits.Limit) -> Blob | Exception:
     return inspect_given(picture, size_limit=limit)
 
 
-async def one_picture(item: Any, limit: limits.Limit) -> ImageFile | ImageUrl:
+async def load_image(item: Any, limit: limits.Limit) -> ImageFile | ImageUrl:
     """A picture, after a look at it.
 
     Raises:
         TypeError, ValueError, OSError: it is none, or cannot be read.
         LimitExceeded: it is over the limit.
     """
-    picture = as_picture(item)
-    if isinstance(picture, SkippedFile):
+    picture = normalize_image(item)
+    if isinstance(picture, SkippedItem):
         raise ValueError(f"{picture.name}: {picture.reason}")
     if isinstance(picture, ImageFile):
         blob = await anyio.to_thread.run_sync(blob_of, picture, limit)
@@ -69,7 +69,7 @@ async def one_picture(item: Any, limit: limits.Limit) -> ImageFile | ImageUrl:
 
 
 @contextmanager
-def unread_as_os_error() -> Iterator[None]:
+def content_error_as_os_error() -> Iterator[None]:
     """A file that vanished or changed while it was sent is an error of the system's kind. Nothing of the request took effect."""
     reason = ""
     try:

@@ -10,7 +10,7 @@ from ._call import Answer, Caller, Sends
 from ._images import ImageOperations
 from ._iterations import IterationOperations
 from ._prediction import PredictionOperations
-from ._predictions import StoredOperations
+from ._predictions import StoredPredictionOperations
 from ._projects import ProjectOperations
 from ._tags import TagOperations
 
@@ -18,13 +18,17 @@ __all__ = ["Answer", "Caller", "Operations", "PredictionOperations", "Sends"]
 
 
 class Operations(
-    ProjectOperations, TagOperations, ImageOperations, IterationOperations, StoredOperations
+    ProjectOperations,
+    TagOperations,
+    ImageOperations,
+    IterationOperations,
+    StoredPredictionOperations,
 ):
     """Every operation of the Training API, in one version at one endpoint."""
 
     version: ApiVersion
 
     def __init__(
-        self, transport: Sends, endpoint: str, version: ApiVersion = ApiVersion.V3_3
+        self, pipeline: Sends, endpoint: str, version: ApiVersion = ApiVersion.V3_3
     ) -> None:
-        super().__init__(transport, endpoint, version)
+        super().__init__(pipeline, endpoint, version)

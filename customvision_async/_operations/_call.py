@@ -14,7 +14,7 @@ from .._transport.retry import parse_retry_after
 from .._wire.answers import date_of, decode_answer, error_from
 from .._wire.bodies import json_body
 from .._wire.operation_spec import Operation, Version
-from .._wire.operations import row_for
+from .._wire.operations import operation_spec
 from .._wire.request import build
 from ..errors import DecodeError, UnsupportedOperation
 
@@ -54,10 +54,10 @@ class Answer:
 class Caller:
     """Calls operations of one version at one endpoint."""
 
-    def __init__(self, transport: Sends, endpoint: str, version: Version) -> None:
+    def __init__(self, pipeline: Sends, endpoint: str, version: Version) -> None:
         self.endpoint = endpoint
         self.version = version
-        self._transport = transport
+        self._pipeline = pipeline
 
     async def call(
         self,
@@ -80,18 +80,18 @@ class Caller:
             ServiceError: the service answered with an error.
             DecodeError: the answer cannot be read; to a GET, twice in a row.
         """
-        row = row_for(operation_id, self.version)
+        row = operation_spec(operation_id, self.version)
         if content is not None and not row.has_body(self.version):
             raise _no_body(row, self.version)
         method, url, headers = build(row, self.version, self.endpoint, path or {}, query or {})
         most = ARTIFACT_BYTES if row.answer is bytes else RESPONSE_BYTES
         request = Request(method, url, row.id, headers, content, row.repeatable, most, meter)
-        response = await self._transport.send(request)
+        response = await self._pipeline.send(request)
         if method == "GET":
             try:
                 return self._read(row, response)
             except DecodeError:  # a page of a proxy's, or one cut short: a list of a thousand pages is not to end for one
-                response = await self._transport.send(request)
+                response = await self._pipeline.send(request)
         return self._read(row, response)
 
     def _read(self, row: Operation, response: Response) -> Answer:

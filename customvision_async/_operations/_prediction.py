@@ -24,9 +24,9 @@ class PredictionOperations(Caller):
     version: PredictionVersion
 
     def __init__(
-        self, transport: Sends, endpoint: str, version: PredictionVersion = PredictionVersion.V3_1
+        self, pipeline: Sends, endpoint: str, version: PredictionVersion = PredictionVersion.V3_1
     ) -> None:
-        super().__init__(transport, endpoint, version)
+        super().__init__(pipeline, endpoint, version)
 
     async def classify_image(
         self,

@@ -21,10 +21,10 @@ from ..models import (
 from ._call import Caller
 from ._image_data import Picture, named_blob, within
 
-__all__ = ["StoredOperations"]
+__all__ = ["StoredPredictionOperations"]
 
 
-class StoredOperations(Caller):
+class StoredPredictionOperations(Caller):
     """See the module."""
 
     async def quick_test_image(

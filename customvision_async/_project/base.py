@@ -9,21 +9,21 @@ from uuid import UUID
 from .. import limits
 from .._batch.chunker import ChunkLimits
 from .._batch.report import ItemResult, Progress
-from .._batch.run import BatchRun, Job
-from .._batch.work_item import Unit
-from .._batching import Calls, id_units, image_id, judge
-from .._events import ChunkSettled, Observer, notify
+from .._batch.run import BatchRun, BatchSpec
+from .._batch.work_item import WorkItem
+from .._batching import BatchCaller, classify_error, image_id, items_from_ids
+from .._events import ChunkCompleted, Observer, notify
 from .._operations import Operations
 from .._options import Concurrency
-from .._transport.download import Downloads
+from .._transport.download import Downloader
 from ..models import Tag
 from ..models.inputs import TagLike
-from .tag_resolver import TagBook
+from .tag_resolver import TagResolver
 
-__all__ = ["ProjectPart", "ids_prepared", "several"]
+__all__ = ["ProjectBase", "as_tags", "prepare_ids"]
 
 
-class ProjectPart:
+class ProjectBase:
     """The base of the parts of :class:`~customvision_async.ProjectClient`, each of which is the verbs of one subject."""
 
     def __init__(
@@ -34,7 +34,7 @@ class ProjectPart:
         name: str | None = None,
         concurrency: Concurrency | None = None,
         observers: tuple[Observer, ...] = (),
-        downloads: Downloads | None = None,
+        downloads: Downloader | None = None,
         prediction_resource_id: str | None = None,
     ) -> None:
         self.operations = operations
@@ -53,7 +53,7 @@ class ProjectPart:
 
     def _tags_once(self, tags: tuple[TagLike, ...]) -> Callable[[], Any]:
         """A function that gives the ids of `tags`, looked up the first time."""
-        book = TagBook(self.operations, self.id)
+        book = TagResolver(self.operations, self.id)
         found: list[tuple[str, ...]] = []
 
         async def find() -> tuple[str, ...]:
@@ -66,21 +66,27 @@ class ProjectPart:
 
     # --- how a run is made
 
-    def _calls(self) -> Calls:
-        return Calls(self.operations, self.id, Progress())
+    def _calls(self) -> BatchCaller:
+        return BatchCaller(self.operations, self.id, Progress())
 
     def _run(
-        self, source: Any, calls: Calls, prepare: Any, send: Any, limit: ChunkLimits, verb: str
+        self,
+        source: Any,
+        calls: BatchCaller,
+        prepare: Any,
+        send: Any,
+        limit: ChunkLimits,
+        verb: str,
     ) -> BatchRun[Any, Any]:
         def settled(items: int, succeeded: int, failed: int, seconds: float) -> None:
-            notify(self._observers, ChunkSettled(verb, items, succeeded, failed, seconds))
+            notify(self._observers, ChunkCompleted(verb, items, succeeded, failed, seconds))
 
-        job = Job(
+        job = BatchSpec(
             prepare,
             send,
-            judge,
+            classify_error,
             limit,
-            chunks=self._concurrency.requests,
+            chunks=self._concurrency.max_requests,
             on_chunk=settled,
             progress=calls.progress,
         )
@@ -91,7 +97,7 @@ class ProjectPart:
         return ChunkLimits(count, limits.URL_BYTES.value - 300 - len(self.operations.endpoint))
 
 
-def several(tags: Iterable[TagLike]) -> tuple[TagLike, ...]:
+def as_tags(tags: Iterable[TagLike]) -> tuple[TagLike, ...]:
     if isinstance(tags, (str, Tag, UUID)):
         raise TypeError(
             f"tags is a single tag: write tags=[{tags.name if isinstance(tags, Tag) else tags!r}]"
@@ -99,8 +105,10 @@ def several(tags: Iterable[TagLike]) -> tuple[TagLike, ...]:
     return tuple(tags)
 
 
-def ids_prepared(*, weight: int, read: Callable[[Any], str] = image_id) -> Any:
-    async def prepare(start: int, items: Sequence[Any]) -> Sequence[Unit | ItemResult[Any, Any]]:
-        return id_units(start, items, weight=weight, read=read)
+def prepare_ids(*, weight: int, read: Callable[[Any], str] = image_id) -> Any:
+    async def prepare(
+        start: int, items: Sequence[Any]
+    ) -> Sequence[WorkItem | ItemResult[Any, Any]]:
+        return items_from_ids(start, items, weight=weight, read=read)
 
     return prepare

@@ -10,18 +10,18 @@ from uuid import UUID
 from .. import limits
 from .._batch.report import ItemResult
 from .._batch.run import BatchRun
-from .._batch.work_item import Outcome, Span, Unit, loads_of
-from .._batching import DONE, failed_item, id_units, image_id
+from .._batch.work_item import Outcome, Span, WorkItem, payloads_of
+from .._batching import DONE, image_id, item_failure, items_from_ids
 from .._paging import AsyncItemPaged, one_page
-from .._wire.request import KnownIds, id_of
+from .._wire.request import ValidatedIds, id_of
 from ..errors import BadRequestError, NotFoundError
 from ..models import (
     Image,
     ImageFile,
+    ImageFromPrediction,
     ImagePrediction,
     ImageRegionCreateEntry,
     ImageUrl,
-    PredictedImage,
     Project,
     Region,
     StoredImagePrediction,
@@ -30,13 +30,13 @@ from ..models import (
     TagUpdate,
 )
 from ..models.inputs import TagLike
-from .base import ids_prepared, several
-from .exports import TransferVerbs
+from .base import as_tags, prepare_ids
+from .exports import ExportMethods
 from .image_list import ImageList
-from .iterations import IterationVerbs
-from .predictions import PredictedVerbs
-from .regions import box_of, region_limits, send_regions
-from .tag_resolver import TagBook, UnknownTag
+from .iterations import IterationMethods
+from .predictions import PredictionMethods
+from .regions import normalize_box, region_limits, send_regions
+from .tag_resolver import TagResolver, UnknownTag
 from .tags import (
     metadata_limits,
     send_metadata,
@@ -53,7 +53,7 @@ ImageLike: TypeAlias = str | UUID | Image | ItemResult[Any, Any]
 """An image as a person gives it: its id, its model, or the result of its upload."""
 
 _SINGLE = (
-    str, bytes, bytearray, memoryview, PathLike, UUID, ImageFile, ImageUrl, PredictedImage, ImagePrediction, StoredImagePrediction
+    str, bytes, bytearray, memoryview, PathLike, UUID, ImageFile, ImageUrl, ImageFromPrediction, ImagePrediction, StoredImagePrediction
 )  # fmt: skip
 """What is one picture and no iterable of them."""
 _NO_SUCH_REGION = frozenset({"BadRequestInvalidIds", "NotFoundRegion", "NotFoundInvalid"})
@@ -63,7 +63,7 @@ RegionOn: TypeAlias = tuple[ImageLike, Region] | ImageRegionCreateEntry
 """A region and the image it goes on."""
 
 
-class ProjectClient(IterationVerbs, TransferVerbs, PredictedVerbs):
+class ProjectClient(IterationMethods, ExportMethods, PredictionMethods):
     """The images, tags and regions of one project. Get one from a :class:`~customvision_async.TrainingClient`.
 
     Verbs in the plural take any number of items, from any iterable or async iterable, and give a :class:`BatchRun`: await it, or watch it.
@@ -73,7 +73,7 @@ class ProjectClient(IterationVerbs, TransferVerbs, PredictedVerbs):
     def __repr__(self) -> str:
         return f"<ProjectClient {self.id}{f' {self.name!r}' if self.name else ''}>"
 
-    async def get(self) -> Project:
+    async def get_properties(self) -> Project:
         """The project as the service has it now."""
         return await self.operations.get_project(self.id)
 
@@ -97,14 +97,14 @@ class ProjectClient(IterationVerbs, TransferVerbs, PredictedVerbs):
         if isinstance(images, _SINGLE) or hasattr(images, "read"):
             images = [images]
         calls = self._calls()
-        book = TagBook(self.operations, self.id, create_missing=create_missing_tags)
-        uploads = Uploads(calls, book, several(tags))
+        book = TagResolver(self.operations, self.id, create_missing=create_missing_tags)
+        uploads = Uploads(calls, book, as_tags(tags))
         return self._run(
             images,
             calls,
             uploads.prepare,
             uploads.send,
-            upload_limits(self._concurrency.chunk_bytes),
+            upload_limits(self._concurrency.max_chunk_bytes),
             "upload_images",
         )
 
@@ -114,9 +114,9 @@ class ProjectClient(IterationVerbs, TransferVerbs, PredictedVerbs):
         """Delete images; one that is not there (any more) counts as deleted. They go from the workspace, not from trained iterations."""
         calls = self._calls()
 
-        async def send(units: Sequence[Unit]) -> Sequence[Outcome]:
+        async def send(units: Sequence[WorkItem]) -> Sequence[Outcome]:
             try:
-                await calls("DeleteImages", units, {"imageIds": KnownIds(loads_of(units))})
+                await calls("DeleteImages", units, {"imageIds": ValidatedIds(payloads_of(units))})
             except NotFoundError as error:
                 if len(units) > 1 or error.code != "NotFoundImage":
                     raise
@@ -125,7 +125,7 @@ class ProjectClient(IterationVerbs, TransferVerbs, PredictedVerbs):
         return self._run(
             images,
             calls,
-            ids_prepared(weight=37),
+            prepare_ids(weight=37),
             send,
             self._url_limits(limits.IDS_PER_DELETE.value),
             "delete_images",
@@ -136,19 +136,19 @@ class ProjectClient(IterationVerbs, TransferVerbs, PredictedVerbs):
     ) -> BatchRun[ImageLike, None]:
         """Put every one of `tags` on every image. A result is marked `duplicate` where the image had them all."""
         calls = self._calls()
-        find = self._tags_once(several(tags))
+        find = self._tags_once(as_tags(tags))
 
         async def prepare(
             start: int, items: Sequence[Any]
-        ) -> Sequence[Unit | ItemResult[Any, Any]]:
+        ) -> Sequence[WorkItem | ItemResult[Any, Any]]:
             ids = await find()
-            units = id_units(start, items, weight=len(ids))
+            units = items_from_ids(start, items, weight=len(ids))
             if isinstance(units, Span):
                 units.loads = [(image, ids) for image in units.loads]
             else:
                 for unit in units:
-                    if isinstance(unit, Unit):
-                        unit.load = (unit.load, ids)
+                    if isinstance(unit, WorkItem):
+                        unit.payload = (unit.payload, ids)
             return units
 
         return self._run(
@@ -165,16 +165,16 @@ class ProjectClient(IterationVerbs, TransferVerbs, PredictedVerbs):
     ) -> BatchRun[ImageLike, None]:
         """Take every one of `tags` off every image."""
         calls = self._calls()
-        find = self._tags_once(several(tags))
+        find = self._tags_once(as_tags(tags))
 
-        async def send(units: Sequence[Unit]) -> Sequence[Outcome]:
+        async def send(units: Sequence[WorkItem]) -> Sequence[Outcome]:
             return await send_untag(calls, units, await find())
 
         async def prepare(
             start: int, items: Sequence[Any]
-        ) -> Sequence[Unit | ItemResult[Any, Any]]:
+        ) -> Sequence[WorkItem | ItemResult[Any, Any]]:
             await find()
-            return id_units(start, items)
+            return items_from_ids(start, items)
 
         return self._run(images, calls, prepare, send, untag_limits(), "untag_images")
 
@@ -190,7 +190,7 @@ class ProjectClient(IterationVerbs, TransferVerbs, PredictedVerbs):
         checked = dict(checked_metadata(metadata, self.operations.version) or {})
         calls = self._calls()
 
-        async def send(units: Sequence[Unit]) -> Sequence[Outcome]:
+        async def send(units: Sequence[WorkItem]) -> Sequence[Outcome]:
             return await send_metadata(calls, units, checked)
 
         return self._run(
@@ -205,7 +205,7 @@ class ProjectClient(IterationVerbs, TransferVerbs, PredictedVerbs):
         iteration: Any = None,
         order: Literal["newest", "oldest"] = "newest",
         filter: str | None = None,
-        page_size: int = limits.TAKE.value,
+        page_size: int = limits.MAX_PAGE_SIZE.value,
     ) -> AsyncItemPaged[Image]:
         """The images, in pages that are fetched ahead; uploads and deletes meanwhile cause neither doubles nor gaps.
 
@@ -220,7 +220,7 @@ class ProjectClient(IterationVerbs, TransferVerbs, PredictedVerbs):
         Raises:
             LimitExceeded: the page size is over 256.
         """
-        return self._images(tagged, several(tags), iteration, filter).paged(order, page_size)
+        return self._images(tagged, as_tags(tags), iteration, filter).paged(order, page_size)
 
     async def count_images(
         self,
@@ -231,7 +231,7 @@ class ProjectClient(IterationVerbs, TransferVerbs, PredictedVerbs):
         filter: str | None = None,
     ) -> int:
         """How many images :meth:`list_images` would give."""
-        return await self._images(tagged, several(tags), iteration, filter).count()
+        return await self._images(tagged, as_tags(tags), iteration, filter).count()
 
     async def get_image(self, image: ImageLike, *, iteration: Any = None) -> Image:
         """One image as the service has it now (since v2.0).
@@ -263,7 +263,7 @@ class ProjectClient(IterationVerbs, TransferVerbs, PredictedVerbs):
             bool(tags),
             iteration_id,
             filter,
-            self._concurrency.pages,
+            self._concurrency.prefetch_pages,
         )
 
     # --- regions
@@ -276,9 +276,11 @@ class ProjectClient(IterationVerbs, TransferVerbs, PredictedVerbs):
         The image gets the region's tag too. A result is marked `duplicate` where the region was there.
         """
         calls = self._calls()
-        book = TagBook(self.operations, self.id)
+        book = TagResolver(self.operations, self.id)
 
-        async def prepare(start: int, items: Sequence[Any]) -> list[Unit | ItemResult[Any, Any]]:
+        async def prepare(
+            start: int, items: Sequence[Any]
+        ) -> list[WorkItem | ItemResult[Any, Any]]:
             pairs = [_pair(item) for item in items]
             await book.learn(pair[1].tag for pair in pairs if isinstance(pair, tuple))
             return [
@@ -302,9 +304,9 @@ class ProjectClient(IterationVerbs, TransferVerbs, PredictedVerbs):
         """
         calls = self._calls()
 
-        async def send(units: Sequence[Unit]) -> Sequence[Outcome]:
+        async def send(units: Sequence[WorkItem]) -> Sequence[Outcome]:
             try:
-                await calls("DeleteImageRegions", units, {"regionIds": loads_of(units)})
+                await calls("DeleteImageRegions", units, {"regionIds": payloads_of(units)})
             except (NotFoundError, BadRequestError) as error:
                 if len(units) > 1 or error.code not in _NO_SUCH_REGION:
                     raise
@@ -318,7 +320,7 @@ class ProjectClient(IterationVerbs, TransferVerbs, PredictedVerbs):
 
         limit = self._url_limits(limits.REGIONS_PER_DELETE.value)
         return self._run(
-            regions, calls, ids_prepared(weight=37, read=read), send, limit, "delete_regions"
+            regions, calls, prepare_ids(weight=37, read=read), send, limit, "delete_regions"
         )
 
     # --- tags
@@ -369,12 +371,12 @@ class ProjectClient(IterationVerbs, TransferVerbs, PredictedVerbs):
         await self.operations.delete_tag(self.id, await self._tag_id(tag))
 
 
-async def _unique_ids(start: int, items: Sequence[Any]) -> list[Unit | ItemResult[Any, Any]]:
+async def _unique_ids(start: int, items: Sequence[Any]) -> list[WorkItem | ItemResult[Any, Any]]:
     """Units that never share a chunk with the same id: their answer is joined by it."""
-    units = list(id_units(start, items))
+    units = list(items_from_ids(start, items))
     for unit in units:
-        if isinstance(unit, Unit):
-            unit.key = unit.load
+        if isinstance(unit, WorkItem):
+            unit.key = unit.payload
     return units
 
 
@@ -400,12 +402,12 @@ def _pair(item: Any) -> tuple[str, Region] | Exception:
 
 
 def _region_unit(
-    index: int, item: Any, pair: tuple[str, Region] | Exception, book: TagBook
-) -> Unit | ItemResult[Any, Any]:
+    index: int, item: Any, pair: tuple[str, Region] | Exception, book: TagResolver
+) -> WorkItem | ItemResult[Any, Any]:
     if isinstance(pair, Exception):
-        return failed_item(index, item, pair)
+        return item_failure(index, item, pair)
     try:
-        placed = (book.id_of(pair[1].tag), *box_of(pair[1]))
+        placed = (book.id_of(pair[1].tag), *normalize_box(pair[1]))
     except (UnknownTag, ValueError) as error:
-        return failed_item(index, item, error)
-    return Unit(index, item, (pair[0], (placed,)), 1, key=(pair[0], placed))
+        return item_failure(index, item, error)
+    return WorkItem(index, item, (pair[0], (placed,)), 1, key=(pair[0], placed))

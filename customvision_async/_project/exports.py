@@ -11,16 +11,16 @@ from typing import Any, Literal
 from .._batching import image_id
 from .._operations import Operations
 from .._paging import AsyncItemPaged, one_page
-from .._polling import AsyncLROPoller, Begun, LongWork, Polling, Seen
+from .._polling import AsyncLROPoller, Polling, PollingMethod, PollResult, StartOnce
 from .._transport.download import save
 from .._wire.request import id_of
-from ..errors import LinkExpired, NotFoundError
+from ..errors import DownloadLinkExpired, NotFoundError
 from ..models import Export, ExportFlavor, ExportPlatform, ExportStatus, Image, ProjectExport
-from .base import ProjectPart
+from .base import ProjectBase
 from .image_list import ImageList
 from .iterations import IterationLike
 
-__all__ = ["TransferVerbs"]
+__all__ = ["ExportMethods"]
 
 _EXPORT_BYTES = 8 * 1024**3
 """An exported model is 2 MB to some hundred; a container with its base image is the largest."""
@@ -32,7 +32,7 @@ _ABSOLUTE = re.compile(r"(?:[A-Za-z][A-Za-z0-9+.-]*:|//)").match
 _URIS = {"original": "original_uri", "resized": "resized_image_uri", "thumbnail": "thumbnail_uri"}
 
 
-class TransferVerbs(ProjectPart):
+class ExportMethods(ProjectBase):
     """The verbs of :class:`~customvision_async.ProjectClient` that take something out."""
 
     # --- models
@@ -99,7 +99,7 @@ class TransferVerbs(ProjectPart):
 
         Raises:
             ValueError: the export is not done.
-            LinkExpired: its address is no longer valid (they live for a day): list the exports again.
+            DownloadLinkExpired: its address is no longer valid (they live for a day): list the exports again.
             ConnectError: its address is not one that files are read from.
             OSError: the file cannot be written; FileExistsError if it is there and not to be overwritten.
         """
@@ -135,7 +135,7 @@ class TransferVerbs(ProjectPart):
         if url is not None:
             try:
                 return await self._download(url, path, "DownloadImage", _IMAGE_BYTES, overwrite)
-            except LinkExpired:
+            except DownloadLinkExpired:
                 if not isinstance(image, Image):
                     raise
         which = image_id(image)
@@ -175,10 +175,10 @@ class TransferVerbs(ProjectPart):
         """
         return await self.operations.export_project(self.id)
 
-    def delete_all_images(
+    def begin_delete_all_images(
         self, *, all_iterations: bool = False, wait: bool = True, polling: Polling | None = None
     ) -> AsyncLROPoller[int, int]:
-        """Delete every image of the project (since v3.1): ``number = await project.delete_all_images()``.
+        """Delete every image of the project (since v3.1): ``number = await project.begin_delete_all_images()``.
 
         Args:
             all_iterations: from all trained iterations too, not from the workspace alone.
@@ -197,7 +197,7 @@ async def _no_tags() -> tuple[str, ...]:
     return ()
 
 
-class _Export(LongWork[Export, Export]):
+class _Export(PollingMethod[Export, Export]):
     """The export of an iteration for a platform, and a flavor of it."""
 
     operation = "ExportIteration"
@@ -217,9 +217,9 @@ class _Export(LongWork[Export, Export]):
         self._platform = platform
         self._flavor = flavor
         self._outdated = False
-        self._begun = Begun(self._send, self._remember, self._find) if begin else None
+        self._begun = StartOnce(self._send, self._remember, self._find) if begin else None
 
-    async def begin(self) -> Seen[Export]:
+    async def begin(self) -> PollResult[Export]:
         """Begin it, or find it."""
         if self._begun is not None:
             return _export_seen(await self._begun())
@@ -234,7 +234,7 @@ class _Export(LongWork[Export, Export]):
             )
         return _export_seen(found, retry_after)
 
-    async def look(self, state: Export) -> Seen[Export]:
+    async def look(self, state: Export) -> PollResult[Export]:
         """How it is now."""
         found, retry_after = await self._list(state)
         return _export_seen(found or state, retry_after)
@@ -299,17 +299,17 @@ def _same(one: str | None, other: str | None) -> bool:
     return (one or "").lower() == (other or "").lower()
 
 
-def _export_seen(export: Export, retry_after: float | None = None) -> Seen[Export]:
+def _export_seen(export: Export, retry_after: float | None = None) -> PollResult[Export]:
     end: Literal["", "done", "failed"] = ""
     if export.status == ExportStatus.DONE:
         end = "done"
     elif export.status == ExportStatus.FAILED:
         end = "failed"
     reason = "the service does not say why; begin it again" if end == "failed" else ""
-    return Seen(export, str(export.status), end, reason, retry_after=retry_after)
+    return PollResult(export, str(export.status), end, reason, retry_after=retry_after)
 
 
-class _DeleteAll(LongWork[int, int]):
+class _DeleteAll(PollingMethod[int, int]):
     """The deletion of all images. The state is how many are left."""
 
     operation = "DeleteImages"
@@ -327,7 +327,7 @@ class _DeleteAll(LongWork[int, int]):
         self._all_iterations = all_iterations
         self._total: int | None = None
 
-    async def begin(self) -> Seen[int]:
+    async def begin(self) -> PollResult[int]:
         """Ask for it."""
         if self._total is None:
             self._total = await self._count()
@@ -336,12 +336,12 @@ class _DeleteAll(LongWork[int, int]):
         )
         return await self.look(self._total)
 
-    async def look(self, state: int) -> Seen[int]:
+    async def look(self, state: int) -> PollResult[int]:
         """Count what is left."""
         left = await self._count()
         total = self._total or 0
         done = max(0.0, 1 - left / total) if total else 1.0
-        return Seen(
+        return PollResult(
             left,
             "Deleting" if left else "Deleted",
             "" if left else "done",

@@ -54,8 +54,8 @@ class ImageList:
         """The images."""
         if order not in ("newest", "oldest"):
             raise ValueError(f"order is 'newest' or 'oldest', not {order!r}")
-        if page_size > limits.TAKE.value:
-            raise LimitExceeded(limits.TAKE, page_size)
+        if page_size > limits.MAX_PAGE_SIZE.value:
+            raise LimitExceeded(limits.MAX_PAGE_SIZE, page_size)
         if page_size < 2:
             raise ValueError("a page has at least 2 images: one of them ties it to the page before")
         return AsyncItemPaged(lambda: self._pages(order, page_size))
@@ -65,7 +65,9 @@ class ImageList:
         operations, project, iteration = self._operations, self._project_id, self._iteration_id
         tags = await self._find_tags() if self._by_tag else ()
         if operations.version < ApiVersion.V2_0 or len(tags) > _URL_TAGS:
-            return sum([len(page) async for page in self._pages("newest", limits.TAKE.value)])
+            return sum(
+                [len(page) async for page in self._pages("newest", limits.MAX_PAGE_SIZE.value)]
+            )
         if operations.version >= ApiVersion.V3_3:
             return await operations.get_image_count(
                 project,

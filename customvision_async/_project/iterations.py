@@ -9,7 +9,14 @@ from uuid import UUID
 from .. import limits
 from .._operations import Operations
 from .._paging import AsyncItemPaged, one_page, skip_pages
-from .._polling import AsyncLROPoller, Begun, LongWork, Polling, Seen, maybe_begun
+from .._polling import (
+    AsyncLROPoller,
+    Polling,
+    PollingMethod,
+    PollResult,
+    StartOnce,
+    may_have_taken_effect,
+)
 from .._transport.base import Meter
 from .._versions import ApiVersion
 from .._wire.request import id_of
@@ -22,9 +29,9 @@ from ..models import (
     TrainingType,
 )
 from ..models.inputs import TagLike
-from .base import ProjectPart, several
+from .base import ProjectBase, as_tags
 
-__all__ = ["IterationLike", "IterationVerbs"]
+__all__ = ["IterationLike", "IterationMethods"]
 
 IterationLike: TypeAlias = str | UUID | Iteration
 """An iteration as a person gives it: its id or its model."""
@@ -34,7 +41,7 @@ _IDLE = frozenset({"", "new"})
 """Statuses of an iteration that is the workspace, not yet trained (v1.x and v2.x list it)."""
 
 
-class IterationVerbs(ProjectPart):
+class IterationMethods(ProjectBase):
     """The verbs of :class:`~customvision_async.ProjectClient` on iterations."""
 
     def list_iterations(self) -> AsyncItemPaged[Iteration]:
@@ -96,7 +103,7 @@ class IterationVerbs(ProjectPart):
                 TrainingValidationFailed (too few images or tags), BadRequestTrainingAlreadyInProgress, ...
             OperationFailed: the training failed; `state` is the iteration.
         """
-        tags = several(selected_tags)
+        tags = as_tags(selected_tags)
         if training_type is None and budget_hours:
             training_type = TrainingType.ADVANCED
         find_tags = self._tags_once(tags)
@@ -150,7 +157,7 @@ class IterationVerbs(ProjectPart):
         *,
         tags: Iterable[TagLike] = (),
         order: Literal["newest", "oldest"] = "newest",
-        page_size: int = limits.TAKE.value,
+        page_size: int = limits.MAX_PAGE_SIZE.value,
     ) -> AsyncItemPaged[ImagePerformance]:
         """How an iteration did on each image of its training set (since v2.0): only those with one of `tags` (up to 20), if given.
 
@@ -159,11 +166,11 @@ class IterationVerbs(ProjectPart):
         """
         which, wanted, find = (
             id_of(iteration, "iteration"),
-            several(tags),
-            self._tags_once(several(tags)),
+            as_tags(tags),
+            self._tags_once(as_tags(tags)),
         )
-        if page_size > limits.TAKE.value:
-            raise LimitExceeded(limits.TAKE, page_size)
+        if page_size > limits.MAX_PAGE_SIZE.value:
+            raise LimitExceeded(limits.MAX_PAGE_SIZE, page_size)
         if order not in ("newest", "oldest"):
             raise ValueError(f"order is 'newest' or 'oldest', not {order!r}")
 
@@ -175,7 +182,7 @@ class IterationVerbs(ProjectPart):
 
         return AsyncItemPaged(
             lambda: skip_pages(
-                fetch, lambda one: one.id, size=page_size, ahead=self._concurrency.pages
+                fetch, lambda one: one.id, size=page_size, ahead=self._concurrency.prefetch_pages
             )
         )
 
@@ -183,7 +190,7 @@ class IterationVerbs(ProjectPart):
         self, iteration: IterationLike, *, tags: Iterable[TagLike] = ()
     ) -> int:
         """How many images :meth:`list_image_performances` would give."""
-        wanted = several(tags)
+        wanted = as_tags(tags)
         tag_ids = await self._tags_once(wanted)() if wanted else None
         return await self.operations.get_image_performance_count(
             self.id, iteration, tag_ids=tag_ids
@@ -228,12 +235,12 @@ class IterationVerbs(ProjectPart):
                 )
                 return
             except (TransportError, DecodeError, ServiceError) as error:
-                in_doubt = in_doubt or maybe_begun(error)
+                in_doubt = in_doubt or may_have_taken_effect(error)
                 if not in_doubt:
                     raise
                 if (await self.get_iteration(iteration)).publish_name == name:
                     return
-                if last or not maybe_begun(error):
+                if last or not may_have_taken_effect(error):
                     raise
 
     async def unpublish_iteration(self, iteration: IterationLike) -> None:
@@ -253,7 +260,7 @@ class IterationVerbs(ProjectPart):
                 raise
 
 
-class _Training(LongWork[Iteration, Iteration]):
+class _Training(PollingMethod[Iteration, Iteration]):
     """A training, begun by `send`, or to be taken up again by the id of its iteration."""
 
     operation = "TrainProject"
@@ -270,9 +277,9 @@ class _Training(LongWork[Iteration, Iteration]):
         self._project_id = project_id
         self._iteration = iteration
         self._before: dict[str, str] = {}
-        self._begun = None if send is None else Begun(send, self._remember, self._find)
+        self._begun = None if send is None else StartOnce(send, self._remember, self._find)
 
-    async def begin(self) -> Seen[Iteration]:
+    async def begin(self) -> PollResult[Iteration]:
         """Begin it, or find it."""
         return (
             _seen(await self._begun())
@@ -280,11 +287,11 @@ class _Training(LongWork[Iteration, Iteration]):
             else await self._get(self._iteration)
         )
 
-    async def look(self, state: Iteration) -> Seen[Iteration]:
+    async def look(self, state: Iteration) -> PollResult[Iteration]:
         """How it is now."""
         return await self._get(state.id)
 
-    async def _get(self, iteration: str) -> Seen[Iteration]:
+    async def _get(self, iteration: str) -> PollResult[Iteration]:
         answer = await self._operations.call(
             "GetIteration", path={"projectId": self._project_id, "iterationId": iteration}
         )
@@ -323,7 +330,7 @@ class _Training(LongWork[Iteration, Iteration]):
         )
 
 
-def _seen(iteration: Iteration, retry_after: float | None = None) -> Seen[Iteration]:
+def _seen(iteration: Iteration, retry_after: float | None = None) -> PollResult[Iteration]:
     status = iteration.status or "Training"
     end: Literal["", "done", "failed"] = ""
     if status.lower() in _FAILED:
@@ -336,7 +343,9 @@ def _seen(iteration: Iteration, retry_after: float | None = None) -> Seen[Iterat
         iteration.training_error_details
         or "the service does not say why; the portal may, on the page of the iteration"
     )
-    return Seen(iteration, status, end, reason if end == "failed" else "", retry_after=retry_after)
+    return PollResult(
+        iteration, status, end, reason if end == "failed" else "", retry_after=retry_after
+    )
 
 
 def _base(

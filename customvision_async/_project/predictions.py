@@ -11,9 +11,9 @@ import msgspec
 from .. import limits
 from .._batch.chunker import ChunkLimits
 from .._batch.run import BatchRun
-from .._batch.work_item import AGAIN, Again, Done, Failed, Outcome, Unit, loads_of
+from .._batch.work_item import UNANSWERED, Done, Failed, Outcome, Resend, WorkItem, payloads_of
 from .._batching import DONE, image_id
-from .._inputs.normalize import one_picture, unread_as_os_error
+from .._inputs.normalize import content_error_as_os_error, load_image
 from .._paging import AsyncItemPaged
 from .._wire.request import id_of
 from ..errors import DecodeError, LimitExceeded, NotFoundError
@@ -30,10 +30,10 @@ from ..models import (
     SuggestedTagAndRegionQueryToken,
 )
 from ..models.inputs import ImageUrl, TagLike
-from .base import ProjectPart, ids_prepared, several
+from .base import ProjectBase, as_tags, prepare_ids
 from .iterations import IterationLike
 
-__all__ = ["PredictedVerbs"]
+__all__ = ["PredictionMethods"]
 
 T = TypeVar("T")
 
@@ -41,7 +41,7 @@ _STUCK = 3
 """Pages in a row without one new item, after which a service is taken to repeat itself for ever."""
 
 
-class PredictedVerbs(ProjectPart):
+class PredictionMethods(ProjectBase):
     """The verbs of :class:`~customvision_async.ProjectClient` on predictions and suggestions."""
 
     async def quick_test(
@@ -58,12 +58,12 @@ class PredictedVerbs(ProjectPart):
             ValueError: it is no picture the service takes.
             LimitExceeded: it is too large.
         """
-        picture = await one_picture(image, limits.IMAGE_BYTES)
+        picture = await load_image(image, limits.IMAGE_BYTES)
         if isinstance(picture, ImageUrl):
             return await self.operations.quick_test_image_url(
                 self.id, picture.url, iteration_id=iteration, store=store
             )
-        with unread_as_os_error():
+        with content_error_as_os_error():
             return await self.operations.quick_test_image(
                 self.id, picture, iteration_id=iteration, store=store
             )
@@ -96,7 +96,7 @@ class PredictedVerbs(ProjectPart):
         Raises:
             LimitExceeded: more than 2 tags.
         """
-        wanted = tuple(tags) if not isinstance(tags, str) else several(tags)
+        wanted = tuple(tags) if not isinstance(tags, str) else as_tags(tags)
         if len(wanted) > limits.TAGS_PER_PREDICTION_QUERY.value:
             raise LimitExceeded(limits.TAGS_PER_PREDICTION_QUERY, len(wanted), "QueryPredictions")
         first = PredictionQueryToken(
@@ -134,14 +134,14 @@ class PredictedVerbs(ProjectPart):
         """Delete kept predictions, given by id or model, any number; one that is not there (any more) counts as deleted."""
         calls = self._calls()
 
-        async def send(units: Sequence[Unit]) -> Sequence[Outcome]:
+        async def send(units: Sequence[WorkItem]) -> Sequence[Outcome]:
             try:
-                await calls("DeletePrediction", units, {"ids": loads_of(units)})
+                await calls("DeletePrediction", units, {"ids": payloads_of(units)})
             except NotFoundError as error:
                 if error.code == "NotFoundProject" or not error.code.startswith("NotFound"):
                     raise
                 if len(units) > 1:  # one of them is not there: find it
-                    return [Again(Failed(str(error), error.code, error))] * len(units)
+                    return [Resend(Failed(str(error), error.code, error))] * len(units)
             return [DONE] * len(units)
 
         def read(prediction: Any) -> str:
@@ -151,7 +151,7 @@ class PredictedVerbs(ProjectPart):
         return self._run(
             predictions,
             calls,
-            ids_prepared(weight=37, read=read),
+            prepare_ids(weight=37, read=read),
             send,
             limit,
             "delete_predictions",
@@ -179,8 +179,8 @@ class PredictedVerbs(ProjectPart):
         """
         which, wanted, find = (
             id_of(iteration, "iteration"),
-            several(tags),
-            self._tags_once(several(tags)),
+            as_tags(tags),
+            self._tags_once(as_tags(tags)),
         )
         sort = {
             "most_certain": SortBy.UNCERTAINTY_ASCENDING,
@@ -212,7 +212,7 @@ class PredictedVerbs(ProjectPart):
         threshold: float | None = None,
     ) -> dict[str, int]:
         """How many untagged images each tag is suggested for, by the id of the tag (since v3.1)."""
-        ids = await self._tags_once(several(tags))()
+        ids = await self._tags_once(as_tags(tags))()
         return await self.operations.query_suggested_image_count(
             self.id, iteration, tag_ids=ids, threshold=threshold
         )
@@ -228,21 +228,21 @@ class PredictedVerbs(ProjectPart):
         which = id_of(iteration, "iteration")
         limit = ChunkLimits(limits.IMAGES_PER_SUGGESTION.value)
 
-        async def send(units: Sequence[Unit]) -> Sequence[Outcome]:
-            query = {"iterationId": which, "imageIds": loads_of(units)}
+        async def send(units: Sequence[WorkItem]) -> Sequence[Outcome]:
+            query = {"iterationId": which, "imageIds": payloads_of(units)}
             found: list[SuggestedTagAndRegion] = (
                 await calls("SuggestTagsAndRegions", units, query)
             ).value
             if len(units) == 1 and len(found) <= 1:
                 return [Done(value=found[0] if found else None)]
             by_id = {one.id.lower(): one for one in found}
-            if found and not any(unit.load in by_id for unit in units):
+            if found and not any(unit.payload in by_id for unit in units):
                 limit.count = 1  # the reference calls the id that of a prediction: then only one at a time can be joined
-                return [AGAIN] * len(units)
-            return [Done(value=by_id.get(unit.load)) for unit in units]
+                return [UNANSWERED] * len(units)
+            return [Done(value=by_id.get(unit.payload)) for unit in units]
 
         return self._run(
-            images, calls, ids_prepared(weight=1), send, limit, "suggest_tags_and_regions"
+            images, calls, prepare_ids(weight=1), send, limit, "suggest_tags_and_regions"
         )
 
     async def get_region_proposals(self, image: Any) -> ImageRegionProposal:

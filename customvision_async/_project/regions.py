@@ -8,25 +8,25 @@ from collections.abc import Sequence
 
 from .. import limits
 from .._batch.chunker import ChunkLimits
-from .._batch.work_item import AGAIN, Done, Failed, Outcome, Unit
-from .._batching import Calls
+from .._batch.work_item import UNANSWERED, Done, Failed, Outcome, WorkItem
+from .._batching import BatchCaller
 from .._wire import bodies
 from .._wire.bodies import RegionTuple
 from ..models import Image, Region
 from .tags import parts
 
-__all__ = ["Box", "box_of", "region_limits", "same_box", "send_regions"]
+__all__ = ["Box", "normalize_box", "region_limits", "same_box", "send_regions"]
 
 Box = tuple[float, float, float, float]
 """left, top, width, height: fractions of the picture, from the top left corner."""
 
-_HAIR = 1e-3
+_EDGE_TOLERANCE = 1e-3
 """How far a box may run over the edge and be cut to it: tools round, and a thousandth of a picture is less than a pixel or two."""
 _FLOAT32 = 1e-5
 """The service keeps single precision: a box comes back changed by less than this."""
 
 
-def box_of(region: Region) -> Box:
+def normalize_box(region: Region) -> Box:
     """The four numbers of `region`, with a box a hair over the edge cut to it.
 
     Raises:
@@ -41,7 +41,11 @@ def box_of(region: Region) -> Box:
     numbers = f"left={left:g}, top={top:g}, width={width:g}, height={height:g}"
     if not all(map(math.isfinite, (left, top, width, height))):
         raise ValueError(f"a region has four finite numbers, this one has {numbers}")
-    if min(left, top) < -_HAIR or left + width > 1 + _HAIR or top + height > 1 + _HAIR:
+    if (
+        min(left, top) < -_EDGE_TOLERANCE
+        or left + width > 1 + _EDGE_TOLERANCE
+        or top + height > 1 + _EDGE_TOLERANCE
+    ):
         raise ValueError(
             f"the region runs out of the picture ({numbers}): give fractions of its width and height, with left and top the corner"
             " (YOLO gives the centre: take half the width and height off), not pixels"
@@ -64,13 +68,15 @@ def region_limits() -> ChunkLimits:
     return ChunkLimits(limits.REGIONS_PER_BATCH.value, limits.REGIONS_PER_BATCH.value)
 
 
-async def send_regions(calls: Calls, units: Sequence[Unit], *, named: bool = True) -> list[Outcome]:
+async def send_regions(
+    calls: BatchCaller, units: Sequence[WorkItem], *, named: bool = True
+) -> list[Outcome]:
     """Put the regions of each unit (its load: the image's id and the regions) on its image.
 
     The answer is joined by image, tag and box: it has no other key, and no order to rely on. Of regions that were there it does
     not say the ids: `named` asks for these, too.
     """
-    entries = [(unit.load[0], region) for unit in units for region in unit.load[1]]
+    entries = [(unit.payload[0], region) for unit in units for region in unit.payload[1]]
     answers: dict[tuple[str, str], list[tuple[Box, str, str]]] = defaultdict(list)
     for part in parts(entries, limits.REGIONS_PER_BATCH.value):
         content = bodies.regions_batch(part, calls.operations.version)
@@ -88,7 +94,9 @@ async def send_regions(calls: Calls, units: Sequence[Unit], *, named: bool = Tru
     return await _named(calls, units, outcomes) if named else outcomes
 
 
-async def _named(calls: Calls, units: Sequence[Unit], outcomes: list[Outcome]) -> list[Outcome]:
+async def _named(
+    calls: BatchCaller, units: Sequence[WorkItem], outcomes: list[Outcome]
+) -> list[Outcome]:
     """The outcomes with the ids of the regions that were there before, perhaps by our own earlier attempt."""
     nameless = [
         place
@@ -97,12 +105,12 @@ async def _named(calls: Calls, units: Sequence[Unit], outcomes: list[Outcome]) -
     ]
     if not nameless:
         return outcomes
-    query = {"imageIds": list(dict.fromkeys(units[place].load[0] for place in nameless))}
+    query = {"imageIds": list(dict.fromkeys(units[place].payload[0] for place in nameless))}
     images: dict[str, Image] = {
         image.id.lower(): image for image in (await calls("GetImagesByIds", (), query)).value
     }
     for place in nameless:
-        image_id, regions = units[place].load
+        image_id, regions = units[place].payload
         outcome = outcomes[place]
         if image_id in images and regions and isinstance(outcome, Done):
             tag, *box = regions[-1]
@@ -115,9 +123,9 @@ async def _named(calls: Calls, units: Sequence[Unit], outcomes: list[Outcome]) -
     return outcomes
 
 
-def _outcome(unit: Unit, answers: dict[tuple[str, str], list[tuple[Box, str, str]]]) -> Outcome:
-    image: str = unit.load[0]
-    regions: Sequence[RegionTuple] = unit.load[1]
+def _outcome(unit: WorkItem, answers: dict[tuple[str, str], list[tuple[Box, str, str]]]) -> Outcome:
+    image: str = unit.payload[0]
+    regions: Sequence[RegionTuple] = unit.payload[1]
     words: list[str] = []
     region_id = ""
     for tag, *box in regions:
@@ -125,7 +133,7 @@ def _outcome(unit: Unit, answers: dict[tuple[str, str], list[tuple[Box, str, str
             (answer for answer in answers.get((image, tag), ()) if same_box(answer[0], box)), None
         )
         if found is None:
-            return AGAIN
+            return UNANSWERED
         answers[image, tag].remove(found)
         words.append(found[1])
         region_id = found[2]

@@ -19,14 +19,14 @@ from ..errors import (
 from ..models import Tag
 from ..models.inputs import TagLike
 
-__all__ = ["TagBook", "UnknownTag"]
+__all__ = ["TagResolver", "UnknownTag"]
 
 
 class UnknownTag(LookupError):
     """No tag of the project has the name, or it could not be made; the message says what to do."""
 
 
-class TagBook:
+class TagResolver:
     """The tags of one project, for the length of one run: listed once, and only if a name is met."""
 
     def __init__(

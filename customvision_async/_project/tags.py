@@ -7,8 +7,8 @@ from typing import TypeVar
 
 from .. import limits
 from .._batch.chunker import ChunkLimits
-from .._batch.work_item import AGAIN, Again, Done, Failed, Outcome, Unit, loads_of
-from .._batching import DONE, Calls
+from .._batch.work_item import UNANSWERED, Done, Failed, Outcome, Resend, WorkItem, payloads_of
+from .._batching import DONE, BatchCaller
 from .._wire import bodies
 from .._wire.advice import VAGUE_STATUSES, status_help
 
@@ -44,9 +44,9 @@ def untag_limits() -> ChunkLimits:
     return ChunkLimits(limits.IMAGES_PER_UNTAG.value)
 
 
-async def send_tags(calls: Calls, units: Sequence[Unit]) -> list[Outcome]:
+async def send_tags(calls: BatchCaller, units: Sequence[WorkItem]) -> list[Outcome]:
     """Add the tags of each unit to its image. Pairs that are there already are well. An image with over 128 tags takes several calls."""
-    loads: Sequence[TagPairs] = loads_of(units)
+    loads: Sequence[TagPairs] = payloads_of(units)
     pairs = [(image, tag) for image, tags in loads for tag in tags]
     made: set[tuple[str, str]] = set()
     there: set[tuple[str, str]] = set()
@@ -82,12 +82,14 @@ def _outcome(
             and all(pair in there for pair in pairs)
             and not any(pair in made for pair in pairs)
         )
-    return AGAIN
+    return UNANSWERED
 
 
-async def send_untag(calls: Calls, units: Sequence[Unit], tags: Sequence[str]) -> list[Outcome]:
+async def send_untag(
+    calls: BatchCaller, units: Sequence[WorkItem], tags: Sequence[str]
+) -> list[Outcome]:
     """Take `tags` off the images; each 20 tags are a call."""
-    ids = loads_of(units)
+    ids = payloads_of(units)
     for part in parts(tags, limits.TAGS_PER_UNTAG.value):
         await calls("DeleteImageTags", units, {"imageIds": ids, "tagIds": list(part)})
     return [DONE] * len(units)
@@ -99,20 +101,20 @@ def metadata_limits() -> ChunkLimits:
 
 
 async def send_metadata(
-    calls: Calls, units: Sequence[Unit], metadata: Mapping[str, str]
+    calls: BatchCaller, units: Sequence[WorkItem], metadata: Mapping[str, str]
 ) -> list[Outcome]:
     """Set `metadata` on the images."""
     content = bodies.json_body(dict(metadata), calls.operations.version)
-    answer = await calls("UpdateImageMetadata", units, {"imageIds": loads_of(units)}, content)
+    answer = await calls("UpdateImageMetadata", units, {"imageIds": payloads_of(units)}, content)
     statuses = {entry.image_id.lower(): str(entry.status) for entry in answer.value.images}
-    return [_metadata_outcome(statuses.get(unit.load)) for unit in units]
+    return [_metadata_outcome(statuses.get(unit.payload)) for unit in units]
 
 
 def _metadata_outcome(status: str | None) -> Outcome:
     if status is None:
-        return AGAIN
+        return UNANSWERED
     if status == "OK":
         return DONE
     known = status_help(status)
     failure = Failed(f"{status}: {known.cause}: {known.fix}", status)
-    return Again(failure) if status in VAGUE_STATUSES else failure
+    return Resend(failure) if status in VAGUE_STATUSES else failure

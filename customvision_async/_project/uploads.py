@@ -21,9 +21,9 @@ import msgspec
 from .. import limits
 from .._batch.chunker import ChunkLimits
 from .._batch.report import ItemResult
-from .._batch.settler import land
-from .._batch.work_item import AGAIN, Again, Done, Failed, Outcome, Unit
-from .._batching import Calls, failed_item, judge
+from .._batch.settler import settle_all
+from .._batch.work_item import UNANSWERED, Done, Failed, Outcome, Resend, WorkItem
+from .._batching import BatchCaller, classify_error, item_failure
 from .._content import Blob, ContentError
 from .._inputs.image_header import inspect_given
 from .._operations import Answer
@@ -37,17 +37,17 @@ from ..models import (
     Image,
     ImageCreateResult,
     ImageFile,
+    ImageFromPrediction,
     ImagePrediction,
     ImageUrl,
-    PredictedImage,
     Region,
-    SkippedFile,
+    SkippedItem,
     StoredImagePrediction,
 )
 from ..models.inputs import TagLike
-from ..sources import ScannedFile
-from .regions import box_of, region_limits, same_box, send_regions
-from .tag_resolver import TagBook, UnknownTag
+from ..sources import ScannedImage
+from .regions import normalize_box, region_limits, same_box, send_regions
+from .tag_resolver import TagResolver, UnknownTag
 from .tags import metadata_limits, send_metadata, send_tags, tag_limits
 
 __all__ = ["Uploads", "checked_metadata", "upload_limits"]
@@ -109,14 +109,14 @@ class _Entry(msgspec.Struct, eq=False):
 
 def upload_limits(chunk_bytes: int) -> ChunkLimits:
     """What one create call may hold."""
-    most = min(chunk_bytes, limits.BODY_BYTES_MOST.value)
+    most = min(chunk_bytes, limits.MAX_BODY_BYTES.value)
     return ChunkLimits(limits.IMAGES_PER_BATCH.value, most, limits.TAGS_PER_BATCH.value)
 
 
 class Uploads:
     """The `prepare` and `send` of one upload run."""
 
-    def __init__(self, calls: Calls, book: TagBook, tags: Iterable[TagLike]) -> None:
+    def __init__(self, calls: BatchCaller, book: TagResolver, tags: Iterable[TagLike]) -> None:
         self._calls = calls
         self._version = calls.operations.version
         self._book = book
@@ -128,7 +128,9 @@ class Uploads:
 
     # --- from items to units
 
-    async def prepare(self, start: int, items: Sequence[Any]) -> list[Unit | ItemResult[Any, Any]]:
+    async def prepare(
+        self, start: int, items: Sequence[Any]
+    ) -> list[WorkItem | ItemResult[Any, Any]]:
         """Look at the files (in one hop to a worker thread), find the tags, make the units."""
         if self._plans and (units := self._planned(start, items)) is not None:
             return units
@@ -136,11 +138,11 @@ class Uploads:
         await self._book.learn(
             tag
             for one in given
-            if isinstance(one, (ImageFile, ImageUrl, PredictedImage))
+            if isinstance(one, (ImageFile, ImageUrl, ImageFromPrediction))
             for tag in (*self._common, *one.tags, *(region.tag for region in one.regions))
             if isinstance(tag, str)
         )
-        blobs = [one.blob if isinstance(one, ScannedFile) else None for one in given]
+        blobs = [one.blob if isinstance(one, ScannedImage) else None for one in given]
         unseen = [
             place
             for place, one in enumerate(given)
@@ -159,11 +161,11 @@ class Uploads:
 
     def _planned(
         self, start: int, items: Sequence[Any]
-    ) -> list[Unit | ItemResult[Any, Any]] | None:
+    ) -> list[WorkItem | ItemResult[Any, Any]] | None:
         """The units of files of a folder whose tags were all met before: the short way, for most. None where there is anything else."""
-        plans, units = self._plans, list[Unit | ItemResult[Any, Any]]()
+        plans, units = self._plans, list[WorkItem | ItemResult[Any, Any]]()
         for index, item in enumerate(items, start):
-            blob: Blob | None = item.blob if type(item) is ScannedFile else None
+            blob: Blob | None = item.blob if type(item) is ScannedImage else None
             plan = plans.get(item.tags) if blob is not None else None
             if plan is None or blob is None:
                 return None
@@ -172,7 +174,7 @@ class Uploads:
             held = self._held_by(blob) if blob.ahead else 0
             extra = (size + 2) // 3 * 4 - size
             units.append(
-                Unit(
+                WorkItem(
                     index,
                     item,
                     load,
@@ -189,26 +191,28 @@ class Uploads:
 
     def _unit(
         self, index: int, item: Any, one: Any, blob: Blob | Exception | None
-    ) -> Unit | ItemResult[Any, Any]:
-        if isinstance(one, SkippedFile):
-            result = failed_item(index, item, f"{one.name}: {one.reason}", "Skipped")
+    ) -> WorkItem | ItemResult[Any, Any]:
+        if isinstance(one, SkippedItem):
+            result = item_failure(index, item, f"{one.name}: {one.reason}", "Skipped")
             return msgspec.structs.replace(result, skipped=True)
         if isinstance(one, Exception):
-            return failed_item(index, item, one)
+            return item_failure(index, item, one)
         if isinstance(blob, Exception):
-            return failed_item(index, item, blob)
+            return item_failure(index, item, blob)
         try:
             return self._checked(index, item, one, blob)
         except (UnknownTag, ValueError, TypeError, CustomVisionError) as problem:
             if blob is not None:
                 blob.taken()  # the report keeps the item, and is not to keep its bytes
-            return failed_item(index, item, problem)
+            return item_failure(index, item, problem)
 
     def _checked(
-        self, index: int, item: Any, one: ImageFile | ImageUrl | PredictedImage, blob: Any
-    ) -> Unit:
+        self, index: int, item: Any, one: ImageFile | ImageUrl | ImageFromPrediction, blob: Any
+    ) -> WorkItem:
         tags = self._tag_ids(one.tags)
-        regions = tuple((self._book.id_of(region.tag), *box_of(region)) for region in one.regions)
+        regions = tuple(
+            (self._book.id_of(region.tag), *normalize_box(region)) for region in one.regions
+        )
         if regions and self._version < ApiVersion.V2_0:
             raise ValueError(
                 f"regions are not in {self._version}: the first version that has them is v2.0"
@@ -236,9 +240,9 @@ class Uploads:
             if isinstance(one, ImageFile) and stamp is None
             else (ImageFile if isinstance(one, ImageFile) else type(one), stamp)
         )
-        unit = Unit(index, item, load, weight, with_it, lane=lane)
+        unit = WorkItem(index, item, load, weight, with_it, partition=lane)
         if (
-            type(one) is ScannedFile
+            type(one) is ScannedImage
             and not regions
             and not metadata
             and one.tags not in self._plans
@@ -248,20 +252,20 @@ class Uploads:
         if isinstance(blob, Blob):
             plain = not regions and not metadata
             encoded = (blob.size + 2) // 3 * 4
-            unit.weight += blob.size if plain else encoded
-            unit.extra = (
+            unit.size += blob.size if plain else encoded
+            unit.mixed_overhead = (
                 encoded - blob.size if plain else 0
             )  # in company with other tags it goes as base64
-            unit.held = self._held_by(blob)
-            unit.kind = with_it if plain else None
+            unit.memory = self._held_by(blob)
+            unit.affinity = with_it if plain else None
         else:
             load.source = unit.key = (
                 plain_text(one.url, "url")
                 if isinstance(one, ImageUrl)
                 else id_of(one, "prediction")
             )
-            unit.weight += len(load.source)
-            unit.held = len(load.source) if len(load.source) > _OVERHEAD else 0  # a data: URL
+            unit.size += len(load.source)
+            unit.memory = len(load.source) if len(load.source) > _OVERHEAD else 0  # a data: URL
         return unit
 
     def _held_by(self, blob: Blob) -> int:
@@ -283,81 +287,84 @@ class Uploads:
 
     # --- from a chunk to a call
 
-    async def send(self, units: Sequence[Unit]) -> list[Outcome]:
+    async def send(self, units: Sequence[WorkItem]) -> list[Outcome]:
         """Create the images of one chunk, then what has to be added afterwards."""
         now, held = anyio.current_time(), 0
         for unit in units:
-            if unit.load.sent_at is None:
-                unit.load.sent_at = now
-                held += unit.held
+            if unit.payload.sent_at is None:
+                unit.payload.sent_at = now
+                held += unit.memory
         try:
             answer = await self._create(units)
         except ContentError as error:
-            return [_unread(unit, error) for unit in units]
+            return [_unreadable(unit, error) for unit in units]
         finally:
             self._held -= held
         outcomes = self._joined(units, answer)
         return await self._completed(units, outcomes)
 
-    async def _create(self, units: Sequence[Unit]) -> Answer:
+    async def _create(self, units: Sequence[WorkItem]) -> Answer:
         first = units[0]
         version = self._version
-        if isinstance(first.load.source, Blob):
-            kinds = {unit.kind for unit in units}
+        if isinstance(first.payload.source, Blob):
+            kinds = {unit.affinity for unit in units}
             if (
                 len(kinds) == 1 and None not in kinds
             ):  # one set of tags and nothing else: the bytes go as they are
                 content = bodies.multipart(
-                    [(str(n), unit.load.source) for n, unit in enumerate(units)], field="imageData"
+                    [(str(n), unit.payload.source) for n, unit in enumerate(units)],
+                    field="imageData",
                 )
                 return await self._calls(
                     "CreateImagesFromData",
                     units,
-                    {"tagIds": list(first.load.tags) or None},
+                    {"tagIds": list(first.payload.tags) or None},
                     content,
                     creates=True,
                 )
             entries = [
-                _Entry(str(n), unit.load.tags, unit.load.regions, unit.load.source)
+                _Entry(str(n), unit.payload.tags, unit.payload.regions, unit.payload.source)
                 for n, unit in enumerate(units)
             ]
-            content = bodies.files_batch(entries, (), first.load.metadata, version)  # type: ignore[arg-type]  # every blob is there
+            content = bodies.files_batch(entries, (), first.payload.metadata, version)  # type: ignore[arg-type]  # every blob is there
             return await self._calls("CreateImagesFromFiles", units, {}, content, creates=True)
-        entries = [_Entry(unit.load.source, unit.load.tags, unit.load.regions) for unit in units]
+        entries = [
+            _Entry(unit.payload.source, unit.payload.tags, unit.payload.regions) for unit in units
+        ]
         if isinstance(first.item, ImageUrl):
-            content = bodies.urls_batch(entries, (), first.load.metadata, version)
+            content = bodies.urls_batch(entries, (), first.payload.metadata, version)
             return await self._calls("CreateImagesFromUrls", units, {}, content, creates=True)
-        content = bodies.ids_batch(entries, (), first.load.metadata, version)
+        content = bodies.ids_batch(entries, (), first.payload.metadata, version)
         return await self._calls("CreateImagesFromPredictions", units, {}, content, creates=True)
 
     # --- from its answer to outcomes
 
-    def _joined(self, units: Sequence[Unit], answer: Answer) -> list[Outcome]:
+    def _joined(self, units: Sequence[WorkItem], answer: Answer) -> list[Outcome]:
         """Join by name: the service answers in whatever order. A chunk of one needs no name."""
         results: Sequence[ImageCreateResult] = answer.value.images
         if len(units) == 1 and len(results) == 1:
             return [_outcome(units[0], results[0], answer)]
-        blobs = isinstance(units[0].load.source, Blob)
+        blobs = isinstance(units[0].payload.source, Blob)
         by_name: dict[str, ImageCreateResult | None] = {}
         for result in results:
             name = result.source_url or ""
             if blobs:
                 name = name.strip('"')
-            elif isinstance(units[0].item, PredictedImage):
+            elif isinstance(units[0].item, ImageFromPrediction):
                 name = name.lower()
             if (other := by_name.setdefault(name, result)) is not result and other != result:
                 by_name[name] = None  # it says two things of one picture: ask again
-        names = map(str, range(len(units))) if blobs else (unit.load.source for unit in units)
+        names = map(str, range(len(units))) if blobs else (unit.payload.source for unit in units)
         found = (by_name.get(name) for name in names)
         return [_outcome(unit, result, answer) for unit, result in zip(units, found, strict=True)]
 
-    async def _completed(self, units: Sequence[Unit], outcomes: list[Outcome]) -> list[Outcome]:
+    async def _completed(self, units: Sequence[WorkItem], outcomes: list[Outcome]) -> list[Outcome]:
         """Add what did not go with the create call, and for pictures that were there before everything."""
-        tags: list[Unit] = []
-        regions: list[Unit] = []
-        metadata: list[Unit] = []
+        tags: list[WorkItem] = []
+        regions: list[WorkItem] = []
+        metadata: list[WorkItem] = []
         for place, (unit, outcome) in enumerate(zip(units, outcomes, strict=True)):
-            load: Upload = unit.load
+            load: Upload = unit.payload
             if not isinstance(outcome, Done) or (
                 outcome.status == "OK" and not load.after_tags and not load.after_regions
             ):
@@ -369,48 +376,54 @@ class Uploads:
             if not (add_tags or add_regions or add_metadata):
                 continue
             if outcome.value is None:
-                outcomes[place] = _nameless(unit, outcome)
+                outcomes[place] = _missing_image(unit, outcome)
                 continue
             image = outcome.value.id.lower()
             if add_tags:
-                tags.append(Unit(place, unit, (image, add_tags), len(add_tags), key=image))
+                tags.append(WorkItem(place, unit, (image, add_tags), len(add_tags), key=image))
             if add_regions:
-                regions.append(Unit(place, unit, (image, add_regions), len(add_regions), key=image))
+                regions.append(
+                    WorkItem(place, unit, (image, add_regions), len(add_regions), key=image)
+                )
             if add_metadata:
-                metadata.append(Unit(place, unit, image, key=image))
+                metadata.append(WorkItem(place, unit, image, key=image))
         if tags:
             _enter(
                 outcomes,
-                await land(tags, tag_limits(), lambda part: send_tags(self._calls, part), judge),
+                await settle_all(
+                    tags, tag_limits(), lambda part: send_tags(self._calls, part), classify_error
+                ),
                 "tags",
             )
         if regions:
             regions = [unit for unit in regions if isinstance(outcomes[unit.index], Done)]
             _enter(
-                outcomes, await land(regions, region_limits(), self._send_missing, judge), "regions"
+                outcomes,
+                await settle_all(regions, region_limits(), self._send_missing, classify_error),
+                "regions",
             )
         if metadata:
-            given: Mapping[str, str] = units[0].load.metadata  # a chunk shares it
+            given: Mapping[str, str] = units[0].payload.metadata  # a chunk shares it
             metadata = [unit for unit in metadata if isinstance(outcomes[unit.index], Done)]
-            landed = await land(
+            landed = await settle_all(
                 metadata,
                 metadata_limits(),
                 lambda part: send_metadata(self._calls, part, given),
-                judge,
+                classify_error,
             )
             _enter(outcomes, landed, "metadata")
         return outcomes
 
-    async def _send_missing(self, units: Sequence[Unit]) -> list[Outcome]:
+    async def _send_missing(self, units: Sequence[WorkItem]) -> list[Outcome]:
         """Put the regions of each unit on its image, but for those that are there: the service tells them apart by the last digit."""
-        query = {"imageIds": [unit.load[0] for unit in units]}
+        query = {"imageIds": [unit.payload[0] for unit in units]}
         there: dict[str, Image] = {
             image.id.lower(): image
             for image in (await self._calls("GetImagesByIds", (), query)).value
         }
-        missing: list[Unit] = []
+        missing: list[WorkItem] = []
         for unit in units:
-            image_id, regions = unit.load
+            image_id, regions = unit.payload
             known = there[image_id].regions if image_id in there else ()
             left = tuple(
                 region
@@ -421,13 +434,13 @@ class Uploads:
                     for r in known
                 )
             )
-            missing.append(Unit(unit.index, unit.item, (image_id, left), len(left)))
+            missing.append(WorkItem(unit.index, unit.item, (image_id, left), len(left)))
         return await send_regions(self._calls, missing, named=False)
 
 
 def _as_input(item: Any) -> Any:
     """What a person gave, as one of the inputs; an exception where it is none."""
-    if isinstance(item, (ImageFile, ImageUrl, PredictedImage)):
+    if isinstance(item, (ImageFile, ImageUrl, ImageFromPrediction)):
         given: tuple[object, ...] = item.regions
         wrong = next((region for region in given if not isinstance(region, Region)), None)
         return (
@@ -435,7 +448,7 @@ def _as_input(item: Any) -> Any:
             if wrong is None
             else TypeError(f"{item.name or 'the bytes'}: a region is a Region, not {wrong!r:.80}")
         )
-    if isinstance(item, SkippedFile):
+    if isinstance(item, SkippedItem):
         return item
     try:
         if isinstance(item, (str, PurePath, os.PathLike)):
@@ -443,9 +456,9 @@ def _as_input(item: Any) -> Any:
         if isinstance(item, (bytes, bytearray, memoryview)):
             return ImageFile(data=item)
         if isinstance(item, UUID):
-            return PredictedImage(item)
+            return ImageFromPrediction(item)
         if isinstance(item, (ImagePrediction, StoredImagePrediction)):
-            return PredictedImage(item.id)
+            return ImageFromPrediction(item.id)
         if hasattr(item, "read"):
             return ImageFile(file=item)
     except TypeError as error:
@@ -489,27 +502,27 @@ def _split_tags(
     return frozenset(ordered[:most]), frozenset(ordered[most:])
 
 
-def _outcome(unit: Unit, result: ImageCreateResult | None, answer: Answer) -> Outcome:
+def _outcome(unit: WorkItem, result: ImageCreateResult | None, answer: Answer) -> Outcome:
     if result is None:
         unit.in_doubt = True  # it may have landed all the same
-        return AGAIN
+        return UNANSWERED
     status = str(result.status)
     if status in ("OK", "OKDuplicate") and (status != "OK" or result.image is not None):
         return Done(
             status,
             result.image,
-            status == "OKDuplicate" and not _our_own(unit, result.image, answer),
+            status == "OKDuplicate" and not _is_own_retry(unit, result.image, answer),
         )
     if status == "OK":
         unit.in_doubt = True
-        return Again(Failed("the service says OK and gives no image", status))
+        return Resend(Failed("the service says OK and gives no image", status))
     known = status_help(status)
     reason = f"{status}: {known.cause}" + (f": {known.fix}" if known.fix else "")
     failure = Failed(reason, status)
-    return Again(failure) if status in VAGUE_STATUSES else failure
+    return Resend(failure) if status in VAGUE_STATUSES else failure
 
 
-def _our_own(unit: Unit, image: Image | None, answer: Answer) -> bool:
+def _is_own_retry(unit: WorkItem, image: Image | None, answer: Answer) -> bool:
     """Whether a duplicate is the work of an earlier attempt of ours whose answer was lost.
 
     Only a unit in doubt can be; then the image is ours if it is younger than our first attempt, by the clock of the
@@ -517,24 +530,29 @@ def _our_own(unit: Unit, image: Image | None, answer: Answer) -> bool:
     """
     if not unit.in_doubt:
         return False
-    if image is None or image.created is None or answer.date is None or unit.load.sent_at is None:
+    if (
+        image is None
+        or image.created is None
+        or answer.date is None
+        or unit.payload.sent_at is None
+    ):
         return True
-    first_sent = answer.date - timedelta(seconds=anyio.current_time() - unit.load.sent_at)
+    first_sent = answer.date - timedelta(seconds=anyio.current_time() - unit.payload.sent_at)
     return image.created >= first_sent - _CLOCKS_APART
 
 
-def _unread(unit: Unit, error: ContentError) -> Outcome:
+def _unreadable(unit: WorkItem, error: ContentError) -> Outcome:
     """A body that broke off took no effect: the culprit fails, the others go again as they are."""
-    if unit.load.source is error.blob:
+    if unit.payload.source is error.blob:
         return Failed(
             error.reason, cause=error.with_traceback(None)
         )  # kept with the report, and those frames hold buffers
-    return Again(Failed("its batch could not be sent"), together=True)
+    return Resend(Failed("its batch could not be sent"), together=True)
 
 
-def _nameless(unit: Unit, outcome: Done) -> Outcome:
+def _missing_image(unit: WorkItem, outcome: Done) -> Outcome:
     """A duplicate whose image the answer does not name, and which was to have tags or regions."""
-    if unit.in_doubt and not outcome.duplicate and not unit.load.after_tags:
+    if unit.in_doubt and not outcome.duplicate and not unit.payload.after_tags:
         return outcome  # made by our own earlier attempt, with all that went with it; the result says that it is in doubt
     return Failed(
         "the project has this picture already, and the service does not say as which image: what was to go with it could not be ensured;"
@@ -544,7 +562,7 @@ def _nameless(unit: Unit, outcome: Done) -> Outcome:
 
 
 def _enter(
-    outcomes: list[Outcome], landed: Sequence[tuple[Unit, Done | Failed]], what: str
+    outcomes: list[Outcome], landed: Sequence[tuple[WorkItem, Done | Failed]], what: str
 ) -> None:
     """An image that landed without its tags or regions has failed, and says so."""
     for unit, added in landed:

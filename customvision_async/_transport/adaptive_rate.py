@@ -17,19 +17,19 @@ import math
 from collections import deque
 from dataclasses import dataclass
 
-__all__ = ["Call", "Pace"]
+__all__ = ["AdaptiveRate", "Call"]
 
 SLOWEST = 0.05
 """Calls a second, at the least: who stops cannot learn."""
-DIP = 0.02
+SAFETY_MARGIN = 0.02
 """Share of the ceiling by which to stay under it at first."""
 STEP = 0.03
 """Share of the rate that a refusal takes away where the limit was looked for."""
 STEP_AGAIN, STEP_MOST = 0.05, 0.15
 """The same for each one in a row before that: once, twice ... as much, up to the second. A small bucket refuses some by chance."""
-RISE, RISE_BY_CALLS = 6.0, 25.0
+PROBE_SECONDS, RISE_BY_CALLS = 6.0, 25.0
 """Seconds, or calls if that is longer, in which the search gets 10 % above the ceiling; in twice that, four times the ceiling."""
-STAY, STAY_MOST = 6.0, 90.0
+HOLD_SECONDS, STAY_MOST = 6.0, 90.0
 """Seconds for which to stay under the ceiling, at the least and at the most."""
 STAY_UNKNOWN, RISE_UNKNOWN = 2.0, 2.0
 """The same two after the first refusal: a burst says little of the rate."""
@@ -71,12 +71,12 @@ class _Burst:
     until: float
 
 
-class Pace:
+class AdaptiveRate:
     """The rate of calls, from the refusals. `rate` is one that is known from the start, or None for no bound as yet."""
 
     def __init__(self, rate: float | None = None) -> None:
         self._ceiling = rate or 1.0
-        self._stay = STAY if rate is None else STAY_KNOWN
+        self._stay = HOLD_SECONDS if rate is None else STAY_KNOWN
         self._age = 0.0
         """Seconds since the last cut, but for those in which the pace kept nobody waiting: they prove nothing."""
         self._paced = rate is not None
@@ -92,7 +92,7 @@ class Pace:
         self._again = 0
         """Refusals before the limit was looked for again."""
         self._burst: _Burst | None = None
-        self._rise = max(RISE, RISE_BY_CALLS / self._ceiling)
+        self._rise = max(PROBE_SECONDS, RISE_BY_CALLS / self._ceiling)
 
     @property
     def rate(self) -> float | None:
@@ -102,7 +102,11 @@ class Pace:
     @property
     def _rate(self) -> float:
         ahead = self._age - self._stay
-        change = 0.1 * (ahead / self._rise) ** 5 if ahead > 0 else DIP * (ahead / self._stay) ** 3
+        change = (
+            0.1 * (ahead / self._rise) ** 5
+            if ahead > 0
+            else SAFETY_MARGIN * (ahead / self._stay) ** 3
+        )
         return max(SLOWEST, self._ceiling * (1.0 + change))
 
     def wait(self, now: float) -> float:
@@ -162,10 +166,10 @@ class Pace:
             ):  # most of a second's calls were refused: it is clear what is left
                 self._ceiling = second
             stay = STAY_BY_PAUSE * pause + STAY_BY_CALLS / max(rate, SLOW) if known else 0.0
-            self._stay = max(STAY, min(stay, STAY_MOST, 2.0 * (elapsed + self._span)))
+            self._stay = max(HOLD_SECONDS, min(stay, STAY_MOST, 2.0 * (elapsed + self._span)))
             self._span = elapsed
             self._burst = None
-            self._rise = max(RISE, RISE_BY_CALLS / max(SLOW, self._ceiling))
+            self._rise = max(PROBE_SECONDS, RISE_BY_CALLS / max(SLOW, self._ceiling))
         else:  # a bucket's burst is in what was taken up; quotas are counted by the second
             self._burst = _Burst(max(1, self._taken), max(1.0, elapsed), now)
             self._ceiling = self._burst.taken / self._burst.seconds

@@ -36,7 +36,7 @@ from .base import ClientClosed, Request, Response
 from .body import Buffer, stream
 from .retry import CertificateError
 
-__all__ = ["AiohttpSender", "tls_context"]
+__all__ = ["AiohttpTransport", "tls_context"]
 
 
 def tls_context(ca_file: str | None = None) -> ssl.SSLContext:
@@ -46,7 +46,7 @@ def tls_context(ca_file: str | None = None) -> ssl.SSLContext:
     return context
 
 
-class _Watch:
+class _PhaseTimer:
     """The clock of one attempt: which phase it is in and when that phase is over time."""
 
     def __init__(self, timeouts: Timeouts, on_sent: Callable[[], None] | None) -> None:
@@ -122,7 +122,7 @@ class _Body(Payload):
 
     _autoclose = True
 
-    def __init__(self, content: Content, watch: _Watch) -> None:
+    def __init__(self, content: Content, watch: _PhaseTimer) -> None:
         super().__init__(content, content_type=content.content_type)
         self._size = content.length
         self._content = content
@@ -161,7 +161,7 @@ class _Body(Payload):
         watch.sent()
 
 
-class AiohttpSender:
+class AiohttpTransport:
     """Sends over aiohttp, with connections kept alive. Made anywhere, opened by the first request, in its event loop.
 
     `connections` is the most at once. A `session` given is used as it is, and left open: it belongs to its owner.
@@ -193,9 +193,9 @@ class AiohttpSender:
         *,
         on_sent: Callable[[], None] | None = None,
     ) -> Response:
-        """One attempt; see :class:`~.base.Sender`."""
+        """One attempt; see :class:`~.base.Transport`."""
         _refuse_injection(request, headers)
-        watch = _Watch(self._timeouts, on_sent)
+        watch = _PhaseTimer(self._timeouts, on_sent)
         failure: Exception
         try:
             async with watch:
@@ -208,7 +208,7 @@ class AiohttpSender:
         raise failure
 
     async def _exchange(
-        self, request: Request, headers: Mapping[str, str], watch: _Watch
+        self, request: Request, headers: Mapping[str, str], watch: _PhaseTimer
     ) -> Response:
         session = self._session(fresh=not request.repeatable)
         body = None
@@ -234,7 +234,7 @@ class AiohttpSender:
             raise_for_status=False,
             ssl=self._context(request.url),
             timeout=self._aiohttp_timeout,
-            middlewares=(_Once(watch, has_body=body is not None),),
+            middlewares=(_NoRetryMiddleware(watch, has_body=body is not None),),
         )
         try:
             whole = await _read(answer, request, watch)
@@ -280,10 +280,10 @@ class AiohttpSender:
                 await session.close()
 
 
-class _Once:
+class _NoRetryMiddleware:
     """A middleware that translates errors inside aiohttp's own loop of retries, which then has nothing to catch."""
 
-    def __init__(self, watch: _Watch, *, has_body: bool) -> None:
+    def __init__(self, watch: _PhaseTimer, *, has_body: bool) -> None:
         self._watch = watch
         self._has_body = has_body
 
@@ -307,7 +307,7 @@ class _Wrapped(Exception):
         self.error = error
 
 
-def _ours(error: Exception, request: Request, watch: _Watch) -> TransportError:
+def _ours(error: Exception, request: Request, watch: _PhaseTimer) -> TransportError:
     """`error` of aiohttp or the system in our words: was anything sent, and what to do."""
     if isinstance(error, _Wrapped):
         error = error.error
@@ -408,7 +408,7 @@ def _fits_a_line(url: str) -> bool:
 _OF_A_URL = bytes(range(0x21, 0x7F))
 
 
-async def _read(answer: aiohttp.ClientResponse, request: Request, watch: _Watch) -> Response:
+async def _read(answer: aiohttp.ClientResponse, request: Request, watch: _PhaseTimer) -> Response:
     """The whole answer, of bounded size and in bounded time."""
     if answer.status // 100 == 3:
         target = _host_of(answer.headers.get("Location", ""))

@@ -13,12 +13,12 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import BinaryIO, TypeVar
 
-__all__ = ["WholeFile", "whole_file"]
+__all__ = ["AtomicFile", "atomic_file"]
 
 T = TypeVar("T")
 
 
-class WholeFile:
+class AtomicFile:
     """The file while it is being written, under another name beside its place. Readable by its owner alone."""
 
     def __init__(self, target: str, overwrite: bool) -> None:
@@ -102,7 +102,9 @@ def _sync_folder(folder: str) -> None:
 
 
 @asynccontextmanager
-async def whole_file(path: str | os.PathLike[str], *, overwrite: bool) -> AsyncIterator[WholeFile]:
+async def atomic_file(
+    path: str | os.PathLike[str], *, overwrite: bool
+) -> AsyncIterator[AtomicFile]:
     """A file to write to, which gets its name at the end of the block; after an exception nothing is left of it.
 
     Raises:
@@ -110,7 +112,7 @@ async def whole_file(path: str | os.PathLike[str], *, overwrite: bool) -> AsyncI
         IsADirectoryError: it is a folder.
         OSError: it cannot be written.
     """
-    file = WholeFile(os.fspath(path), overwrite)
+    file = AtomicFile(os.fspath(path), overwrite)
     await _to_the_end(file.open, after_cancel=file.drop)
     try:
         yield file

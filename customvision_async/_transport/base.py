@@ -8,7 +8,7 @@ from typing import Protocol
 
 from .._content import Content
 
-__all__ = ["RESPONSE_BYTES", "ClientClosed", "Meter", "Request", "Response", "Sender"]
+__all__ = ["RESPONSE_BYTES", "ClientClosed", "Meter", "Request", "Response", "Transport"]
 
 RESPONSE_BYTES = 16 * 1024 * 1024
 """An answer longer than this, counted after decompression, is refused. The largest real one (256 images) is under 0.5 MB."""
@@ -68,7 +68,7 @@ class Response:
     in_doubt: bool = False
 
 
-class Sender(Protocol):
+class Transport(Protocol):
     """One attempt over the wire. The in-memory stand-in of the tests is the other implementation."""
 
     async def send(

@@ -139,7 +139,7 @@ def _is_address(host: str) -> bool:
     return True
 
 
-def address_is_open(text: str, *, private: bool) -> bool:
+def is_allowed_address(text: str, *, private: bool) -> bool:
     """Whether a name may resolve to this address: public, or (`private`) of a private network; never loopback or link-local."""
     address = ipaddress.ip_address(text)
     if isinstance(address, ipaddress.IPv6Address):
@@ -159,7 +159,7 @@ def address_is_open(text: str, *, private: bool) -> bool:
     return address.is_global or (private and address.is_private)
 
 
-class _Guard(AbstractResolver):
+class _SafeResolver(AbstractResolver):
     """Resolves names, and refuses those that lead to where no blob store is."""
 
     def __init__(self, hosts: BlobHosts, inner: AbstractResolver | None = None) -> None:
@@ -172,15 +172,15 @@ class _Guard(AbstractResolver):
         found = await self._inner.resolve(host, port, family)
         private = host.lower().rstrip(".") in self._hosts.exact
         for one in found:
-            if not address_is_open(one["host"], private=private):
-                raise _Inside(host)
+            if not is_allowed_address(one["host"], private=private):
+                raise PrivateAddressError(host)
         return found
 
     async def close(self) -> None:
         await self._inner.close()
 
 
-class _Inside(OSError):
+class PrivateAddressError(OSError):
     """The name leads to an address that is no public one."""
 
     def __init__(self, host: str) -> None:
@@ -274,7 +274,7 @@ class BlobReader:
         if self._closed:
             raise ClientClosed
         if self._kept is None:
-            guard = _Guard(self.hosts, self._resolver)
+            guard = _SafeResolver(self.hosts, self._resolver)
             connector = aiohttp.TCPConnector(
                 limit=self._connections, ssl=self._ssl or True, resolver=guard
             )
@@ -342,7 +342,7 @@ def _ours(
             )
             why = (
                 str(inner)
-                if isinstance(inner, _Inside)
+                if isinstance(inner, PrivateAddressError)
                 else getattr(inner, "strerror", None) or type(inner).__name__
             )
             return ConnectError(f"no connection to {host}: {why}", operation=operation)

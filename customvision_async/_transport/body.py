@@ -40,7 +40,7 @@ Buffer = bytes | memoryview
 
 PIECE = 128 * 1024
 _RAW_PIECE = PIECE // 4 * 3 // 3 * 3  # what becomes one piece as base64
-_BREATH = 256 * 1024
+_YIELD_EVERY = 256 * 1024
 _GROUP = 1024 * 1024
 _PATIENCE = 4
 """Reads of one body that would wait, before threads read the rest: now and then a page is not there in a file that otherwise is."""
@@ -305,7 +305,7 @@ async def stream(content: Content, write: Write) -> None:
     reader = Reader()
     pieces = assemble(content, reader)
     hops = 0
-    breath = _BREATH
+    breath = _YIELD_EVERY
     try:
         while not reader.may_wait:
             piece = next(pieces, b"")
@@ -322,7 +322,7 @@ async def stream(content: Content, write: Write) -> None:
             if await write(piece) and isinstance(piece, memoryview):
                 reader.spare = piece
             if breath <= 0:
-                breath = _BREATH
+                breath = _YIELD_EVERY
                 await asyncio.sleep(0)
     except BaseException:
         with suppress(ValueError):  # it runs in a thread still, which closes it
@@ -362,13 +362,13 @@ async def _stream_from_threads(pieces: Generator[Buffer | None, None, None], wri
     try:
         while group := await asyncio.wrap_future(ahead):
             ahead = workers.submit(_group, pieces)
-            breath = _BREATH
+            breath = _YIELD_EVERY
             group.reverse()
             while group:  # what is sent is let go
                 breath -= len(group[-1])
                 await write(group.pop())
                 if breath <= 0:
-                    breath = _BREATH
+                    breath = _YIELD_EVERY
                     await asyncio.sleep(0)
     finally:
         ahead.add_done_callback(

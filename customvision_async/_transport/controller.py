@@ -12,14 +12,14 @@ import math
 from collections import deque
 
 from .._options import Concurrency
-from .adaptive_rate import Call, Pace
+from .adaptive_rate import AdaptiveRate, Call
 
 __all__ = ["Call", "Controller"]
 
 LOST = 0.7
 """Of the calls in flight, how many may go on after one that got no answer."""
-LITTLE = 2.0
-SPARE = 8.0
+LITTLES_LAW_FACTOR = 2.0
+HEADROOM = 8.0
 WINDOW = 24
 """Answers from which one mean of the service's time is taken (the first time a third of it, before much can queue)."""
 VERDICT = 3
@@ -110,26 +110,26 @@ class Controller:
 
     def __init__(self, options: Concurrency | None = None) -> None:
         options = options or Concurrency()
-        self.requests = options.requests
-        self.uploads = options.uploads
-        self._limit = float(min(options.start, options.requests))
+        self.requests = options.max_requests
+        self.uploads = options.max_uploads
+        self._limit = float(min(options.initial_requests, options.max_requests))
         self.in_flight = 0
         self.uploading = 0
-        self._pace = Pace(options.rate)
+        self._pace = AdaptiveRate(options.requests_per_second)
         self._flight_bound = False
         self._service = _ServiceTime()
         self._answers: deque[float] = deque(maxlen=32)
-        self._verdict = _Verdict(options.on_refusal == "all")
+        self._verdict = _Verdict(options.on_throttle == "all")
         self._cut_at = -math.inf
         self._lost_at = -math.inf
         self._paused_since: float | None = None
 
     def restrain(self, options: Concurrency) -> None:
         """Another client joins: the lower caps hold, and a rate that it knows is better than none."""
-        self.requests = min(self.requests, options.requests)
-        self.uploads = min(self.uploads, options.uploads)
-        if options.rate is not None and self._pace.rate is None:
-            self._pace = Pace(options.rate)
+        self.requests = min(self.requests, options.max_requests)
+        self.uploads = min(self.uploads, options.max_uploads)
+        if options.requests_per_second is not None and self._pace.rate is None:
+            self._pace = AdaptiveRate(options.requests_per_second)
 
     @property
     def rate(self) -> float | None:
@@ -143,7 +143,7 @@ class Controller:
         base = self._service.base
         if base is not None and len(self._answers) > 8:
             throughput = (len(self._answers) - 1) / max(1e-3, self._answers[-1] - self._answers[0])
-            limit = min(limit, LITTLE * throughput * base + SPARE)
+            limit = min(limit, LITTLES_LAW_FACTOR * throughput * base + HEADROOM)
         return max(1, min(self.requests, int(limit)))
 
     def wait(self, now: float, *, upload: bool) -> float:

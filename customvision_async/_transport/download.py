@@ -20,18 +20,18 @@ import anyio
 from .._options import Retry
 from ..errors import (
     DecodeError,
+    DownloadLinkExpired,
     InternalServerError,
-    LinkExpired,
     NotFoundError,
     ResponseLost,
     ServiceError,
     TransportError,
 )
-from .atomic_file import WholeFile, whole_file
+from .atomic_file import AtomicFile, atomic_file
 from .blob_reader import BlobPart, BlobReader
 from .retry import RETRIED_STATUSES, parse_retry_after
 
-__all__ = ["Downloads", "save"]
+__all__ = ["Downloader", "save"]
 
 _WRITE = 1 << 20
 """Bytes written by one hop to a worker thread."""
@@ -39,7 +39,7 @@ _PROGRESS = 1 << 16
 """Bytes more than ever before that count as getting on."""
 
 
-class _Busy(InternalServerError):
+class _HostUnavailable(InternalServerError):
     """The host cannot now; `retry_after` is the wait it asks for."""
 
     def __init__(self, retry_after: float | None, **fields: Any) -> None:
@@ -47,7 +47,7 @@ class _Busy(InternalServerError):
         self.retry_after = retry_after
 
 
-class Downloads:
+class Downloader:
     """Downloads over one reader, with the client's ideas of when to try again."""
 
     def __init__(self, reader: BlobReader, retry: Retry | None = None) -> None:
@@ -68,12 +68,12 @@ class Downloads:
         Raises:
             FileExistsError: `path` is there, and is not to be overwritten.
             OSError: it cannot be written.
-            LinkExpired: the address is no longer valid.
+            DownloadLinkExpired: the address is no longer valid.
             ServiceError, TransportError: it could not be read.
             DecodeError: it is over `most` bytes, or is not what the host says it is.
         """
         self._reader.hosts.check(url, operation)
-        async with whole_file(path, overwrite=overwrite) as file:
+        async with atomic_file(path, overwrite=overwrite) as file:
             await _Transfer(self._reader, self._retry, url, operation, most, file).run()
         return Path(path)
 
@@ -84,7 +84,7 @@ class Downloads:
 
 async def save(data: bytes, path: str | os.PathLike[str], *, overwrite: bool = True) -> Path:
     """Write `data` to `path`, whole or not at all."""
-    async with whole_file(path, overwrite=overwrite) as file:
+    async with atomic_file(path, overwrite=overwrite) as file:
         await file.write(data)
     return Path(path)
 
@@ -93,7 +93,13 @@ class _Transfer:
     """One file on its way, over as many connections as it takes."""
 
     def __init__(
-        self, reader: BlobReader, retry: Retry, url: str, operation: str, most: int, file: WholeFile
+        self,
+        reader: BlobReader,
+        retry: Retry,
+        url: str,
+        operation: str,
+        most: int,
+        file: AtomicFile,
     ) -> None:
         self._reader = reader
         self._retry = retry
@@ -121,13 +127,18 @@ class _Transfer:
             except ServiceError as error:
                 if error.status not in RETRIED_STATUSES:
                     raise
-                failure, asked = error, error.retry_after if isinstance(error, _Busy) else None
+                failure, asked = (
+                    error,
+                    error.retry_after if isinstance(error, _HostUnavailable) else None,
+                )
             failures = 0 if self._there >= self._furthest + _PROGRESS else failures + 1
             self._furthest = max(self._furthest, self._there)
-            if failures >= self._retry.attempts:
+            if failures >= self._retry.max_attempts:
                 raise failure
-            wait = random.uniform(0.0, min(self._retry.most, self._retry.backoff * 2.0**failures))  # noqa: S311 - no secret
-            await anyio.sleep(max(wait, min(asked or 0.0, self._retry.retry_after_most)))
+            wait = random.uniform(  # noqa: S311 - no secret
+                0.0, min(self._retry.max_backoff, self._retry.initial_backoff * 2.0**failures)
+            )
+            await anyio.sleep(max(wait, min(asked or 0.0, self._retry.max_retry_after)))
 
     async def _attempt(self) -> None:
         start = self._there if self._validator else 0
@@ -232,12 +243,12 @@ async def _refusal(part: BlobPart, operation: str) -> Exception:
         "request_id": part.headers.get("x-ms-request-id", ""),
     }
     if status == 403:
-        return LinkExpired(
+        return DownloadLinkExpired(
             "the address of the file is not valid (any more): such addresses live for a day",
             **fields,
         )
     if status == 404:
         return NotFoundError("the file is not there (any more)", **fields)
     if status >= 500 or status in RETRIED_STATUSES:
-        return _Busy(parse_retry_after(part.headers, body, time.time()), **fields)
+        return _HostUnavailable(parse_retry_after(part.headers, body, time.time()), **fields)
     return ServiceError("the host of the file refuses it", **fields)

@@ -9,14 +9,14 @@ from random import Random
 from typing import Protocol
 
 from .._content import ContentError
-from .._events import Observer, RequestDone, RetryScheduled, notify
+from .._events import Observer, RequestCompleted, RetryScheduled, notify
 from .._options import Retry
 from ..errors import RequestTimeout, ResponseLost, TransportError
-from .base import ClientClosed, Meter, Request, Response, Sender
+from .base import ClientClosed, Meter, Request, Response, Transport
 from .retry import RetryBudget, RetryPolicy, maybe_taken_up, never_sent
-from .throttle import Limiter, Ticket
+from .throttle import Limiter, Permit
 
-__all__ = ["Auth", "Transport"]
+__all__ = ["Auth", "Pipeline"]
 
 
 class Auth(Protocol):
@@ -31,7 +31,7 @@ class Auth(Protocol):
         ...
 
 
-class _Journey:
+class _RequestState:
     """What one request has met so far."""
 
     def __init__(self) -> None:
@@ -57,7 +57,7 @@ class _Journey:
         return self.sends - self.refusals
 
 
-class Transport:
+class Pipeline:
     """Sends requests until they have a final answer.
 
     `limiter` gives the limiter that applies in the running event loop (``functools.partial(shared_limiter, ...)``);
@@ -66,7 +66,7 @@ class Transport:
 
     def __init__(
         self,
-        sender: Sender,
+        transport: Transport,
         *,
         auth: Auth,
         retry: Retry | None = None,
@@ -75,11 +75,11 @@ class Transport:
         rng: Random | None = None,
         clock: Callable[[], float] = time.time,
     ) -> None:
-        self._sender = sender
+        self._transport = transport
         self._auth = auth
         retry = retry or Retry()
         self._policy = RetryPolicy(retry, rng or Random())  # noqa: S311  # jitter, not secrets
-        self._budget = RetryBudget(retry.budget, retry.budget_floor)
+        self._budget = RetryBudget(retry.retry_ratio, retry.min_retries)
         self._make_limiter: Callable[[], Limiter] = limiter or Limiter
         self._limiter: Limiter | None = None
         self._met = False
@@ -100,7 +100,7 @@ class Transport:
         if self._limiter is None:
             self._limiter = self._make_limiter()
         limiter = self._limiter
-        journey = _Journey()
+        journey = _RequestState()
         ticket = await limiter.admit(upload=request.content is not None)
         while True:
             outcome = await self._attempt(request, journey, ticket)
@@ -124,7 +124,7 @@ class Transport:
                 return _final(request, outcome, journey)
 
     async def _attempt(
-        self, request: Request, journey: _Journey, ticket: Ticket
+        self, request: Request, journey: _RequestState, ticket: Permit
     ) -> Response | TransportError:
         """One send."""
         outcome: Response | TransportError
@@ -139,7 +139,7 @@ class Transport:
         began = now()
         journey.sent(began, request.meter)
         try:
-            outcome = await self._sender.send(request, journey.headers, on_sent=ticket.body_sent)
+            outcome = await self._transport.send(request, journey.headers, on_sent=ticket.body_sent)
         except TransportError as error:
             outcome = error
         except BaseException as error:
@@ -156,7 +156,7 @@ class Transport:
         self._report(request, journey, outcome, now() - began, ticket)
         return outcome
 
-    def _settle(self, ticket: Ticket, outcome: Response | TransportError) -> None:
+    def _settle(self, ticket: Permit, outcome: Response | TransportError) -> None:
         """Tell the limiter how it went."""
         if not isinstance(outcome, Response) or outcome.status in {408, 502, 503, 504}:
             ticket.lost()
@@ -166,7 +166,7 @@ class Transport:
             ticket.accepted()
 
     async def _judge(
-        self, request: Request, outcome: Response | TransportError, journey: _Journey
+        self, request: Request, outcome: Response | TransportError, journey: _RequestState
     ) -> float | None:
         self._met = self._met or isinstance(outcome, Response)
         if isinstance(outcome, Response) and outcome.status == 401 and not journey.renewed:
@@ -193,10 +193,10 @@ class Transport:
     def _report(
         self,
         request: Request,
-        journey: _Journey,
+        journey: _RequestState,
         outcome: Response | TransportError | str,
         seconds: float,
-        ticket: Ticket,
+        ticket: Permit,
     ) -> None:
         sent = request.content.length if request.content is not None and ticket.body_is_sent else 0
         if request.meter is not None:
@@ -204,19 +204,21 @@ class Transport:
         status, error = (outcome.status, "") if isinstance(outcome, Response) else (0, str(outcome))
         notify(
             self._observers,
-            RequestDone(request.operation, journey.sends, status, seconds, sent, error),
+            RequestCompleted(request.operation, journey.sends, status, seconds, sent, error),
         )
 
     async def aclose(self) -> None:
         """Close the connections."""
-        await self._sender.aclose()
+        await self._transport.aclose()
 
 
 def _reason(outcome: Response | TransportError) -> str:
     return f"status {outcome.status}" if isinstance(outcome, Response) else str(outcome)
 
 
-def _final(request: Request, outcome: Response | TransportError, journey: _Journey) -> Response:
+def _final(
+    request: Request, outcome: Response | TransportError, journey: _RequestState
+) -> Response:
     attempts = max(1, journey.attempts)
     if isinstance(outcome, Response):
         return Response(outcome.status, outcome.headers, outcome.body, attempts, journey.in_doubt)

@@ -153,13 +153,13 @@ class RetryPolicy:
                 maybe_taken_up(outcome) and not request.repeatable
             ):
                 return None
-            wait = max(self._jitter(options.backoff, attempts), asked or 0.0)
+            wait = max(self._jitter(options.initial_backoff, attempts), asked or 0.0)
         return wait if elapsed + wait <= options.deadline else None
 
     def asked(self, response: Response, now: float) -> float | None:
         """The wait that `response` asks for, cut to what is obeyed; None if it asks for none that can be read."""
         asked = parse_retry_after(response.headers, response.body, now)
-        return None if asked is None else min(asked, self._options.retry_after_most)
+        return None if asked is None else min(asked, self._options.max_retry_after)
 
     def _most_attempts(
         self, request: Request, outcome: Response | TransportError, met: bool
@@ -167,13 +167,15 @@ class RetryPolicy:
         if isinstance(outcome, CertificateError):
             return 1
         if isinstance(outcome, Response) and outcome.status == 408 and request.content is not None:
-            return min(SLOW_BODY_ATTEMPTS, self._options.attempts)
+            return min(SLOW_BODY_ATTEMPTS, self._options.max_attempts)
         if never_sent(
             outcome
         ):  # a network that was there comes back: the deadline alone ends the waiting
-            return 1_000_000 if met else min(UNMET_ATTEMPTS, self._options.attempts)
-        return self._options.attempts
+            return 1_000_000 if met else min(UNMET_ATTEMPTS, self._options.max_attempts)
+        return self._options.max_attempts
 
     def _jitter(self, scale: float, failures: int) -> float:
         """Uniform over 0 to scale x 2**failures, never more than `most`."""
-        return self._random.uniform(0.0, min(self._options.most, scale * 2.0 ** min(failures, 30)))
+        return self._random.uniform(
+            0.0, min(self._options.max_backoff, scale * 2.0 ** min(failures, 30))
+        )

@@ -14,10 +14,10 @@ from weakref import WeakKeyDictionary, WeakValueDictionary
 from .._options import Concurrency
 from .controller import Call, Controller
 
-__all__ = ["Limiter", "Ticket", "shared_limiter"]
+__all__ = ["Limiter", "Permit", "shared_limiter"]
 
 
-class Ticket:
+class Permit:
     """The right to send once. Whoever holds it says when the body is out, and then, once, how it ended."""
 
     __slots__ = ("_call", "_limiter")
@@ -85,7 +85,7 @@ class Limiter:
         """The time of the running loop."""
         return asyncio.get_running_loop().time()
 
-    async def admit(self, *, upload: bool, again: bool = False) -> Ticket:
+    async def admit(self, *, upload: bool, again: bool = False) -> Permit:
         """Wait for the right to send. `upload`: there is a body; `again`: it has been sent before, and goes first.
 
         Whoever is given a ticket must end it (accepted, refused, lost or abandoned), whatever happens.
@@ -97,18 +97,18 @@ class Limiter:
             and not self._queues[not upload]
             and self.controller.wait(loop.time(), upload=upload) <= 0
         ):
-            return Ticket(self, self.controller.start(loop.time(), upload=upload))
+            return Permit(self, self.controller.start(loop.time(), upload=upload))
         self._count += 1
         waiter = _Waiter((not again, self._count), loop.create_future())
         heapq.heappush(queue, waiter)
         self.pump()
         try:
-            return Ticket(self, await waiter.future)
+            return Permit(self, await waiter.future)
         except asyncio.CancelledError:
             if (
                 waiter.future.done() and not waiter.future.cancelled()
             ):  # let in at the moment of giving up
-                Ticket(self, waiter.future.result()).abandoned()
+                Permit(self, waiter.future.result()).abandoned()
             raise
 
     def pump(self) -> None:

@@ -37,7 +37,7 @@ from ..models import (
 )
 from .operation_spec import Operation, Param, Version
 
-__all__ = ["ROWS", "row_for"]
+__all__ = ["OPERATIONS", "operation_spec"]
 
 _T, _P = ApiVersion, PredictionVersion
 _NEWEST, _P_NEWEST = ApiVersion.V3_4_PREVIEW, PredictionVersion.V3_1
@@ -55,7 +55,11 @@ _ITERATION_REQUIRED = Param("iterationId", "id", required=True)
 _TAG_IDS = Param("tagIds", "ids", limit=limits.TAGS_PER_FILTER)
 _TAG_IDS_COUNT = Param("tagIds", "ids")
 _TAGS_OF_BATCH = Param("tagIds", "ids", limit=limits.TAGS_PER_BATCH)
-_PAGE = (Param("orderBy", "text"), Param("take", "int", limit=limits.TAKE), Param("skip", "int"))
+_PAGE = (
+    Param("orderBy", "text"),
+    Param("take", "int", limit=limits.MAX_PAGE_SIZE),
+    Param("skip", "int"),
+)
 _STORE = Param("store", "bool", since=_T.V3_1)
 _FILTER = (Param("taggingStatus", "text"), Param("$filter", "text"))
 
@@ -294,7 +298,7 @@ _PREDICTION = (
     _predict("PredictImageUrlWithNoStore", "url/nostore"),
 )
 
-ROWS: dict[str, Operation] = {
+OPERATIONS: dict[str, Operation] = {
     row.id: row
     for group in (
         _PROJECTS,
@@ -318,15 +322,15 @@ _RENAMED = {
 }
 
 
-def row_for(operation_id: str, version: Version) -> Operation:
+def operation_spec(operation_id: str, version: Version) -> Operation:
     """The row of an operation, under the name the version has for it.
 
     Raises:
         UnsupportedOperation: the version lacks it.
     """
-    row = ROWS[operation_id]
+    row = OPERATIONS[operation_id]
     if not row.in_version(version) and operation_id in _RENAMED:
-        other = ROWS[_RENAMED[operation_id]]
+        other = OPERATIONS[_RENAMED[operation_id]]
         if other.in_version(version):
             return other
     row.check(version)

@@ -12,7 +12,15 @@ from .._versions import ApiVersion, PredictionVersion
 from ..errors import LimitExceeded, UnsupportedOperation
 from .operation_spec import Operation, Param, Version
 
-__all__ = ["KnownIds", "are_ids", "base_path", "build", "id_of", "ids_of", "plain_text"]
+__all__ = [
+    "ValidatedIds",
+    "all_canonical_ids",
+    "base_path",
+    "build",
+    "id_of",
+    "ids_of",
+    "plain_text",
+]
 
 _CANONICAL = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}").fullmatch
 _UNSAFE = re.compile("[\r\n\0]").search
@@ -32,7 +40,7 @@ _LENGTH = 36
 _IN_IDS = b"0123456789abcdef-,"
 
 
-def are_ids(values: Sequence[object]) -> bool:
+def all_canonical_ids(values: Sequence[object]) -> bool:
     """Whether all of `values` are ids written as :func:`id_of` writes them: many looked at in one go."""
     try:
         text = ",".join(cast("Sequence[str]", values)).encode()
@@ -52,7 +60,7 @@ def are_ids(values: Sequence[object]) -> bool:
     )
 
 
-class KnownIds(list[str]):
+class ValidatedIds(list[str]):
     """Ids that have been looked at, as :func:`id_of` gives them: they are not looked at again."""
 
 
@@ -86,7 +94,7 @@ def ids_of(values: Iterable[object], what: str = "id") -> list[str]:
     """The ids of several; see :func:`id_of`."""
     if isinstance(values, (str, UUID)):
         raise TypeError(f"{what} must be a sequence of ids, not one: put it in a list")
-    if isinstance(values, list) and (isinstance(values, KnownIds) or are_ids(values)):
+    if isinstance(values, list) and (isinstance(values, ValidatedIds) or all_canonical_ids(values)):
         return cast("list[str]", values)
     return [
         value if type(value) is str and _CANONICAL(value) else id_of(value, what)

@@ -9,16 +9,16 @@ from typing import Any
 import anyio
 from anyio import get_cancelled_exc_class
 
-from .. import BatchReport, BatchRun, ItemResult, SkippedFile
+from .. import BatchReport, BatchRun, ItemResult, SkippedItem
 from ..errors import called
 from ._exit import ExitCode, explain
-from ._output import Screen
+from ._output import Output
 from ._progress import WORTH_SHOWING, Meter, shown
 from ._signals import Interrupt
-from ._stoppable_source import Feed
+from ._stoppable_source import StoppableSource
 from ._text import duration, megabytes, plural
 
-__all__ = ["Account", "Driver"]
+__all__ = ["Account", "BatchRunner"]
 
 _SHOWN = 10
 """Lines about failed items, and about skipped ones, that go to the screen; the rest is counted there and whole in the file."""
@@ -37,10 +37,10 @@ class Account:
 
 
 @dataclass(frozen=True)
-class Driver:
+class BatchRunner:
     """Takes a run to its end. `noun` is what its items are; `describe` gives the fields of an item for people and programs."""
 
-    screen: Screen
+    screen: Output
     interrupt: Interrupt
     noun: str
     verb: str
@@ -49,8 +49,8 @@ class Driver:
 
     async def drive(
         self,
-        start: Callable[[Feed], BatchRun[Any, Any]],
-        feed: Feed,
+        start: Callable[[StoppableSource], BatchRun[Any, Any]],
+        feed: StoppableSource,
         *,
         conclude: Callable[[Account], None],
     ) -> Account:
@@ -67,7 +67,7 @@ class Driver:
         await self.interrupt.obey()
         return account
 
-    async def _watch(self, run: BatchRun[Any, Any], feed: Feed) -> Exception | None:
+    async def _watch(self, run: BatchRun[Any, Any], feed: StoppableSource) -> Exception | None:
         meter = Meter(
             run.progress,
             lambda: run.progress.total if run.progress.total is not None else self.total(),
@@ -83,7 +83,7 @@ class Driver:
         return None
 
     async def _account(
-        self, run: BatchRun[Any, Any], feed: Feed, error: Exception | None
+        self, run: BatchRun[Any, Any], feed: StoppableSource, error: Exception | None
     ) -> Account:
         report = run.report
         if self.interrupt.code is None and error is None:
@@ -94,7 +94,7 @@ class Driver:
             found, whole = await feed.rest(report.submitted, _LOOKING)
             await feed.aclose()
         return Account(
-            report, [item for item in found if not isinstance(item, SkippedFile)], whole, error
+            report, [item for item in found if not isinstance(item, SkippedItem)], whole, error
         )
 
     def _tell(self, result: ItemResult[Any, Any], told: dict[str, int]) -> None:

@@ -11,7 +11,7 @@ from PIL import Image, ImageDraw
 from ..limits import IMAGE_BYTES
 from ..models import Region
 
-__all__ = ["FRUITS", "Drawn", "draw_folder", "draw_scenes"]
+__all__ = ["FRUITS", "DemoFiles", "draw_folder", "draw_scenes"]
 
 FRUITS = {
     "apple": "#c62828",
@@ -25,7 +25,7 @@ _Box = tuple[int, int, int, int]
 
 
 @dataclass
-class Drawn:
+class DemoFiles:
     """What is in the folder: how many pictures, copies of these, and other files; and which files are bad, with the reason."""
 
     pictures: int = 0
@@ -34,10 +34,10 @@ class Drawn:
     bad: dict[str, str] = field(default_factory=dict)
 
 
-def draw_folder(folder: Path, count: int, seed: int = 1) -> Drawn:
+def draw_folder(folder: Path, count: int, seed: int = 1) -> DemoFiles:
     """Draw `count` pictures into `folder`, one folder a fruit, and put the bad files beside them."""
     chance = random.Random(seed)  # noqa: S311  # pictures, not secrets
-    drawn = Drawn()
+    drawn = DemoFiles()
     for fruit in FRUITS:
         (folder / fruit).mkdir(parents=True)
     for number in range(count):
@@ -95,7 +95,7 @@ def _save(picture: Image.Image, stem: Path, *, png: bool) -> Path:
     return path
 
 
-def _spoil(folder: Path, drawn: Drawn) -> None:
+def _spoil(folder: Path, drawn: DemoFiles) -> None:
     """Put in what real folders have too."""
     whole = (folder / "banana" / "0001.jpg").read_bytes()
     (folder / "apple" / "copy of a banana.jpg").write_bytes(whole)

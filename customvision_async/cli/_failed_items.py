@@ -22,7 +22,7 @@ from ..errors import (
 from ..sources import manifest_entry
 from ._batch_runner import Account
 
-__all__ = ["default_files", "to_mend", "unlanded", "write_failed"]
+__all__ = ["count_unretryable", "default_files", "unfinished_items", "write_failed"]
 
 _PASSING = frozenset({"", "OK", "ErrorUnknown", "ErrorStorage"})
 """Statuses of an item that say nothing against it."""
@@ -35,7 +35,7 @@ def default_files() -> tuple[Path, Path]:
     return Path(name), Path(gettempdir(), name)
 
 
-def to_mend(account: Account) -> int:
+def count_unretryable(account: Account) -> int:
     """How many of the failed items would fail again as they are: no picture, too large, a tag that is not there."""
     return sum(not _may_land(result.error, result.status) for result in account.report.failures)
 
@@ -56,11 +56,11 @@ def _may_land(error: ItemError | None, status: str) -> bool:
             return isinstance(cause, CustomVisionError)
 
 
-def unlanded(account: Account) -> Iterator[dict[str, Any]]:
+def unfinished_items(account: Account) -> Iterator[dict[str, Any]]:
     """The lines of the file: what failed, with the cause; then what was under way or not begun when the run was stopped."""
     for result in account.report.failures:
         yield from _lines(result.item, "failed", result.error, result.status)
-    for _, item in account.report.unsettled:
+    for _, item in account.report.pending_items:
         yield from _lines(item, "pending")
     for item in account.rest:
         yield from _lines(item, "not begun")

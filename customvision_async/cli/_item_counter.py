@@ -6,10 +6,10 @@ import os
 import threading
 from collections.abc import Iterable
 
-__all__ = ["Census"]
+__all__ = ["ItemCounter"]
 
 
-class Census:
+class ItemCounter:
     """Counts in a thread of its own; `total` is None until it is through, and stays None if something cannot be read."""
 
     def __init__(

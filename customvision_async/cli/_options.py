@@ -20,7 +20,7 @@ from cyclopts import Group, Parameter
 
 from .. import ApiVersion, Event, NotFoundError, ProjectClient, RetryScheduled, TrainingClient
 from ._exit import CommandError, ExitCode
-from ._output import Screen
+from ._output import Output
 from ._text import names
 
 if TYPE_CHECKING:
@@ -29,8 +29,8 @@ if TYPE_CHECKING:
 __all__ = [
     "DEFAULT_EMULATOR",
     "PROJECTS",
-    "Common",
-    "Output",
+    "CommonOptions",
+    "OutputOptions",
     "ProjectOption",
     "emulator_class",
     "find_project",
@@ -57,7 +57,7 @@ ProjectOption = Annotated[
 
 @Parameter(name="*", group=_GROUP)
 @dataclass(frozen=True, kw_only=True)
-class Output:
+class OutputOptions:
     """Output."""
 
     json: Annotated[
@@ -70,7 +70,7 @@ class Output:
 
 @Parameter(name="*", group=_GROUP)
 @dataclass(frozen=True, kw_only=True)
-class Common(Output):
+class CommonOptions(OutputOptions):
     """Connection and output."""
 
     env_file: Annotated[
@@ -118,7 +118,7 @@ def read_env_file(path: Path) -> dict[str, str]:
     return values
 
 
-def _credentials(common: Common) -> tuple[str, str]:
+def _credentials(common: CommonOptions) -> tuple[str, str]:
     found: Mapping[str, str] = os.environ
     if common.env_file is not None:
         found = {**os.environ, **read_env_file(common.env_file)}
@@ -152,10 +152,10 @@ def _version(text: str) -> ApiVersion:
     )
 
 
-class _Waits:
+class RetryNotice:
     """Tells a person who would otherwise look at a still screen that a request is to be sent again, and why. Now and then is enough."""
 
-    def __init__(self, screen: Screen) -> None:
+    def __init__(self, screen: Output) -> None:
         self._screen = screen
         self._told = -_WAITS_EVERY
 
@@ -197,7 +197,7 @@ async def _embedded(folder: str) -> AsyncIterator[Emulator]:
 
 
 @asynccontextmanager
-async def training_client(common: Common, screen: Screen) -> AsyncIterator[TrainingClient]:
+async def training_client(common: CommonOptions, screen: Output) -> AsyncIterator[TrainingClient]:
     """The client that the options ask for. Closing is shielded from a cancellation, and short."""
     version = _version(common.api_version)
     stack = AsyncExitStack()
@@ -209,7 +209,9 @@ async def training_client(common: Common, screen: Screen) -> AsyncIterator[Train
             endpoint, key = emulator.endpoint, emulator.training_key
             screen.note(f"Emulator kept in {common.emulator}", style="dim")
         try:
-            client = TrainingClient(endpoint, key, api_version=version, observers=[_Waits(screen)])
+            client = TrainingClient(
+                endpoint, key, api_version=version, observers=[RetryNotice(screen)]
+            )
         except ValueError as error:
             raise CommandError(str(error), ExitCode.SERVICE) from None
         yield await stack.enter_async_context(client)

@@ -18,10 +18,10 @@ from rich.text import Text
 
 from ._text import printable
 
-__all__ = ["Screen"]
+__all__ = ["Output"]
 
 
-class Screen:
+class Output:
     """The two streams of a command. `live` says whether a person is watching stderr on a terminal.
 
     `concluded` says that the summary is out.

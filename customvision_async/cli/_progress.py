@@ -13,7 +13,7 @@ from typing import Protocol
 
 from rich.progress import BarColumn, Progress, TextColumn
 
-from ._output import Screen
+from ._output import Output
 from ._text import clock
 
 __all__ = ["WORTH_SHOWING", "Counters", "Meter", "shown"]
@@ -93,7 +93,7 @@ class Meter:
 
 
 @asynccontextmanager
-async def shown(meter: Meter, screen: Screen, noun: str) -> AsyncIterator[None]:
+async def shown(meter: Meter, screen: Output, noun: str) -> AsyncIterator[None]:
     """While inside, the meter is on show."""
     show = _events if screen.as_json else _bar if screen.live else _lines
     task = asyncio.create_task(show(meter, screen, noun))
@@ -105,7 +105,7 @@ async def shown(meter: Meter, screen: Screen, noun: str) -> AsyncIterator[None]:
             await task
 
 
-async def _bar(meter: Meter, screen: Screen, noun: str) -> None:
+async def _bar(meter: Meter, screen: Output, noun: str) -> None:
     columns = (BarColumn(bar_width=None), TextColumn("{task.description}", markup=False))
     with Progress(
         *columns, console=screen.console, auto_refresh=False, transient=True, expand=True
@@ -123,7 +123,7 @@ async def _bar(meter: Meter, screen: Screen, noun: str) -> None:
             await asyncio.sleep(_BAR_EVERY)
 
 
-async def _lines(meter: Meter, screen: Screen, noun: str) -> None:
+async def _lines(meter: Meter, screen: Output, noun: str) -> None:
     meter.sample()
     while True:
         await asyncio.sleep(_LINE_EVERY)
@@ -131,7 +131,7 @@ async def _lines(meter: Meter, screen: Screen, noun: str) -> None:
         screen.note(meter.figures(noun))
 
 
-async def _events(meter: Meter, screen: Screen, noun: str) -> None:
+async def _events(meter: Meter, screen: Output, noun: str) -> None:
     meter.sample()
     while True:
         await asyncio.sleep(_LINE_EVERY)

@@ -15,8 +15,8 @@ from cyclopts import CycloptsError, UnusedCliTokensError
 
 from ._app import app
 from ._exit import ExitCode, explain
-from ._options import DEFAULT_EMULATOR, Output
-from ._output import Screen
+from ._options import DEFAULT_EMULATOR, OutputOptions
+from ._output import Output
 from ._signals import Interrupt
 from ._text import names
 
@@ -26,10 +26,10 @@ __all__ = ["run"]
 def run(words: Sequence[str]) -> int:
     """Run the command line `words` and return its exit code."""
     words = _with_emulator_folder(words)
-    screen = Screen(as_json="--json" in words)
+    screen = Output(as_json="--json" in words)
     try:
         command, bound, ignored = app.parse_args(words, print_error=False, exit_on_error=False)
-        given = bound.arguments.get("common", Output())
+        given = bound.arguments.get("common", OutputOptions())
         if given.debug:
             logging.basicConfig(
                 level=logging.DEBUG, format="%(asctime)s %(name)s %(message)s", stream=sys.stderr
@@ -56,7 +56,7 @@ def run(words: Sequence[str]) -> int:
 
 
 async def _guarded(
-    command: Callable[[], Awaitable[int]], screen: Screen, interrupt: Interrupt, *, debug: bool
+    command: Callable[[], Awaitable[int]], screen: Output, interrupt: Interrupt, *, debug: bool
 ) -> int:
     """Run a command: a signal cancels it, an error becomes its line and its code."""
     try:
@@ -78,7 +78,7 @@ async def _guarded(
     return interrupt.code or ExitCode.INTERRUPTED
 
 
-def _report(error: Exception, screen: Screen, interrupt: Interrupt, *, debug: bool) -> int:
+def _report(error: Exception, screen: Output, interrupt: Interrupt, *, debug: bool) -> int:
     while (
         isinstance(error, ExceptionGroup) and len(error.exceptions) == 1
     ):  # a task group's wrapping says nothing

@@ -11,12 +11,12 @@ from typing import Any
 
 import anyio
 
-__all__ = ["Feed"]
+__all__ = ["StoppableSource"]
 
 _GROUP = 256
 
 
-class Feed:
+class StoppableSource:
     """The items of several sources, one source after another, for a batch run.
 
     A source is an iterable, an async iterable, or has ``groups()``, an async iterator of lists (as a folder has). The run lets go of

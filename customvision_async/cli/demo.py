@@ -15,12 +15,12 @@ from cyclopts import Parameter
 
 from .. import BatchReport, Concurrency, ImageFile, ProjectClient, TrainingClient
 from ..sources import images_in
-from ._batch_runner import Account, Driver
+from ._batch_runner import Account, BatchRunner
 from ._exit import CommandError, ExitCode
-from ._options import Output, emulator_class
-from ._output import Screen
+from ._options import OutputOptions, emulator_class
+from ._output import Output
 from ._signals import Interrupt
-from ._stoppable_source import Feed
+from ._stoppable_source import StoppableSource
 from .upload import described
 
 __all__ = ["demo"]
@@ -32,8 +32,8 @@ _BATCH = 1_000_000
 async def demo(
     *,
     pictures: Annotated[int, Parameter(help="How many pictures to draw.")] = 300,
-    common: Output = Output(),  # noqa: B008  # frozen
-    screen: Annotated[Screen, Parameter(parse=False)],
+    common: OutputOptions = OutputOptions(),  # noqa: B008  # frozen
+    screen: Annotated[Output, Parameter(parse=False)],
     interrupt: Annotated[Interrupt, Parameter(parse=False)],
 ) -> int:
     """Show it all in under a minute: draws pictures, uploads them to an emulator, lists, tags, untags and deletes.
@@ -51,13 +51,15 @@ async def demo(
 
 
 @asynccontextmanager
-async def _emulated(screen: Screen) -> AsyncIterator[TrainingClient]:
+async def _emulated(screen: Output) -> AsyncIterator[TrainingClient]:
     # As the service does, it decodes the pictures and takes its time; the batches are small, so that there is something to watch.
     emulated = emulator_class()(check_images="decode", think_seconds=_THINKS)
     async with (
         emulated,
         TrainingClient(
-            emulated.endpoint, emulated.training_key, concurrency=Concurrency(chunk_bytes=_BATCH)
+            emulated.endpoint,
+            emulated.training_key,
+            concurrency=Concurrency(max_chunk_bytes=_BATCH),
         ) as training,
     ):
         screen.note(
@@ -71,7 +73,7 @@ class _Demo:
     """The steps, and a row about each for the table at the end."""
 
     def __init__(
-        self, training: TrainingClient, folder: Path, screen: Screen, interrupt: Interrupt
+        self, training: TrainingClient, folder: Path, screen: Output, interrupt: Interrupt
     ) -> None:
         self._training = training
         self._folder = folder
@@ -178,13 +180,13 @@ class _Demo:
     async def _batch(
         self, step: str, verb: str, start: Any, source: Any, count: int
     ) -> BatchReport:
-        driver = Driver(self._screen, self._interrupt, "image", verb, described, lambda: count)
+        driver = BatchRunner(self._screen, self._interrupt, "image", verb, described, lambda: count)
 
         def conclude(account: Account) -> None:
             for text in driver.lines(account):
                 self._screen.line(f"  {text}")
 
-        account = await driver.drive(start, Feed([source]), conclude=conclude)
+        account = await driver.drive(start, StoppableSource([source]), conclude=conclude)
         if account.error is not None:
             raise account.error
         report = account.report

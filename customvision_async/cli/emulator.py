@@ -11,8 +11,8 @@ from cyclopts import Parameter
 from cyclopts.validators import Number
 
 from ._exit import ExitCode
-from ._options import Output, emulator_class
-from ._output import Screen
+from ._options import OutputOptions, emulator_class
+from ._output import Output
 
 __all__ = ["emulator"]
 
@@ -41,8 +41,8 @@ async def emulator(
     tier: Annotated[
         Literal["F0", "S0"] | None, Parameter(help="Apply the limits and quotas of a tier.")
     ] = None,
-    common: Output = Output(),  # noqa: B008  # frozen
-    screen: Annotated[Screen, Parameter(parse=False)],
+    common: OutputOptions = OutputOptions(),  # noqa: B008  # frozen
+    screen: Annotated[Output, Parameter(parse=False)],
 ) -> int:
     """Serve an emulated Custom Vision on loopback until stopped. Prints its endpoint on one line when ready."""
     del common  # told to the screen already

@@ -15,12 +15,12 @@ from cyclopts import Group, Parameter
 from cyclopts.validators import Number
 
 from .. import Image, ProjectClient
-from ._batch_runner import Account, Driver
+from ._batch_runner import Account, BatchRunner
 from ._exit import CommandError, ExitCode
-from ._options import Common, ProjectOption, find_project, training_client
-from ._output import Screen
+from ._options import CommonOptions, ProjectOption, find_project, training_client
+from ._output import Output
 from ._signals import Interrupt
-from ._stoppable_source import Feed
+from ._stoppable_source import StoppableSource
 from ._text import plural, printable
 
 __all__ = ["delete", "list_images", "tag", "untag"]
@@ -31,7 +31,7 @@ Tags = Annotated[
     Parameter(name="--tag", required=True, help="Name or id of a tag; may be repeated."),
 ]
 Ids = Annotated[str, Parameter(name="IMAGE", group=_GROUP, help="Ids of images.")]
-Given = Annotated[Screen, Parameter(parse=False)]
+Given = Annotated[Output, Parameter(parse=False)]
 Signals = Annotated[Interrupt, Parameter(parse=False)]
 
 
@@ -95,7 +95,7 @@ async def list_images(
     limit: Annotated[
         int | None, Parameter(validator=Number(gte=0), help="Stop after so many.")
     ] = None,
-    common: Common = Common(),  # noqa: B008 - frozen
+    common: CommonOptions = CommonOptions(),  # noqa: B008 - frozen
     screen: Given,
 ) -> int:
     """List images, one a line: id, size, and tags (with --json, everything there is)."""
@@ -114,7 +114,7 @@ async def list_images(
     return ExitCode.OK
 
 
-def _show(image: Image, screen: Screen) -> None:
+def _show(image: Image, screen: Output) -> None:
     if screen.as_json:
         screen.event("image", **msgspec.to_builtins(image))
     else:
@@ -129,7 +129,7 @@ async def tag(
     project: ProjectOption,
     tags: Tags,
     chosen: TagSelection = TagSelection(),
-    common: Common = Common(),  # noqa: B008 - frozen
+    common: CommonOptions = CommonOptions(),  # noqa: B008 - frozen
     screen: Given,
     interrupt: Signals,
 ) -> int:
@@ -147,7 +147,7 @@ async def untag(
     project: ProjectOption,
     tags: Tags,
     chosen: TagSelection = TagSelection(),
-    common: Common = Common(),  # noqa: B008 - frozen
+    common: CommonOptions = CommonOptions(),  # noqa: B008 - frozen
     screen: Given,
     interrupt: Signals,
 ) -> int:
@@ -166,7 +166,7 @@ async def delete(
     chosen: Selection = Selection(),
     yes: Annotated[bool, Parameter(name=("--yes", "-y"), help="Do not ask.")] = False,
     dry_run: Annotated[bool, Parameter(help="Only show what would be deleted.")] = False,
-    common: Common = Common(),  # noqa: B008 - frozen
+    common: CommonOptions = CommonOptions(),  # noqa: B008 - frozen
     screen: Given,
     interrupt: Signals,
 ) -> int:
@@ -271,15 +271,15 @@ def _read_ids(name: str) -> list[str]:
     return ids
 
 
-def _driver(screen: Screen, interrupt: Interrupt, verb: str, total: int) -> Driver:
-    return Driver(screen, interrupt, "image", verb, _described, lambda: total)
+def _driver(screen: Output, interrupt: Interrupt, verb: str, total: int) -> BatchRunner:
+    return BatchRunner(screen, interrupt, "image", verb, _described, lambda: total)
 
 
 def _described(item: Any) -> Mapping[str, Any]:
     return {"id": getattr(item, "id", None) or str(item)}
 
 
-async def _change(driver: Driver, start: Any, ids: list[str]) -> int:
+async def _change(driver: BatchRunner, start: Any, ids: list[str]) -> int:
     """Run a change over `ids` and give the exit code."""
     code = ExitCode.OK
 
@@ -290,7 +290,7 @@ async def _change(driver: Driver, start: Any, ids: list[str]) -> int:
         lines = driver.lines(account) if ids else [f"No image matches: nothing {driver.verb}."]
         driver.summarize(account, lines, code)
 
-    account = await driver.drive(start, Feed([ids]), conclude=conclude)
+    account = await driver.drive(start, StoppableSource([ids]), conclude=conclude)
     if account.error is not None:
         raise account.error
     return code

@@ -8,17 +8,17 @@ import msgspec
 from cyclopts import App, Parameter
 
 from ._exit import CommandError, ExitCode
-from ._options import PROJECTS, Common, training_client
-from ._output import Screen
+from ._options import PROJECTS, CommonOptions, training_client
+from ._output import Output
 
 __all__ = ["app"]
 
 app = App(name="projects", help="List the projects, or create one.", group=PROJECTS)
-Given = Annotated[Screen, Parameter(parse=False)]
+Given = Annotated[Output, Parameter(parse=False)]
 
 
 @app.default
-async def list_projects(*, common: Common = Common(), screen: Given) -> int:  # noqa: B008  # frozen
+async def list_projects(*, common: CommonOptions = CommonOptions(), screen: Given) -> int:  # noqa: B008  # frozen
     """List the projects: id and name."""
     async with training_client(common, screen) as client:
         count = 0
@@ -43,7 +43,7 @@ async def create(
         ),
     ] = "General",
     description: str | None = None,
-    common: Common = Common(),  # noqa: B008 - frozen
+    common: CommonOptions = CommonOptions(),  # noqa: B008 - frozen
     screen: Given,
 ) -> int:
     """Create a project and print its id."""

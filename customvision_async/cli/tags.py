@@ -8,17 +8,22 @@ import msgspec
 from cyclopts import App, Parameter
 
 from ._exit import ExitCode
-from ._options import PROJECTS, Common, ProjectOption, find_project, training_client
-from ._output import Screen
+from ._options import PROJECTS, CommonOptions, ProjectOption, find_project, training_client
+from ._output import Output
 
 __all__ = ["app"]
 
 app = App(name="tags", help="List the tags of a project, or create one.", group=PROJECTS)
-Given = Annotated[Screen, Parameter(parse=False)]
+Given = Annotated[Output, Parameter(parse=False)]
 
 
 @app.default
-async def list_tags(*, project: ProjectOption, common: Common = Common(), screen: Given) -> int:  # noqa: B008  # frozen
+async def list_tags(
+    *,
+    project: ProjectOption,
+    common: CommonOptions = CommonOptions(),  # noqa: B008 - frozen
+    screen: Given,
+) -> int:
     """List the tags: id, number of images, and name."""
     async with training_client(common, screen) as client:
         target = await find_project(client, project)
@@ -38,7 +43,7 @@ async def create(
     name: str,
     *,
     project: ProjectOption,
-    common: Common = Common(),  # noqa: B008 - frozen
+    common: CommonOptions = CommonOptions(),  # noqa: B008 - frozen
     screen: Given,
 ) -> int:
     """Create a tag and print its id."""

@@ -12,16 +12,16 @@ from typing import Annotated, Any
 from cyclopts import Parameter
 
 from .. import NotFoundError, ProjectClient, TrainingClient
-from ..models import ImageFile, ImageUrl, SkippedFile
+from ..models import ImageFile, ImageUrl, SkippedItem
 from ..sources import images_from_manifest, images_in
-from ._batch_runner import Account, Driver
+from ._batch_runner import Account, BatchRunner
 from ._exit import CommandError, ExitCode
-from ._failed_items import default_files, to_mend, unlanded, write_failed
-from ._item_counter import Census
-from ._options import Common, ProjectOption, find_project, training_client
-from ._output import Screen
+from ._failed_items import count_unretryable, default_files, unfinished_items, write_failed
+from ._item_counter import ItemCounter
+from ._options import CommonOptions, ProjectOption, find_project, training_client
+from ._output import Output
 from ._signals import Interrupt
-from ._stoppable_source import Feed
+from ._stoppable_source import StoppableSource
 from ._text import plural
 
 __all__ = ["described", "upload"]
@@ -62,8 +62,8 @@ async def upload(
             help="Where to list what did not land. A file of its own for each run if left out."
         ),
     ] = None,
-    common: Common = Common(),  # noqa: B008  # frozen
-    screen: Annotated[Screen, Parameter(parse=False)],
+    common: CommonOptions = CommonOptions(),  # noqa: B008  # frozen
+    screen: Annotated[Output, Parameter(parse=False)],
     interrupt: Annotated[Interrupt, Parameter(parse=False)],
 ) -> int:
     """Upload pictures to a project.
@@ -80,11 +80,13 @@ async def upload(
         raise CommandError(f"nothing to upload: give a PATH or --from-failed FILE{hint}")
     sources = _sources(paths, tag, tags_from_folders, from_failed)
     _check_writable(failed_file)
-    census = Census([os.fspath(path) for path in paths], from_failed)
+    census = ItemCounter([os.fspath(path) for path in paths], from_failed)
     try:
         async with training_client(common, screen) as client:
             target = await _target(client, project, domain, screen, create=create_project)
-            driver = Driver(screen, interrupt, "image", "landed", described, lambda: census.total)
+            driver = BatchRunner(
+                screen, interrupt, "image", "landed", described, lambda: census.total
+            )
             named = frozenset(os.path.basename(path) for path in paths if not path.is_dir())
             return await upload_from(
                 target,
@@ -102,7 +104,7 @@ async def upload(
 async def upload_from(
     project: ProjectClient,
     sources: Sequence[Any],
-    driver: Driver,
+    driver: BatchRunner,
     *,
     create_tags: bool = True,
     failed_file: Path | None = None,
@@ -119,7 +121,7 @@ async def upload_from(
 
     account = await driver.drive(
         lambda feed: project.upload_images(feed, create_missing_tags=create_tags),
-        Feed(sources),
+        StoppableSource(sources),
         conclude=conclude,
     )
     if account.error is not None:
@@ -151,7 +153,7 @@ async def _with_tags(manifest: AsyncIterable[Any], tags: Sequence[str]) -> Async
     async for item in manifest:
         yield (
             item
-            if isinstance(item, SkippedFile)
+            if isinstance(item, SkippedItem)
             else replace(item, tags=tuple(dict.fromkeys((*item.tags, *tags))))
         )
 
@@ -163,7 +165,7 @@ def _check_writable(path: Path | None) -> None:
 
 
 async def _target(
-    client: TrainingClient, name: str, domain: str, screen: Screen, *, create: bool
+    client: TrainingClient, name: str, domain: str, screen: Output, *, create: bool
 ) -> ProjectClient:
     if not create:
         return await find_project(client, name)
@@ -178,7 +180,7 @@ async def _target(
         return made
 
 
-def _again(project: str, common: Common) -> str:
+def _again(project: str, common: CommonOptions) -> str:
     """The options that a second run needs too."""
     words = ["--project", project]
     if common.emulator is not None:
@@ -191,7 +193,7 @@ def _again(project: str, common: Common) -> str:
 def described(item: Any) -> Mapping[str, Any]:
     """An item of an upload, for people and programs; its name comes first."""
     fields: dict[str, Any] = {"name": getattr(item, "name", None) or str(item)}
-    if isinstance(item, ImageFile | SkippedFile) and item.path is not None:
+    if isinstance(item, ImageFile | SkippedItem) and item.path is not None:
         fields["path"] = os.fspath(item.path)
     elif isinstance(item, ImageUrl):
         fields["url"] = item.url
@@ -203,17 +205,17 @@ def _code(account: Account, named: frozenset[str]) -> ExitCode:
     short = report.failed or report.pending or account.rest or not report.succeeded
     refused = any(
         getattr(skip.item, "name", None) in named or _is_manifest_line(skip.item)
-        for skip in report.skips
+        for skip in report.skipped_items
     )
     return ExitCode.ITEMS if short or refused else ExitCode.OK
 
 
 def _is_manifest_line(item: object) -> bool:
-    return isinstance(item, SkippedFile) and item.reason.startswith("not a line of a manifest")
+    return isinstance(item, SkippedItem) and item.reason.startswith("not a line of a manifest")
 
 
 def _conclude(
-    account: Account, driver: Driver, failed_file: Path | None, again: str, code: ExitCode
+    account: Account, driver: BatchRunner, failed_file: Path | None, again: str, code: ExitCode
 ) -> None:
     lines = driver.lines(account)
     stopped = account.error is not None or driver.interrupt.code is not None
@@ -227,7 +229,7 @@ def _conclude(
             )
         ]
     path, trouble = _list_unlanded(account, failed_file)
-    mend = to_mend(account)
+    mend = count_unretryable(account)
     repeat = account.report.failed + account.report.pending + len(account.rest) - mend
     if path is not None and (mend or repeat):
         lines.append(f"What did not land is listed in {path}{_advice(repeat, mend)}")
@@ -242,7 +244,7 @@ def _conclude(
         code,
         failed_file=str(path) if path is not None else None,
         to_repeat=repeat,
-        to_mend=mend,
+        count_unretryable=mend,
     )
     if trouble:
         driver.screen.error(trouble)
@@ -260,7 +262,7 @@ def _advice(repeat: int, mend: int) -> str:
 
 def _list_unlanded(account: Account, failed_file: Path | None) -> tuple[Path | None, str]:
     """Write the failed-items file if there is anything for it, or it was asked for: its path, or what went wrong."""
-    lines = list(unlanded(account))
+    lines = list(unfinished_items(account))
     if not lines and failed_file is None:
         return None, ""
     trouble = ""

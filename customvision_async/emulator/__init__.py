@@ -23,16 +23,16 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from ._faults import Fault, FaultKind, Faults
-    from ._request_record import SeenRequest
+    from ._request_record import RequestRecord
     from ._switches import Switches
     from .server import Emulator, serve
 
-__all__ = ["Emulator", "Fault", "FaultKind", "Faults", "SeenRequest", "Switches", "serve"]
+__all__ = ["Emulator", "Fault", "FaultKind", "Faults", "RequestRecord", "Switches", "serve"]
 
 _MODULES = {
     "Emulator": ".server",
     "serve": ".server",
-    "SeenRequest": "._seen",
+    "RequestRecord": "._seen",
     "Switches": "._switches",
 }
 

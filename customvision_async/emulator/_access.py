@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from ._quota import Quota
-from ._service_fault import ACCESS_DENIED, GatewayRefusal
+from ._service_fault import ACCESS_DENIED, GatewayFault
 from ._state import State
 
 __all__ = ["Access"]
@@ -35,7 +35,7 @@ class Access:
         scheme, _, token = headers.get("Authorization", "").partition(" ")
         if scheme.lower() == "bearer" and token in self.tokens:
             return
-        raise GatewayRefusal(401, ACCESS_DENIED, reason="Access Denied")
+        raise GatewayFault(401, ACCESS_DENIED, reason="Access Denied")
 
     def account(self, quota: Quota, state: State) -> dict[str, Any]:
         """The Account of v1.2."""

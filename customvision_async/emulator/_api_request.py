@@ -15,10 +15,10 @@ from . import _bodies
 from ._ids import guid_key
 from ._image_files import Buffer
 from ._routes import Match
-from ._service_fault import Refusal
+from ._service_fault import ServiceFault
 
 if TYPE_CHECKING:
-    from ._resource import World
+    from ._resource import Resource
 
 __all__ = ["HANDLERS", "SLOW_HANDLERS", "Answer", "Call", "handles", "handles_slowly"]
 
@@ -38,7 +38,7 @@ class Answer:
 class Call:
     """A request to an operation."""
 
-    world: World
+    world: Resource
     match: Match
     raw_query: str
     content_type: str
@@ -75,7 +75,9 @@ class Call:
         """A query parameter that must be there."""
         value = self.text(name)
         if not value:
-            raise Refusal("BadRequestRequiredParamIsNull", f"The parameter '{name}' is required.")
+            raise ServiceFault(
+                "BadRequestRequiredParamIsNull", f"The parameter '{name}' is required."
+            )
         return value
 
     def flag(self, name: str, default: bool = False) -> bool:
@@ -84,7 +86,7 @@ class Call:
         if value is None or value == "":
             return default
         if value.lower() not in ("true", "false"):
-            raise Refusal("BadRequest", f"The value '{value}' is not valid for {name}.")
+            raise ServiceFault("BadRequest", f"The value '{value}' is not valid for {name}.")
         return value.lower() == "true"
 
     def integer(self, name: str, default: int, *, most: Limit | None = None) -> int:
@@ -95,9 +97,11 @@ class Call:
         try:
             value = int(text)
         except ValueError:
-            raise Refusal("BadRequest", f"The value '{text}' is not valid for {name}.") from None
+            raise ServiceFault(
+                "BadRequest", f"The value '{text}' is not valid for {name}."
+            ) from None
         if value < 0 or (most is not None and value > most.value):
-            raise Refusal(
+            raise ServiceFault(
                 "BadRequest",
                 f"{name} must be between 0 and {most.value if most else 'int.MaxValue'}, not {value}.",
             )
@@ -109,7 +113,9 @@ class Call:
         try:
             return None if not text else float(text)
         except ValueError:
-            raise Refusal("BadRequest", f"The value '{text}' is not valid for {name}.") from None
+            raise ServiceFault(
+                "BadRequest", f"The value '{text}' is not valid for {name}."
+            ) from None
 
     def key(self, name: str) -> bytes:
         """An id in the path."""
@@ -125,7 +131,7 @@ class Call:
         text = self.text(name)
         found = [_key(part, name) for part in text.split(",") if part.strip()] if text else []
         if most is not None and len(found) > most.value:
-            raise Refusal(
+            raise ServiceFault(
                 "BadRequestExceededBatchSize",
                 f"{name}: {len(found)} ids, {most.value} are allowed ({most.name}).",
             )
@@ -134,7 +140,7 @@ class Call:
     @property
     def take(self) -> int:
         """How many images a page has."""
-        return self.integer("take", 50, most=limits.TAKE)
+        return self.integer("take", 50, most=limits.MAX_PAGE_SIZE)
 
     @property
     def skip(self) -> int:
@@ -154,7 +160,7 @@ def _key(text: str, name: str) -> bytes:
     try:
         return guid_key(text)
     except ValueError:
-        raise Refusal(
+        raise ServiceFault(
             "BadRequestInvalidIds",
             f"The value '{text[:80]}' is not valid for {name}: it is not a GUID.",
         ) from None

@@ -14,18 +14,18 @@ from urllib.parse import parse_qsl, unquote
 from . import _image_files as _pictures
 from ._api_request import Answer
 from ._ids import guid_key
-from ._resource import World
+from ._resource import Resource
 
 __all__ = ["BLOBS", "read_blob", "serve_blob"]
 
 _SIDES = {"t": 300, "r": 1600}
 _RANGE = re.compile(r"bytes=(\d+)-(\d*)")
 
-BLOBS: dict[str, Callable[[World, bytes, str], bytes | None]] = {}
+BLOBS: dict[str, Callable[[Resource, bytes, str], bytes | None]] = {}
 """Containers beside those of pictures: prefix of the container -> (world, id in its name, blob) -> bytes."""
 
 
-async def read_blob(world: World, container: str, blob: str) -> bytes | None:
+async def read_blob(world: Resource, container: str, blob: str) -> bytes | None:
     """The bytes of a blob, None where there is none. Smaller copies are made when they are asked for."""
     try:
         if container.startswith("predictionimages/"):
@@ -39,7 +39,7 @@ async def read_blob(world: World, container: str, blob: str) -> bytes | None:
         return None
 
 
-async def _picture(world: World, table: str, project: str, blob: str) -> bytes | None:
+async def _picture(world: Resource, table: str, project: str, blob: str) -> bytes | None:
     letter, _, id = blob.partition("-")
     digest = world.state.scalar(
         f"SELECT digest FROM {table} WHERE id = ? AND project = ?", guid_key(id), guid_key(project)
@@ -54,7 +54,7 @@ async def _picture(world: World, table: str, project: str, blob: str) -> bytes |
 
 
 async def serve_blob(
-    world: World, raw_path: str, raw_query: str, asked_range: str | None
+    world: Resource, raw_path: str, raw_query: str, asked_range: str | None
 ) -> Answer:
     """Answer a GET of an address that was given out: the bytes, or an error as blob storage words it."""
     container, _, blob = unquote(raw_path).strip("/").rpartition("/")

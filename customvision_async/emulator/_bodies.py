@@ -11,7 +11,7 @@ import msgspec
 
 from ._ids import guid_key
 from ._image_files import Buffer
-from ._service_fault import Refusal
+from ._service_fault import ServiceFault
 
 __all__ = [
     "Part",
@@ -51,7 +51,7 @@ def text_field(value: Any, name: str) -> str | None:
     """A member that is a string or null."""
     found = field(value, name)
     if found is not None and not isinstance(found, str):
-        raise Refusal("BadRequest", f"{name} must be a string.")
+        raise ServiceFault("BadRequest", f"{name} must be a string.")
     return found
 
 
@@ -61,7 +61,7 @@ def number_field(value: Any, name: str, default: float) -> float:
     if found is None:
         return default
     if isinstance(found, bool) or not isinstance(found, (int, float)):
-        raise Refusal("BadRequest", f"{name} must be a number.")
+        raise ServiceFault("BadRequest", f"{name} must be a number.")
     return found
 
 
@@ -69,7 +69,7 @@ def list_field(value: Any, name: str) -> list[Any]:
     """A member that is a list, empty where it is absent or null."""
     found = field(value, name)
     if found is not None and not isinstance(found, list):
-        raise Refusal("BadRequest", f"{name} must be a list.")
+        raise ServiceFault("BadRequest", f"{name} must be a list.")
     return found or []
 
 
@@ -78,7 +78,7 @@ def keys_field(value: Any, name: str) -> list[bytes]:
     try:
         return [guid_key(str(id)) for id in list_field(value, name)]
     except ValueError as error:
-        raise Refusal("BadRequestInvalidIds", f"{name}: {error}") from None
+        raise ServiceFault("BadRequestInvalidIds", f"{name}: {error}") from None
 
 
 def read_json(body: Buffer) -> Any:
@@ -88,14 +88,14 @@ def read_json(body: Buffer) -> Any:
     try:
         return msgspec.json.decode(body)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise Refusal("BadRequest", f"The request body is not valid JSON: {error}") from None
+        raise ServiceFault("BadRequest", f"The request body is not valid JSON: {error}") from None
 
 
 def parts_of(body: Buffer, content_type: str) -> list[Part]:
     """The parts of a multipart body: unquoted names, Windows paths and quoted boundaries are taken as they come."""
     found = _BOUNDARY.search(content_type)
     if not found:
-        raise Refusal("BadRequestImageStream", "Invalid multipart content: no boundary")
+        raise ServiceFault("BadRequestImageStream", "Invalid multipart content: no boundary")
     mark = b"--" + (found[1] or found[2]).encode("utf-8", "surrogateescape")
     view = memoryview(body)
     parts: list[Part] = []
@@ -112,7 +112,7 @@ def parts_of(body: Buffer, content_type: str) -> list[Part]:
         # A part with an empty body may have its blank line run into the boundary.
         parts.append(_part(bytes(data[start:head]), view[min(head + 4, end) : end]))
         at = end + 2
-    raise Refusal(
+    raise ServiceFault(
         "BadRequestImageStream",
         "Unexpected end of MIME multipart stream. MIME multipart message is not complete.",
     )

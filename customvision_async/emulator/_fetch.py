@@ -8,7 +8,7 @@ from urllib.parse import unquote_to_bytes, urlsplit
 
 import aiohttp
 
-from ._image_files import Unfit
+from ._image_files import InvalidImage
 
 __all__ = ["Fetcher"]
 
@@ -26,10 +26,10 @@ class Fetcher:
             if url[:5].lower() == "data:":
                 return _data(url)
             if not self._allowed(url):
-                raise Unfit("ErrorSource")
+                raise InvalidImage("ErrorSource")
             return await self._get(url, most + 1)
         except (aiohttp.ClientError, TimeoutError, OSError, ValueError):
-            raise Unfit("ErrorSource") from None
+            raise InvalidImage("ErrorSource") from None
 
     def _allowed(self, url: str) -> bool:
         parts = urlsplit(url)
@@ -49,7 +49,7 @@ class Fetcher:
             )
         async with self._session.get(url, allow_redirects=self._allow_internet) as response:
             if response.status != 200:
-                raise Unfit("ErrorSource")
+                raise InvalidImage("ErrorSource")
             data = bytearray()
             async for piece in response.content.iter_any():
                 data += piece

@@ -21,7 +21,7 @@ except ImportError as _missing:  # pragma: no cover - the tests have Pillow
         "the emulator needs Pillow, which is the extra 'emulator' of customvision_async: pip install pillow"
     ) from _missing
 
-__all__ = ["Picture", "Unfit", "content_type", "digest", "inspect", "shrunk", "signature"]
+__all__ = ["InvalidImage", "Picture", "content_type", "digest", "inspect", "shrunk", "signature"]
 
 Buffer = bytes | bytearray | memoryview
 
@@ -34,7 +34,7 @@ _KINDS: tuple[tuple[bytes, Any, str], ...] = (
 )
 
 
-class Unfit(Exception):
+class InvalidImage(Exception):
     """A picture that the service does not take; `status` is one of ImageCreateStatus."""
 
     def __init__(self, status: str) -> None:
@@ -81,29 +81,29 @@ def inspect(
     if check == "none":
         return Picture(1, 1, digest(data), data)
     if len(data) > most:
-        raise Unfit("ErrorImageSize")
+        raise InvalidImage("ErrorImageSize")
     kind = _kind(data)
     if kind is None:
-        raise Unfit("ErrorImageFormat")
+        raise InvalidImage("ErrorImageFormat")
     try:
         image = kind[0](io.BytesIO(data))
         width, height = image.size
         if check == "decode":
             image.load()
     except Exception:  # noqa: BLE001 - Pillow raises whatever its parsers meet: all of it is a picture that cannot be read
-        raise Unfit("ErrorImageFormat") from None
+        raise InvalidImage("ErrorImageFormat") from None
     longer, shorter = max(width, height), min(width, height)
     if shorter < 1:
-        raise Unfit("ErrorImageFormat")
+        raise InvalidImage("ErrorImageFormat")
     if longer > limits.IMAGE_SIDE.value or longer > shorter * limits.IMAGE_ASPECT_RATIO.value:
-        raise Unfit("ErrorImageDimensions")
+        raise InvalidImage("ErrorImageDimensions")
     return Picture(width, height, digest(data), data)
 
 
 def _opened(data: Buffer) -> Any:
     kind = _kind(data)
     if kind is None:
-        raise Unfit("ErrorImageFormat")
+        raise InvalidImage("ErrorImageFormat")
     return kind[0](io.BytesIO(data))
 
 

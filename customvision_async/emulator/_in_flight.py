@@ -8,12 +8,12 @@ from contextlib import contextmanager
 
 from aiohttp import HttpVersion11, hdrs, web
 
-__all__ = ["Visits", "continued", "dropped", "finished", "pieces"]
+__all__ = ["InFlightRequests", "continued", "dropped", "finished", "pieces"]
 
 _LINGER_SECONDS = 10.0
 
 
-class Visits:
+class InFlightRequests:
     """The requests that are being served."""
 
     def __init__(self) -> None:

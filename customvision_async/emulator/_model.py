@@ -13,7 +13,7 @@ from typing import Any
 
 from . import _image_files as _pictures
 from ._ids import guid_key, guid_text
-from ._resource import World
+from ._resource import Resource
 
 __all__ = ["Model", "known_scores", "model_of", "uncertainty"]
 
@@ -82,7 +82,7 @@ def _sorted(scores: Scores) -> Scores:
     return sorted(scores, key=lambda score: (-score["probability"], score["tagId"]))
 
 
-def model_of(world: World, iteration: Any) -> Model:
+def model_of(world: Resource, iteration: Any) -> Model:
     """The model of a trained iteration (kept once made)."""
     key = iteration["id"]
     model: Model | None = world.models.get(key)
@@ -112,7 +112,7 @@ def model_of(world: World, iteration: Any) -> Model:
     return model
 
 
-def _boxes(world: World, iteration: bytes, image: bytes, tag: bytes) -> tuple[Box, ...]:
+def _boxes(world: Resource, iteration: bytes, image: bytes, tag: bytes) -> tuple[Box, ...]:
     rows = world.state.rows(
         "SELECT left, top, width, height FROM regions WHERE image = ? AND iteration = ? AND tag = ? ORDER BY id",
         image,
@@ -122,7 +122,7 @@ def _boxes(world: World, iteration: bytes, image: bytes, tag: bytes) -> tuple[Bo
     return tuple((row[0], row[1], row[2], row[3]) for row in rows)
 
 
-def known_scores(world: World, model: Model, project: bytes, digest: bytes) -> Scores | None:
+def known_scores(world: Resource, model: Model, project: bytes, digest: bytes) -> Scores | None:
     """The scores of a picture that is in the iteration, None where it is not."""
     rows = world.state.rows(
         "SELECT t.image, t.tag FROM images i JOIN image_tags t ON t.image = i.id AND t.iteration = ? WHERE i.digest = ? AND i.project = ?",

@@ -7,7 +7,7 @@ from collections import deque
 from dataclasses import dataclass
 
 from ._routes import Match
-from ._service_fault import GatewayRefusal
+from ._service_fault import GatewayFault
 from ._switches import Switches
 
 __all__ = ["QUOTAS", "UNLIMITED", "Gate", "Quota"]
@@ -85,7 +85,7 @@ class Gate:
         self._shut_until: dict[str, float] = {}
 
     def admit(self, match: Match, now: float) -> None:
-        """Count a call at `now` (seconds of a monotonic clock). Raises GatewayRefusal 429 where the rate is passed."""
+        """Count a call at `now` (seconds of a monotonic clock). Raises GatewayFault 429 where the rate is passed."""
         lane, rate = self._lane(match)
         if rate is None:
             return
@@ -93,7 +93,7 @@ class Gate:
         if self._shut_until.get(lane, 0.0) > now or not counter.take(now, rate):
             if self._penalty:
                 self._shut_until[lane] = max(self._shut_until.get(lane, 0.0), now + 1.0)
-            raise GatewayRefusal(429, _words(match, self._quota.tier), headers={"Retry-After": "1"})
+            raise GatewayFault(429, _words(match, self._quota.tier), headers={"Retry-After": "1"})
 
     def _lane(self, match: Match) -> tuple[str, float | None]:
         quota = self._quota

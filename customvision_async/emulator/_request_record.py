@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from aiohttp import web
 
-__all__ = ["SeenRequest"]
+__all__ = ["RequestRecord"]
 
 _SECRET = frozenset(
     ("training-key", "prediction-key", "authorization", "ocp-apim-subscription-key")
@@ -15,7 +15,7 @@ _SECRET = frozenset(
 
 
 @dataclass(slots=True)
-class SeenRequest:
+class RequestRecord:
     """One request: what was asked (the credentials left out), and how it ended.
 
     `operation` is "Blob" for pictures and exports, and empty for unknown paths; `path` and `query` are as sent; `status` is 0
@@ -33,7 +33,7 @@ class SeenRequest:
     fault: str = ""
 
     @classmethod
-    def of(cls, request: web.Request, operation: str, path: str, query: str) -> SeenRequest:
+    def of(cls, request: web.Request, operation: str, path: str, query: str) -> RequestRecord:
         """The entry of a request that has just begun."""
         headers = {
             name: value for name, value in request.headers.items() if name.lower() not in _SECRET

@@ -16,16 +16,16 @@ from . import _image_files as _pictures
 from ._domains import Domain, find_domain
 from ._ids import guid_text, instant
 from ._quota import Quota
-from ._service_fault import Refusal
+from ._service_fault import ServiceFault
 from ._state import State
 from ._switches import Switches
 
-__all__ = ["World"]
+__all__ = ["Resource"]
 
 _DAY = 24 * 3600 * 10_000_000
 
 
-class World:
+class Resource:
     """One emulated resource."""
 
     def __init__(self, state: State, switches: Switches, quota: Quota, seed: str | None) -> None:
@@ -64,14 +64,14 @@ class World:
     ) -> Any:
         row = self.state.row(f"SELECT * FROM {table} WHERE id = ?", key)
         if row is None or (project is not None and row["project"] != project):
-            raise Refusal(code, f"{what} {guid_text(key)} was not found.")
+            raise ServiceFault(code, f"{what} {guid_text(key)} was not found.")
         return row
 
     def domain(self, id: str) -> Domain:
         """A domain by its id."""
         domain = find_domain(id)
         if domain is None:
-            raise Refusal("NotFoundDomain", f"Domain {id} was not found.")
+            raise ServiceFault("NotFoundDomain", f"Domain {id} was not found.")
         return domain
 
     # Pictures.
@@ -88,7 +88,7 @@ class World:
         data: bytes | None = self.state.scalar("SELECT data FROM pictures WHERE digest = ?", digest)
         return data
 
-    def sweep(self, digests: set[bytes]) -> None:
+    def delete_orphans(self, digests: set[bytes]) -> None:
         """Forget the bytes that no image and no prediction has any more."""
         self.state.db.executemany(
             "DELETE FROM pictures WHERE digest = ?1 AND NOT EXISTS (SELECT 1 FROM images WHERE digest = ?1)"

@@ -16,7 +16,7 @@ from ._api_request import Answer
 from ._faults import Fault
 from ._image_files import Buffer
 from ._in_flight import dropped, pieces
-from ._request_record import SeenRequest
+from ._request_record import RequestRecord
 from ._routes import Match
 
 __all__ = ["deliver", "refuse_connection", "send"]
@@ -76,7 +76,7 @@ async def deliver(
     request_id: str,
     match: Match | None,
     fault: Fault | None,
-    seen: SeenRequest,
+    seen: RequestRecord,
     closing: asyncio.Event,
 ) -> web.StreamResponse:
     """Send an answer, or what a fault makes of it."""

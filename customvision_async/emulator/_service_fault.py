@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-__all__ = ["ACCESS_DENIED", "NOT_FOUND", "TOO_LARGE", "GatewayRefusal", "Refusal"]
+__all__ = ["ACCESS_DENIED", "NOT_FOUND", "TOO_LARGE", "GatewayFault", "ServiceFault"]
 
 ACCESS_DENIED = (
     "Access denied due to invalid subscription key or wrong API endpoint. Make sure to provide a valid key for an active "
@@ -23,7 +23,7 @@ _STATUS = {
 }
 
 
-class Refusal(Exception):
+class ServiceFault(Exception):
     """The service's own refusal: `code` is one of CustomVisionErrorCodes, and its beginning decides the status."""
 
     def __init__(self, code: str, message: str) -> None:
@@ -40,7 +40,7 @@ class Refusal(Exception):
         return {"code": self.code, "message": self.message}
 
 
-class GatewayRefusal(Exception):
+class GatewayFault(Exception):
     """A refusal of the gateway in front of the service: key, rate or path."""
 
     def __init__(

@@ -12,7 +12,7 @@ from .._versions import ApiVersion as V
 from ._domains import Domain, find_domain
 from ._float32 import single
 from ._ids import guid_text, instant
-from ._resource import World
+from ._resource import Resource
 from ._state import WORKSPACE
 
 __all__ = [
@@ -75,7 +75,7 @@ def domain_json(domain: Domain, version: V) -> Json:
     return out
 
 
-def project_json(world: World, row: Any, version: V) -> Json:
+def project_json(world: Resource, row: Any, version: V) -> Json:
     """A Project. One that is being imported says so until its time has come, and has its answer 'Succeeded' after."""
     key = row["id"]
     out: Json = {
@@ -153,7 +153,7 @@ def region_json(row: Any, *, name: str | None) -> Json:
 
 
 def images_json(
-    world: World,
+    world: Resource,
     rows: Sequence[Any],
     version: V,
     *,
@@ -226,7 +226,7 @@ def _addresses(frame: tuple[str, str], row: Any, letter: str, version: V) -> Jso
     return {"resizedImageUri": resized, "thumbnailUri": thumbnail, "originalImageUri": original}
 
 
-def iteration_json(world: World, row: Any, version: V, *, fresh: bool = False) -> Json:
+def iteration_json(world: Resource, row: Any, version: V, *, fresh: bool = False) -> Json:
     """An Iteration. While it trains (or in the answer of the train call, `fresh`) it has no domain and no date of training."""
     now = world.state.clock.now()
     done = row["ready"] <= now and not fresh
@@ -270,7 +270,7 @@ def _training_json(row: Any, version: V, done: bool) -> Json:
 
 
 def prediction_json(
-    world: World, row: Any, version: V, *, stored: bool = False, images: bool = False
+    world: Resource, row: Any, version: V, *, stored: bool = False, images: bool = False
 ) -> Json:
     """An ImagePrediction, or (`stored`) one whose picture has addresses: among the predictions, or (`images`) the project's."""
     out: Json = {}

@@ -28,13 +28,13 @@ from ._blobs import serve_blob
 from ._faults import Fault, Faults
 from ._fetch import Fetcher
 from ._image_files import Buffer
-from ._in_flight import Visits, continued, dropped, finished, pieces
+from ._in_flight import InFlightRequests, continued, dropped, finished, pieces
 from ._quota import QUOTAS, Gate
-from ._request_record import SeenRequest
-from ._resource import World
+from ._request_record import RequestRecord
+from ._resource import Resource
 from ._responses import deliver, refuse_connection, send
 from ._routes import Match, find_route
-from ._service_fault import NOT_FOUND, GatewayRefusal, Refusal
+from ._service_fault import NOT_FOUND, GatewayFault, ServiceFault
 from ._state import State
 from ._switches import SwitchChanges, Switches
 from ._thread import LoopThread
@@ -77,7 +77,7 @@ class Emulator:
     Attributes:
         endpoint: what to give a client, such as ``"http://127.0.0.1:40000"``.
         faults: where to ask for things to go wrong (:class:`Faults`).
-        requests: what was asked, oldest first (:class:`SeenRequest`).
+        requests: what was asked, oldest first (:class:`RequestRecord`).
         in_flight: how many requests are being served; `most_in_flight` is the most there were at a time.
     """
 
@@ -115,8 +115,8 @@ class Emulator:
         self.switches = dataclasses.replace(switches or Switches(), **changes)
         self.access = Access(training_key, prediction_key, bearer_tokens)
         self.endpoint = ""
-        self.requests: deque[SeenRequest] = deque(maxlen=log_size)
-        self._visits = Visits()
+        self.requests: deque[RequestRecord] = deque(maxlen=log_size)
+        self._visits = InFlightRequests()
         self._seed = None if seed is None else str(seed)
         self.faults = Faults(self._seed)
         self._where = (host, port)
@@ -124,7 +124,7 @@ class Emulator:
         self._folder = None if data is None else Path(data)
         self._quota = QUOTAS[tier]
         self._gate = Gate(self._quota, calls_per_second, self.switches)
-        self._world: World | None = None
+        self._world: Resource | None = None
         self._closing = asyncio.Event()
         self._timers: set[asyncio.TimerHandle] = set()
         self._tasks: set[asyncio.Task[None]] = set()
@@ -167,7 +167,7 @@ class Emulator:
         self._closing = asyncio.Event()
         state = State(self._folder, self._seed)
         self._fetcher = Fetcher(self.switches.allow_internet)
-        world = self._world = World(state, self.switches, self._quota, self._seed)
+        world = self._world = Resource(state, self.switches, self._quota, self._seed)
         world.fetch = self._fetcher
         world.later = self._later
         world.background = self._background
@@ -282,7 +282,7 @@ class Emulator:
         operation = (
             match.route.operation if isinstance(match, Match) else "" if _is_api(path) else "Blob"
         )
-        seen = SeenRequest.of(request, operation, path, query)
+        seen = RequestRecord.of(request, operation, path, query)
         self.requests.append(seen)
         with self._visits.one():
             try:
@@ -296,7 +296,7 @@ class Emulator:
             return response
 
     async def _serve(
-        self, request: web.Request, match: Match | int, seen: SeenRequest, fault: Fault | None
+        self, request: web.Request, match: Match | int, seen: RequestRecord, fault: Fault | None
     ) -> web.StreamResponse:
         world = self._world
         if world is None or (fault and fault.kind in ("reset", "reset_in_body")):
@@ -319,7 +319,7 @@ class Emulator:
                 request_id,
             )
             answer = Answer() if fault and not fault.has_effect else await _answered(call)
-        except GatewayRefusal as refusal:
+        except GatewayFault as refusal:
             answer = Answer(refusal.status, refusal.body, headers=refusal.headers)
             if fault:  # it did not come to that
                 fault.hits -= 1
@@ -345,7 +345,7 @@ class Emulator:
         self.access.check(request.headers, match.route.api)
         self._gate.admit(match, asyncio.get_running_loop().time())
 
-    async def _body(self, request: web.Request, seen: SeenRequest) -> Buffer:
+    async def _body(self, request: web.Request, seen: RequestRecord) -> Buffer:
         """The whole body. One that is too large is read to its end, then answered with 408."""
         kept: list[bytes] = []
         async for piece in pieces(request):
@@ -355,15 +355,15 @@ class Emulator:
             else:
                 kept.clear()
         if seen.body_bytes > self.switches.body_bytes:
-            raise GatewayRefusal(408, "The request timed out: its body was not read in time.")
+            raise GatewayFault(408, "The request timed out: its body was not read in time.")
         return b"".join(kept)
 
     async def _elsewhere(
         self,
-        world: World,
+        world: Resource,
         request: web.Request,
         status: int,
-        seen: SeenRequest,
+        seen: RequestRecord,
         fault: Fault | None,
     ) -> web.StreamResponse:
         """What is no operation: blobs, and paths of nowhere."""
@@ -377,7 +377,7 @@ class Emulator:
                 },
             )
         else:
-            answer = Answer(404, GatewayRefusal(404, NOT_FOUND).body)
+            answer = Answer(404, GatewayFault(404, NOT_FOUND).body)
         request_id = world.state.ids.text()
         return await deliver(
             request,
@@ -408,13 +408,15 @@ async def _answered(call: Call) -> Answer:
             return await slow(call)
         with call.world.state.transaction():
             return HANDLERS[call.operation](call)
-    except Refusal as refusal:
+    except ServiceFault as refusal:
         return Answer(refusal.status, refusal.body)
-    except (GatewayRefusal, asyncio.CancelledError):
+    except (GatewayFault, asyncio.CancelledError):
         raise
     except Exception:  # noqa: BLE001 - a failure of the emulator looks like one of the service
         _log.exception("the emulator failed in %s", call.operation)
-        return Answer(500, Refusal("ErrorUnknown", "The emulator failed; its log says where.").body)
+        return Answer(
+            500, ServiceFault("ErrorUnknown", "The emulator failed; its log says where.").body
+        )
 
 
 def _encode(answer: Answer, match: Match | None) -> Buffer:

@@ -40,10 +40,10 @@ from .images import (
 )
 from .inputs import (
     ImageFile,
+    ImageFromPrediction,
     ImageUrl,
-    PredictedImage,
     Region,
-    SkippedFile,
+    SkippedItem,
     TagLike,
 )
 from .iterations import (
@@ -125,6 +125,7 @@ __all__ = [
     "ImageFile",
     "ImageFileCreateBatch",
     "ImageFileCreateEntry",
+    "ImageFromPrediction",
     "ImageIdCreateBatch",
     "ImageIdCreateEntry",
     "ImageMetadataUpdateEntry",
@@ -153,7 +154,6 @@ __all__ = [
     "OpenEnum",
     "OrderBy",
     "PerProjectQuota",
-    "PredictedImage",
     "Prediction",
     "PredictionQueryResult",
     "PredictionQueryTag",
@@ -167,7 +167,7 @@ __all__ = [
     "Quota",
     "Region",
     "RegionProposal",
-    "SkippedFile",
+    "SkippedItem",
     "SortBy",
     "StoredImagePrediction",
     "StoredSuggestedTagAndRegion",

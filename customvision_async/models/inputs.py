@@ -10,7 +10,7 @@ from uuid import UUID
 
 from .tags import Tag
 
-__all__ = ["ImageFile", "ImageUrl", "PredictedImage", "Region", "SkippedFile", "TagLike"]
+__all__ = ["ImageFile", "ImageFromPrediction", "ImageUrl", "Region", "SkippedItem", "TagLike"]
 
 TagLike: TypeAlias = str | UUID | Tag
 """A tag as a person gives it: its name, its id or its model."""
@@ -132,7 +132,7 @@ class ImageUrl:
 
 
 @dataclass(frozen=True, slots=True, init=False)
-class PredictedImage:
+class ImageFromPrediction:
     """A stored prediction to make a training image of: its `id`. `name` is what results call it, the id unless given."""
 
     id: str
@@ -160,7 +160,7 @@ class PredictedImage:
 
 
 @dataclass(frozen=True, slots=True)
-class SkippedFile:
+class SkippedItem:
     """Something a source leaves out, and why: it stands in the report as skipped."""
 
     name: str

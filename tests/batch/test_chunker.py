@@ -12,13 +12,13 @@ from hypothesis import event, given, settings
 from hypothesis import strategies as st
 
 from customvision_async._batch.chunker import Chunker, ChunkLimits
-from customvision_async._batch.work_item import Unit
+from customvision_async._batch.work_item import WorkItem
 
 LABELS = "abcdefghij"
 
 
 @st.composite
-def streams(draw: st.DrawFn) -> list[Unit]:
+def streams(draw: st.DrawFn) -> list[WorkItem]:
     """Units of a few lanes and kinds, with weights, labels, keys and memory, as a run would make them."""
     count = draw(st.integers(0, 70))
     lanes = draw(st.integers(1, 2))
@@ -31,17 +31,17 @@ def streams(draw: st.DrawFn) -> list[Unit]:
         plain = draw(st.booleans())
         weight = draw(st.integers(1, 30))
         units.append(
-            Unit(
+            WorkItem(
                 index,
                 None,
                 None,
                 weight,
                 labels,
                 key=draw(st.sampled_from([None, None, 1, 2])),
-                lane=draw(st.integers(1, lanes)),
-                kind=labels if plain else None,
-                held=draw(st.sampled_from([0, 0, weight])),
-                extra=weight // 3 if plain else 0,
+                partition=draw(st.integers(1, lanes)),
+                affinity=labels if plain else None,
+                memory=draw(st.sampled_from([0, 0, weight])),
+                mixed_overhead=weight // 3 if plain else 0,
             )
         )
     return units
@@ -57,32 +57,32 @@ def limits_of(draw: st.DrawFn) -> ChunkLimits:
 limits = st.composite(limits_of)()
 
 
-def mixed(chunk: list[Unit]) -> bool:
+def mixed(chunk: list[WorkItem]) -> bool:
     """Whether a chunk has units of several kinds."""
-    return len({unit.kind for unit in chunk}) > 1
+    return len({unit.affinity for unit in chunk}) > 1
 
 
-def weight_of(chunk: list[Unit]) -> int:
+def size_of(chunk: list[WorkItem]) -> int:
     """What a chunk weighs in the company it is in."""
-    return sum(unit.weight + (unit.extra if mixed(chunk) else 0) for unit in chunk)
+    return sum(unit.size + (unit.mixed_overhead if mixed(chunk) else 0) for unit in chunk)
 
 
-def fits(chunk: list[Unit], most: ChunkLimits) -> bool:
+def fits(chunk: list[WorkItem], most: ChunkLimits) -> bool:
     """Whether these units may be one chunk."""
     keys = [unit.key for unit in chunk if unit.key is not None]
     return (
         len(chunk) <= most.count
-        and (most.weight is None or weight_of(chunk) <= most.weight or len(chunk) == 1)
+        and (most.weight is None or size_of(chunk) <= most.weight or len(chunk) == 1)
         and (
             most.labels is None
-            or len(frozenset().union(*(unit.labels for unit in chunk))) <= most.labels
+            or len(frozenset().union(*(unit.distinct_labels for unit in chunk))) <= most.labels
         )
         and len(keys) == len(set(keys))
-        and len({unit.lane for unit in chunk}) <= 1
+        and len({unit.partition for unit in chunk}) <= 1
     )
 
 
-def feed(chunker: Chunker, units: list[Unit], step: int) -> list[list[Unit]]:
+def feed(chunker: Chunker, units: list[WorkItem], step: int) -> list[list[WorkItem]]:
     """The chunks that come while units are fed, `step` at a time."""
     return [
         chunk
@@ -100,7 +100,7 @@ def feed(chunker: Chunker, units: list[Unit], step: int) -> list[list[Unit]]:
     held=st.integers(1, 200),
 )
 def test_every_unit_is_in_one_chunk_and_every_limit_is_kept(
-    units: list[Unit], most: ChunkLimits, step: int, waiting: int, held: int
+    units: list[WorkItem], most: ChunkLimits, step: int, waiting: int, held: int
 ) -> None:
     """However units are fed and whatever may wait: each comes out once, in a chunk that fits, in the order of its like."""
     chunker = Chunker(most, waiting=waiting, held=held)
@@ -114,7 +114,7 @@ def test_every_unit_is_in_one_chunk_and_every_limit_is_kept(
             unit.index for unit in units[: start + step]
         } - gone
         assert chunker.waiting == len(chunker.waiting_units())
-        assert chunker.held == sum(unit.held for unit in chunker.waiting_units())
+        assert chunker.held == sum(unit.memory for unit in chunker.waiting_units())
     chunks += chunker.flush()
     assert chunker.waiting == chunker.held == 0
     assert Counter(unit.index for chunk in chunks for unit in chunk) == Counter(
@@ -126,25 +126,25 @@ def test_every_unit_is_in_one_chunk_and_every_limit_is_kept(
 
 @settings(max_examples=100, deadline=None)
 @given(units=streams(), most=limits, step=st.integers(1, 50))
-def test_chunks_are_full(units: list[Unit], most: ChunkLimits, step: int) -> None:
+def test_chunks_are_full(units: list[WorkItem], most: ChunkLimits, step: int) -> None:
     """Unforced, a chunk is sent when it is full by count or by weight, or too many of its kind do not go together."""
     chunker = Chunker(most, waiting=10_000, held=10**9)
     for start in range(0, len(units), step):
         for chunk in chunker.feed(units[start : start + step]):
             assert not mixed(chunk)
             full = len(chunk) == most.count or (
-                most.weight is not None and weight_of(chunk) + 30 > most.weight
+                most.weight is not None and size_of(chunk) + 30 > most.weight
             )
             kin = {
                 unit.index
                 for unit in units[: start + step]
-                if (unit.lane, unit.kind) == (chunk[0].lane, chunk[0].kind)
+                if (unit.partition, unit.affinity) == (chunk[0].partition, chunk[0].affinity)
             }
             assert full or len(kin) > 16
     left = chunker.flush()
     event(f"chunks at the end: {len(left)}")
     for one, other in combinations(left, 2):
-        assert not fits(one + other, most) or weight_of(one) > (most.weight or weight_of(one)), (
+        assert not fits(one + other, most) or size_of(one) > (most.weight or size_of(one)), (
             "two chunks could have been one"
         )
 
@@ -152,14 +152,14 @@ def test_chunks_are_full(units: list[Unit], most: ChunkLimits, step: int) -> Non
 @settings(max_examples=100, deadline=None)
 @given(units=streams(), most=limits)
 def test_pure_kinds_stay_pure_where_that_costs_no_chunk(
-    units: list[Unit], most: ChunkLimits
+    units: list[WorkItem], most: ChunkLimits
 ) -> None:
     """What is left is mixed only if there are fewer chunks for it."""
     apart = Chunker(most, waiting=10_000, held=10**9)
     apart.feed(units)
     opened = {}
     for unit in apart.waiting_units():
-        opened.setdefault((unit.lane, unit.kind), []).append(unit)
+        opened.setdefault((unit.partition, unit.affinity), []).append(unit)
     pure = 0
     for kin in opened.values():
         alone = Chunker(most, waiting=10_000, held=10**9)
@@ -174,7 +174,7 @@ def test_units_whose_labels_do_not_go_together_still_make_full_chunks() -> None:
     """Pictures with 11 of one set of tags and 11 of another in turn, all of one kind: two full chunks and not 128 of one."""
     one, other = (frozenset(f"{name}{number}" for number in range(11)) for name in "ab")
     chunker = Chunker(ChunkLimits(64, None, 20))
-    chunks = chunker.feed([Unit(n, None, None, 1, one if n % 2 else other) for n in range(128)])
+    chunks = chunker.feed([WorkItem(n, None, None, 1, one if n % 2 else other) for n in range(128)])
     assert [len(chunk) for chunk in chunks] == [64, 64]
 
 
@@ -182,7 +182,7 @@ def test_a_key_that_comes_back_does_not_cut_chunks_short() -> None:
     """The same URL every tenth time: the repeats go to chunks of their own, the first chunk is full."""
     chunker = Chunker(ChunkLimits(64))
     chunks = chunker.feed(
-        [Unit(n, None, None, key="same" if n % 10 == 0 else n) for n in range(200)]
+        [WorkItem(n, None, None, key="same" if n % 10 == 0 else n) for n in range(200)]
     )
     assert max(map(len, chunks)) == 64
 
@@ -190,7 +190,7 @@ def test_a_key_that_comes_back_does_not_cut_chunks_short() -> None:
 def test_many_kinds_are_sent_in_full_mixtures() -> None:
     """1,000 tag sets of 2 units each, of which 100 may wait: what is sent is full."""
     chunker = Chunker(ChunkLimits(10), waiting=100)
-    chunks = feed(chunker, [Unit(n, None, None, kind=n // 2) for n in range(2000)], 7)
+    chunks = feed(chunker, [WorkItem(n, None, None, affinity=n // 2) for n in range(2000)], 7)
     assert {len(chunk) for chunk in chunks} == {10}
 
 
@@ -198,11 +198,17 @@ def test_a_mixture_is_weighed_as_what_it_becomes() -> None:
     """Plain pictures are sent as base64 in mixed company, a third heavier: the limit holds for that."""
     chunker = Chunker(ChunkLimits(64, 100))
     assert not chunker.feed(
-        [Unit(0, None, None, 48, kind="a", extra=16), Unit(1, None, None, 48, kind="b", extra=16)]
+        [
+            WorkItem(0, None, None, 48, affinity="a", mixed_overhead=16),
+            WorkItem(1, None, None, 48, affinity="b", mixed_overhead=16),
+        ]
     )
     assert [len(chunk) for chunk in chunker.flush()] == [1, 1]
     assert not chunker.feed(
-        [Unit(0, None, None, 48, kind="a", extra=16), Unit(1, None, None, 48, kind="a", extra=16)]
+        [
+            WorkItem(0, None, None, 48, affinity="a", mixed_overhead=16),
+            WorkItem(1, None, None, 48, affinity="a", mixed_overhead=16),
+        ]
     )
     assert [len(chunk) for chunk in chunker.flush()] == [2]
 
@@ -210,13 +216,13 @@ def test_a_mixture_is_weighed_as_what_it_becomes() -> None:
 def test_the_heaviest_memory_goes_first() -> None:
     """Units that hold memory are let go for memory, though others are more in number."""
     chunker = Chunker(ChunkLimits(64), held=100)
-    chunker.feed([Unit(n, None, None, lane="files") for n in range(50)])
+    chunker.feed([WorkItem(n, None, None, partition="files") for n in range(50)])
     chunks = [
         chunk
         for n in range(10)
-        for chunk in chunker.feed([Unit(n, None, None, lane=f"data{n}", held=60)])
+        for chunk in chunker.feed([WorkItem(n, None, None, partition=f"data{n}", memory=60)])
     ]
-    assert [unit.lane for chunk in chunks for unit in chunk] == [f"data{n}" for n in range(9)]
+    assert [unit.partition for chunk in chunks for unit in chunk] == [f"data{n}" for n in range(9)]
 
 
 def test_the_weight_that_is_taken_is_learnt() -> None:
@@ -260,7 +266,7 @@ def test_no_call_tries_more_than_its_share(each: int, of: int, own: bool) -> Non
     names = [str(n) for n in range(of)]
     labels = [Looked(random.sample(names, each)) for _ in range(4096)]
     units = [
-        Unit(n, None, None, labels=some, kind=some if own else None)
+        WorkItem(n, None, None, distinct_labels=some, affinity=some if own else None)
         for n, some in enumerate(labels)
     ]
     chunker = Chunker(ChunkLimits(64, labels=20))
@@ -290,7 +296,10 @@ def test_chunks_of_many_sets_of_tags_are_well_filled(
     chunks = (
         feed(
             chunker,
-            [Unit(n, None, None, labels=some, kind=some) for n, some in enumerate(labels)],
+            [
+                WorkItem(n, None, None, distinct_labels=some, affinity=some)
+                for n, some in enumerate(labels)
+            ],
             64,
         )
         + chunker.flush()

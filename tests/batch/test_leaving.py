@@ -11,9 +11,9 @@ from typing import Any
 
 import pytest
 
-from customvision_async._batch.work_item import Done, Outcome, Span, Unit, loads_of
+from customvision_async._batch.work_item import Done, Outcome, Span, WorkItem, payloads_of
 
-from ..support.engine import Fatal, Poison, Pretended, account, alone, batch
+from ..support.engine import FakeTransport, Fatal, Poison, account, alone, batch
 from ..support.virtual_loop import run
 
 
@@ -21,16 +21,16 @@ async def _span(start: int, items: Sequence[int]) -> Span:
     return Span(start, items, items)
 
 
-class Deaf(Pretended):
+class Deaf(FakeTransport):
     """A service whose client keeps being cancelled for itself, and says something else then."""
 
     def __init__(self, answer: Callable[[int], Sequence[Outcome]]) -> None:
         super().__init__()
         self.answer = answer
 
-    async def send(self, units: Sequence[Unit]) -> Sequence[Outcome]:
+    async def send(self, units: Sequence[WorkItem]) -> Sequence[Outcome]:
         """One request."""
-        self.sent.append(list(loads_of(units)))
+        self.sent.append(list(payloads_of(units)))
         with suppress(asyncio.CancelledError):
             await asyncio.sleep(1.0)
         return self.answer(len(units))
@@ -69,7 +69,7 @@ def test_a_cancellation_that_sending_keeps_for_itself_ends_the_run(
         assert len(service.sent) == sent
         assert account(one.report)
         assert one.report.succeeded == (0 if answer is _poison else 80)
-        assert len(one.report.unsettled) == one.report.pending
+        assert len(one.report.pending_items) == one.report.pending
         assert alone()
 
     run(main())
@@ -84,12 +84,12 @@ def test_a_cancellation_that_preparing_keeps_for_itself_ends_the_run() -> None:
         return Span(start, items, items)
 
     async def main() -> None:
-        service = Pretended()
+        service = FakeTransport()
         one = batch(range(1000), service, count=4, prepare=prepare)
         async with one:
             await asyncio.sleep(0.5)
         assert service.sent == []
-        assert one.report.submitted == one.report.pending == len(one.report.unsettled) == 4
+        assert one.report.submitted == one.report.pending == len(one.report.pending_items) == 4
         assert alone()
 
     run(main())
@@ -111,7 +111,7 @@ def test_leaving_while_a_source_is_let_go_after_the_run_was_ended() -> None:
             raise Fatal("nothing lands any more")
 
     async def main() -> None:
-        one = batch(source(), Pretended(third_is_fatal), count=9, chunks=2, prepare=_span)
+        one = batch(source(), FakeTransport(third_is_fatal), count=9, chunks=2, prepare=_span)
         async with one:
             await asyncio.sleep(20)
         assert account(one.report)
@@ -126,7 +126,7 @@ def test_a_run_that_is_forgotten_is_not_torn_apart_by_the_collector() -> None:
     said: list[dict[str, Any]] = []
 
     async def forgotten() -> weakref.ref[asyncio.Task[None]]:
-        one = batch(range(1000), Pretended(), chunks=2, prepare=_span)
+        one = batch(range(1000), FakeTransport(), chunks=2, prepare=_span)
         await one.__aenter__()
         await anext(aiter(one))
         await asyncio.sleep(10)

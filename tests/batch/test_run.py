@@ -12,22 +12,22 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from customvision_async import BatchError, BatchRun, ItemError, ItemResult
-from customvision_async._batch.work_item import Done, Failed, Outcome, Unit
+from customvision_async._batch.work_item import Done, Failed, Outcome, WorkItem
 
-from ..support.engine import Poison, Pretended, account, alone, awaited, batch
+from ..support.engine import FakeTransport, Poison, account, alone, awaited, batch
 from ..support.virtual_loop import run
 
 
 def test_awaiting_a_run_goes_to_the_end() -> None:
     """The report has it all, and the numbers agree."""
-    service = Pretended()
+    service = FakeTransport()
     report = run(awaited(batch(range(95), service)))
     assert (
         report.submitted,
         report.succeeded,
         report.failed,
         report.pending,
-        report.unsettled,
+        report.pending_items,
     ) == (95, 95, 0, 0, ())
     assert sorted(item for items in service.sent for item in items) == list(range(95))
     assert service.most_in_flight == 4
@@ -37,8 +37,8 @@ def test_awaiting_a_run_goes_to_the_end() -> None:
 def test_results_come_as_they_settle_with_their_place_in_the_input() -> None:
     """A chunk that takes longer does not hold up the others; .index and .item tell which is which."""
 
-    class Uneven(Pretended):
-        async def send(self, units: Sequence[Unit]) -> Sequence[Outcome]:
+    class Uneven(FakeTransport):
+        async def send(self, units: Sequence[WorkItem]) -> Sequence[Outcome]:
             await asyncio.sleep(10.0 if units[0].item == "i0" else 1.0)
             return [Done(value=unit.item.upper()) for unit in units]
 
@@ -60,7 +60,7 @@ def test_results_come_as_they_settle_with_their_place_in_the_input() -> None:
 @pytest.mark.parametrize("number", [1, 20, 21, 300])
 def test_what_failed_is_raised_as_a_group_of_ten_and_ten(number: int) -> None:
     """BatchError: an ExceptionGroup with the first and last ten errors, how many lie between, and the report with all."""
-    service = Pretended(
+    service = FakeTransport(
         lambda items: [
             Failed(f"{item} is bad", "ErrorX") if item < number else Done() for item in items
         ]
@@ -93,7 +93,9 @@ def test_what_was_shown_is_not_raised() -> None:
     """A watched run ends well although items failed."""
 
     async def main() -> None:
-        async with batch(range(30), Pretended(lambda items: [Failed("bad")] * len(items))) as one:
+        async with batch(
+            range(30), FakeTransport(lambda items: [Failed("bad")] * len(items))
+        ) as one:
             shown = [result.ok async for result in one]
         assert shown == [False] * 30
         assert one.report.failed == 30
@@ -105,7 +107,7 @@ def test_what_was_shown_is_not_raised() -> None:
 @given(after=st.integers(0, 120), grain=st.booleans())
 def test_leaving_early_leaves_nothing_behind(after: int, grain: bool) -> None:
     """After `break`, or an error of the reader: no task, no request under way; the account says what is not known."""
-    service = Pretended()
+    service = FakeTransport()
     closed: list[bool] = []
 
     async def source() -> AsyncIterator[int]:
@@ -123,7 +125,7 @@ def test_leaving_early_leaves_nothing_behind(after: int, grain: bool) -> None:
                 async for _ in one:
                     seen += 1
                     assert account(one.progress)
-                    assert len(one.report.unsettled) == one.progress.pending
+                    assert len(one.report.pending_items) == one.progress.pending
                     if seen > after:
                         if grain:
                             raise KeyError("the reader's own")
@@ -135,9 +137,9 @@ def test_leaving_early_leaves_nothing_behind(after: int, grain: bool) -> None:
         assert closed == [True]
         report = one.report
         assert account(report)
-        assert report.pending == len(report.unsettled)
+        assert report.pending == len(report.pending_items)
         assert report.succeeded >= seen
-        assert {index for index, _ in report.unsettled} <= set(range(report.submitted))
+        assert {index for index, _ in report.pending_items} <= set(range(report.submitted))
 
     run(main())
 
@@ -146,7 +148,7 @@ def test_leaving_early_leaves_nothing_behind(after: int, grain: bool) -> None:
 @given(steps=st.integers(0, 150), watched=st.booleans())
 def test_being_cancelled_leaves_nothing_behind(steps: int, watched: bool) -> None:
     """Cancelled after any number of steps of the loop: no task, no request, an account that adds up."""
-    service = Pretended(seconds=0.0)
+    service = FakeTransport(seconds=0.0)
 
     async def work(one: BatchRun[Any, Any]) -> None:
         if watched:
@@ -166,7 +168,7 @@ def test_being_cancelled_leaves_nothing_behind(steps: int, watched: bool) -> Non
         assert alone()
         assert service.in_flight == 0
         assert account(one.report)
-        assert one.report.pending == len(one.report.unsettled)
+        assert one.report.pending == len(one.report.pending_items)
 
     run(main())
 
@@ -190,7 +192,7 @@ def test_the_account_adds_up_at_every_step(
             raise Poison("no")
         return None
 
-    async def prepare(start: int, items: Sequence[int]) -> list[Unit | ItemResult[Any, Any]]:
+    async def prepare(start: int, items: Sequence[int]) -> list[WorkItem | ItemResult[Any, Any]]:
         await asyncio.sleep(0.1)
         return [
             ItemResult(
@@ -202,7 +204,9 @@ def test_the_account_adds_up_at_every_step(
                 error=ItemError("no", index=start + n, item=item),
             )
             if item in settled
-            else Unit(start + n, item, None, 1 + item % weight, kind=item % kinds, held=held)
+            else WorkItem(
+                start + n, item, None, 1 + item % weight, affinity=item % kinds, memory=held
+            )
             for n, item in enumerate(items)
         ]
 
@@ -211,12 +215,12 @@ def test_the_account_adds_up_at_every_step(
         while True:
             report = one.report
             assert account(report)
-            assert report.pending == len(report.unsettled) == len(dict(report.unsettled))
+            assert report.pending == len(report.pending_items) == len(dict(report.pending_items))
             turns += 1
             await asyncio.sleep(0 if turns % 5 else 0.05)
 
     async def main() -> None:
-        one = batch(range(count), Pretended(act), weight=30, prepare=prepare)
+        one = batch(range(count), FakeTransport(act), weight=30, prepare=prepare)
         watcher = asyncio.ensure_future(watch(one))
         results: list[int] = []
         async with one:
@@ -236,7 +240,7 @@ def test_a_run_goes_once_and_is_iterated_inside_the_block() -> None:
     """Misuse is told."""
 
     async def main() -> None:
-        one = batch(range(3), Pretended())
+        one = batch(range(3), FakeTransport())
         with pytest.raises(RuntimeError, match="async with"):
             aiter(one)
         await one
@@ -250,7 +254,7 @@ def test_an_abandoned_generator_around_a_run_cancels_nobody_else() -> None:
     """Somebody's `async for` over a generator with a run inside is broken out of: the loop closes that generator in another task."""
 
     async def names() -> AsyncIterator[Any]:
-        async with batch(range(10_000), Pretended()) as one:
+        async with batch(range(10_000), FakeTransport()) as one:
             async for result in one:
                 yield result.item
 
@@ -268,7 +272,7 @@ def test_a_run_may_be_entered_in_one_task_and_left_in_another() -> None:
     """As fixtures are."""
 
     async def main() -> None:
-        one = batch(range(100), Pretended())
+        one = batch(range(100), FakeTransport())
         await asyncio.create_task(_entered(one))
         assert len([result async for result in one]) == 100
         await asyncio.create_task(one.__aexit__(None, None, None))

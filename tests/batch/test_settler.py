@@ -9,10 +9,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from customvision_async import BatchError
-from customvision_async._batch.settler import Verdict
-from customvision_async._batch.work_item import Again, Done, Failed, Outcome, Unit
+from customvision_async._batch.settler import FailureAction
+from customvision_async._batch.work_item import Done, Failed, Outcome, Resend, WorkItem
 
-from ..support.engine import Lost, Pretended, TooLarge, awaited, batch, cancels_itself, poisoned
+from ..support.engine import FakeTransport, Lost, TooLarge, awaited, batch, cancels_itself, poisoned
 from ..support.virtual_loop import run
 
 
@@ -24,7 +24,7 @@ def test_a_lost_chunk_costs_its_own_items_alone() -> None:
             raise Lost("no answer")
 
     async def main() -> None:
-        one = batch(range(100), Pretended(act))
+        one = batch(range(100), FakeTransport(act))
         with pytest.raises(BatchError):
             await one
         failed = [result.item for result in one.report.failures]
@@ -41,7 +41,7 @@ def test_a_lost_chunk_costs_its_own_items_alone() -> None:
 
 def test_halving_finds_the_bad_ones_and_takes_the_least_requests() -> None:
     """One bad item of 64: 7 halvings, each with one refused half; the good ones all land."""
-    service = Pretended(lambda items: poisoned(items, {13}))
+    service = FakeTransport(lambda items: poisoned(items, {13}))
 
     async def main() -> None:
         one = batch(range(64), service, count=64)
@@ -63,7 +63,7 @@ def test_every_bad_item_is_found_and_no_good_one_is_lost(
     count: int, bad: set[int], chunks: int
 ) -> None:
     """Opaque refusals, any number of bad items anywhere, any number of chunks under way: exactly the bad ones fail."""
-    service = Pretended(lambda items: poisoned(items, bad))
+    service = FakeTransport(lambda items: poisoned(items, bad))
 
     async def main() -> None:
         one = batch(range(count), service, count=16, chunks=chunks)
@@ -78,9 +78,9 @@ def test_every_bad_item_is_found_and_no_good_one_is_lost(
 
 def test_a_vague_status_is_asked_again_alone() -> None:
     """ErrorUnknown for a whole chunk, because of one: the others land, and that one was asked twice alone."""
-    service = Pretended(
+    service = FakeTransport(
         lambda items: (
-            [Again(Failed("ErrorUnknown", "ErrorUnknown"))] * len(items) if 5 in items else None
+            [Resend(Failed("ErrorUnknown", "ErrorUnknown"))] * len(items) if 5 in items else None
         )
     )
 
@@ -102,7 +102,7 @@ def test_a_short_answer_is_no_success() -> None:
     def act(items: list[int]) -> list[Outcome] | None:
         return [Done()] * 3 if next(short, False) else None
 
-    service = Pretended(act)
+    service = FakeTransport(act)
     report = run(awaited(batch(range(8), service)))
     assert report.succeeded == 8
     assert sorted(map(len, service.sent)) == [4, 4, 8]
@@ -115,7 +115,7 @@ def test_too_large_makes_the_next_chunks_smaller() -> None:
         if len(items) > 5:
             raise TooLarge("413")
 
-    service = Pretended(act)
+    service = FakeTransport(act)
     report = run(awaited(batch(range(400), service, weight=10, chunks=2)))
     assert report.succeeded == 400
     assert sum(len(items) > 5 for items in service.sent) <= 4
@@ -129,7 +129,7 @@ def test_one_item_that_is_always_too_large_does_not_make_the_others_go_alone() -
         if 3 in items:
             raise TooLarge("413")
 
-    service = Pretended(act)
+    service = FakeTransport(act)
 
     async def main() -> None:
         one = batch(range(1000), service, weight=10, chunks=1)
@@ -144,11 +144,11 @@ def test_one_item_that_is_always_too_large_does_not_make_the_others_go_alone() -
 def test_a_send_that_ends_in_a_cancellation_of_its_own_is_the_fault_of_its_units() -> None:
     """They are tried again, and the others do not notice."""
 
-    class Shaky(Pretended):
-        async def send(self, units: Sequence[Unit]) -> Sequence[Outcome]:
+    class Shaky(FakeTransport):
+        async def send(self, units: Sequence[WorkItem]) -> Sequence[Outcome]:
             if units[0].item == 10 and len(units) == 10:
                 await cancels_itself()
             return await super().send(units)
 
-    report = run(awaited(batch(range(30), Shaky(), judges={RuntimeError: Verdict.DIVIDE})))
+    report = run(awaited(batch(range(30), Shaky(), judges={RuntimeError: FailureAction.DIVIDE})))
     assert (report.succeeded, report.pending) == (30, 0)

@@ -10,9 +10,9 @@ import anyio
 import pytest
 
 from customvision_async import BatchError, ItemResult
-from customvision_async._batch.work_item import Unit
+from customvision_async._batch.work_item import WorkItem
 
-from ..support.engine import Down, Fatal, Pretended, alone, batch, cancels_itself, poisoned
+from ..support.engine import Down, FakeTransport, Fatal, alone, batch, cancels_itself, poisoned
 from ..support.virtual_loop import run
 
 
@@ -35,11 +35,11 @@ def test_a_fatal_error_stops_the_run_and_nothing_hangs(endless: bool) -> None:
 
     async def main() -> None:
         nonlocal pulled
-        one = batch(source(), Pretended(act))
+        one = batch(source(), FakeTransport(act))
         with pytest.raises(BatchError) as caught:
             await one
         assert isinstance(caught.value.__cause__, Fatal)
-        assert isinstance(one.report.stopped_by, Fatal)
+        assert isinstance(one.report.abort_cause, Fatal)
         assert "the key is refused" in str(caught.value)
         assert (one.report.succeeded, one.report.pending) == (20, 0)
         assert one.report.failed == one.report.submitted - 20
@@ -48,7 +48,7 @@ def test_a_fatal_error_stops_the_run_and_nothing_hangs(endless: bool) -> None:
         assert alone()
 
         pulled = 0
-        two, shown = batch(source(), Pretended(act)), 0
+        two, shown = batch(source(), FakeTransport(act)), 0
         with pytest.raises(Fatal):
             async with two:
                 async for _ in two:
@@ -61,13 +61,13 @@ def test_a_fatal_error_stops_the_run_and_nothing_hangs(endless: bool) -> None:
 def test_a_preparation_that_fails_is_the_failure_of_all() -> None:
     """The tags cannot be listed: the run ends with that error, and every item taken has it as its own."""
 
-    async def prepare(start: int, items: Sequence[Any]) -> list[Unit | ItemResult[Any, Any]]:
+    async def prepare(start: int, items: Sequence[Any]) -> list[WorkItem | ItemResult[Any, Any]]:
         if start > 20:
             raise Fatal("no list")
-        return [Unit(start + n, item, None, 1) for n, item in enumerate(items)]
+        return [WorkItem(start + n, item, None, 1) for n, item in enumerate(items)]
 
     async def main() -> None:
-        one = batch(range(1000), Pretended(), prepare=prepare)
+        one = batch(range(1000), FakeTransport(), prepare=prepare)
         with pytest.raises(BatchError) as caught:
             await one
         assert isinstance(caught.value.__cause__, Fatal)
@@ -84,7 +84,7 @@ def test_a_service_that_is_down_is_not_flooded(chunks: int) -> None:
     def act(items: list[int]) -> None:
         raise Down("500")
 
-    service = Pretended(act)
+    service = FakeTransport(act)
 
     async def main() -> None:
         with pytest.raises(BatchError) as caught:
@@ -107,7 +107,7 @@ def test_a_service_that_comes_back_is_used_again() -> None:
         poisoned(items, {19_999})
 
     async def main() -> None:
-        one = batch(range(20_000), Pretended(act), count=64, chunks=8)
+        one = batch(range(20_000), FakeTransport(act), count=64, chunks=8)
         with pytest.raises(BatchError):
             await one
         failed = {result.item for result in one.report.failures}
@@ -121,7 +121,7 @@ def test_a_service_that_comes_back_is_used_again() -> None:
 def test_a_prepare_that_ends_in_a_cancellation_of_its_own_ends_the_run() -> None:
     """Its items fail, and say so."""
 
-    async def prepare(start: int, items: Sequence[Any]) -> list[Unit | ItemResult[Any, Any]]:
+    async def prepare(start: int, items: Sequence[Any]) -> list[WorkItem | ItemResult[Any, Any]]:
         await cancels_itself()
         return []
 
@@ -129,7 +129,7 @@ def test_a_prepare_that_ends_in_a_cancellation_of_its_own_ends_the_run() -> None
         with pytest.raises(
             BatchError, match="what prepares the items awaited something that was cancelled"
         ):
-            await batch([1, 2, 3], Pretended(), prepare=prepare)
+            await batch([1, 2, 3], FakeTransport(), prepare=prepare)
         assert alone()
 
     run(main())

@@ -10,9 +10,9 @@ import anyio
 import pytest
 
 from customvision_async import BatchError, BatchReport, ItemResult
-from customvision_async._batch.work_item import Done, Failed, Unit
+from customvision_async._batch.work_item import Done, Failed, WorkItem
 
-from ..support.engine import Fatal, Pretended, alone, awaited, batch, cancels_itself
+from ..support.engine import FakeTransport, Fatal, alone, awaited, batch, cancels_itself
 from ..support.virtual_loop import run
 
 
@@ -49,13 +49,13 @@ def test_an_error_of_the_source_comes_up_bare_after_what_is_in_flight(
     landing = 0 if kind in ("aiter", "iter") else number
 
     async def main() -> None:
-        one = batch(source(), Pretended())
+        one = batch(source(), FakeTransport())
         with pytest.raises(LookupError, match="the source's own") as caught:
             await one
         assert not isinstance(caught.value, ExceptionGroup)
         assert (one.report.succeeded, one.report.pending) == (landing, 0)
-        assert one.report.stopped_by is caught.value
-        two, shown = batch(source(), Pretended()), 0
+        assert one.report.abort_cause is caught.value
+        two, shown = batch(source(), FakeTransport()), 0
         with pytest.raises(LookupError, match="the source's own"):
             async with two:
                 async for result in two:
@@ -74,7 +74,7 @@ def test_an_error_of_the_source_is_bare_though_items_failed() -> None:
         raise LookupError("the source's own")
 
     async def main() -> None:
-        one = batch(source(), Pretended(lambda items: [Failed("bad")]))
+        one = batch(source(), FakeTransport(lambda items: [Failed("bad")]))
         with pytest.raises(LookupError):
             await one
         assert one.report.failed == 1
@@ -101,7 +101,7 @@ def test_a_source_that_cannot_be_closed_costs_nothing_that_is_in_flight() -> Non
             raise OSError("cannot be closed")
 
     async def main() -> None:
-        one = batch(Source(), Pretended())
+        one = batch(Source(), FakeTransport())
         with pytest.raises(OSError, match="cannot be closed"):
             await one
         assert one.report.succeeded == 15
@@ -120,7 +120,7 @@ def test_an_unbounded_source_is_pulled_only_as_fast_as_results_are_read() -> Non
             yield pulled
 
     async def main() -> None:
-        async with batch(endless(), Pretended()) as one:
+        async with batch(endless(), FakeTransport()) as one:
             read = 0
             async for _ in one:
                 read += 1
@@ -148,14 +148,14 @@ def test_memory_that_items_hold_is_bounded() -> None:
             nonlocal alive
             alive -= 1
 
-    async def prepare(start: int, items: Sequence[Any]) -> list[Unit | ItemResult[Any, Any]]:
+    async def prepare(start: int, items: Sequence[Any]) -> list[WorkItem | ItemResult[Any, Any]]:
         return [
-            Unit(start + n, item, None, 1, held=100, kind=(start + n) % 7)
+            WorkItem(start + n, item, None, 1, memory=100, affinity=(start + n) % 7)
             for n, item in enumerate(items)
         ]
 
     async def main() -> None:
-        service = Pretended()
+        service = FakeTransport()
         service.sent = type("Forgetful", (list,), {"append": lambda self, items: None})()
         service.act = lambda items: [Done() for _ in items]
         async with batch((Item() for _ in range(500)), service, held=1000, prepare=prepare) as one:
@@ -174,7 +174,7 @@ def test_a_slow_source_lingers_then_is_sent_what_there_is() -> None:
             await asyncio.sleep(pause)
             yield number
 
-    slow, fast, silent = Pretended(), Pretended(), Pretended()
+    slow, fast, silent = FakeTransport(), FakeTransport(), FakeTransport()
 
     async def pausing() -> AsyncIterator[int]:
         yield 1
@@ -198,12 +198,12 @@ def test_a_slow_source_lingers_then_is_sent_what_there_is() -> None:
 def test_what_is_no_source_is_refused_at_once(source: object) -> None:
     """A TypeError where the run is made, that says to give a list."""
     with pytest.raises(TypeError, match="list"):
-        batch(source, Pretended())
+        batch(source, FakeTransport())
 
 
 def test_an_empty_source_is_a_run_of_nothing() -> None:
     """No item, no request, no error."""
-    service = Pretended()
+    service = FakeTransport()
     report = run(awaited(batch([], service)))
     assert (report.submitted, len(service.sent)) == (0, 0)
 
@@ -212,9 +212,9 @@ def test_known_lengths_are_told() -> None:
     """progress.total is the length of a sized source, and None where it is not known or was wrong."""
 
     async def main() -> None:
-        one = batch([1, 2, 3], Pretended())
+        one = batch([1, 2, 3], FakeTransport())
         assert one.progress.total == 3
-        assert batch(iter([1]), Pretended()).progress.total is None
+        assert batch(iter([1]), FakeTransport()).progress.total is None
         await one
         assert one.progress.rate > 0
         assert "3 of 3" in repr(one.progress)
@@ -231,7 +231,7 @@ def test_a_source_that_ends_in_a_cancellation_of_its_own_is_an_error() -> None:
         await cancels_itself()
 
     async def main() -> BatchReport:
-        one = batch(source(), Pretended())
+        one = batch(source(), FakeTransport())
         with pytest.raises(RuntimeError, match="the source awaited something that was cancelled"):
             await one
         assert alone()
@@ -268,7 +268,7 @@ def test_a_cancellation_that_a_plain_source_raises_is_an_error(where: str, given
     """Wherever it comes up: what the source gave lands, and the run does not end as if all were well."""
 
     async def main() -> BatchReport:
-        one = batch(_Cancelling(where), Pretended())
+        one = batch(_Cancelling(where), FakeTransport())
         with pytest.raises(RuntimeError, match="the source awaited something that was cancelled"):
             await one
         assert alone()
@@ -285,7 +285,7 @@ def test_a_cancellation_that_a_source_raises_when_it_is_let_go_costs_no_outcome(
         raise Fatal("nothing lands any more")
 
     async def main() -> BatchReport:
-        one = batch(_Cancelling("end"), Pretended(closed), chunks=2)
+        one = batch(_Cancelling("end"), FakeTransport(closed), chunks=2)
         with pytest.raises(BatchError):
             await one
         assert alone()
@@ -293,7 +293,7 @@ def test_a_cancellation_that_a_source_raises_when_it_is_let_go_costs_no_outcome(
 
     report = run(main())
     assert report.submitted == report.failed > 0
-    assert report.unsettled == ()
+    assert report.pending_items == ()
 
 
 def test_a_source_with_an_attribute_called_groups_is_a_source_like_any_other() -> None:
@@ -302,4 +302,4 @@ def test_a_source_with_an_attribute_called_groups_is_a_source_like_any_other() -
     class Dataset(list[int]):
         groups = "a name that others use too"
 
-    assert run(awaited(batch(Dataset(range(5)), Pretended()))).succeeded == 5
+    assert run(awaited(batch(Dataset(range(5)), FakeTransport()))).succeeded == 5

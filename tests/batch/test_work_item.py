@@ -17,27 +17,27 @@ from customvision_async._batch.work_item import (
     Failed,
     Outcome,
     Span,
-    Unit,
+    WorkItem,
     attempted,
-    loads_of,
+    payloads_of,
     settle,
     unsettled,
 )
 
-from ..support.engine import Lost, Poison, Pretended, batch
+from ..support.engine import FakeTransport, Lost, Poison, batch
 from ..support.virtual_loop import run
 
 
-class Columns(Pretended):
+class Columns(FakeTransport):
     """A service that looks at what units stand for and never at a unit. It refuses chunks with a bad item, and answers some by itself."""
 
     def __init__(self, bad: set[int], failing: set[int], there: set[int]) -> None:
         super().__init__()
         self.bad, self.failing, self.there = bad, failing, there
 
-    async def send(self, units: Sequence[Unit]) -> Sequence[Outcome]:
+    async def send(self, units: Sequence[WorkItem]) -> Sequence[Outcome]:
         """One request."""
-        loads = list(loads_of(units))
+        loads = list(payloads_of(units))
         self.sent.append(loads)
         attempted(units, 1)
         await asyncio.sleep(1.0)
@@ -56,11 +56,11 @@ class Columns(Pretended):
         ]
 
 
-async def _apart(start: int, items: Sequence[int]) -> Sequence[Unit | ItemResult[Any, Any]]:
-    return [Unit(start + n, item, item, 1) for n, item in enumerate(items)]
+async def _apart(start: int, items: Sequence[int]) -> Sequence[WorkItem | ItemResult[Any, Any]]:
+    return [WorkItem(start + n, item, item, 1) for n, item in enumerate(items)]
 
 
-async def _span(start: int, items: Sequence[int]) -> Sequence[Unit | ItemResult[Any, Any]]:
+async def _span(start: int, items: Sequence[int]) -> Sequence[WorkItem | ItemResult[Any, Any]]:
     return Span(start, items, items)
 
 
@@ -109,8 +109,10 @@ def test_a_run_of_spans_is_the_same_as_a_run_of_units(
             while True:
                 report = one.report
                 assert report.submitted == report.succeeded + report.failed + report.pending
-                assert report.pending == len(report.unsettled) == len(dict(report.unsettled))
-                assert all(index == item for index, item in report.unsettled)
+                assert (
+                    report.pending == len(report.pending_items) == len(dict(report.pending_items))
+                )
+                assert all(index == item for index, item in report.pending_items)
                 await asyncio.sleep(0.4)
 
         watcher = asyncio.ensure_future(watch()) if looked else None
@@ -130,7 +132,7 @@ def test_a_run_of_spans_is_the_same_as_a_run_of_units(
         failures = sorted(_kept(result) for result in report.failures)
         return (
             sorted(map(sorted, service.sent)), sorted(results), failures, report.submitted, report.succeeded, report.failed,
-            report.pending, report.duplicates, report.in_doubt, report.unsettled,
+            report.pending, report.duplicates, report.in_doubt, report.pending_items,
         )  # fmt: skip
 
     apart, columns = run(whole(_apart)), run(whole(_span))
@@ -149,14 +151,14 @@ def test_spans_and_units_of_one_source_come_out_once_in_chunks_that_fit(
 ) -> None:
     """Groups of both sorts in any order, of any weight: each unit is in one chunk, with its own number and item."""
     chunker = Chunker(ChunkLimits(count, weight))
-    chunks: list[Sequence[Unit]] = []
+    chunks: list[Sequence[WorkItem]] = []
     start = 0
     for size, columns, each in pieces:
         items = [f"i{start + n}" for n in range(size)]
         chunks += chunker.feed(
             Span(start, items, items, each)
             if columns
-            else [Unit(start + n, i, i, each) for n, i in enumerate(items)]
+            else [WorkItem(start + n, i, i, each) for n, i in enumerate(items)]
         )
         start += size
         assert chunker.waiting == len(chunker.waiting_units()) == start - sum(map(len, chunks))
@@ -165,8 +167,8 @@ def test_spans_and_units_of_one_source_come_out_once_in_chunks_that_fit(
     assert sorted(unit.index for chunk in chunks for unit in chunk) == list(range(start))
     for chunk in chunks:
         assert len(chunk) <= count
-        assert weight is None or sum(unit.weight for unit in chunk) <= weight or len(chunk) == 1
-        assert all(unit.item == unit.load == f"i{unit.index}" for unit in chunk)
+        assert weight is None or sum(unit.size for unit in chunk) <= weight or len(chunk) == 1
+        assert all(unit.item == unit.payload == f"i{unit.index}" for unit in chunk)
 
 
 @settings(max_examples=60, deadline=None)
@@ -174,7 +176,7 @@ def test_spans_and_units_of_one_source_come_out_once_in_chunks_that_fit(
 def test_spans_are_cut_into_as_few_chunks_as_there_can_be(sizes: list[int], count: int) -> None:
     """However the source is grouped: full chunks, and one rest. None of them is taken apart."""
     chunker = Chunker(ChunkLimits(count))
-    chunks: list[Sequence[Unit]] = []
+    chunks: list[Sequence[WorkItem]] = []
     start = 0
     for size in sizes:
         chunks += chunker.feed(Span(start, range(start, start + size), range(start, start + size)))
@@ -221,13 +223,15 @@ def test_what_waits_is_cut_anew_when_less_fits_a_chunk() -> None:
 def test_items_that_fail_before_they_are_sent_stand_between_spans() -> None:
     """Every item has its own result, whichever way its neighbours go."""
 
-    async def prepare(start: int, items: Sequence[int]) -> Sequence[Unit | ItemResult[Any, Any]]:
+    async def prepare(
+        start: int, items: Sequence[int]
+    ) -> Sequence[WorkItem | ItemResult[Any, Any]]:
         if any(item % 50 == 7 for item in items):
             error = ItemError("no id", index=0, item=None)
             return [
                 ItemResult(start + n, i, False, "", error=error)
                 if i % 50 == 7
-                else Unit(start + n, i, i)
+                else WorkItem(start + n, i, i)
                 for n, i in enumerate(items)
             ]
         return Span(start, items, items)
@@ -247,7 +251,7 @@ def test_what_became_of_a_unit_stays_with_it() -> None:
     span = Span(5, ["a", "b"], ["A", "B"])
     attempted(span, 2)
     assert span.whole
-    assert [(unit.index, unit.item, unit.load, unit.attempts) for unit in span] == [
+    assert [(unit.index, unit.item, unit.payload, unit.attempts) for unit in span] == [
         (5, "a", "A", 2),
         (6, "b", "B", 2),
     ]

@@ -17,7 +17,7 @@ from customvision_async import (
     ProjectClient,
     Region,
 )
-from customvision_async._events import Event, RequestDone
+from customvision_async._events import Event, RequestCompleted
 from tests.campaign import checks
 from tests.campaign.scenario import Scenario, SourceError
 from tests.support.fake_service import Stored
@@ -98,7 +98,7 @@ class _Case:
         )
 
     def _observe(self, event: Event) -> None:
-        if isinstance(event, RequestDone):
+        if isinstance(event, RequestCompleted):
             self.firsts += event.attempt == 1
             self.agains += event.attempt > 1
             self.refusals += event.status == 429
@@ -141,9 +141,9 @@ class _Case:
             if error.report.failed == 0:
                 self.problems.append("a BatchError without failures")
         except (CustomVisionError, SourceError) as error:
-            if error is not run.report.stopped_by:
+            if error is not run.report.abort_cause:
                 self.problems.append(
-                    f"it raised {error!r}, and the report says {run.report.stopped_by!r}"
+                    f"it raised {error!r}, and the report says {run.report.abort_cause!r}"
                 )
         self.service.on_call = lambda: None
         self.problems += checks.account(run, seen, whole=whole, watched=mode != "await")
@@ -178,7 +178,7 @@ class _Case:
             self.problems += checks.well(scenario, run.report)
         if (
             scenario.breaks_at is None
-            and run.report.stopped_by is None
+            and run.report.abort_cause is None
             and not run.report.pending
             and scenario.mode != "leave"
         ):

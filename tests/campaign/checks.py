@@ -18,7 +18,7 @@ Tags = frozenset[str]
 def ledger(run: BatchRun[Any, Any], seen: Mapping[int, Result]) -> Iterable[str]:
     """The account of a run under way: each item taken from the source is settled or pending, and the pending ones are known by name."""
     report = run.report
-    pending = [index for index, _ in report.unsettled]
+    pending = [index for index, _ in report.pending_items]
     if (
         report.submitted != report.succeeded + report.failed + report.skipped + report.pending
         or report.pending < 0
@@ -28,7 +28,7 @@ def ledger(run: BatchRun[Any, Any], seen: Mapping[int, Result]) -> Iterable[str]
         yield f"{report.pending} are pending, and {len(pending)} are named"
     if not set(pending) <= set(range(report.submitted)) or any(index in seen for index in pending):
         yield "an item that is settled, or was never taken, is named as pending"
-    if len(report.failures) != report.failed or len(report.skips) != report.skipped:
+    if len(report.failures) != report.failed or len(report.skipped_items) != report.skipped:
         yield "failures or skips are counted and not kept"
 
 
@@ -52,9 +52,9 @@ def account(
 def upload(scenario: Scenario, report: BatchReport, seen: Mapping[int, Result]) -> Iterable[str]:
     """What the project has against what was said of it."""
     results: dict[int, Result | None] = dict.fromkeys(range(report.submitted))
-    results |= {result.index: result for result in (*report.failures, *report.skips)}
+    results |= {result.index: result for result in (*report.failures, *report.skipped_items)}
     results |= seen
-    unsettled = {index for index, _ in report.unsettled}
+    unsettled = {index for index, _ in report.pending_items}
     groups: dict[bytes, list[int]] = {content: [] for content in scenario.before}
     for index in range(report.submitted):
         given = scenario.given[index]
@@ -65,7 +65,7 @@ def upload(scenario: Scenario, report: BatchReport, seen: Mapping[int, Result]) 
         elif (
             index not in unsettled
             and given.skipped != results[index].skipped
-            and report.stopped_by is None
+            and report.abort_cause is None
         ):
             yield f"item {index}: skipped is not what it is"
     copies = scenario.service.copies()

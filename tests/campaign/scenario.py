@@ -11,7 +11,7 @@ from random import Random
 from typing import Any, Literal
 
 from customvision_async import ApiVersion, Concurrency, ImageFile, ImageUrl, Region
-from customvision_async.models import PredictedImage, SkippedFile
+from customvision_async.models import ImageFromPrediction, SkippedItem
 from tests.support.fake_service import BASE, Box, Habits, Service
 from tests.support.faults import Faults
 
@@ -87,9 +87,9 @@ class Scenario:
             Random(f"service {seed}"), habits=self.habits, faults=self.faults, version=self.version
         )
         self.concurrency = Concurrency(
-            chunk_bytes=dice.choice((1500, 3000, 6000, 16_000_000)),
-            requests=dice.choice((1, 3, 16, 64)),
-            uploads=dice.choice((1, 4)),
+            max_chunk_bytes=dice.choice((1500, 3000, 6000, 16_000_000)),
+            max_requests=dice.choice((1, 3, 16, 64)),
+            max_uploads=dice.choice((1, 4)),
         )
         self.mode: Mode = dice.choice(("await", "watch", "watch", "watch", "slow", "leave"))
         self.names = [f"tag{n}" for n in range(28)]
@@ -179,7 +179,7 @@ class Scenario:
             )
         key = f"https://pictures.example/{number}.gif" if roll < 0.9 else self.service.new_id()
         self.service.pictures[key] = content
-        kind = ImageUrl if roll < 0.9 else PredictedImage
+        kind = ImageUrl if roll < 0.9 else ImageFromPrediction
         return kind(key, name=f"{number % 7}", tags=tags, regions=boxes, metadata=metadata)
 
     def _region(self) -> Region:
@@ -196,7 +196,7 @@ class Scenario:
     def _hopeless(self, number: int) -> Given:
         match self.dice.randrange(7):
             case 0:
-                return Given(SkippedFile(f"{number}.txt", "not a picture"), None, skipped=True)
+                return Given(SkippedItem(f"{number}.txt", "not a picture"), None, skipped=True)
             case 1:
                 return Given(b"no picture at all", None)
             case 2:

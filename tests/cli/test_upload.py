@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from customvision_async import TrainingClient
-from customvision_async.cli._stoppable_source import Feed
+from customvision_async.cli._stoppable_source import StoppableSource
 from customvision_async.emulator import Emulator
 from tests.support.command import environment, run
 from tests.support.images import fill, picture
@@ -316,7 +316,7 @@ async def test_a_source_that_breaks_off_keeps_what_landed_and_lists_the_others(
         yield "a.jpg"
         raise OSError(5, "Input/output error", "disk")
 
-    feed = Feed([broken(), ["b.jpg", "c.jpg"]])
+    feed = StoppableSource([broken(), ["b.jpg", "c.jpg"]])
     groups = feed.groups()
     assert await anext(groups) == ["a.jpg"]
     with pytest.raises(OSError, match="Input/output"):
@@ -344,11 +344,11 @@ async def test_what_can_never_land_as_it_is_is_told_apart_from_what_may(tmp_path
         (photos / "large.jpg").unlink()
         done = await run("upload", "--from-failed", "left.jsonl", *words, env=env, cwd=tmp_path)
         assert f"{photos}/large.jpg: cannot be read: No such file or directory" in done.out
-        assert (done.summary["to_repeat"], done.summary["to_mend"]) == (0, 2)
+        assert (done.summary["to_repeat"], done.summary["count_unretryable"]) == (0, 2)
         emulator.faults.add("status", operation="CreateImagesFromData", status=401, times=None)
         (photos / "apple" / "new.jpg").write_bytes(picture(7))
         done = await run("upload", "photos", *words, env=env, cwd=tmp_path)
-        assert done.summary["to_mend"] == 0 < done.summary["to_repeat"]
+        assert done.summary["count_unretryable"] == 0 < done.summary["to_repeat"]
 
 
 async def test_the_list_is_not_lost_where_the_folder_cannot_be_written_to(tmp_path: Path) -> None:

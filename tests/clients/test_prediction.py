@@ -37,7 +37,7 @@ from customvision_async.emulator import Emulator
 from customvision_async.emulator._ids import guid_key
 from customvision_async.models import PredictionQueryTag
 from tests.support.images import fill, picture
-from tests.support.trained_project import planted, serving, trained
+from tests.support.trained_project import project_with_images, serving, trained
 
 pytestmark = pytest.mark.anyio
 
@@ -55,14 +55,14 @@ async def published(
 ) -> AsyncIterator[tuple[Emulator, ProjectClient, Iteration, PredictionClient]]:
     """A project with a model published as "production", and a client that asks it."""
     async with serving(**options) as (emulator, training):
-        project = await planted(training, domain=domain, each=each)
+        project = await project_with_images(training, domain=domain, each=each)
         iteration = await trained(project)
         await project.publish_iteration(iteration, "production")
         async with PredictionClient(
             emulator.endpoint,
             emulator.prediction_key,
             api_version=version,
-            retry=Retry(backoff=0.01),
+            retry=Retry(initial_backoff=0.01),
         ) as prediction:
             yield emulator, project, await project.get_iteration(iteration), prediction
 
@@ -199,7 +199,7 @@ async def test_a_wrong_key_and_a_key_of_the_other_kind() -> None:
                 await prediction.classify_images(
                     project, "production", (picture(seed) for seed in range(10_000))
                 )
-            assert isinstance(several.value.report.stopped_by, AuthenticationError)
+            assert isinstance(several.value.report.abort_cause, AuthenticationError)
             assert several.value.report.submitted < 1000
 
 
@@ -348,7 +348,7 @@ async def test_a_model_that_is_gone_ends_the_run() -> None:
             await prediction.classify_images(
                 project, "nothing", (picture(seed % 9) for seed in range(10_000))
             )
-        assert isinstance(caught.value.report.stopped_by, NotFoundError)
+        assert isinstance(caught.value.report.abort_cause, NotFoundError)
         assert len(calls(emulator, "Classify")) < 1000
 
 
@@ -366,7 +366,10 @@ async def test_a_service_that_hangs_is_given_up() -> None:
     """After the time for an answer, as a failure of that picture."""
     async with published() as (emulator, project, _, _):
         emulator.faults.add("hang", operation="ClassifyImage", times=None)
-        options = {"timeouts": Timeouts(read=0.2), "retry": Retry(attempts=2, backoff=0.01)}
+        options = {
+            "timeouts": Timeouts(read=0.2),
+            "retry": Retry(max_attempts=2, initial_backoff=0.01),
+        }
         async with PredictionClient(
             emulator.endpoint, emulator.prediction_key, **options
         ) as prediction:
@@ -435,7 +438,7 @@ async def test_quick_tests_and_kept_predictions() -> None:
 async def test_quick_tests_are_kept_in_every_version(version: ApiVersion) -> None:
     """Picture or address, listed by pages and by tag, and deleted."""
     async with serving(version) as (_, training):
-        project = await planted(training, domain="General")
+        project = await project_with_images(training, domain="General")
         iteration = await trained(project)
         address = (await project.list_images(tags=["apple"]).all())[0].original_uri
         for picture_or_address in (picture(1), picture(101), address):

@@ -16,7 +16,7 @@ import trustme
 from customvision_async.emulator import Emulator, Switches
 from customvision_async.emulator._quota import QUOTAS, Gate
 from customvision_async.emulator._routes import Match, find_route
-from customvision_async.emulator._service_fault import GatewayRefusal
+from customvision_async.emulator._service_fault import GatewayFault
 from tests.support.images import picture
 from tests.support.operations import calling
 
@@ -213,7 +213,7 @@ async def test_calls_are_counted_by_the_second_or_by_a_bucket(
     count = 0
     for now in (100.0, 100.5):
         for _ in range(20):
-            with contextlib.suppress(GatewayRefusal):
+            with contextlib.suppress(GatewayFault):
                 gate.admit(match, now)
                 count += 1
     assert count == taken_up

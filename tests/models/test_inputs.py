@@ -13,13 +13,13 @@ import pytest
 from customvision_async.models import (
     ImageCreateStatus,
     ImageFile,
+    ImageFromPrediction,
     ImageUrl,
     KeyPair,
     OpenEnum,
-    PredictedImage,
     ProjectSettings,
     Region,
-    SkippedFile,
+    SkippedItem,
     Tag,
     TagType,
 )
@@ -69,8 +69,8 @@ def test_inputs_keep_what_they_are_given() -> None:
     assert (image.tags, image.regions, image.metadata) == (("a", "b"), (region,), {"k": "v"})
     assert "secret" not in repr(image)
     assert ImageUrl("https://example.com/a.jpg").name == "https://example.com/a.jpg"
-    assert PredictedImage(UUID(int=5)).name == str(UUID(int=5))
-    assert SkippedFile("a.txt", "no picture").path is None
+    assert ImageFromPrediction(UUID(int=5)).name == str(UUID(int=5))
+    assert SkippedItem("a.txt", "no picture").path is None
 
 
 def test_inputs_cannot_be_changed() -> None:

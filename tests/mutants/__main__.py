@@ -29,7 +29,7 @@ LIMIT = 300.0
 
 
 @dataclass(frozen=True, slots=True)
-class Verdict:
+class FailureAction:
     """What became of a mutant."""
 
     name: str
@@ -79,7 +79,7 @@ def run(folder: Path, killer: tuple[str, ...]) -> str:
     return told[0][:160] if done.returncode else ""
 
 
-def judged(mutant: Mutant) -> Verdict:
+def judged(mutant: Mutant) -> FailureAction:
     """Make the mutant and try to kill it."""
     began = time.perf_counter()
     with tempfile.TemporaryDirectory() as name:
@@ -87,7 +87,7 @@ def judged(mutant: Mutant) -> Verdict:
         text = mutated(package, mutant)
         (package / mutant.file).write_text(text)
         by = next(filter(None, (run(Path(name), killer) for killer in mutant.killers)), "")
-    return Verdict(mutant.name, bool(by), by, time.perf_counter() - began)
+    return FailureAction(mutant.name, bool(by), by, time.perf_counter() - began)
 
 
 def innocent(mutants: Iterable[Mutant]) -> str:
@@ -105,7 +105,7 @@ def innocent(mutants: Iterable[Mutant]) -> str:
         )
 
 
-def text_of(verdicts: list[Verdict]) -> str:
+def text_of(verdicts: list[FailureAction]) -> str:
     """The table of what became of them, as Markdown."""
     killed = sum(verdict.killed for verdict in verdicts)
     rows = (

@@ -51,7 +51,7 @@ MUTANTS: tuple[Mutant, ...] = (
     Mutant(
         "a result that is missing is taken as success",
         "_project/uploads.py",
-        "        unit.in_doubt = True  # it may have landed all the same\n        return AGAIN",
+        "        unit.in_doubt = True  # it may have landed all the same\n        return UNANSWERED",
         '        return Done("OK")',
     ),
     Mutant(
@@ -87,7 +87,7 @@ MUTANTS: tuple[Mutant, ...] = (
     Mutant(
         "a duplicate of our own making is called a duplicate",
         "_project/uploads.py",
-        'status == "OKDuplicate" and not _our_own(unit, result.image, answer)',
+        'status == "OKDuplicate" and not _is_own_retry(unit, result.image, answer)',
         'status == "OKDuplicate"',
     ),
     Mutant(
@@ -155,8 +155,8 @@ MUTANTS: tuple[Mutant, ...] = (
     Mutant(
         "a span that is taken apart forgets how often it was sent",
         "_batch/work_item.py",
-        "Unit(index, item, load, weight, attempts=attempts, settled=settled)",
-        "Unit(index, item, load, weight, settled=settled)",
+        "WorkItem(index, item, load, weight, attempts=attempts, settled=settled)",
+        "WorkItem(index, item, load, weight, settled=settled)",
         _tests("batch/test_work_item"),
     ),
     Mutant(
@@ -176,15 +176,15 @@ MUTANTS: tuple[Mutant, ...] = (
     Mutant(
         "a Retry-After is obeyed however long",
         "_transport/retry.py",
-        "min(asked, self._options.retry_after_most)",
+        "min(asked, self._options.max_retry_after)",
         "asked",
         _tests("transport/test_retry", "transport/test_pipeline"),
     ),
     Mutant(
         "there is no jitter",
         "_transport/retry.py",
-        "        return self._random.uniform(0.0, min(",
-        "        return max(0.0, min(",
+        "        return self._random.uniform(\n",
+        "        return max(\n",
         _tests("transport/test_retry"),
     ),
     Mutant(
@@ -225,7 +225,7 @@ MUTANTS: tuple[Mutant, ...] = (
     Mutant(
         "one file that changed fails its whole batch",
         "_project/uploads.py",
-        "    if unit.load.source is error.blob:",
+        "    if unit.payload.source is error.blob:",
         "    if True:",
     ),
 )

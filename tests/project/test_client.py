@@ -18,7 +18,7 @@ from customvision_async import (
     UnsupportedOperation,
 )
 
-from ..support.emulated_project import VERSIONS, Bench, bench
+from ..support.emulated_project import VERSIONS, Bench, project_on_emulator
 from ..support.images import picture
 
 pytestmark = pytest.mark.anyio
@@ -39,7 +39,7 @@ async def filled(one: Bench, count: int, *tags: str) -> list[str]:
 @pytest.mark.parametrize("version", VERSIONS)
 async def test_deleting_any_number(version: ApiVersion) -> None:
     """300 images by id, model, UUID and result, some twice: two calls whose URLs are under 8 KB, none is left."""
-    async with bench(version=version) as one:
+    async with project_on_emulator(version=version) as one:
         ids = await filled(one, 300)
         images = await one.images() if version > ApiVersion.V1_2 else ids
         given: list[Any] = [
@@ -63,7 +63,7 @@ async def test_deleting_any_number(version: ApiVersion) -> None:
 
 async def test_results_of_an_upload_can_be_deleted() -> None:
     """What an upload gives goes straight into the other verbs; a failed one fails there too, alone."""
-    async with bench() as one:
+    async with project_on_emulator() as one:
         async with one.project.upload_images([*PICTURES[:3], b"no picture"]) as upload:
             results = [result async for result in upload]
         with pytest.raises(BatchError) as caught:
@@ -88,7 +88,7 @@ class _Text(str):
 )
 async def test_ids_of_a_kind_of_text_are_ids(verb: str) -> None:
     """Ids out of an array or a data frame are no plain strings: every verb takes them, one request for all."""
-    async with bench(tags=("a",)) as one:
+    async with project_on_emulator(tags=("a",)) as one:
         given = [_Text(id) for id in await filled(one, 10)]
         rest = (
             ()
@@ -105,7 +105,7 @@ async def test_ids_of_a_kind_of_text_are_ids(verb: str) -> None:
 @pytest.mark.parametrize("strict", [True, False])
 async def test_deleting_what_is_not_there_is_well(strict: bool) -> None:
     """Gone already, or never there: counts as deleted, whatever the service says of unknown ids; the others go."""
-    async with bench(strict_ids=strict) as one:
+    async with project_on_emulator(strict_ids=strict) as one:
         ids = await filled(one, 40)
         await one.project.delete_images(ids[:5])
         report = await one.project.delete_images([*ids, *(uuid4() for _ in range(3))])
@@ -127,7 +127,7 @@ async def test_deleting_what_is_not_there_is_well(strict: bool) -> None:
 )
 async def test_a_lost_answer_of_any_verb_leaves_the_exact_state(verb: str, strict: bool) -> None:
     """The effect is done and the answer lost: the verb is repeated, all is reported well, and nothing is there twice."""
-    async with bench(domain=DETECTION, tags=("a", "b"), strict_ids=strict) as one:
+    async with project_on_emulator(domain=DETECTION, tags=("a", "b"), strict_ids=strict) as one:
         ids = await filled(one, 20)
         boxes = [(id, Region("a", 0.1, 0.1, 0.2, 0.2)) for id in ids]
         if verb in ("untag_images", "delete_regions"):
@@ -163,7 +163,7 @@ async def test_a_lost_answer_of_any_verb_leaves_the_exact_state(verb: str, stric
 @pytest.mark.parametrize("version", VERSIONS)
 async def test_tagging_and_untagging(version: ApiVersion) -> None:
     """100 images and 3 tags: 3 calls of 128 pairs; tagging again marks duplicates; untagging takes them off."""
-    async with bench(version=version, tags=("a", "b", "c")) as one:
+    async with project_on_emulator(version=version, tags=("a", "b", "c")) as one:
         ids = await filled(one, 100, "a")
         report = await one.project.tag_images(ids, ["b", "c"])
         assert (report.succeeded, report.duplicates, report.requests) == (100, 0, 2)
@@ -177,7 +177,7 @@ async def test_tagging_and_untagging(version: ApiVersion) -> None:
 async def test_many_tags_on_and_off() -> None:
     """45 tags on 3 images and off again, in calls of 128 pairs and of 20 tags; the 101st tag is refused and said so."""
     names = tuple(f"t{number}" for number in range(101))
-    async with bench(tags=names) as one:
+    async with project_on_emulator(tags=names) as one:
         ids = await filled(one, 3)
         assert (await one.project.tag_images(ids, names[:45])).requests == 2
         assert await one.tag_counts() == dict.fromkeys(names[:45], 3)
@@ -190,7 +190,7 @@ async def test_many_tags_on_and_off() -> None:
 
 async def test_an_unknown_image_costs_the_others_nothing() -> None:
     """One id of nowhere, one that is no id, one that is no string: three failures with their reasons, 30 tagged."""
-    async with bench(tags=("a",)) as one:
+    async with project_on_emulator(tags=("a",)) as one:
         ids = await filled(one, 30)
         with pytest.raises(BatchError) as caught:
             await one.project.tag_images([*ids[:10], uuid4(), *ids[10:], "no-id", 17], ["a"])
@@ -200,7 +200,7 @@ async def test_an_unknown_image_costs_the_others_nothing() -> None:
 
 async def test_an_unknown_tag_ends_a_tagging_with_a_word_on_what_there_is() -> None:
     """Nothing is sent; the message names the tags that there are."""
-    async with bench(tags=("apple", "pear")) as one:
+    async with project_on_emulator(tags=("apple", "pear")) as one:
         ids = await filled(one, 2)
         with pytest.raises(BatchError, match=r"aple") as caught:
             await one.project.tag_images(ids, ["aple"])
@@ -211,7 +211,7 @@ async def test_an_unknown_tag_ends_a_tagging_with_a_word_on_what_there_is() -> N
 @pytest.mark.parametrize("status", [414, 431])
 async def test_urls_that_are_too_long_are_made_shorter(status: int) -> None:
     """A proxy refuses long URLs: fewer ids a call from then on, all are deleted."""
-    async with bench() as one:
+    async with project_on_emulator() as one:
         ids = await filled(one, 300)
         one.emulator.faults.add("status", operation="DeleteImages", status=status, times=2)
         report = await one.project.delete_images(ids)
@@ -222,7 +222,7 @@ async def test_urls_that_are_too_long_are_made_shorter(status: int) -> None:
 
 async def test_regions_any_number() -> None:
     """150 regions on 10 images in 3 calls, each result with its id; again they are duplicates; off they go, and the tag with the last."""
-    async with bench(domain=DETECTION, tags=("a", "b")) as one:
+    async with project_on_emulator(domain=DETECTION, tags=("a", "b")) as one:
         ids = await filled(one, 10)
         given = [(ids[n % 10], Region("ab"[n % 2], n / 300, 0.1, 1 / 3, 0.7)) for n in range(150)]
         async with one.project.create_regions(given) as run:
@@ -247,7 +247,7 @@ async def test_regions_any_number() -> None:
 
 async def test_a_bad_region_costs_the_others_nothing() -> None:
     """Outside, without area, not a number, of an unknown tag, on an unknown image, no pair: each fails alone."""
-    async with bench(domain=DETECTION, tags=("a",)) as one:
+    async with project_on_emulator(domain=DETECTION, tags=("a",)) as one:
         (image,) = await filled(one, 1)
         good = Region("a", 0.1, 0.1, 0.2, 0.2)
         given: list[Any] = [
@@ -271,7 +271,7 @@ async def test_a_bad_region_costs_the_others_nothing() -> None:
 
 async def test_metadata_any_number() -> None:
     """150 images, one of them twice and one of nowhere: its own failure, the rest have it; a filter finds them."""
-    async with bench() as one:
+    async with project_on_emulator() as one:
         ids = await filled(one, 150)
         with pytest.raises(BatchError) as caught:
             await one.project.update_image_metadata([*ids, ids[0], uuid4()], {"camera": "left"})
@@ -285,7 +285,7 @@ async def test_metadata_any_number() -> None:
 
 async def test_metadata_of_old_versions_is_refused() -> None:
     """v3.2 has none: ValueError that names the first version."""
-    async with bench(version=ApiVersion.V3_2) as one:
+    async with project_on_emulator(version=ApiVersion.V3_2) as one:
         with pytest.raises(ValueError, match=r"v3\.3"):
             one.project.update_image_metadata([], {"a": "b"})
 
@@ -294,7 +294,7 @@ async def test_metadata_of_old_versions_is_refused() -> None:
 @pytest.mark.parametrize("order", ["newest", "oldest"])
 async def test_lists_and_counts(version: ApiVersion, order: Any) -> None:
     """All, tagged, untagged, by tag: each image once, in order, and as many as are counted."""
-    async with bench(version=version, tags=("a", "b"), null_lists=True) as one:
+    async with project_on_emulator(version=version, tags=("a", "b"), null_lists=True) as one:
         a = await filled(one, 20, "a")
         async with one.project.upload_images(PICTURES[20:50]) as upload:
             plain = [result.image.id async for result in upload if result.image]
@@ -323,7 +323,7 @@ async def test_lists_and_counts(version: ApiVersion, order: Any) -> None:
 async def test_filters_of_more_than_20_tags_are_merged() -> None:
     """45 tags: three walks, an image with tags of several of them once, newest first."""
     names = tuple(f"t{number}" for number in range(50))
-    async with bench(tags=names) as one:
+    async with project_on_emulator(tags=names) as one:
         given = [
             ImageFile(data=PICTURES[n], tags=[names[n % 50], names[(n * 7 + 3) % 50]])
             for n in range(100)
@@ -341,7 +341,7 @@ async def test_filters_of_more_than_20_tags_are_merged() -> None:
 
 async def test_deleting_while_listing_over_sockets() -> None:
     """Every image is deleted a page at a time while the list goes on: all are reached."""
-    async with bench() as one:
+    async with project_on_emulator() as one:
         ids = await filled(one, 120)
         gone = []
         async for page in one.project.list_images(page_size=10).by_page():
@@ -353,7 +353,7 @@ async def test_deleting_while_listing_over_sockets() -> None:
 
 async def test_uploading_while_listing_over_sockets() -> None:
     """Pictures come while the list goes on: those of the beginning are listed once."""
-    async with bench() as one:
+    async with project_on_emulator() as one:
         ids = await filled(one, 100)
         listed = []
         async for page in one.project.list_images(page_size=10).by_page():
@@ -369,7 +369,7 @@ async def test_uploading_while_listing_over_sockets() -> None:
 @pytest.mark.parametrize("version", [ApiVersion.V2_1, ApiVersion.V3_0])
 async def test_what_is_tagged_between_the_walks_is_listed(version: ApiVersion) -> None:
     """Before v3.3 the tagged are walked, then the untagged: an image tagged in between is in neither, and listed all the same."""
-    async with bench(version=version, tags=("a",)) as one:
+    async with project_on_emulator(version=version, tags=("a",)) as one:
         tagged = await filled(one, 12, "a")
         async with one.project.upload_images(PICTURES[20:50]) as upload:
             plain = [result.image.id async for result in upload if result.image]
@@ -385,7 +385,7 @@ async def test_what_is_tagged_between_the_walks_is_listed(version: ApiVersion) -
 
 async def test_lists_say_what_is_wrong_with_their_arguments() -> None:
     """Page sizes, orders, contradictions, unknown tags, filters of versions that lack them."""
-    async with bench(tags=("a",)) as one:
+    async with project_on_emulator(tags=("a",)) as one:
         with pytest.raises(LimitExceeded, match="256"):
             one.project.list_images(page_size=257)
         with pytest.raises(ValueError, match="newest"):
@@ -396,7 +396,7 @@ async def test_lists_say_what_is_wrong_with_their_arguments() -> None:
             one.project.list_images(tags="a")
         with pytest.raises(LookupError, match="no tag 'b'"):
             await one.project.list_images(tags=["b"]).all()
-    async with bench(version=ApiVersion.V3_0) as one:
+    async with project_on_emulator(version=ApiVersion.V3_0) as one:
         with pytest.raises(ValueError, match=r"v3\.3"):
             await one.project.list_images(filter="metadata=a eq 'b'").all()
 
@@ -404,7 +404,7 @@ async def test_lists_say_what_is_wrong_with_their_arguments() -> None:
 async def test_an_empty_project_is_an_empty_list() -> None:
     """No image, no tag: nothing, without an error."""
     for version in VERSIONS:
-        async with bench(version=version, null_lists=True) as one:
+        async with project_on_emulator(version=version, null_lists=True) as one:
             assert await one.images() == []
             assert await one.project.count_images() == 0
             assert await one.tags() == {}
@@ -412,19 +412,19 @@ async def test_an_empty_project_is_an_empty_list() -> None:
 
 async def test_one_image() -> None:
     """By id; NotFoundError for one that is not there."""
-    async with bench() as one:
+    async with project_on_emulator() as one:
         (image,) = await filled(one, 1)
         assert (await one.project.get_image(image)).id == image
         with pytest.raises(NotFoundError):
             await one.project.get_image(uuid4())
-    async with bench(version=ApiVersion.V1_2) as one:
+    async with project_on_emulator(version=ApiVersion.V1_2) as one:
         with pytest.raises(UnsupportedOperation, match=r"v2\.0"):
             await one.project.get_image(uuid4())
 
 
 async def test_tags_one_at_a_time() -> None:
     """Create, get by name, update in part, delete; the name of a tag comes before an id."""
-    async with bench() as one:
+    async with project_on_emulator() as one:
         tag = await one.project.create_tag("apple", description="round")
         assert (
             (await one.project.get_tag("apple")).id
@@ -443,7 +443,7 @@ async def test_tags_one_at_a_time() -> None:
 async def test_a_tag_named_like_a_uuid() -> None:
     """A string is a name first: where a tag has it as its name, that tag; else it is an id."""
     name = str(uuid4())
-    async with bench(tags=("a", name)) as one:
+    async with project_on_emulator(tags=("a", name)) as one:
         ids = await one.tags()
         await one.project.upload_images(
             [ImageFile(data=PICTURES[0], tags=[name]), ImageFile(data=PICTURES[1], tags=[ids["a"]])]
@@ -459,7 +459,7 @@ async def test_a_tag_named_like_a_uuid() -> None:
 
 async def test_missing_tags_are_made_once_each() -> None:
     """100 pictures of 10 new tags, in chunks: ten calls for tags, one list."""
-    async with bench() as one:
+    async with project_on_emulator() as one:
         given = [ImageFile(data=PICTURES[n], tags=[f"t{n % 10}"]) for n in range(100)]
         report = await one.project.upload_images(given, create_missing_tags=True)
         assert report.succeeded == 100
@@ -472,7 +472,7 @@ async def test_missing_tags_are_made_once_each() -> None:
 )
 async def test_making_tags_survives_lost_answers(kind: Any) -> None:
     """The tag is made and its answer lost, or it is not made: in the end there is one of it."""
-    async with bench() as one:
+    async with project_on_emulator() as one:
         one.emulator.faults.add(kind, operation="CreateTag")
         await one.project.upload_images(
             [ImageFile(data=PICTURES[0], tags=["new"])], create_missing_tags=True
@@ -483,7 +483,7 @@ async def test_making_tags_survives_lost_answers(kind: Any) -> None:
 
 async def test_making_tags_survives_races() -> None:
     """Two uploads make the same tags at the same time, and one in other letters: one tag each, all pictures land."""
-    async with bench() as one:
+    async with project_on_emulator() as one:
         runs = [
             one.project.upload_images(
                 [
@@ -504,7 +504,7 @@ async def test_making_tags_survives_races() -> None:
 
 async def test_a_tag_that_cannot_be_made_costs_its_own_pictures_alone() -> None:
     """A name that is too long, one with a line break, one the service chokes on, one over the quota: the other pictures land."""
-    async with bench(tier=None) as one:
+    async with project_on_emulator(tier=None) as one:
         names = ["good", "x" * 300, "line\nbreak", " ", "poison"]
         given = [ImageFile(data=PICTURES[n], tags=[name]) for n, name in enumerate(names)]
         choke(one)

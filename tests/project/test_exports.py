@@ -19,7 +19,7 @@ from customvision_async import (
     ServiceError,
 )
 from tests.support.images import picture
-from tests.support.trained_project import FAST, planted, serving, trained
+from tests.support.trained_project import FAST, project_with_images, serving, trained
 
 pytestmark = pytest.mark.anyio
 
@@ -32,7 +32,7 @@ PROJECT = "11111111-1111-1111-1111-111111111111"
 async def test_an_export_is_begun_waited_for_and_downloaded(tmp_path: Path) -> None:
     """The file is the zip that the service has, readable by its owner, with nothing beside it."""
     async with serving(export_seconds=0.1) as (emulator, training):
-        orchard = await planted(training)
+        orchard = await project_with_images(training)
         iteration = await trained(orchard)
         poller = orchard.begin_export(iteration, "DockerFile", "Linux", polling=FAST)
         assert (await poller.start()).status == "Exporting"
@@ -57,7 +57,7 @@ async def test_an_export_is_begun_waited_for_and_downloaded(tmp_path: Path) -> N
 async def test_flavors_of_a_platform_are_told_apart() -> None:
     """Two exports for ONNX, each found again by its flavor."""
     async with serving(export_seconds=0.05) as (_, training):
-        orchard = await planted(training)
+        orchard = await project_with_images(training)
         iteration = await trained(orchard)
         for flavor in ("ONNX10", "ONNX12"):
             assert (
@@ -71,7 +71,7 @@ async def test_flavors_of_a_platform_are_told_apart() -> None:
 async def test_an_export_whose_answer_is_lost_is_found() -> None:
     """By listing: not begun a second time."""
     async with serving() as (emulator, training):
-        orchard = await planted(training)
+        orchard = await project_with_images(training)
         iteration = await trained(orchard)
         emulator.faults.add("lost_answer", operation="ExportIteration")
         assert (await orchard.begin_export(iteration, "ONNX", polling=FAST)).status == "Done"
@@ -81,12 +81,12 @@ async def test_an_export_whose_answer_is_lost_is_found() -> None:
 async def test_what_cannot_be_exported_says_so() -> None:
     """A domain that is not compact, a platform of nowhere, one asked for twice: the service's code and what to do."""
     async with serving(export_seconds=30) as (_, training):
-        plain = await planted(training, domain="General")
+        plain = await project_with_images(training, domain="General")
         with pytest.raises(BadRequestError) as caught:
             await plain.begin_export(await trained(plain), "ONNX")
         assert caught.value.code
         assert caught.value.advice
-        orchard = await planted(training)
+        orchard = await project_with_images(training)
         iteration = await trained(orchard)
         with pytest.raises(ServiceError):
             await orchard.begin_export(iteration, "Abacus")
@@ -102,7 +102,7 @@ async def test_what_cannot_be_exported_says_so() -> None:
 async def test_a_failed_export_is_an_error() -> None:
     """With the export in it."""
     async with serving(export_seconds=0.05) as (emulator, training):
-        orchard = await planted(training)
+        orchard = await project_with_images(training)
         iteration = await trained(orchard)
 
         def fail(exports: list[dict[str, Any]]) -> list[dict[str, Any]]:
@@ -120,7 +120,7 @@ async def test_a_failed_export_is_an_error() -> None:
 async def test_exports_in_old_and_new_versions(version: ApiVersion, tmp_path: Path) -> None:
     """The same verbs from the first version to the last."""
     async with serving(version) as (_, training):
-        orchard = await planted(training)
+        orchard = await project_with_images(training)
         export = await orchard.begin_export(await trained(orchard), "TensorFlow", polling=FAST)
         assert zipfile.is_zipfile(await orchard.download_export(export, tmp_path / "model.zip"))
 
@@ -131,7 +131,7 @@ async def test_exports_in_old_and_new_versions(version: ApiVersion, tmp_path: Pa
 async def test_pictures_come_back_as_they_went(tmp_path: Path) -> None:
     """By model and by id, in three sizes; a kept prediction too."""
     async with serving() as (_, training):
-        orchard = await planted(training, each=5)
+        orchard = await project_with_images(training, each=5)
         image = next(image for image in await orchard.list_images().all())
         path = await orchard.download_image(image, tmp_path / "a.jpg")
         assert path.read_bytes() in {picture(seed) for seed in (*range(5), *range(100, 105))}
@@ -154,7 +154,7 @@ async def test_pictures_come_back_as_they_went(tmp_path: Path) -> None:
 async def test_an_image_with_an_old_address_is_asked_for_anew(tmp_path: Path) -> None:
     """A model listed yesterday still downloads."""
     async with serving() as (emulator, training):
-        orchard = await planted(training, each=5)
+        orchard = await project_with_images(training, each=5)
         image = (await orchard.list_images().all())[0]
         emulator.faults.add("status", operation="Blob", status=403, body=b"<Error/>")
         assert (await orchard.download_image(image, tmp_path / "a.jpg")).stat().st_size
@@ -165,7 +165,7 @@ async def test_an_image_with_an_old_address_is_asked_for_anew(tmp_path: Path) ->
 async def test_pictures_of_old_versions(version: ApiVersion, tmp_path: Path) -> None:
     """Whatever the field is called."""
     async with serving(version) as (_, training):
-        orchard = await planted(training, each=5, domain="General")
+        orchard = await project_with_images(training, each=5, domain="General")
         image = (await orchard.list_images().all())[0]
         assert (
             (await orchard.download_image(image, tmp_path / "a.jpg"))
@@ -177,7 +177,7 @@ async def test_pictures_of_old_versions(version: ApiVersion, tmp_path: Path) -> 
 async def test_pictures_of_a_resource_in_a_virtual_network(tmp_path: Path) -> None:
     """Relative addresses are artifacts: asked of the service itself."""
     async with serving(vnet=True) as (emulator, training):
-        orchard = await planted(training, each=5)
+        orchard = await project_with_images(training, each=5)
         image = (await orchard.list_images().all())[0]
         assert "://" not in (image.original_uri or "")
         path = await orchard.download_image(image, tmp_path / "a.jpg")
@@ -195,7 +195,7 @@ async def test_pictures_of_a_resource_in_a_virtual_network(tmp_path: Path) -> No
 async def test_a_project_moves_to_another_resource(version: ApiVersion) -> None:
     """Images, tags and regions, from one emulator to another."""
     async with serving(version) as (_, here), serving(version, import_seconds=0.05) as (_, there):
-        orchard = await planted(here, each=5)
+        orchard = await project_with_images(here, each=5)
         export = await orchard.export_project()
         assert (export.image_count, export.tag_count) == (10, 2)
         poller = there.begin_import(export, polling=FAST)
@@ -210,7 +210,7 @@ async def test_a_project_moves_to_another_resource(version: ApiVersion) -> None:
 async def test_an_import_whose_answer_is_lost_is_found() -> None:
     """The project that has come is the one; a second is not made."""
     async with serving(import_seconds=0.05) as (emulator, training):
-        orchard = await planted(training, each=5)
+        orchard = await project_with_images(training, each=5)
         export = await orchard.export_project()
         emulator.faults.add("lost_answer", operation="ImportProject")
         copy = await training.begin_import(export, name="Copy", polling=FAST)
@@ -228,7 +228,7 @@ async def test_an_import_token_of_nowhere() -> None:
         with pytest.raises(BadRequestError, match="Export the project again") as caught:
             await training.begin_import("http://127.0.0.1:9/nowhere")
         assert caught.value.code == "BadRequestInvalidImportToken"
-        orchard = await planted(training)
+        orchard = await project_with_images(training)
         await orchard.begin_training(wait=False)
         with pytest.raises(BadRequestError) as caught:
             await orchard.export_project()
@@ -238,7 +238,7 @@ async def test_an_import_token_of_nowhere() -> None:
 async def test_an_import_that_fails() -> None:
     """Is an error that says so."""
     async with serving() as (emulator, training):
-        export = await (await planted(training, each=5)).export_project()
+        export = await (await project_with_images(training, each=5)).export_project()
         emulator.faults.add(
             "edit",
             operation="GetProject",
@@ -258,8 +258,8 @@ async def test_an_import_that_fails() -> None:
 async def test_all_images_are_deleted_and_counted_out(version: ApiVersion) -> None:
     """202, then counted until none is left; the number there was is the result."""
     async with serving(version, delete_all_seconds=0.2) as (emulator, training):
-        orchard = await planted(training, each=5)
-        poller = orchard.delete_all_images(polling=FAST)
+        orchard = await project_with_images(training, each=5)
+        poller = orchard.begin_delete_all_images(polling=FAST)
         left = [number async for number in poller]
         assert left[0] == 10
         assert left[-1] == 0
@@ -267,15 +267,15 @@ async def test_all_images_are_deleted_and_counted_out(version: ApiVersion) -> No
         assert poller.progress.fraction == 1
         assert await orchard.count_images() == 0
         assert sum(seen.operation == "DeleteImages" for seen in emulator.requests) == 1
-        assert await orchard.delete_all_images() == 0
+        assert await orchard.begin_delete_all_images() == 0
 
 
 async def test_all_images_of_all_iterations() -> None:
     """From the workspace alone, or from what was trained too."""
     async with serving() as (_, training):
-        orchard = await planted(training, each=5)
+        orchard = await project_with_images(training, each=5)
         iteration = await trained(orchard)
-        await orchard.delete_all_images(polling=FAST)
+        await orchard.begin_delete_all_images(polling=FAST)
         assert await orchard.count_images(iteration=iteration) == 10
-        await orchard.delete_all_images(all_iterations=True, polling=FAST)
+        await orchard.begin_delete_all_images(all_iterations=True, polling=FAST)
         assert await orchard.count_images(iteration=iteration) == 0

@@ -19,8 +19,8 @@ import pytest
 from customvision_async import (
     ConnectError,
     DecodeError,
+    DownloadLinkExpired,
     Export,
-    LinkExpired,
     ProjectClient,
     RequestTimeout,
     ResponseLost,
@@ -28,7 +28,7 @@ from customvision_async import (
     Timeouts,
     TrainingClient,
 )
-from customvision_async._transport.blob_reader import BlobHosts, BlobReader, address_is_open
+from customvision_async._transport.blob_reader import BlobHosts, BlobReader, is_allowed_address
 from tests.support.peer import Answer, Peer, Seen, peer, reply
 
 pytestmark = pytest.mark.anyio
@@ -49,7 +49,10 @@ async def files(
     async with (
         peer(*answers) as host,
         TrainingClient(
-            "http://127.0.0.1:9", KEY, blob_hosts=[host.url], retry=retry or Retry(backoff=0.01)
+            "http://127.0.0.1:9",
+            KEY,
+            blob_hosts=[host.url],
+            retry=retry or Retry(initial_backoff=0.01),
         ) as training,
     ):
         yield host, training.get_project_client(PROJECT)
@@ -143,7 +146,9 @@ async def test_a_wrong_checksum_is_not_taken(tmp_path: Path) -> None:
     async with files(reply(200, FILE[::-1], SUM), reply(200, FILE, SUM)) as (host, project):
         path = await project.download_export(done(f"{host.url}/model.zip"), tmp_path / "model.zip")
         assert path.read_bytes() == FILE
-    async with files(reply(200, FILE[::-1], SUM), retry=Retry(attempts=2, backoff=0.01)) as (
+    async with files(
+        reply(200, FILE[::-1], SUM), retry=Retry(max_attempts=2, initial_backoff=0.01)
+    ) as (
         host,
         project,
     ):
@@ -156,7 +161,10 @@ async def test_a_download_that_fails_leaves_what_was_there(tmp_path: Path) -> No
     """The old file stays until the new one is whole; nothing else is left in the folder."""
     path = tmp_path / "model.zip"
     path.write_bytes(b"old")
-    async with files(cut(FILE, CUT), retry=Retry(attempts=2, backoff=0.01)) as (host, project):
+    async with files(cut(FILE, CUT), retry=Retry(max_attempts=2, initial_backoff=0.01)) as (
+        host,
+        project,
+    ):
         with pytest.raises(ResponseLost):
             await project.download_export(done(f"{host.url}/model.zip"), path)
         assert (
@@ -192,7 +200,7 @@ async def test_a_link_that_is_too_old(tmp_path: Path) -> None:
         host,
         project,
     ):
-        with pytest.raises(LinkExpired, match="live for a day") as caught:
+        with pytest.raises(DownloadLinkExpired, match="live for a day") as caught:
             await project.download_export(done(f"{host.url}/model.zip?sig=secret"), tmp_path / "x")
         assert (caught.value.code, "secret" in str(caught.value)) == ("AuthenticationFailed", False)
         assert len(host.seen) == 1
@@ -265,7 +273,10 @@ async def test_a_host_that_hangs_is_given_up(tmp_path: Path) -> None:
         writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nhello")
         await reader.read()
 
-    patience = {"timeouts": Timeouts(read=0.05), "retry": Retry(attempts=2, backoff=0.01)}
+    patience = {
+        "timeouts": Timeouts(read=0.05),
+        "retry": Retry(max_attempts=2, initial_backoff=0.01),
+    }
     async with (
         peer(half) as host,
         TrainingClient("http://127.0.0.1:9", KEY, blob_hosts=[host.url], **patience) as training,
@@ -355,8 +366,8 @@ async def test_addresses_that_are_not_read_from(url: str, tmp_path: Path) -> Non
 )
 def test_addresses_that_a_name_may_lead_to(address: str, public: bool, private: bool) -> None:
     """Public ones; those of a private network for hosts that are named one by one; the machine itself and its like never."""
-    assert address_is_open(address, private=False) is public
-    assert address_is_open(address, private=True) is private
+    assert is_allowed_address(address, private=False) is public
+    assert is_allowed_address(address, private=True) is private
 
 
 class Resolver:
@@ -441,7 +452,7 @@ def test_hosts_that_can_be_added() -> None:
 async def test_no_signature_is_logged(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     """The address of a file opens it: it is in no log and in no error, connections that fail included."""
     caplog.set_level(logging.DEBUG)
-    async with files(cut(FILE, 10), retry=Retry(attempts=1)) as (host, project):
+    async with files(cut(FILE, 10), retry=Retry(max_attempts=1)) as (host, project):
         url = f"{host.url}/model.zip?sig=topsecret"
         with pytest.raises(ResponseLost) as caught:
             await project.download_export(done(url), tmp_path / "x")

@@ -18,7 +18,7 @@ from customvision_async import (
 )
 from customvision_async.emulator import Emulator
 from tests.support.images import picture
-from tests.support.trained_project import FAST, RESOURCE, planted, serving, trained
+from tests.support.trained_project import FAST, RESOURCE, project_with_images, serving, trained
 
 pytestmark = pytest.mark.anyio
 
@@ -29,7 +29,7 @@ NOWHERE = "00000000-0000-0000-0000-000000000000"
 async def test_from_training_to_deletion_in_every_version(version: ApiVersion) -> None:
     """Train, look, rename, and delete, with what the version has of it."""
     async with serving(version) as (_, training):
-        orchard = await planted(training, domain="General")
+        orchard = await project_with_images(training, domain="General")
         iteration = await orchard.begin_training(polling=FAST)
         assert iteration.status == "Completed"
         assert iteration.trained_at is not None
@@ -76,7 +76,7 @@ async def test_a_project_is_changed_in_every_version(version: ApiVersion) -> Non
 async def test_what_is_asked_of_a_training_reaches_the_service() -> None:
     """Budget, e-mail, tags and force; a budget makes it advanced."""
     async with serving() as (emulator, training):
-        orchard = await planted(training, tags=("apple", "pear", "plum"))
+        orchard = await project_with_images(training, tags=("apple", "pear", "plum"))
         done = await orchard.begin_training(
             budget_hours=2,
             notification_email="a@b.example",
@@ -96,7 +96,7 @@ async def test_what_is_asked_of_a_training_reaches_the_service() -> None:
 async def test_begins_from_another_iteration() -> None:
     """v3.4-preview takes a trained iteration to begin from; v3.3 says that it cannot."""
     async with serving(ApiVersion.V3_4_PREVIEW) as (emulator, training):
-        orchard = await planted(training)
+        orchard = await project_with_images(training)
         first = await trained(orchard)
         second = await orchard.begin_training(base_model=first, force=True, polling=FAST)
         assert second.custom_base_model_info is not None
@@ -109,7 +109,7 @@ async def test_begins_from_another_iteration() -> None:
 async def test_performance_of_each_image_by_pages() -> None:
     """Any number, in pages fetched ahead; by tag; counted."""
     async with serving() as (_, training):
-        orchard = await planted(training, each=20)
+        orchard = await project_with_images(training, each=20)
         iteration = await trained(orchard)
         everything = await orchard.list_image_performances(iteration).all()
         by_pages = await orchard.list_image_performances(
@@ -128,7 +128,7 @@ async def test_performance_of_each_image_by_pages() -> None:
 async def test_thresholds_change_the_figures() -> None:
     """The threshold is the caller's, or the service's where none is given."""
     async with serving() as (_, training):
-        orchard = await planted(training)
+        orchard = await project_with_images(training)
         iteration = await trained(orchard)
         low, high = [
             await orchard.get_iteration_performance(iteration, threshold=value)
@@ -141,7 +141,7 @@ async def test_thresholds_change_the_figures() -> None:
 async def test_publish_and_unpublish() -> None:
     """Under a name, on the resource of the client or another; with `overwrite` the name moves."""
     async with serving() as (_, training):
-        orchard = await planted(training)
+        orchard = await project_with_images(training)
         first = await trained(orchard)
         await orchard.publish_iteration(first, "production")
         now = await orchard.get_iteration(first)
@@ -159,7 +159,7 @@ async def test_publish_and_unpublish() -> None:
 async def test_publishing_needs_a_resource() -> None:
     """Without one given or known nothing is sent."""
     async with serving() as (emulator, training):
-        orchard = await planted(training)
+        orchard = await project_with_images(training)
         iteration = await trained(orchard)
         async with TrainingClient(emulator.endpoint, emulator.training_key) as other:
             with pytest.raises(LookupError, match="VISION_PREDICTION_RESOURCE_ID"):
@@ -171,7 +171,7 @@ async def test_publishing_needs_a_resource() -> None:
 async def test_the_resource_of_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     """from_env reads where to publish, as Microsoft's quickstarts call it."""
     async with serving() as (emulator, training):
-        orchard = await planted(training)
+        orchard = await project_with_images(training)
         iteration = await trained(orchard)
         monkeypatch.setenv("VISION_TRAINING_ENDPOINT", emulator.endpoint)
         monkeypatch.setenv("VISION_TRAINING_KEY", emulator.training_key)
@@ -199,7 +199,7 @@ def calls(emulator: Emulator, operation: str) -> int:
 async def test_a_training_whose_answer_is_lost_is_found() -> None:
     """One training, one iteration, although its answer never came."""
     async with serving() as (emulator, training):
-        orchard = await planted(training)
+        orchard = await project_with_images(training)
         await lose(emulator, "TrainProject")
         iteration = await trained(orchard)
         assert iteration.status == "Completed"
@@ -210,7 +210,7 @@ async def test_a_training_whose_answer_is_lost_is_found() -> None:
 async def test_publishing_whose_answer_is_lost_is_found() -> None:
     """Looked at, not repeated; unpublishing is repeated and knows its own work."""
     async with serving() as (emulator, training):
-        orchard = await planted(training)
+        orchard = await project_with_images(training)
         iteration = await trained(orchard)
         await lose(emulator, "PublishIteration")
         await orchard.publish_iteration(iteration, "production")
@@ -226,7 +226,7 @@ async def test_publishing_whose_answer_is_lost_is_found() -> None:
 async def test_publishing_that_never_arrived_is_sent_again() -> None:
     """The look shows that nothing happened."""
     async with serving() as (emulator, training):
-        orchard = await planted(training)
+        orchard = await project_with_images(training)
         iteration = await trained(orchard)
         emulator.faults.add("reset", operation="PublishIteration")
         await orchard.publish_iteration(iteration, "production")
@@ -236,7 +236,7 @@ async def test_publishing_that_never_arrived_is_sent_again() -> None:
 async def test_training_survives_a_connection_that_fails_meanwhile() -> None:
     """Looks end in resets, pages and errors; the training does not."""
     async with serving(training_seconds=0.5) as (emulator, training):
-        orchard = await planted(training)
+        orchard = await project_with_images(training)
         for kind in ("reset", "html", "truncated_answer", "lost_answer"):
             emulator.faults.add(kind, operation="GetIteration", times=2)
         assert (await trained(orchard)).status == "Completed"
@@ -245,7 +245,7 @@ async def test_training_survives_a_connection_that_fails_meanwhile() -> None:
 async def test_another_program_takes_a_training_up() -> None:
     """By the id of the iteration, with another client."""
     async with serving(training_seconds=0.2) as (emulator, training):
-        orchard = await planted(training)
+        orchard = await project_with_images(training)
         poller = orchard.begin_training(wait=False)
         begun = await poller
         assert (begun.status, poller.done) == ("Training", False)
@@ -270,11 +270,11 @@ async def refusal(awaitable: object) -> ServiceError:
 async def test_training_with_too_few_images() -> None:
     """How many are needed is in the message."""
     async with serving() as (_, training):
-        orchard = await planted(training, each=4)
+        orchard = await project_with_images(training, each=4)
         error = await refusal(orchard.begin_training())
         assert error.code.endswith("TrainingValidationFailed")
         assert "5 images" in str(error)
-        boxes = await planted(training, each=14, domain="ObjectDetection/General")
+        boxes = await project_with_images(training, each=14, domain="ObjectDetection/General")
         error = await refusal(boxes.begin_training())
         assert error.code == "BadRequestDetectionTrainingValidationFailed"
         assert "15 images" in str(error)
@@ -283,7 +283,7 @@ async def test_training_with_too_few_images() -> None:
 async def test_training_when_nothing_has_changed_or_twice_at_once() -> None:
     """BadRequestTrainingNotNeeded says to force; BadRequestTrainingAlreadyInProgress to wait."""
     async with serving(training_seconds=0.3) as (emulator, training):
-        orchard = await planted(training)
+        orchard = await project_with_images(training)
         first = await orchard.begin_training(wait=False)
         error = await refusal(orchard.begin_training(force=True))
         assert error.code == "BadRequestTrainingAlreadyInProgress"
@@ -297,7 +297,7 @@ async def test_training_when_nothing_has_changed_or_twice_at_once() -> None:
 async def test_publishing_what_is_not_trained_or_not_there() -> None:
     """An iteration in training, one that is published, one of nowhere; a name with a slash."""
     async with serving(training_seconds=30) as (_, training):
-        orchard = await planted(training)
+        orchard = await project_with_images(training)
         begun = await orchard.begin_training(wait=False)
         assert (
             await refusal(orchard.publish_iteration(begun, "x"))
@@ -313,7 +313,7 @@ async def test_publishing_what_is_not_trained_or_not_there() -> None:
 async def test_names_taken_and_published_iterations() -> None:
     """A name of another iteration, a bad publish name, deleting what is published, unpublishing what is not."""
     async with serving() as (_, training):
-        orchard = await planted(training)
+        orchard = await project_with_images(training)
         first = await trained(orchard)
         second = await orchard.begin_training(force=True, polling=FAST)
         assert (
@@ -338,7 +338,7 @@ async def test_names_taken_and_published_iterations() -> None:
 async def test_what_the_version_lacks_names_the_first_that_has_it() -> None:
     """Nothing is sent."""
     async with serving(ApiVersion.V2_2) as (emulator, training):
-        orchard = await planted(training, domain="General")
+        orchard = await project_with_images(training, domain="General")
         iteration = await trained(orchard)
         for awaitable, first in (
             (orchard.publish_iteration(iteration, "production"), "v3.0"),
@@ -346,7 +346,7 @@ async def test_what_the_version_lacks_names_the_first_that_has_it() -> None:
             (orchard.export_project(), "v3.2"),
             (training.begin_import("https://x").start(), "v3.2"),
             (orchard.get_artifact("a/b"), "v3.3"),
-            (orchard.delete_all_images().start(), "v3.1"),
+            (orchard.begin_delete_all_images().start(), "v3.1"),
             (orchard.count_suggested_images(iteration), "v3.1"),
         ):
             with pytest.raises(UnsupportedOperation) as caught:
@@ -367,7 +367,7 @@ async def test_what_the_version_lacks_names_the_first_that_has_it() -> None:
 async def test_unknown_tags_and_an_empty_budget() -> None:
     """A slip in a tag's name is found before anything is sent; the service's own words on a budget of nothing."""
     async with serving() as (emulator, training):
-        orchard = await planted(training)
+        orchard = await project_with_images(training)
         with pytest.raises(LookupError, match="aple"):
             await orchard.begin_training(selected_tags=["aple", "pear"])
         assert calls(emulator, "TrainProject") == 0
@@ -382,7 +382,7 @@ async def test_unknown_domain_and_a_metadata_key_too_long() -> None:
             await training.create_project("X", "Genral")
         error = await refusal(training.create_project("X", NOWHERE))
         assert error.code in {"BadRequestProjectUnknownDomain", "NotFoundDomain"}
-        orchard = await planted(training)
+        orchard = await project_with_images(training)
         with pytest.raises(LimitExceeded, match="128"):
             orchard.update_image_metadata(await orchard.list_images().all(), {"k" * 129: "v"})
 
@@ -390,7 +390,7 @@ async def test_unknown_domain_and_a_metadata_key_too_long() -> None:
 async def test_a_pause_does_not_end_a_training() -> None:
     """After a timeout the same poller goes on."""
     async with serving(training_seconds=0.3) as (emulator, training):
-        orchard: ProjectClient = await planted(training)
+        orchard: ProjectClient = await project_with_images(training)
         poller = orchard.begin_training(polling=FAST)
         with pytest.raises(TimeoutError):
             with anyio.fail_after(0.1):
@@ -402,7 +402,7 @@ async def test_a_pause_does_not_end_a_training() -> None:
 async def test_new_images_train_a_new_iteration() -> None:
     """The name of the next, and that what was trained stays as it was."""
     async with serving() as (_, training):
-        orchard = await planted(training)
+        orchard = await project_with_images(training)
         first = await trained(orchard)
         await orchard.upload_images(
             [ImageFile(data=picture(900 + seed), tags=["plum"]) for seed in range(5)],

@@ -28,9 +28,9 @@ from customvision_async import (
 )
 from customvision_async._transport.base import Request, Response
 from customvision_async.emulator import Emulator
-from customvision_async.models import PredictedImage
+from customvision_async.models import ImageFromPrediction
 
-from ..support.emulated_project import QUICK, VERSIONS, Bench, bench
+from ..support.emulated_project import QUICK, VERSIONS, Bench, project_on_emulator
 from ..support.images import picture
 
 pytestmark = pytest.mark.anyio
@@ -49,7 +49,7 @@ def files(count: int, **given: Any) -> list[ImageFile]:
 @pytest.mark.parametrize("version", VERSIONS)
 async def test_any_number_goes_up_in_full_chunks(version: ApiVersion) -> None:
     """140 pictures of one tag: three calls of raw bytes, each result with its own image, in every version."""
-    async with bench(version=version, tags=("apple",)) as one:
+    async with project_on_emulator(version=version, tags=("apple",)) as one:
         report = await one.project.upload_images(files(140), tags=["apple"])
         assert (report.succeeded, report.duplicates, report.failed) == (140, 0, 0)
         assert one.asked("CreateImagesFromData") == one.asked() == report.requests == 3
@@ -68,7 +68,9 @@ async def test_results_are_joined_by_name_though_the_service_shuffles(version: A
         )
         for n, size in enumerate(sizes)
     ]
-    async with bench(version=version, tags=("a", "b"), concurrency=Concurrency(uploads=2)) as one:
+    async with project_on_emulator(
+        version=version, tags=("a", "b"), concurrency=Concurrency(max_uploads=2)
+    ) as one:
         async with one.project.upload_images(given) as upload:
             results = [result async for result in upload]
         assert sorted(result.index for result in results) == list(range(70))
@@ -82,7 +84,7 @@ async def test_results_are_joined_by_name_though_the_service_shuffles(version: A
 @pytest.mark.parametrize("shuffle", [True, False])
 async def test_names_come_back_in_any_form(quoted: bool, shuffle: bool) -> None:
     """With quotes or without, shuffled or not."""
-    async with bench(quoted_file_names=quoted, shuffle_results=shuffle) as one:
+    async with project_on_emulator(quoted_file_names=quoted, shuffle_results=shuffle) as one:
         async with one.project.upload_images(files(64)) as upload:
             async for result in upload:
                 assert result.ok
@@ -135,7 +137,7 @@ async def test_an_answer_that_does_not_fit_costs_nobody_the_wrong_outcome(
     edit: Callable[[Any], Any],
 ) -> None:
     """Results missing, extra or contradictory: what is not said is asked again, and is a duplicate of our own making."""
-    async with bench(tags=("a",)) as one:
+    async with project_on_emulator(tags=("a",)) as one:
         one.emulator.faults.add("edit", edit=edit, operation="CreateImagesFromData")
         report = await one.project.upload_images(files(20), tags=["a"])
         assert report.succeeded == 20
@@ -145,7 +147,7 @@ async def test_an_answer_that_does_not_fit_costs_nobody_the_wrong_outcome(
 
 async def test_an_unknown_status_is_kept_as_it_is() -> None:
     """A status that no version documents: the item failed, with that word; the others landed."""
-    async with bench() as one:
+    async with project_on_emulator() as one:
         one.emulator.faults.add("edit", edit=unknown_status)
         with pytest.raises(BatchError) as caught:
             await one.project.upload_images(files(5))
@@ -158,7 +160,7 @@ async def test_all_kinds_go_together_in_one_call(tmp_path: Path) -> None:
     """Files, paths, bytes, open files, URLs, predictions (models and ids) in one upload, each to its operation, indexes right."""
     path = tmp_path / "on-disk.jpg"
     path.write_bytes(PICTURES[0])
-    async with bench(tags=("a",)) as one:
+    async with project_on_emulator(tags=("a",)) as one:
         await one.project.upload_images(files(2))
         images = {image.id: image for image in await one.images()}
         ids = await predicted(one, PICTURES[10:13])
@@ -175,8 +177,8 @@ async def test_all_kinds_go_together_in_one_call(tmp_path: Path) -> None:
                 ImageUrl(f"{next(iter(images.values())).original_uri}"),
                 ImageUrl("http://127.0.0.1:9/nothing-there"),
                 UUID(ids[0]),
-                PredictedImage(ids[1].upper(), tags=["a"]),
-                PredictedImage(ids[2]),
+                ImageFromPrediction(ids[1].upper(), tags=["a"]),
+                ImageFromPrediction(ids[2]),
                 ImageFile(data=PICTURES[5], tags=["a"]),
                 ImageFile(data=PICTURES[6], metadata={"k": "v"}),
             ]
@@ -213,7 +215,7 @@ async def test_duplicates_are_marked_and_their_tags_ensured(
     has_image: bool, merges: bool, success: bool
 ) -> None:
     """A picture that was there is a success, marked; its new tags are on it, or the item says that they could not be ensured."""
-    async with bench(
+    async with project_on_emulator(
         tags=("old", "new"),
         duplicate_has_image=has_image,
         duplicate_merges_tags=merges,
@@ -234,7 +236,7 @@ async def test_duplicates_are_marked_and_their_tags_ensured(
 
 async def test_a_duplicate_without_wishes_needs_no_more_calls() -> None:
     """Untagged pictures that are there: one call, marked, a success also where the service names no image."""
-    async with bench(duplicate_has_image=False) as one:
+    async with project_on_emulator(duplicate_has_image=False) as one:
         await one.project.upload_images(files(3))
         one.forget()
         report = await one.project.upload_images(files(3))
@@ -244,7 +246,7 @@ async def test_a_duplicate_without_wishes_needs_no_more_calls() -> None:
 @pytest.mark.parametrize("twice_is_duplicate", [True, False])
 async def test_the_same_picture_twice_in_a_batch(twice_is_duplicate: bool) -> None:
     """Both land; where the service takes the second for a duplicate it is marked, and has the tags of both."""
-    async with bench(tags=("a", "b"), duplicates_in_batch=twice_is_duplicate) as one:
+    async with project_on_emulator(tags=("a", "b"), duplicates_in_batch=twice_is_duplicate) as one:
         given = [ImageFile(data=PICTURES[0], tags=["a"]), ImageFile(data=PICTURES[0], tags=["b"])]
         report = await one.project.upload_images(given)
         assert report.succeeded == 2
@@ -257,7 +259,7 @@ async def test_the_same_picture_twice_in_a_batch(twice_is_duplicate: bool) -> No
 @pytest.mark.parametrize("kind", ["lost_answer", "truncated_answer", "html", "garbage"])
 async def test_our_own_repeat_is_no_duplicate(kind: str, has_image: bool) -> None:
     """The answer is lost after the effect: the repeat meets its own pictures, which were not there before; nothing is doubled."""
-    async with bench(tags=("a", "b"), duplicate_has_image=has_image) as one:
+    async with project_on_emulator(tags=("a", "b"), duplicate_has_image=has_image) as one:
         await one.project.upload_images(files(3), tags=["b"])
         one.emulator.faults.add(kind, operation="CreateImagesFromData", effect=True)
         given = [ImageFile(data=data, tags=["a"]) for data in PICTURES[3:23]]
@@ -269,7 +271,7 @@ async def test_our_own_repeat_is_no_duplicate(kind: str, has_image: bool) -> Non
 
 async def test_a_real_duplicate_is_told_from_our_own_repeat() -> None:
     """Old and new pictures in a call whose answer is lost: those from before are duplicates, ours are not."""
-    async with bench(tags=("a",)) as one:
+    async with project_on_emulator(tags=("a",)) as one:
         await one.project.upload_images(files(5))
         images = one.emulator._world.state.db
         images.execute("UPDATE images SET created = created - 600 * 10000000")
@@ -282,7 +284,7 @@ async def test_a_real_duplicate_is_told_from_our_own_repeat() -> None:
 
 async def test_without_de_duplication_what_may_be_double_is_in_doubt() -> None:
     """A service that knows no duplicates: a lost answer doubles pictures, at most those that are reported as in doubt."""
-    async with bench(deduplicate=False) as one:
+    async with project_on_emulator(deduplicate=False) as one:
         one.emulator.faults.add("lost_answer", operation="CreateImagesFromData")
         report = await one.project.upload_images(files(100))
         assert report.succeeded == 100
@@ -294,7 +296,7 @@ async def test_without_de_duplication_what_may_be_double_is_in_doubt() -> None:
 async def test_more_tags_on_an_image_than_a_call_takes(count: int, version: ApiVersion) -> None:
     """20 go with the picture, the rest follow; other pictures keep their full chunks."""
     names = tuple(f"t{number}" for number in range(count))
-    async with bench(version=version, tags=names) as one:
+    async with project_on_emulator(version=version, tags=names) as one:
         given = [ImageFile(data=PICTURES[0], tags=names), *files(30)[1:]]
         report = await one.project.upload_images(given)
         assert report.succeeded == 30
@@ -307,7 +309,7 @@ async def test_too_many_tags_or_regions_on_an_image_are_refused_before_anything_
     """101 tags, 301 regions: LimitExceeded for that picture; its neighbours land."""
     names = tuple(f"t{number}" for number in range(101))
     boxes = [Region("t0", number / 1000, 0, 0.1, 0.1) for number in range(301)]
-    async with bench(domain=DETECTION, tags=names) as one:
+    async with project_on_emulator(domain=DETECTION, tags=names) as one:
         with pytest.raises(BatchError) as caught:
             await one.project.upload_images(
                 [
@@ -334,7 +336,7 @@ async def test_a_chunk_never_has_more_than_20_distinct_tags() -> None:
         )
         for n in range(60)
     ]
-    async with bench(domain=DETECTION, tags=names) as one:
+    async with project_on_emulator(domain=DETECTION, tags=names) as one:
         report = await one.project.upload_images(given)
         assert report.succeeded == 60
         assert one.asked() <= 8
@@ -347,7 +349,7 @@ async def test_regions_are_on_their_images_once(version: ApiVersion) -> None:
     boxes = [
         Region(name, 0.01 * number, 0.1, 1 / 3, 0.123456789) for number, name in enumerate(names)
     ]
-    async with bench(domain=DETECTION, version=version, tags=names) as one:
+    async with project_on_emulator(domain=DETECTION, version=version, tags=names) as one:
         await one.project.upload_images(
             [ImageFile(data=PICTURES[0], regions=boxes[:3]), ImageFile(data=PICTURES[1])]
         )
@@ -366,7 +368,7 @@ async def test_regions_are_on_their_images_once(version: ApiVersion) -> None:
 
 async def test_regions_in_v1_2_are_refused_by_item() -> None:
     """v1.2 has no regions: that picture fails, and says since when there are; the others land."""
-    async with bench(version=ApiVersion.V1_2, tags=("a",)) as one:
+    async with project_on_emulator(version=ApiVersion.V1_2, tags=("a",)) as one:
         given = [
             ImageFile(data=PICTURES[0], regions=[Region("a", 0, 0, 1, 1)]),
             ImageFile(data=PICTURES[1], metadata={"a": "b"}),
@@ -383,7 +385,7 @@ async def test_regions_in_v1_2_are_refused_by_item() -> None:
 @pytest.mark.parametrize("merges", [True, False])
 async def test_metadata_goes_with_the_pictures_and_onto_duplicates(merges: bool) -> None:
     """Pictures of the same metadata share a call; a duplicate gets it too."""
-    async with bench(duplicate_merges_tags=merges) as one:
+    async with project_on_emulator(duplicate_merges_tags=merges) as one:
         await one.project.upload_images(files(2))
         one.forget()
         given = [
@@ -403,7 +405,9 @@ async def test_bodies_stay_under_the_limit_whatever_the_mixture() -> None:
     given = [
         ImageFile(data=PICTURES[n] + os.urandom(300_000), tags=[names[n % 10]]) for n in range(30)
     ]
-    async with bench(tags=names, concurrency=Concurrency(chunk_bytes=1_000_000)) as one:
+    async with project_on_emulator(
+        tags=names, concurrency=Concurrency(max_chunk_bytes=1_000_000)
+    ) as one:
         assert (await one.project.upload_images(given)).succeeded == 30
         sizes = [
             request.body_bytes
@@ -416,7 +420,7 @@ async def test_bodies_stay_under_the_limit_whatever_the_mixture() -> None:
 
 async def test_identical_urls_never_share_a_call() -> None:
     """Answers to URLs are joined by the URL: the same one twice goes in two calls, and both results are right."""
-    async with bench(tags=("a", "b")) as one:
+    async with project_on_emulator(tags=("a", "b")) as one:
         await one.project.upload_images(files(1))
         url = (await one.images())[0].original_uri
         assert url is not None
@@ -436,7 +440,7 @@ async def test_identical_urls_never_share_a_call() -> None:
 async def test_a_bad_picture_is_found_by_halving(kind: str | int, bad: int) -> None:
     """A refusal that names no picture: halves are sent until the bad one stands alone. Every other lands; the requests are few."""
     poison = PICTURES[bad]
-    async with bench(retry=Retry(attempts=1)) as one:
+    async with project_on_emulator(retry=Retry(max_attempts=1)) as one:
         spoil(one.emulator, poison, kind)
         with pytest.raises(BatchError) as caught:
             await one.project.upload_images(files(64))
@@ -496,7 +500,7 @@ async def test_bad_pictures_among_good_ones(switches: dict[str, bool]) -> None:
         ImageFile(data=broken + bytes([n]), name=f"bad{n}") if n % 15 == 7 else data
         for n, data in enumerate(PICTURES[:100])
     ]
-    async with bench(retry=QUICK, **switches) as one:
+    async with project_on_emulator(retry=QUICK, **switches) as one:
         with pytest.raises(BatchError) as caught:
             await one.project.upload_images(given)
         assert sorted(failure.index for failure in caught.value.report.failures) == list(
@@ -513,7 +517,7 @@ async def test_a_client_that_is_closed_ends_the_run() -> None:
         while True:
             yield PICTURES[0]
 
-    async with bench() as one:
+    async with project_on_emulator() as one:
         await one.training.aclose()
         run = one.project.upload_images(endless())
         with pytest.raises(BatchError, match="the client is closed"):
@@ -549,7 +553,10 @@ async def test_small_files_that_wait_for_a_slow_service_do_not_pile_up_in_memory
     tracemalloc.start()
     try:
         training = TrainingClient(
-            "https://example.com", "0" * 32, sender=_Stuck(), concurrency=Concurrency(start=64)
+            "https://example.com",
+            "0" * 32,
+            transport=_Stuck(),
+            concurrency=Concurrency(initial_requests=64),
         )
         async with (
             training,

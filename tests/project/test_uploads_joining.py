@@ -152,7 +152,7 @@ def test_each_picture_gets_its_own_outcome(
         )
 
     async def main() -> None:
-        client = TrainingClient("http://127.0.0.1:9", "0" * 32, sender=service)
+        client = TrainingClient("http://127.0.0.1:9", "0" * 32, transport=service)
         async with (
             client,
             client.get_project_client(PROJECT).upload_images(map(item, range(count))) as upload,

@@ -21,7 +21,12 @@ VERSIONS = (
 """Those in which something differs for a batch."""
 
 QUICK = Retry(
-    attempts=3, backoff=0.001, throttle_backoff=0.001, most=0.01, budget=1.0, budget_floor=1000
+    max_attempts=3,
+    initial_backoff=0.001,
+    throttle_backoff=0.001,
+    max_backoff=0.01,
+    retry_ratio=1.0,
+    min_retries=1000,
 )
 """Retries without the waiting."""
 
@@ -60,7 +65,7 @@ class Bench:
 
 
 @asynccontextmanager
-async def bench(
+async def project_on_emulator(
     *,
     domain: str = "General",
     version: ApiVersion = ApiVersion.V3_3,

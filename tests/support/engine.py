@@ -8,9 +8,9 @@ from typing import Any
 
 from customvision_async._batch.chunker import ChunkLimits
 from customvision_async._batch.report import BatchReport, ItemResult
-from customvision_async._batch.run import BatchRun, Job
-from customvision_async._batch.settler import Verdict
-from customvision_async._batch.work_item import Done, Outcome, Unit
+from customvision_async._batch.run import BatchRun, BatchSpec
+from customvision_async._batch.settler import FailureAction
+from customvision_async._batch.work_item import Done, Outcome, WorkItem
 
 
 class Poison(Exception):
@@ -33,16 +33,16 @@ class Lost(Exception):
     """This chunk will not land."""
 
 
-VERDICTS: dict[type[Exception], Verdict] = {
-    Poison: Verdict.DIVIDE,
-    TooLarge: Verdict.TOO_LARGE,
-    Down: Verdict.DOWN,
-    Fatal: Verdict.FATAL,
-    Lost: Verdict.FINAL,
+VERDICTS: dict[type[Exception], FailureAction] = {
+    Poison: FailureAction.DIVIDE,
+    TooLarge: FailureAction.TOO_LARGE,
+    Down: FailureAction.DOWN,
+    Fatal: FailureAction.FATAL,
+    Lost: FailureAction.FINAL,
 }
 
 
-class Pretended:
+class FakeTransport:
     """A service that takes a second a chunk, and does with it what `act` says."""
 
     def __init__(
@@ -55,7 +55,7 @@ class Pretended:
         self.sent: list[list[Any]] = []
         self.in_flight = self.most_in_flight = 0
 
-    async def send(self, units: Sequence[Unit]) -> Sequence[Outcome]:
+    async def send(self, units: Sequence[WorkItem]) -> Sequence[Outcome]:
         """One request."""
         items = [unit.item for unit in units]
         self.sent.append(items)
@@ -69,13 +69,13 @@ class Pretended:
             self.in_flight -= 1
 
 
-async def _plain(start: int, items: Sequence[Any]) -> list[Unit | ItemResult[Any, Any]]:
-    return [Unit(start + n, item, None, 1) for n, item in enumerate(items)]
+async def _plain(start: int, items: Sequence[Any]) -> list[WorkItem | ItemResult[Any, Any]]:
+    return [WorkItem(start + n, item, None, 1) for n, item in enumerate(items)]
 
 
 def batch(
     source: Any,
-    service: Pretended,
+    service: FakeTransport,
     *,
     count: int = 10,
     weight: int | None = None,
@@ -83,15 +83,15 @@ def batch(
     held: int = 1000,
     linger: float = 1.0,
     prepare: Callable[
-        [int, Sequence[Any]], Awaitable[Sequence[Unit | ItemResult[Any, Any]]]
+        [int, Sequence[Any]], Awaitable[Sequence[WorkItem | ItemResult[Any, Any]]]
     ] = _plain,
-    judges: dict[type[Exception], Verdict] | None = None,
+    judges: dict[type[Exception], FailureAction] | None = None,
 ) -> BatchRun[Any, Any]:
     """A run of `source`."""
     known = VERDICTS | (judges or {})
     return BatchRun(
         source,
-        Job(
+        BatchSpec(
             prepare,
             service.send,
             lambda error: known[type(error)],

@@ -19,7 +19,7 @@ from customvision_async.emulator import Emulator
 
 from .images import picture
 
-FAST = Polling(first=0.02)
+FAST = Polling(initial_interval=0.02)
 RESOURCE = (
     "/subscriptions/0/resourceGroups/1/providers/Microsoft.CognitiveServices/accounts/orchard"
 )
@@ -43,7 +43,7 @@ async def serving(
         yield emulator, training
 
 
-async def planted(
+async def project_with_images(
     training: TrainingClient,
     *,
     each: int = 6,

@@ -81,12 +81,12 @@ def client_of(
         ENDPOINT,
         KEY,
         api_version=service.version,
-        sender=service,
+        transport=service,
         concurrency=concurrency,
         retry=retry,
         observers=observers,
         ssl_context=_NO_TLS,
     )
-    training._transport._policy = RetryPolicy(retry or Retry(), Random(seed))
-    training._transport._clock = lambda: BASE.timestamp() + asyncio.get_running_loop().time()
+    training._pipeline._policy = RetryPolicy(retry or Retry(), Random(seed))
+    training._pipeline._clock = lambda: BASE.timestamp() + asyncio.get_running_loop().time()
     return training

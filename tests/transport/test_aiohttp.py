@@ -17,7 +17,7 @@ import pytest
 
 from customvision_async._content import Blob, Content, ContentError
 from customvision_async._options import Timeouts
-from customvision_async._transport.aiohttp import AiohttpSender
+from customvision_async._transport.aiohttp import AiohttpTransport
 from customvision_async._transport.base import Request
 from customvision_async.errors import (
     ConnectError,
@@ -34,14 +34,14 @@ SOON = Timeouts(connect=0.3, write=0.3, read=0.3)
 
 
 @asynccontextmanager
-async def sending(*answers: Answer, **options: Any) -> AsyncIterator[tuple[AiohttpSender, Peer]]:
+async def sending(*answers: Answer, **options: Any) -> AsyncIterator[tuple[AiohttpTransport, Peer]]:
     """A sender, and the peer it speaks to."""
     async with peer(*answers) as there:
-        sender = AiohttpSender(**options)
+        transport = AiohttpTransport(**options)
         try:
-            yield sender, there
+            yield transport, there
         finally:
-            await sender.aclose()
+            await transport.aclose()
 
 
 def get(there: Peer, method: str = "GET", **fields: Any) -> Request:
@@ -113,10 +113,10 @@ def _reset(writer: asyncio.StreamWriter) -> None:
 async def test_a_request_is_sent_as_it_is() -> None:
     """The URL as it was encoded, our headers and no others of note, and the answer whole with its headers in lower case."""
     async with sending(reply(207, b'{"ok":1}', "Request-Id: 7", "X-A: 1", "X-A: 2")) as (
-        sender,
+        transport,
         there,
     ):
-        answer = await sender.send(
+        answer = await transport.send(
             get(there, headers={"Accept": "text/plain"}), {"Training-Key": "k"}
         )
         assert (
@@ -142,9 +142,9 @@ async def test_a_body_is_streamed_with_its_exact_length_and_type(tmp_path: Path)
     content = Content(
         "multipart/form-data; boundary=x", [b"head", Blob(3_000_001, path=str(path)), b"tail"]
     )
-    async with sending(reply()) as (sender, there):
+    async with sending(reply()) as (transport, there):
         for _ in range(2):
-            await sender.send(Request("POST", f"{there.url}/x", "X", content=content), {})
+            await transport.send(Request("POST", f"{there.url}/x", "X", content=content), {})
         assert [seen.body for seen in there.seen] == [b"head" + path.read_bytes() + b"tail"] * 2
         assert there.seen[0].header("Content-Length") == "3000009"
         assert there.seen[0].header("Transfer-Encoding") is None
@@ -163,8 +163,8 @@ async def test_the_end_of_the_body_is_told_before_the_answer() -> None:
         await told.wait()
         writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
 
-    async with sending(answer) as (sender, there):
-        await asyncio.wait_for(sender.send(post(there), {}, on_sent=told.set), 5)
+    async with sending(answer) as (transport, there):
+        await asyncio.wait_for(transport.send(post(there), {}, on_sent=told.set), 5)
 
 
 async def test_an_answer_in_the_middle_of_the_body_is_taken() -> None:
@@ -179,13 +179,13 @@ async def test_an_answer_in_the_middle_of_the_body_is_taken() -> None:
         await asyncio.sleep(60)
 
     told = asyncio.Event()
-    async with sending(refuse, reply()) as (sender, there):
+    async with sending(refuse, reply()) as (transport, there):
         answer = await asyncio.wait_for(
-            sender.send(post(there, 50_000_000), {}, on_sent=told.set), 5
+            transport.send(post(there, 50_000_000), {}, on_sent=told.set), 5
         )
         assert answer.status == 401
         assert told.is_set()
-        assert (await sender.send(get(there), {})).status == 200
+        assert (await transport.send(get(there), {})).status == 200
         assert there.connections == 2
 
 
@@ -247,10 +247,10 @@ async def test_each_way_of_failing_has_its_name(
     answer: Answer, error: type[CustomVisionError], says: str, with_body: bool
 ) -> None:
     """A typed error that names the operation, soon, and holds nothing of aiohttp."""
-    async with sending(answer, timeouts=SOON) as (sender, there):
+    async with sending(answer, timeouts=SOON) as (transport, there):
         request = post(there, response_bytes=1000) if with_body else get(there, response_bytes=1000)
         with pytest.raises(error, match=says) as caught:
-            await asyncio.wait_for(sender.send(request, {}), 5)
+            await asyncio.wait_for(transport.send(request, {}), 5)
         assert request.operation in str(caught.value)
         assert caught.value.__cause__ is None
         assert caught.value.__context__ is None
@@ -259,9 +259,9 @@ async def test_each_way_of_failing_has_its_name(
 
 async def test_a_peer_that_takes_nothing_is_given_up() -> None:
     """The write phase has its own time, counted from the last piece that was taken."""
-    async with sending(deaf, timeouts=SOON) as (sender, there):
+    async with sending(deaf, timeouts=SOON) as (transport, there):
         with pytest.raises(RequestTimeout, match="took nothing"):
-            await asyncio.wait_for(sender.send(post(there, 50_000_000), {}), 5)
+            await asyncio.wait_for(transport.send(post(there, 50_000_000), {}), 5)
 
 
 async def test_a_slow_peer_that_takes_something_is_not() -> None:
@@ -273,15 +273,17 @@ async def test_a_slow_peer_that_takes_something_is_not() -> None:
             await asyncio.sleep(0.02)
         writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
 
-    async with sending(slow, timeouts=SOON) as (sender, there):
-        assert (await asyncio.wait_for(sender.send(post(there, 20_000_000), {}), 10)).status == 200
+    async with sending(slow, timeouts=SOON) as (transport, there):
+        assert (
+            await asyncio.wait_for(transport.send(post(there, 20_000_000), {}), 10)
+        ).status == 200
 
 
 async def test_a_reset_in_the_middle_of_the_body_is_an_answer_lost() -> None:
     """Part of it went out: the service may have done anything with it."""
-    async with sending(reset_early) as (sender, there):
+    async with sending(reset_early) as (transport, there):
         with pytest.raises(ResponseLost):
-            await asyncio.wait_for(sender.send(post(there, 50_000_000), {}), 5)
+            await asyncio.wait_for(transport.send(post(there, 50_000_000), {}), 5)
 
 
 async def test_no_connection_means_that_nothing_was_sent(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -290,7 +292,7 @@ async def test_no_connection_means_that_nothing_was_sent(monkeypatch: pytest.Mon
     def unknown(*_: object, **__: object) -> None:
         raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
 
-    sender = AiohttpSender()
+    transport = AiohttpTransport()
     try:
         with socket.socket() as held:
             held.bind(("127.0.0.1", 0))
@@ -298,14 +300,14 @@ async def test_no_connection_means_that_nothing_was_sent(monkeypatch: pytest.Mon
                 ConnectError,
                 match=r"GetDomains: no connection to 127\.0\.0\.1:\d+: Connection refused",
             ):
-                await sender.send(
+                await transport.send(
                     Request("GET", f"http://127.0.0.1:{held.getsockname()[1]}/", "GetDomains"), {}
                 )
         monkeypatch.setattr(socket, "getaddrinfo", unknown)
         with pytest.raises(ConnectError, match="is the endpoint right"):
-            await sender.send(Request("GET", "http://nowhere.invalid/", "GetDomains"), {})
+            await transport.send(Request("GET", "http://nowhere.invalid/", "GetDomains"), {})
     finally:
-        await sender.aclose()
+        await transport.aclose()
 
 
 async def test_a_connection_that_is_not_made_in_time_was_not_used() -> None:
@@ -318,17 +320,17 @@ async def test_a_connection_that_is_not_made_in_time_was_not_used() -> None:
             for one in waiting:
                 one.setblocking(False)
                 one.connect_ex(full.getsockname())
-            sender = AiohttpSender(timeouts=SOON)
+            transport = AiohttpTransport(timeouts=SOON)
             with pytest.raises(RequestTimeout, match="no connection") as caught:
                 await asyncio.wait_for(
-                    sender.send(
+                    transport.send(
                         Request("GET", f"http://127.0.0.1:{full.getsockname()[1]}/", "GetDomains"),
                         {},
                     ),
                     5,
                 )
             assert not caught.value.sent
-            await sender.aclose()
+            await transport.aclose()
         finally:
             for one in waiting:
                 one.close()
@@ -337,19 +339,19 @@ async def test_a_connection_that_is_not_made_in_time_was_not_used() -> None:
 @pytest.mark.parametrize("method", ["GET", "DELETE", "PUT", "POST", "PATCH"])
 async def test_nothing_is_sent_twice_behind_our_back(method: str) -> None:
     """aiohttp would repeat an idempotent request on a connection that breaks; we would not know."""
-    async with sending(reply(), raw(b"")) as (sender, there):
-        await sender.send(get(there), {})
+    async with sending(reply(), raw(b"")) as (transport, there):
+        await transport.send(get(there), {})
         with pytest.raises(ResponseLost):
-            await sender.send(get(there, method), {})
+            await transport.send(get(there, method), {})
         assert len(there.seen) == 2
 
 
 async def test_what_may_not_be_repeated_takes_a_connection_of_its_own() -> None:
     """A kept connection may be closed by the peer just as it is used, which would leave the request in doubt."""
-    async with sending(reply()) as (sender, there):
+    async with sending(reply()) as (transport, there):
         for _ in range(3):
-            await sender.send(post(there, 10, repeatable=False), {})
-            await sender.send(post(there, 10), {})
+            await transport.send(post(there, 10, repeatable=False), {})
+            await transport.send(post(there, 10), {})
         assert there.connections == 4
 
 
@@ -358,13 +360,13 @@ async def test_a_file_that_has_changed_ends_the_request(tmp_path: Path) -> None:
     path = tmp_path / "a.jpg"
     path.write_bytes(bytes(10))
     blob = Blob(1000, path=str(path))
-    async with sending(reply()) as (sender, there):
+    async with sending(reply()) as (transport, there):
         content = Content("x/y", [bytes(500_000), blob, b"end"])
         with pytest.raises(ContentError) as caught:
-            await sender.send(Request("POST", f"{there.url}/x", "X", content=content), {})
+            await transport.send(Request("POST", f"{there.url}/x", "X", content=content), {})
         assert caught.value.blob is blob
         assert caught.value.__context__ is None
-        assert (await sender.send(get(there), {})).status == 200
+        assert (await transport.send(get(there), {})).status == 200
         assert not any(seen.body for seen in there.seen)
 
 
@@ -376,42 +378,42 @@ async def test_a_compressed_answer_is_read_within_its_bound(encode: Any) -> None
         reply(200, encode(data), f"Content-Encoding: {kind}")
         for data in (b'{"a":1}' * 1000, bytes(100_000_000))
     ]
-    async with sending(*answers) as (sender, there):
-        assert (await sender.send(get(there), {})).body == b'{"a":1}' * 1000
+    async with sending(*answers) as (transport, there):
+        assert (await transport.send(get(there), {})).body == b'{"a":1}' * 1000
         with pytest.raises(DecodeError, match="over"):
-            await sender.send(get(there), {})
+            await transport.send(get(there), {})
 
 
 async def test_a_given_session_is_used_and_left_open() -> None:
     """It belongs to whoever made it."""
     async with peer(reply()) as there, aiohttp.ClientSession(headers={"X-Theirs": "1"}) as session:
-        sender = AiohttpSender(session=session)
-        await sender.send(get(there), {})
-        await sender.aclose()
+        transport = AiohttpTransport(session=session)
+        await transport.send(get(there), {})
+        await transport.aclose()
         assert not session.closed
         assert there.seen[0].header("X-Theirs") == "1"
 
 
 async def test_a_closed_sender_says_so() -> None:
     """Rather than opening again."""
-    sender = AiohttpSender()
-    await sender.aclose()
+    transport = AiohttpTransport()
+    await transport.aclose()
     with pytest.raises(RuntimeError, match="closed"):
-        await sender.send(Request("GET", "http://127.0.0.1:1/", "X"), {})
+        await transport.send(Request("GET", "http://127.0.0.1:1/", "X"), {})
 
 
 async def test_cancelling_leaves_no_task_and_the_sender_well() -> None:
     """At any moment of a request; the next one is answered."""
-    async with sending(reply()) as (sender, there):
-        await sender.send(get(there), {})
+    async with sending(reply()) as (transport, there):
+        await transport.send(get(there), {})
         before = asyncio.all_tasks()
         for turns in range(60):
-            task = asyncio.create_task(sender.send(post(there, 2_000_000), {}))
+            task = asyncio.create_task(transport.send(post(there, 2_000_000), {}))
             for _ in range(turns):
                 await asyncio.sleep(0)
             task.cancel()
             await asyncio.gather(task, return_exceptions=True)
-        assert (await sender.send(get(there), {})).status == 200
+        assert (await transport.send(get(there), {})).status == 200
         for _ in range(100):
             ours = {task for task in asyncio.all_tasks() - before if "serve" not in repr(task)}
             if not ours:
@@ -422,7 +424,7 @@ async def test_cancelling_leaves_no_task_and_the_sender_well() -> None:
 
 async def test_a_mistake_in_a_body_is_not_taken_for_a_broken_link() -> None:
     """What is no piece of a body is a TypeError of whoever made it, not something to send again."""
-    async with sending(reply()) as (sender, there):
+    async with sending(reply()) as (transport, there):
         content = Content("x/y", [bytes(10), Blob(10, data="0123456789")])
         with pytest.raises(TypeError):
-            await sender.send(Request("POST", f"{there.url}/x", "X", content=content), {})
+            await transport.send(Request("POST", f"{there.url}/x", "X", content=content), {})

@@ -39,7 +39,12 @@ def test_whatever_happens_the_books_are_right(
 ) -> None:
     """Caps hold, counts match, and a call can always start in the end."""
     controller = Controller(
-        Concurrency(requests=requests, uploads=uploads, rate=rate, on_refusal=on_refusal)
+        Concurrency(
+            max_requests=requests,
+            max_uploads=uploads,
+            requests_per_second=rate,
+            on_throttle=on_refusal,
+        )
     )
     now = 0.0
     calls: list[Call] = []
@@ -110,7 +115,9 @@ def test_it_lives_with_every_way_of_refusing(name: str, kind: str) -> None:
 def test_no_second_sees_a_call_too_many_when_timers_are_late(rate: float, seed: int) -> None:
     """A late call is caught up with, but in no sliding second are there more than the rate."""
     random = Random(seed)
-    controller = Controller(Concurrency(rate=rate, requests=1000, start=1000))
+    controller = Controller(
+        Concurrency(requests_per_second=rate, max_requests=1000, initial_requests=1000)
+    )
     now, starts = 0.0, list[float]()
     while now < 15:  # the search beyond a known rate begins later
         while (pause := controller.wait(now, upload=False)) > 0:
@@ -126,7 +133,9 @@ def test_no_second_sees_a_call_too_many_when_timers_are_late(rate: float, seed: 
 
 def test_a_call_refused_long_after_it_began_spoils_no_measure() -> None:
     """Refusals may come in any number after the one that counted: the rate stays a number."""
-    controller = Controller(Concurrency(rate=10.0, requests=1000, start=1000))
+    controller = Controller(
+        Concurrency(requests_per_second=10.0, max_requests=1000, initial_requests=1000)
+    )
     calls, now = list[Call](), 0.0
     for _ in range(100):
         now += controller.wait(now, upload=False)
@@ -150,8 +159,8 @@ def test_a_service_that_refuses_every_call_is_noticed() -> None:
 
 
 def test_all_calls_stop_where_that_is_asked_for() -> None:
-    """on_refusal="all": nothing starts while a Retry-After runs, whatever was learnt."""
-    controller = Controller(Concurrency(on_refusal="all"))
+    """on_throttle="all": nothing starts while a Retry-After runs, whatever was learnt."""
+    controller = Controller(Concurrency(on_throttle="all"))
     call = controller.start(0.0, upload=False)
     controller.refused(1.0, call, 10.0)
     assert controller.wait(1.0, upload=False) == 10.0

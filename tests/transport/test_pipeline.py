@@ -10,11 +10,11 @@ from typing import Any
 import pytest
 
 from customvision_async._content import Blob, Content, ContentError
-from customvision_async._events import Event, RequestDone, RetryScheduled
+from customvision_async._events import Event, RequestCompleted, RetryScheduled
 from customvision_async._options import Retry
 from customvision_async._transport.base import Meter, Request, Response
 from customvision_async._transport.credentials import KeyCredential, authenticate
-from customvision_async._transport.pipeline import Transport
+from customvision_async._transport.pipeline import Pipeline
 from customvision_async.errors import (
     ConnectError,
     DecodeError,
@@ -40,10 +40,10 @@ def anyio_backend() -> tuple[str, dict[str, Any]]:
     return "asyncio", {"loop_factory": VirtualLoop}
 
 
-def transport(sender: Scripted, **options: Any) -> Transport:
-    """A transport over `sender`."""
-    return Transport(
-        sender,
+def make_pipeline(transport: Scripted, **options: Any) -> Pipeline:
+    """A transport over `transport`."""
+    return Pipeline(
+        transport,
         auth=options.pop("auth", authenticate("key", "Training-Key")),
         rng=Random(1),
         **options,
@@ -73,7 +73,7 @@ async def test_the_answer_tells_what_it_took(
     outcomes: list[Outcome], attempts: int, in_doubt: bool
 ) -> None:
     """How often it was sent, refusals left out, and whether an earlier send may have taken effect."""
-    answer = await transport(Scripted(*outcomes)).send(GET)
+    answer = await make_pipeline(Scripted(*outcomes)).send(GET)
     assert (answer.status, answer.attempts, answer.in_doubt) == (
         getattr(outcomes[-1], "status", 0),
         attempts,
@@ -84,93 +84,93 @@ async def test_the_answer_tells_what_it_took(
 @pytest.mark.parametrize("outcome", [ResponseLost("gone"), RequestTimeout("late")])
 async def test_the_last_error_comes_up_when_all_attempts_are_used(outcome: TransportError) -> None:
     """Eight by default."""
-    sender = Scripted(outcome)
+    transport = Scripted(outcome)
     with pytest.raises(type(outcome)) as caught:
-        await transport(sender).send(GET)
+        await make_pipeline(transport).send(GET)
     assert caught.value is outcome
-    assert len(sender.times) == 8
+    assert len(transport.times) == 8
 
 
 async def test_an_endpoint_that_never_answered_is_given_up_sooner() -> None:
     """Three attempts while nobody was ever there; until the deadline once somebody was, whatever the budget: nothing was sent."""
-    sender = Scripted(*[ConnectError("refused")] * 3, OK, ConnectError("refused"))
-    pipeline = transport(sender)
+    transport = Scripted(*[ConnectError("refused")] * 3, OK, ConnectError("refused"))
+    pipeline = make_pipeline(transport)
     with pytest.raises(ConnectError):
         await pipeline.send(GET)
-    assert len(sender.times) == 3
+    assert len(transport.times) == 3
     assert (await pipeline.send(GET)).status == 200
     with pytest.raises(ConnectError):
         await pipeline.send(GET)
-    assert 299 > sender.times[-1] - sender.times[4] > 200
-    assert len(sender.times) > 3 + 1 + 8
+    assert 299 > transport.times[-1] - transport.times[4] > 200
+    assert len(transport.times) > 3 + 1 + 8
 
 
 async def test_the_last_answer_is_given_when_all_attempts_are_used() -> None:
     """A 503 that stays is an answer, for the layer above to name."""
-    answer = await transport(Scripted(DOWN)).send(GET)
+    answer = await make_pipeline(Scripted(DOWN)).send(GET)
     assert (answer.status, answer.attempts, answer.in_doubt) == (503, 8, True)
 
 
 async def test_an_error_that_hides_an_earlier_doubt_says_so() -> None:
     """Nothing was sent the last time, but something may have been taken up before: that is an answer lost."""
     with pytest.raises(ResponseLost, match=r"earlier attempt may have taken effect.*refused"):
-        await transport(Scripted(ResponseLost("x"), ConnectError("refused"))).send(GET)
+        await make_pipeline(Scripted(ResponseLost("x"), ConnectError("refused"))).send(GET)
 
 
 @pytest.mark.parametrize("outcome", [DOWN, ResponseLost("x"), RequestTimeout("x")])
 async def test_what_may_not_be_repeated_is_not(outcome: Outcome) -> None:
     """Sent once; a refusal or a connection that was not made is another matter."""
-    sender = Scripted(ConnectError("x"), REFUSED, outcome, OK)
+    transport = Scripted(ConnectError("x"), REFUSED, outcome, OK)
     if isinstance(outcome, Response):
-        assert (await transport(sender).send(ONCE)).status == 503
+        assert (await make_pipeline(transport).send(ONCE)).status == 503
     else:
         with pytest.raises(type(outcome)):
-            await transport(sender).send(ONCE)
-    assert len(sender.times) == 3
+            await make_pipeline(transport).send(ONCE)
+    assert len(transport.times) == 3
 
 
 async def test_a_refused_call_is_held_for_its_retry_after() -> None:
     """Not a moment less."""
-    sender = Scripted(REFUSED, OK)
-    await transport(sender).send(GET)
-    assert sender.times[1] >= 5.0
+    transport = Scripted(REFUSED, OK)
+    await make_pipeline(transport).send(GET)
+    assert transport.times[1] >= 5.0
 
 
 async def test_refusals_end_with_the_deadline() -> None:
     """However patient, 300 s after the first send is the end; the wait for admission before it does not count."""
-    sender = Scripted(REFUSED)
+    transport = Scripted(REFUSED)
     await asyncio.sleep(1000)
-    answer = await transport(sender).send(GET)
+    answer = await make_pipeline(transport).send(GET)
     assert answer.status == 429
-    assert sender.times[0] == 1000
-    assert 1250 < sender.times[-1] <= 1300
+    assert transport.times[0] == 1000
+    assert 1250 < transport.times[-1] <= 1300
 
 
 async def test_a_service_that_is_down_is_not_flooded() -> None:
     """200 requests to a service that answers 503 to all: at most 1.2 sends each, and the floor."""
-    sender = Scripted(DOWN)
-    pipeline = transport(sender)
+    transport = Scripted(DOWN)
+    pipeline = make_pipeline(transport)
     async with asyncio.TaskGroup() as group:
         tasks = [group.create_task(pipeline.send(GET)) for _ in range(200)]
     assert {task.result().status for task in tasks} == {503}
-    assert len(sender.times) <= 200 * 1.2 + 64
+    assert len(transport.times) <= 200 * 1.2 + 64
 
 
 async def test_clients_that_failed_together_do_not_come_back_together() -> None:
     """Full jitter: of 10 retries no two at one time."""
-    sender = Scripted(*[DOWN] * 10, OK)
-    pipeline = transport(sender, retry=Retry(budget=10))
+    transport = Scripted(*[DOWN] * 10, OK)
+    pipeline = make_pipeline(transport, retry=Retry(retry_ratio=10))
     async with asyncio.TaskGroup() as group:
         for _ in range(10):
             group.create_task(pipeline.send(GET))
-    assert len(set(sender.times[10:])) == 10
+    assert len(set(transport.times[10:])) == 10
 
 
 @pytest.mark.parametrize("error", [DecodeError("x"), ContentError(Blob(1), "gone")])
 async def test_other_errors_come_up_at_once(error: Exception) -> None:
     """A redirect or a file that has changed is not for another try; the limiter gets its place back."""
-    sender = Scripted(*[error] * 100, OK)
-    pipeline = transport(sender)
+    transport = Scripted(*[error] * 100, OK)
+    pipeline = make_pipeline(transport)
     for _ in range(100):
         with pytest.raises(type(error)):
             await pipeline.send(GET)
@@ -188,16 +188,16 @@ async def test_a_key_that_was_rotated_meanwhile_is_tried() -> None:
             credential.update("new")
             return await super().send(request, headers, **options)
 
-    sender = Rotates(Response(401, {}, b""), OK)
+    transport = Rotates(Response(401, {}, b""), OK)
     assert (
-        await transport(sender, auth=authenticate(credential, "Training-Key")).send(GET)
+        await make_pipeline(transport, auth=authenticate(credential, "Training-Key")).send(GET)
     ).status == 200
-    assert [headers["Training-Key"] for headers in sender.headers] == ["old", "new"]
-    sender = Rotates(Response(401, {}, b""))
+    assert [headers["Training-Key"] for headers in transport.headers] == ["old", "new"]
+    transport = Rotates(Response(401, {}, b""))
     assert (
-        await transport(sender, auth=authenticate(credential, "Training-Key")).send(GET)
+        await make_pipeline(transport, auth=authenticate(credential, "Training-Key")).send(GET)
     ).status == 401
-    assert len(sender.times) == 1
+    assert len(transport.times) == 1
 
 
 async def test_an_error_of_the_credential_comes_up_and_holds_no_place() -> None:
@@ -207,14 +207,14 @@ async def test_an_error_of_the_credential_comes_up_and_holds_no_place() -> None:
         async def get_token(self, *scopes: str) -> Any:
             raise RuntimeError("sign in first")
 
-    pipeline = transport(Scripted(OK), auth=authenticate(Broken(), "Training-Key"))
+    pipeline = make_pipeline(Scripted(OK), auth=authenticate(Broken(), "Training-Key"))
     for _ in range(100):
         with pytest.raises(RuntimeError, match="sign in first"):
             await pipeline.send(GET)
 
 
 async def test_every_send_is_told_to_those_who_watch() -> None:
-    """RequestDone for each send and RetryScheduled for each wait; one that raises disturbs nobody."""
+    """RequestCompleted for each send and RetryScheduled for each wait; one that raises disturbs nobody."""
     events: list[Event] = []
 
     def broken(event: Event) -> None:
@@ -222,10 +222,10 @@ async def test_every_send_is_told_to_those_who_watch() -> None:
 
     content = Content("x/y", [b"12345"])
     request = Request("POST", "http://127.0.0.1/x", "Create", content=content)
-    await transport(
+    await make_pipeline(
         Scripted(DOWN, ResponseLost("gone"), OK, seconds=2.0), observers=[broken, events.append]
     ).send(request)
-    done = [event for event in events if isinstance(event, RequestDone)]
+    done = [event for event in events if isinstance(event, RequestCompleted)]
     assert [(event.attempt, event.status, event.seconds, event.bytes_sent) for event in done] == [
         (1, 503, 2, 5),
         (2, 0, 2, 5),
@@ -255,7 +255,7 @@ async def test_the_meter_is_right_after_an_exception_too(
     """Sends, retries, bytes and doubt, however it ended."""
     mine = Meter()
     try:
-        await transport(Scripted(*outcomes)).send(
+        await make_pipeline(Scripted(*outcomes)).send(
             Request("POST", "http://x", "X", content=Content("x/y", [b"12345"]), meter=mine)
         )
     except (DecodeError, ContentError):
@@ -265,8 +265,8 @@ async def test_the_meter_is_right_after_an_exception_too(
 
 async def test_giving_up_leaves_nothing_behind() -> None:
     """Cancelled at any moment: no task, no place held; and a request under way is in doubt."""
-    sender = Scripted(DOWN, REFUSED, OK, seconds=1.0)
-    pipeline = transport(sender)
+    transport = Scripted(DOWN, REFUSED, OK, seconds=1.0)
+    pipeline = make_pipeline(transport)
     before = asyncio.all_tasks()
     for tenths in range(0, 100, 3):
         meter = Meter()
@@ -281,6 +281,6 @@ async def test_giving_up_leaves_nothing_behind() -> None:
 
 async def test_closing_closes_the_sender() -> None:
     """The connections are the sender's."""
-    sender = Scripted(OK)
-    await transport(sender).aclose()
-    assert sender.closed
+    transport = Scripted(OK)
+    await make_pipeline(transport).aclose()
+    assert transport.closed

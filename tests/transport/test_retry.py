@@ -164,7 +164,7 @@ def test_no_attempt_starts_after_the_deadline() -> None:
 @pytest.mark.parametrize("failures", [1, 3, 10, 5000])
 def test_backoff_is_full_jitter_up_to_a_most(status: int, scale: float, failures: int) -> None:
     """Uniform over 0 to scale x 2**n, at most 30 s, whatever n."""
-    options = Retry(attempts=10_000)
+    options = Retry(max_attempts=10_000)
     waits = [
         decide(answer(status), attempts=failures, refusals=failures, seed=seed, options=options)
         or 0.0

@@ -13,8 +13,8 @@ from customvision_async._content import Content
 from customvision_async._options import Concurrency
 from customvision_async._transport.base import Request
 from customvision_async._transport.credentials import authenticate
-from customvision_async._transport.pipeline import Transport
-from customvision_async._transport.throttle import Limiter, Ticket, shared_limiter
+from customvision_async._transport.pipeline import Pipeline
+from customvision_async._transport.throttle import Limiter, Permit, shared_limiter
 from tests.support.fake_transport import Quota
 from tests.support.virtual_loop import VirtualLoop, run
 
@@ -30,14 +30,14 @@ def anyio_backend() -> tuple[str, dict[str, Any]]:
     return "asyncio", {"loop_factory": VirtualLoop}
 
 
-def transport(sender: Quota, limiter: Limiter) -> Transport:
-    """A transport over `sender` under `limiter`."""
-    return Transport(
-        sender, auth=authenticate("key", "Training-Key"), limiter=lambda: limiter, rng=Random(1)
+def make_pipeline(transport: Quota, limiter: Limiter) -> Pipeline:
+    """A transport over `transport` under `limiter`."""
+    return Pipeline(
+        transport, auth=authenticate("key", "Training-Key"), limiter=lambda: limiter, rng=Random(1)
     )
 
 
-async def send_all(pipeline: Transport, *requests: Request) -> float:
+async def send_all(pipeline: Pipeline, *requests: Request) -> float:
     """Send all at once; how long it took."""
     began = asyncio.get_running_loop().time()
     async with asyncio.TaskGroup() as group:
@@ -51,7 +51,7 @@ async def send_all(pipeline: Transport, *requests: Request) -> float:
 async def test_the_rate_is_found(rate: float, think: float) -> None:
     """Nearly all that the quota allows, nearly nothing refused."""
     service = Quota(rate=rate, burst=rate, think=think)
-    seconds = await send_all(transport(service, Limiter()), *[UPLOAD] * int(300 * rate))
+    seconds = await send_all(make_pipeline(service, Limiter()), *[UPLOAD] * int(300 * rate))
     assert seconds <= 300 / 0.95
     assert service.refused <= (0.12 if rate == 2.0 else 0.05) * service.accepted
 
@@ -59,7 +59,9 @@ async def test_the_rate_is_found(rate: float, think: float) -> None:
 async def test_a_known_rate_is_kept_from_the_start() -> None:
     """With the tier's rate given, a job is refused next to nothing."""
     service = Quota()
-    seconds = await send_all(transport(service, Limiter(Concurrency(rate=10))), *[CALL] * 200)
+    seconds = await send_all(
+        make_pipeline(service, Limiter(Concurrency(requests_per_second=10))), *[CALL] * 200
+    )
     assert seconds < 22
     assert service.refused <= 2
 
@@ -68,8 +70,8 @@ async def test_a_known_rate_is_kept_from_the_start() -> None:
 async def test_caps_hold(requests: int, uploads: int) -> None:
     """Never more in flight, or on the link, than the options allow; and the caps are reached."""
     service = Quota(rate=1e6, burst=1e6, think=1.0, upload=0.2)
-    limiter = Limiter(Concurrency(requests=requests, uploads=uploads))
-    await send_all(transport(service, limiter), *[UPLOAD, CALL] * 200)
+    limiter = Limiter(Concurrency(max_requests=requests, max_uploads=uploads))
+    await send_all(make_pipeline(service, limiter), *[UPLOAD, CALL] * 200)
     assert service.most_in_flight == requests
     assert service.most_uploading == uploads
     assert service.accepted == 400
@@ -78,7 +80,7 @@ async def test_caps_hold(requests: int, uploads: int) -> None:
 async def test_an_upload_that_waits_does_not_keep_back_a_call() -> None:
     """With every upload slot taken, calls without a body go on."""
     service = Quota(rate=1e6, burst=1e6, upload=100.0)
-    pipeline = transport(service, Limiter())
+    pipeline = make_pipeline(service, Limiter())
     uploads = asyncio.create_task(send_all(pipeline, *[UPLOAD] * 5))
     await asyncio.sleep(1)
     assert await send_all(pipeline, CALL) == 1.0
@@ -89,13 +91,13 @@ async def test_the_next_body_begins_when_the_last_is_out() -> None:
     """Not when it is answered: thinking time holds no slot."""
     service = Quota(rate=1e6, burst=1e6, think=50.0, upload=1.0)
     assert await send_all(
-        transport(service, Limiter(Concurrency(uploads=1))), *[UPLOAD] * 8
+        make_pipeline(service, Limiter(Concurrency(max_uploads=1))), *[UPLOAD] * 8
     ) == pytest.approx(58)
 
 
 async def test_who_waited_longest_goes_first_and_retries_before_all() -> None:
     """By age; a call that was sent before goes ahead."""
-    limiter = Limiter(Concurrency(requests=1))
+    limiter = Limiter(Concurrency(max_requests=1))
     first = await limiter.admit(upload=False)
     order: list[str] = []
 
@@ -119,18 +121,18 @@ async def test_who_waited_longest_goes_first_and_retries_before_all() -> None:
 
 async def test_giving_up_in_the_queue_leaves_no_hole() -> None:
     """Cancelled while waiting, or in the moment of being let in: the next one is."""
-    limiter = Limiter(Concurrency(requests=1))
+    limiter = Limiter(Concurrency(max_requests=1))
     for turns in range(6):
         held = await limiter.admit(upload=True)
         waiting = asyncio.create_task(limiter.admit(upload=True))
-        behind: asyncio.Task[Ticket] = asyncio.create_task(limiter.admit(upload=False))
+        behind: asyncio.Task[Permit] = asyncio.create_task(limiter.admit(upload=False))
         await asyncio.sleep(0)
         held.accepted()
         for _ in range(turns):
             await asyncio.sleep(0)
         waiting.cancel()
         (given,) = await asyncio.gather(waiting, return_exceptions=True)
-        if isinstance(given, Ticket):
+        if isinstance(given, Permit):
             given.abandoned()
         (await behind).accepted()
     assert limiter.controller.in_flight == limiter.controller.uploading == 0
@@ -149,8 +151,8 @@ async def test_a_ticket_ends_once() -> None:
 
 async def test_clients_of_one_resource_share_a_limiter() -> None:
     """Of one host and one key; the lower cap holds for both; it is forgotten with the last of them."""
-    one = shared_limiter("x.example", "key", Concurrency(requests=20))
-    assert shared_limiter("x.example", "key", Concurrency(requests=10)) is one
+    one = shared_limiter("x.example", "key", Concurrency(max_requests=20))
+    assert shared_limiter("x.example", "key", Concurrency(max_requests=10)) is one
     assert one.controller.requests == 10
     assert shared_limiter("x.example", "other", Concurrency()) is not one
     assert shared_limiter("y.example", "key", Concurrency()) is not one
@@ -163,7 +165,9 @@ async def test_two_clients_together_keep_the_quota() -> None:
     """Each alone would take it all."""
     service = Quota()
     limiter = Limiter()
-    await asyncio.gather(*(send_all(transport(service, limiter), *[CALL] * 500) for _ in range(2)))
+    await asyncio.gather(
+        *(send_all(make_pipeline(service, limiter), *[CALL] * 500) for _ in range(2))
+    )
     assert service.refused <= 0.05 * service.accepted
 
 
@@ -173,7 +177,7 @@ def test_the_same_run_twice_is_the_same(seed: int) -> None:
 
     async def once() -> tuple[float, int]:
         service = Quota(rate=5.0 + seed)
-        return await send_all(transport(service, Limiter()), *[UPLOAD] * 300), service.refused
+        return await send_all(make_pipeline(service, Limiter()), *[UPLOAD] * 300), service.refused
 
     assert run(once()) == run(once())
 
@@ -181,13 +185,13 @@ def test_the_same_run_twice_is_the_same(seed: int) -> None:
 @pytest.mark.parametrize(
     "options",
     [
-        {"uploads": 0},
-        {"requests": 0},
-        {"start": -1},
-        {"pages": 0},
-        {"rate": 0},
-        {"rate": -1.0},
-        {"rate": float("nan")},
+        {"max_uploads": 0},
+        {"max_requests": 0},
+        {"initial_requests": -1},
+        {"prefetch_pages": 0},
+        {"requests_per_second": 0},
+        {"requests_per_second": -1.0},
+        {"requests_per_second": float("nan")},
     ],
 )
 def test_limits_that_would_let_nothing_through_are_refused(options: dict[str, Any]) -> None:

@@ -16,7 +16,7 @@ from customvision_async._wire.advice import STATUS_HELP, VAGUE_STATUSES, status_
 from customvision_async._wire.answers import date_of, decode_answer, error_from
 from customvision_async._wire.codec import camel_keys, decode, encode, pascal_keys
 from customvision_async._wire.operation_spec import Version
-from customvision_async._wire.operations import ROWS
+from customvision_async._wire.operations import OPERATIONS
 from customvision_async.errors import DecodeError
 from customvision_async.models import Image, ImageCreateStatus, ImageCreateSummary, Prediction, Tag
 
@@ -35,7 +35,7 @@ def answer(
 ) -> Any:
     """What an answer with a JSON body comes as."""
     data = body if isinstance(body, bytes) else json.dumps(body).encode()
-    return decode_answer(ROWS[operation], version, status, headers, data)
+    return decode_answer(OPERATIONS[operation], version, status, headers, data)
 
 
 def test_v1_answers_come_as_the_same_models() -> None:
@@ -155,14 +155,14 @@ def test_html_is_a_hint_at_the_endpoint() -> None:
 
 @given(
     body=st.binary(max_size=200),
-    row=st.sampled_from(sorted(ROWS)),
+    row=st.sampled_from(sorted(OPERATIONS)),
     status=st.sampled_from([200, 207]),
 )
 def test_any_bytes_are_read_or_refused_in_our_way(body: bytes, row: str, status: int) -> None:
     """No body raises anything but DecodeError."""
-    version = ROWS[row].last
+    version = OPERATIONS[row].last
     try:
-        decode_answer(ROWS[row], version, status, JSON, body)
+        decode_answer(OPERATIONS[row], version, status, JSON, body)
     except DecodeError:
         pass
 
@@ -179,10 +179,10 @@ json_values = st.recursive(
 )
 
 
-@given(value=json_values, row=st.sampled_from(sorted(ROWS)))
+@given(value=json_values, row=st.sampled_from(sorted(OPERATIONS)))
 def test_any_json_is_read_or_refused_in_our_way(value: Any, row: str) -> None:
     """No JSON of another shape raises anything but DecodeError, in either dialect."""
-    for version in (ROWS[row].first, ROWS[row].last):
+    for version in (OPERATIONS[row].first, OPERATIONS[row].last):
         try:
             answer(row, json.dumps(value).encode(), version)
         except DecodeError:
@@ -194,7 +194,9 @@ def test_any_json_is_read_or_refused_in_our_way(value: Any, row: str) -> None:
 )
 def test_any_error_body_makes_an_error(value: Any, status: int, raw: bytes, pick: bool) -> None:
     """Whatever the body of an error is, the error has a class, a status and a message of one line."""
-    error = error_from(ROWS["GetTags"], status, {}, raw if pick else json.dumps(value).encode())
+    error = error_from(
+        OPERATIONS["GetTags"], status, {}, raw if pick else json.dumps(value).encode()
+    )
     assert error.status == status
     assert error.message
     assert "\n" not in str(error)
@@ -217,7 +219,7 @@ CLASSES = [
 @pytest.mark.parametrize("status, kind", CLASSES)
 def test_each_status_has_its_class(status: int, kind: type[errors.ServiceError]) -> None:
     """The status decides the class, and an empty body is no obstacle."""
-    error = error_from(ROWS["GetTags"], status, {"apim-request-id": "r"}, b"")
+    error = error_from(OPERATIONS["GetTags"], status, {"apim-request-id": "r"}, b"")
     assert type(error) is kind
     assert (error.operation, error.request_id) == ("GetTags", "r")
 
@@ -249,31 +251,34 @@ def test_each_status_has_its_class(status: int, kind: type[errors.ServiceError])
 )
 def test_shapes_of_errors(body: bytes, code: str, message: str) -> None:
     """The service's shape, the gateway's, HTML of things in between, and text give code and message."""
-    error = error_from(ROWS["CreateTag"], 400, {}, body)
+    error = error_from(OPERATIONS["CreateTag"], 400, {}, body)
     assert (error.code, error.message) == (code, message)
 
 
 def test_a_refused_key_says_where_the_right_one_is() -> None:
     """A 401 names the variables of the API in question, and that keys of the other do not do."""
-    training = str(error_from(ROWS["GetTags"], 401, {}, b""))
+    training = str(error_from(OPERATIONS["GetTags"], 401, {}, b""))
     assert "VISION_TRAINING_KEY" in training
     assert "VISION_TRAINING_ENDPOINT" in training
     assert "prediction resource" in training
-    assert "VISION_PREDICTION_KEY" in str(error_from(ROWS["ClassifyImage"], 401, {}, b""))
+    assert "VISION_PREDICTION_KEY" in str(error_from(OPERATIONS["ClassifyImage"], 401, {}, b""))
 
 
 def test_a_404_tells_a_wrong_endpoint_from_a_missing_thing() -> None:
     """A 404 without the service's code is taken for a wrong endpoint."""
-    assert "endpoint is wrong" in str(error_from(ROWS["GetTags"], 404, HTML, b"<html>"))
+    assert "endpoint is wrong" in str(error_from(OPERATIONS["GetTags"], 404, HTML, b"<html>"))
     known = error_from(
-        ROWS["GetTags"], 404, {"apim-request-id": "r"}, b'{"code":"NotFoundProject","message":"m"}'
+        OPERATIONS["GetTags"],
+        404,
+        {"apim-request-id": "r"},
+        b'{"code":"NotFoundProject","message":"m"}',
     )
     assert "list_projects" in known.advice
 
 
 def test_rate_limits_keep_their_wait() -> None:
     """The wait that the service asked for is on the error."""
-    error = error_from(ROWS["GetTags"], 429, {}, b"", retry_after=1.5)
+    error = error_from(OPERATIONS["GetTags"], 429, {}, b"", retry_after=1.5)
     assert isinstance(error, errors.RateLimitError)
     assert error.retry_after == 1.5
 

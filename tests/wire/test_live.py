@@ -11,7 +11,7 @@ import pytest
 from customvision_async._operations import Operations, PredictionOperations
 from customvision_async._transport.base import Request, Response
 from customvision_async._versions import ApiVersion, PredictionVersion
-from customvision_async._wire.operations import ROWS
+from customvision_async._wire.operations import OPERATIONS
 from customvision_async.emulator import Emulator
 from customvision_async.errors import BadRequestError, NotFoundError
 from customvision_async.models import (
@@ -260,7 +260,9 @@ async def test_every_training_operation_of_every_version(version: ApiVersion) ->
             if request.operation not in ("", "Blob")
         }
         assert called == {
-            row.id for row in ROWS.values() if row.api == "Training" and row.in_version(version)
+            row.id
+            for row in OPERATIONS.values()
+            if row.api == "Training" and row.in_version(version)
         }
 
 

@@ -18,7 +18,7 @@ from customvision_async import errors
 from customvision_async._operations import Operations, PredictionOperations
 from customvision_async._transport.base import Meter, Request, Response
 from customvision_async._versions import ApiVersion, PredictionVersion
-from customvision_async._wire.operations import ROWS
+from customvision_async._wire.operations import OPERATIONS
 from customvision_async.models import (
     ImageFile,
     ImageFileCreateBatch,
@@ -102,7 +102,7 @@ def test_every_operation_has_its_coroutine() -> None:
     for kind, api in ((Operations, "Training"), (PredictionOperations, "Prediction")):
         names = {
             re.sub(r"(?<=[a-z])(?=[A-Z])", "_", row.id).lower()
-            for row in ROWS.values()
+            for row in OPERATIONS.values()
             if row.api == api
         }
         methods = {

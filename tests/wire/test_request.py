@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 
 from customvision_async._versions import ApiVersion, PredictionVersion
 from customvision_async._wire.operation_spec import Version
-from customvision_async._wire.operations import ROWS, row_for
-from customvision_async._wire.request import are_ids, build, id_of, ids_of
+from customvision_async._wire.operations import OPERATIONS, operation_spec
+from customvision_async._wire.request import all_canonical_ids, build, id_of, ids_of
 from customvision_async.errors import LimitExceeded, UnsupportedOperation
 from customvision_async.models import Tag
 
@@ -28,9 +28,9 @@ def url(
 ) -> str:
     """The URL of an operation, without the host."""
     query = {"$filter" if name == "filter_" else name: value for name, value in query.items()}
-    return build(ROWS[operation], version, HOST, {"projectId": P} if path is None else path, query)[
-        1
-    ].removeprefix(HOST)
+    return build(
+        OPERATIONS[operation], version, HOST, {"projectId": P} if path is None else path, query
+    )[1].removeprefix(HOST)
 
 
 def test_ids_travel_in_one_value_with_commas() -> None:
@@ -73,7 +73,7 @@ def test_booleans_and_numbers() -> None:
 def test_slash_at_the_end_of_the_endpoint() -> None:
     """An endpoint with a slash at its end, as the portal shows it, is the same."""
     assert (
-        build(ROWS["GetDomains"], V3, f"{HOST}/", {}, {})[1]
+        build(OPERATIONS["GetDomains"], V3, f"{HOST}/", {}, {})[1]
         == f"{HOST}/customvision/v3.3/training/domains"
     )
 
@@ -113,14 +113,14 @@ def test_any_published_name_stays_one_step_of_the_path(text: str) -> None:
     "operation, parameter",
     [
         (row.id, param.name)
-        for row in ROWS.values()
+        for row in OPERATIONS.values()
         for param in row.query
         if param.kind in {"text", "texts"} and row.in_version(V3)
     ],
 )
 def test_line_breaks_are_refused_in_every_text(operation: str, parameter: str, bad: str) -> None:
     """No text parameter of any operation takes a line break or NUL."""
-    row = ROWS[operation]
+    row = OPERATIONS[operation]
     query: dict[str, Any] = {param.name: "x" for param in row.query if param.required}
     query[parameter] = (
         [bad]
@@ -190,10 +190,18 @@ def test_one_id_is_no_list_of_ids() -> None:
 )
 def test_lists_over_their_limit_are_refused(operation: str, parameter: str, most: int) -> None:
     """The limit passes, one more is LimitExceeded with the row that says so."""
-    query: dict[str, Any] = {param.name: [P] for param in ROWS[operation].query if param.required}
-    build(ROWS[operation], V3, HOST, {"projectId": P}, {**query, parameter: [P] * most})
+    query: dict[str, Any] = {
+        param.name: [P] for param in OPERATIONS[operation].query if param.required
+    }
+    build(OPERATIONS[operation], V3, HOST, {"projectId": P}, {**query, parameter: [P] * most})
     with pytest.raises(LimitExceeded) as refused:
-        build(ROWS[operation], V3, HOST, {"projectId": P}, {**query, parameter: [P] * (most + 1)})
+        build(
+            OPERATIONS[operation],
+            V3,
+            HOST,
+            {"projectId": P},
+            {**query, parameter: [P] * (most + 1)},
+        )
     assert refused.value.limit.value == most
     assert operation in str(refused.value)
 
@@ -219,7 +227,7 @@ def test_what_a_version_lacks_is_refused_with_the_first_that_has_it() -> None:
     with pytest.raises(UnsupportedOperation, match=r"last version that has it is v1\.2"):
         url("GetAccountInfo", V3, {})
     with pytest.raises(UnsupportedOperation, match="Prediction API"):
-        row_for("ClassifyImage", V3)
+        operation_spec("ClassifyImage", V3)
 
 
 def test_what_is_missing_is_said() -> None:
@@ -238,7 +246,7 @@ def test_what_is_missing_is_said() -> None:
 
 def test_only_what_makes_a_new_thing_each_time_is_not_repeated() -> None:
     """Everything else may be sent again after an answer was lost."""
-    once = {row.id for row in ROWS.values() if not row.repeatable}
+    once = {row.id for row in OPERATIONS.values() if not row.repeatable}
     assert once == {
         "CreateProject",
         "CreateTag",
@@ -274,7 +282,9 @@ _nearly = st.one_of(
 @example([])
 def test_many_ids_are_looked_at_in_one_go_as_one_by_one(values: list[object]) -> None:
     """All are ids as they are written, or not: the same answer as of each by itself."""
-    assert are_ids(values) == all(isinstance(value, str) and _written(value) for value in values)
+    assert all_canonical_ids(values) == all(
+        isinstance(value, str) and _written(value) for value in values
+    )
 
 
 def _written(value: str) -> bool:

@@ -11,8 +11,8 @@ from ..._versions import ApiVersion as V
 from .._api_request import Answer, Call, handles, handles_slowly
 from .._blobs import BLOBS, read_blob
 from .._domains import find_domain
-from .._resource import World
-from .._service_fault import Refusal
+from .._resource import Resource
+from .._service_fault import ServiceFault
 from .._views import blob_name
 from .iterations import trained
 
@@ -73,17 +73,17 @@ def export_iteration(call: Call) -> Answer:
             if domain and domain.platforms
             else "none: it is not a compact one"
         )
-        raise Refusal(
+        raise ServiceFault(
             "BadRequestExportValidationFailed",
             f"The domain has no export for '{platform}'. It has {offer}.",
         )
     if flavor and flavor not in _FLAVORS:
-        raise Refusal("BadRequestExportValidationFailed", f"Unknown flavor '{flavor}'.")
+        raise ServiceFault("BadRequestExportValidationFailed", f"Unknown flavor '{flavor}'.")
     values = (row["id"], known[platform.lower()], flavor)
     if state.scalar(
         "SELECT 1 FROM exports WHERE iteration = ? AND platform = ? AND flavor = ?", *values
     ):
-        raise Refusal(
+        raise ServiceFault(
             "BadRequestExportAlreadyInProgress",
             "This export was asked for already: GetExports tells how far it is.",
         )
@@ -97,7 +97,7 @@ def export_iteration(call: Call) -> Answer:
     return Answer(value=_view(call, made, fresh=True))
 
 
-def _archive(world: World, iteration: bytes, blob: str) -> bytes | None:
+def _archive(world: Resource, iteration: bytes, blob: str) -> bytes | None:
     """The zip of an export: the labels, and a file in place of the model; the same bytes each time."""
     for row in world.state.rows("SELECT * FROM exports WHERE iteration = ?", iteration):
         if f"{blob_name('m', row['id'])}.zip" == blob:
@@ -133,7 +133,7 @@ async def get_artifact(call: Call) -> Answer:
     own |= {blob_name("x", row["id"]) for row in iterations}
     data = await read_blob(world, container, blob) if container.lower() in own else None
     if data is None:
-        raise Refusal(
+        raise ServiceFault(
             "BadRequestInvalidArtifactUri",
             "The path is none of the project's: it is what an answer gave as the address of a picture.",
         )

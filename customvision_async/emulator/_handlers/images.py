@@ -13,8 +13,8 @@ from ... import limits
 from ..._versions import ApiVersion as V
 from .._api_request import Answer, Call, handles
 from .._ids import guid_text
-from .._resource import World
-from .._service_fault import Refusal
+from .._resource import Resource
+from .._service_fault import ServiceFault
 from .._state import WORKSPACE
 from .._views import images_json
 
@@ -38,7 +38,7 @@ class _Selection:
         )
         self.status = status
         if self.tags and status == "Untagged":
-            raise Refusal("BadRequest", "tagIds cannot be given for untagged images.")
+            raise ServiceFault("BadRequest", "tagIds cannot be given for untagged images.")
         for tag in self.tags if call.world.switches.strict_ids else ():
             call.world.tag(self.project, tag)
 
@@ -80,7 +80,7 @@ class _Selection:
         """The rows of the page asked for: newest first unless Oldest is, ties by SQL Server's order of ids."""
         order = self.call.text("orderBy") or "Newest"
         if order.lower() not in ("newest", "oldest"):
-            raise Refusal(
+            raise ServiceFault(
                 "BadRequest", f"The value '{order}' is not valid for orderBy: Newest or Oldest."
             )
         tail, values = self.where()
@@ -109,7 +109,7 @@ def _filter(call: Call) -> Callable[[Any], bool] | None:
     while True:
         clause = _CLAUSE.match(text, at)
         if not clause:
-            raise Refusal(
+            raise ServiceFault(
                 "BadRequest",
                 f"$filter cannot be read at '{text[at : at + 30]}': metadata=key eq 'value' and key ne 'value'.",
             )
@@ -122,7 +122,7 @@ def _filter(call: Call) -> Callable[[Any], bool] | None:
             break
         join = _JOIN.match(text, at)
         if not join:
-            raise Refusal(
+            raise ServiceFault(
                 "BadRequest",
                 f"$filter cannot be read at '{text[at : at + 30]}': 'and' or 'or' is expected.",
             )
@@ -154,7 +154,7 @@ def _list(call: Call, status: str) -> Answer:
 def _status(call: Call) -> str:
     given = (call.text("taggingStatus") or "All").capitalize()
     if given not in ("All", "Tagged", "Untagged"):
-        raise Refusal(
+        raise ServiceFault(
             "BadRequest",
             f"The value '{given}' is not valid for taggingStatus: All, Tagged or Untagged.",
         )
@@ -196,7 +196,7 @@ def get_images_by_ids(call: Call) -> Answer:
         limits.IDS_PER_GET.value,
     )
     if world.switches.strict_ids and len(rows) < len(set(keys)):
-        raise Refusal("NotFoundImage", "An image was not found.")
+        raise ServiceFault("NotFoundImage", "An image was not found.")
     return Answer(value=images_json(world, rows, call.version, iteration=iteration))
 
 
@@ -205,25 +205,27 @@ def checked_metadata(call: Call, given: Any) -> dict[str, str]:
     if not given:
         return {}
     if not isinstance(given, dict):
-        raise Refusal("BadRequestImageMetadataValue", "Metadata must be a JSON object of strings.")
+        raise ServiceFault(
+            "BadRequestImageMetadataValue", "Metadata must be a JSON object of strings."
+        )
     if call.world.switches.strict_metadata:
         pairs, key_most = limits.METADATA_PAIRS.value, limits.METADATA_KEY_LENGTH.value
         value_most = limits.METADATA_VALUE_LENGTH.value
     else:
         pairs, key_most, value_most = 50, 256, 512
     if len(given) > pairs:
-        raise Refusal(
+        raise ServiceFault(
             "BadRequestImageMetadataKey",
             f"{len(given)} metadata pairs; at most {pairs} are allowed.",
         )
     for key, value in given.items():
         if not key or len(key) > key_most:
-            raise Refusal(
+            raise ServiceFault(
                 "BadRequestImageMetadataKey",
                 f"The metadata key '{key[:40]}' must have 1 to {key_most} characters.",
             )
         if not isinstance(value, str) or len(value) > value_most:
-            raise Refusal(
+            raise ServiceFault(
                 "BadRequestImageMetadataValue",
                 f"The value of '{key}' must be a string of at most {value_most} characters.",
             )
@@ -246,7 +248,7 @@ def update_image_metadata(call: Call) -> Answer:
     )
     keys = call.keys("imageIds", most)
     if not keys:
-        raise Refusal("BadRequestRequiredParamIsNull", "imageIds is required.")
+        raise ServiceFault("BadRequestRequiredParamIsNull", "imageIds is required.")
     given = checked_metadata(call, call.json)
     pairs = limits.METADATA_PAIRS.value if world.switches.strict_metadata else 50
     results: list[dict[str, Any]] = []
@@ -276,26 +278,26 @@ def delete_images(call: Call) -> Answer:
     if call.version >= V.V3_1:
         everything, everywhere = call.flag("allImages"), call.flag("allIterations")
     if everything and keys:
-        raise Refusal("BadRequestImageBatch", "Give imageIds or allImages, not both.")
+        raise ServiceFault("BadRequestImageBatch", "Give imageIds or allImages, not both.")
     if everything:
         world.later(
             world.switches.delete_all_seconds, lambda: _delete_all(world, project, everywhere)
         )
         return Answer(202)
     if not keys:
-        raise Refusal("BadRequestRequiredParamIsNull", "No image ids provided")
+        raise ServiceFault("BadRequestRequiredParamIsNull", "No image ids provided")
     marks = ",".join("?" * len(keys))
     where = f"project = ? AND present = 1 AND id IN ({marks})"
     found = [
         row[0] for row in world.state.rows(f"SELECT id FROM images WHERE {where}", project, *keys)
     ]
     if world.switches.strict_ids and len(found) < len(set(keys)):
-        raise Refusal("NotFoundImage", "An image was not found.")
+        raise ServiceFault("NotFoundImage", "An image was not found.")
     drop_images(world, found, everywhere)
     return Answer(202 if everywhere else 204)
 
 
-def _delete_all(world: World, project: bytes, everywhere: bool) -> None:
+def _delete_all(world: Resource, project: bytes, everywhere: bool) -> None:
     present = "" if everywhere else " AND present = 1"
     drop_images(
         world,
@@ -309,13 +311,13 @@ def _delete_all(world: World, project: bytes, everywhere: bool) -> None:
     )
 
 
-def drop_images(world: World, keys: list[bytes], everywhere: bool) -> None:
+def drop_images(world: Resource, keys: list[bytes], everywhere: bool) -> None:
     """Take images out of the working set, and out of the store where no iteration has them (or `everywhere`)."""
     for start in range(0, len(keys), _AT_ONCE):
         _drop(world, keys[start : start + _AT_ONCE], everywhere)
 
 
-def _drop(world: World, keys: list[bytes], everywhere: bool) -> None:
+def _drop(world: Resource, keys: list[bytes], everywhere: bool) -> None:
     state, db = world.state, world.state.db
     among = f"IN ({','.join('?' * len(keys))})"
     scope = "" if everywhere else " AND iteration = X''"
@@ -332,4 +334,4 @@ def _drop(world: World, keys: list[bytes], everywhere: bool) -> None:
     digests = {row[0] for row in state.rows(f"SELECT digest FROM images WHERE {gone}", *keys)}
     db.execute(f"DELETE FROM images WHERE {gone}", keys)
     if world.switches.keep_images:
-        world.sweep(digests)
+        world.delete_orphans(digests)

@@ -12,8 +12,8 @@ from .. import _model
 from .._api_request import Answer, Call, handles
 from .._bodies import field, keys_field, text_field
 from .._ids import guid_text
-from .._resource import World
-from .._service_fault import Refusal
+from .._resource import Resource
+from .._service_fault import ServiceFault
 from .._state import State
 from .._views import iteration_json
 
@@ -33,23 +33,23 @@ def _own(call: Call) -> Any:
             "DeleteIteration": "BadRequestWorkspaceNotDeletable",
             "PublishIteration": "BadRequestIterationIsNotTrained",
         }
-        raise Refusal(
+        raise ServiceFault(
             code.get(call.operation, "BadRequestWorkspaceCannotBeModified"),
             "This iteration is the workspace: it is not trained yet.",
         )
     return call.world.iteration(project["id"], key)
 
 
-def trained(world: World, row: Any) -> Any:
+def trained(world: Resource, row: Any) -> Any:
     """The row of an iteration, refused where it still trains."""
     if row["ready"] > world.state.clock.now():
-        raise Refusal(
+        raise ServiceFault(
             "BadRequestIterationIsNotTrained", f"Iteration {guid_text(row['id'])} is not trained."
         )
     return row
 
 
-def default_iteration(world: World, project: bytes) -> Any:
+def default_iteration(world: Resource, project: bytes) -> Any:
     """The iteration that a quick test takes when it is given none: the default, else the one trained last."""
     row = world.state.row(
         "SELECT * FROM iterations WHERE project = ? AND ready <= ? ORDER BY is_default DESC, ready DESC, id LIMIT 1",
@@ -57,7 +57,9 @@ def default_iteration(world: World, project: bytes) -> Any:
         world.state.clock.now(),
     )
     if row is None:
-        raise Refusal("NotFoundProjectDefaultIteration", "The project has no trained iteration.")
+        raise ServiceFault(
+            "NotFoundProjectDefaultIteration", "The project has no trained iteration."
+        )
     return row
 
 
@@ -84,7 +86,7 @@ def update_iteration(call: Call) -> Answer:
     name, default = text_field(call.json, "name"), field(call.json, "isDefault")
     name = row["name"] if name is None else name
     if not isinstance(name, str) or not name.strip() or len(name) > 256:
-        raise Refusal(
+        raise ServiceFault(
             "BadRequestIterationName", "The iteration name must have 1 to 256 characters."
         )
     if state.scalar(
@@ -93,7 +95,7 @@ def update_iteration(call: Call) -> Answer:
         name,
         row["id"],
     ):
-        raise Refusal(
+        raise ServiceFault(
             "BadRequestIterationNameNotUnique",
             f"An iteration named '{name}' exists in the project already.",
         )
@@ -115,7 +117,7 @@ def delete_iteration(call: Call) -> Answer:
     """Delete an iteration that is not published."""
     row, world = _own(call), call.world
     if row["publish_name"] is not None:
-        raise Refusal(
+        raise ServiceFault(
             "BadRequestIterationIsPublished",
             "The iteration is published: unpublish it before deleting it.",
         )
@@ -133,7 +135,7 @@ def delete_iteration(call: Call) -> Answer:
     return Answer(204)
 
 
-def _forget(world: World, images: list[bytes]) -> None:
+def _forget(world: Resource, images: list[bytes]) -> None:
     """Drop the images that were deleted from the working set and that no iteration has any more."""
     digests = set()
     for image in images:
@@ -144,7 +146,7 @@ def _forget(world: World, images: list[bytes]) -> None:
         if row:
             world.state.db.execute("DELETE FROM images WHERE id = ?", (image,))
             digests.add(row[0])
-    world.sweep(digests)
+    world.delete_orphans(digests)
 
 
 # Training.
@@ -158,7 +160,7 @@ def train_project(call: Call) -> Answer:
     _mind_parameters(call)
     now = state.clock.now()
     if state.scalar("SELECT 1 FROM iterations WHERE project = ? AND ready > ?", project["id"], now):
-        raise Refusal(
+        raise ServiceFault(
             "BadRequestTrainingAlreadyInProgress",
             "Training of the project is already in progress: wait until it is completed.",
         )
@@ -166,7 +168,7 @@ def train_project(call: Call) -> Answer:
         state.scalar("SELECT count(*) FROM iterations WHERE project = ?", project["id"])
         >= world.quota.iterations
     ):
-        raise Refusal(
+        raise ServiceFault(
             "BadRequestExceedIterationPerProjectLimit",
             f"The project has {world.quota.iterations} iterations: delete some.",
         )
@@ -177,7 +179,7 @@ def train_project(call: Call) -> Answer:
         project["id"],
     )
     if last == fingerprint and not call.flag("forceTrain"):
-        raise Refusal(
+        raise ServiceFault(
             "BadRequestTrainingNotNeeded",
             "Nothing changed since last training: forceTrain trains all the same.",
         )
@@ -190,17 +192,17 @@ def train_project(call: Call) -> Answer:
 def _mind_parameters(call: Call) -> None:
     kind = call.text("trainingType") or "Regular"
     if kind not in ("Regular", "Advanced"):
-        raise Refusal(
+        raise ServiceFault(
             "BadRequest", f"The value '{kind}' is not valid for trainingType: Regular or Advanced."
         )
     if kind == "Advanced" and call.integer("reservedBudgetInHours", 0) < 1:
-        raise Refusal(
+        raise ServiceFault(
             "BadRequestReservedBudgetInHoursNotEnoughForAdvancedTraining",
             "Advanced training needs a budget of at least 1 hour.",
         )
     email = call.text("notificationEmailAddress")
     if email and "@" not in email:
-        raise Refusal("BadRequestInvalidEmailAddress", f"'{email}' is not an e-mail address.")
+        raise ServiceFault("BadRequestInvalidEmailAddress", f"'{email}' is not an e-mail address.")
 
 
 def _tags_to_train(call: Call, project: Any) -> list[Any]:
@@ -229,7 +231,7 @@ def _tags_to_train(call: Call, project: Any) -> list[Any]:
             if few
             else f"{needed} tags are needed, {len(rows)} have images"
         )
-        raise Refusal(
+        raise ServiceFault(
             f"BadRequest{subject}TrainingValidationFailed",
             f"Not enough images for training: each tag needs {least}; {why}.",
         )
@@ -314,12 +316,12 @@ def publish_iteration(call: Call) -> Answer:
     row, state = trained(call.world, _own(call)), call.world.state
     name, resource = call.text("publishName") or "", call.text("predictionId")
     if not name.strip() or len(name) > 256 or "/" in name:
-        raise Refusal(
+        raise ServiceFault(
             "BadRequestInvalidPublishName",
             "The publish name must have 1 to 256 characters, and no slash.",
         )
     if not resource:
-        raise Refusal(
+        raise ServiceFault(
             "BadRequestInvalidPublishTarget",
             "predictionId must be the id of a prediction resource.",
         )
@@ -331,12 +333,12 @@ def publish_iteration(call: Call) -> Answer:
     )
     overwrite = call.flag("overwrite")
     if other is not None and not overwrite:
-        raise Refusal(
+        raise ServiceFault(
             "BadRequestInvalidPublishName",
             f"Another iteration is published as '{name}': overwrite takes the name from it.",
         )
     if row["publish_name"] is not None and not overwrite:
-        raise Refusal(
+        raise ServiceFault(
             "BadRequestIterationIsPublished",
             f"The iteration is published already, as '{row['publish_name']}'.",
         )
@@ -357,7 +359,7 @@ def unpublish_iteration(call: Call) -> Answer:
     """Take the name away."""
     row = _own(call)
     if row["publish_name"] is None:
-        raise Refusal("BadRequestIterationNotPublished", "The iteration is not published.")
+        raise ServiceFault("BadRequestIterationNotPublished", "The iteration is not published.")
     call.world.state.db.execute(
         "UPDATE iterations SET publish_name = NULL, publish_resource = NULL WHERE id = ?",
         (row["id"],),

@@ -14,7 +14,7 @@ from .. import _model
 from .._api_request import Answer, Call, handles
 from .._float32 import single
 from .._ids import guid_key
-from .._service_fault import Refusal
+from .._service_fault import ServiceFault
 from .._views import images_json, scores_json
 from .iterations import trained
 
@@ -30,10 +30,10 @@ def _fraction(call: Call, name: str, default: float) -> float:
     value = call.number(name)
     if value is None:
         if name == "threshold" and call.version == V.V1_2:
-            raise Refusal("BadRequestRequiredParamIsNull", "threshold is required.")
+            raise ServiceFault("BadRequestRequiredParamIsNull", "threshold is required.")
         return default
     if not 0 <= value <= 1:
-        raise Refusal("BadRequest", f"{name} must be between 0 and 1, not {value}.")
+        raise ServiceFault("BadRequest", f"{name} must be between 0 and 1, not {value}.")
     return value
 
 

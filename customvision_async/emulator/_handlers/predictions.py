@@ -18,9 +18,9 @@ from .. import _model
 from .._api_request import Answer, Call, handles, handles_slowly
 from .._bodies import field, keys_field, list_field, number_field, text_field
 from .._ids import guid_key, guid_text, instant
-from .._image_files import Picture, Unfit
-from .._resource import World
-from .._service_fault import Refusal
+from .._image_files import InvalidImage, Picture
+from .._resource import Resource
+from .._service_fault import ServiceFault
 from .._views import prediction_json
 from .iterations import default_iteration, trained
 from .uploads import upload_parts
@@ -87,9 +87,11 @@ async def predict_by_name(call: Call) -> Answer:
         "SELECT * FROM iterations WHERE project = ? AND publish_name = ?", project["id"], name
     )
     if row is None:
-        raise Refusal("NotFoundIteration", f"No iteration is published as '{name}' in the project.")
+        raise ServiceFault(
+            "NotFoundIteration", f"No iteration is published as '{name}' in the project."
+        )
     if call.world.domain(row["domain"]).detects != call.operation.startswith("Detect"):
-        raise Refusal(
+        raise ServiceFault(
             "BadRequestNotSupported",
             "Invalid project type for operation: classify and detect are for projects of their kind.",
         )
@@ -140,17 +142,17 @@ async def _picture(call: Call, most: int) -> Picture:
         if "Url" in call.operation:
             url = field(call.json, "url")
             if not isinstance(url, str) or not url:
-                raise Refusal("BadRequestImageUrl", "Invalid image url")
+                raise ServiceFault("BadRequestImageUrl", "Invalid image url")
             return _pictures.inspect(
                 await call.world.fetch(url, most), check=call.world.switches.check_images, most=most
             )
         parts = upload_parts(call)
         if not parts or not len(parts[0].data):
-            raise Refusal("BadRequestImageStream", "No image data provided")
+            raise ServiceFault("BadRequestImageStream", "No image data provided")
         return _pictures.inspect(
             bytes(parts[0].data), check=call.world.switches.check_images, most=most
         )
-    except Unfit as unfit:
+    except InvalidImage as unfit:
         codes = {
             "ErrorSource": (
                 "BadRequestImageUrl",
@@ -169,7 +171,7 @@ async def _picture(call: Call, most: int) -> Picture:
                 "The image has a side that is too long, or too slim a shape.",
             ),
         }
-        raise Refusal(*codes[unfit.status]) from None
+        raise ServiceFault(*codes[unfit.status]) from None
 
 
 # Stored predictions.
@@ -186,18 +188,23 @@ def query_predictions(call: Call) -> Answer:
     token |= {"tags": list_field(given, "tags") or None, "maxCount": field(given, "maxCount")}
     token = {name: token[name] for name in _TOKEN}
     if len(token["tags"] or ()) > limits.TAGS_PER_PREDICTION_QUERY.value:
-        raise Refusal(
+        raise ServiceFault(
             "BadRequestPredictionTagsExceededCount", "A query may combine at most 2 tags."
         )
     most = token["maxCount"] or _PAGE
-    if isinstance(most, bool) or not isinstance(most, int) or most < 0 or most > limits.TAKE.value:
-        raise Refusal(
+    if (
+        isinstance(most, bool)
+        or not isinstance(most, int)
+        or most < 0
+        or most > limits.MAX_PAGE_SIZE.value
+    ):
+        raise ServiceFault(
             "BadRequestPredictionResultsExceededCount",
-            f"maxCount must be between 0 and {limits.TAKE.value}.",
+            f"maxCount must be between 0 and {limits.MAX_PAGE_SIZE.value}.",
         )
     order = str(token["orderBy"] or "Newest")
     if order not in ("Newest", "Oldest", "Suggested"):
-        raise Refusal(
+        raise ServiceFault(
             "BadRequestPredictionInvalidQueryParameters",
             f"orderBy is Newest, Oldest or Suggested, not '{order}'.",
         )
@@ -217,7 +224,7 @@ def query_predictions(call: Call) -> Answer:
     return Answer(value={"token": answer, "results": results})
 
 
-def _stored(world: World, project: bytes, token: dict[str, Any], order: str) -> list[Any]:
+def _stored(world: Resource, project: bytes, token: dict[str, Any], order: str) -> list[Any]:
     rows = world.state.rows(
         f"SELECT * FROM predictions WHERE project = ? ORDER BY created {'ASC' if order == 'Oldest' else 'DESC'}, id",
         project,
@@ -226,7 +233,7 @@ def _stored(world: World, project: bytes, token: dict[str, Any], order: str) -> 
         try:
             iteration = guid_key(str(token["iterationId"]))
         except ValueError:
-            raise Refusal("BadRequestInvalidIds", "iterationId is not a GUID.") from None
+            raise ServiceFault("BadRequestInvalidIds", "iterationId is not a GUID.") from None
         rows = [row for row in rows if row["iteration"] == iteration]
     if token["application"]:
         rows = [row for row in rows if row["application"] == token["application"]]
@@ -263,7 +270,7 @@ def _place(token: dict[str, Any], rows: list[Any]) -> int:
         raw = b""
     keys = [row["id"] for row in rows]
     if raw[:4] != b"next" or raw[4:] not in keys:
-        raise Refusal(
+        raise ServiceFault(
             "BadRequestPredictionInvalidQueryParameters",
             "The continuation token is stale: begin the query again without it.",
         )
@@ -277,10 +284,10 @@ def delete_prediction(call: Call) -> Answer:
     project = world.project(call.key("projectId"))["id"]
     keys = call.keys("ids")
     if not keys:
-        raise Refusal("BadRequestPredictionIdsMissing", "ids is required.")
+        raise ServiceFault("BadRequestPredictionIdsMissing", "ids is required.")
     most = limits.PREDICTIONS_PER_DELETE.value
     if len(keys) > most:
-        raise Refusal(
+        raise ServiceFault(
             "BadRequestPredictionIdsExceededCount",
             f"{len(keys)} prediction ids; at most {most} are allowed.",
         )
@@ -290,7 +297,7 @@ def delete_prediction(call: Call) -> Answer:
     )
     for row in rows:
         world.state.db.execute("DELETE FROM predictions WHERE id = ?", (row["id"],))
-    world.sweep({row["digest"] for row in rows})
+    world.delete_orphans({row["digest"] for row in rows})
     return Answer(204)
 
 
@@ -340,7 +347,7 @@ async def suggest_tags_and_regions(call: Call) -> Answer:
     iteration = world.iteration(project["id"], call.optional_key("iterationId") or b"")
     keys = call.keys("imageIds", limits.IMAGES_PER_SUGGESTION)
     if not keys:
-        raise Refusal("BadRequestRequiredParamIsNull", "imageIds is required.")
+        raise ServiceFault("BadRequestRequiredParamIsNull", "imageIds is required.")
     rows = [world.image(project["id"], key) for key in keys]
     scores = await _suggestions(call, project, iteration, rows)
     return Answer(
@@ -386,12 +393,15 @@ async def query_suggested_images(call: Call) -> Answer:
     continuation = text_field(given, "continuation")
     ids = [guid_text(row["id"]) for row, _ in found]
     if continuation and continuation not in ids:
-        raise Refusal(
+        raise ServiceFault(
             "BadRequestInvalid",
             "The continuation token is stale: begin the query again without it.",
         )
     start = ids.index(continuation) + 1 if continuation else 0
-    most = int(min(max(number_field(given, "maxCount", _PAGE), 0), limits.TAKE.value)) or _PAGE
+    most = (
+        int(min(max(number_field(given, "maxCount", _PAGE), 0), limits.MAX_PAGE_SIZE.value))
+        or _PAGE
+    )
     page = found[start : start + most]
     more = start + most < len(found)
     token = {

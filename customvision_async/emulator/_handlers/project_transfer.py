@@ -14,9 +14,9 @@ from .. import _image_files as _pictures
 from .._api_request import Answer, Call, handles, handles_slowly
 from .._blobs import BLOBS
 from .._ids import guid_text
-from .._image_files import Unfit
-from .._resource import World
-from .._service_fault import Refusal
+from .._image_files import InvalidImage
+from .._resource import Resource
+from .._service_fault import ServiceFault
 from .._views import blob_name, project_json
 from .projects import free_name, mind_project_quota
 
@@ -33,7 +33,7 @@ def export_project(call: Call) -> Answer:
     if state.scalar(
         "SELECT 1 FROM iterations WHERE project = ? AND ready > ?", project, state.clock.now()
     ):
-        raise Refusal(
+        raise ServiceFault(
             "BadRequestExportWhileTraining",
             "The project is training: export it when that is completed.",
         )
@@ -54,7 +54,7 @@ def export_project(call: Call) -> Answer:
     )
 
 
-def _manifest(world: World, project: bytes, blob: str) -> bytes | None:
+def _manifest(world: Resource, project: bytes, blob: str) -> bytes | None:
     """What a token leads to: the project as JSON. Images and tags go by their number in it."""
     state = world.state
     row = state.row("SELECT * FROM projects WHERE id = ?", project)
@@ -121,7 +121,7 @@ def _trained_tags(iteration: Any, number: dict[bytes, int]) -> list[int]:
 
 
 def _set(
-    world: World, project: bytes, iteration: bytes, number: dict[bytes, int]
+    world: Resource, project: bytes, iteration: bytes, number: dict[bytes, int]
 ) -> dict[str, Any]:
     joined = "JOIN images i ON i.id = t.image WHERE t.iteration = ? AND i.project = ?"
     pairs = world.state.rows(
@@ -148,8 +148,8 @@ async def import_project(call: Call) -> Answer:
     try:
         manifest = msgspec.json.decode(await world.fetch(call.required("token"), _MANIFEST_BYTES))
         given = manifest["project"]
-    except (Unfit, msgspec.DecodeError, UnicodeDecodeError, KeyError, TypeError):
-        raise Refusal(
+    except (InvalidImage, msgspec.DecodeError, UnicodeDecodeError, KeyError, TypeError):
+        raise ServiceFault(
             "BadRequestInvalidImportToken",
             "The token leads to no exported project, or is too old: export it again.",
         ) from None
@@ -171,7 +171,7 @@ async def import_project(call: Call) -> Answer:
     return answer
 
 
-async def _fill(world: World, project: bytes, manifest: Any, begun: int) -> None:
+async def _fill(world: Resource, project: bytes, manifest: Any, begun: int) -> None:
     """Fetch the pictures and make everything; then the project is Succeeded (not before its time), or Failed."""
     state = world.state
     limit = asyncio.Semaphore(_AT_ONCE)
@@ -185,7 +185,7 @@ async def _fill(world: World, project: bytes, manifest: Any, begun: int) -> None
         with state.transaction():
             thumbnail = _make(world, project, manifest, pictures)
         ready = max(state.clock.now(), begun + int(world.switches.import_seconds * 1e7))
-    except (Unfit, KeyError, IndexError, TypeError, ValueError):
+    except (InvalidImage, KeyError, IndexError, TypeError, ValueError):
         thumbnail, ready = None, -1
     state.db.execute(
         "UPDATE projects SET ready = ?, modified = ?, thumbnail = ? WHERE id = ?",
@@ -194,7 +194,7 @@ async def _fill(world: World, project: bytes, manifest: Any, begun: int) -> None
 
 
 def _make(
-    world: World, project: bytes, manifest: Any, pictures: list[_pictures.Picture]
+    world: Resource, project: bytes, manifest: Any, pictures: list[_pictures.Picture]
 ) -> bytes | None:
     state, db = world.state, world.state.db
     tags = [state.ids.key() for _ in manifest["tags"]]

@@ -11,8 +11,8 @@ from ..._versions import ApiVersion as V
 from .._api_request import Answer, Call, handles
 from .._bodies import field, list_field, text_field
 from .._domains import DOMAINS, GENERAL, Domain
-from .._resource import World
-from .._service_fault import ACCESS_DENIED, GatewayRefusal, Refusal
+from .._resource import Resource
+from .._service_fault import ACCESS_DENIED, GatewayFault, ServiceFault
 from .._views import domain_json, project_json
 
 _PLATFORMS = frozenset(("CoreML", "TensorFlow", "DockerFile", "ONNX", "VAIDK", "OpenVino"))
@@ -53,7 +53,7 @@ def get_project(call: Call) -> Answer:
     )
 
 
-def free_name(world: World, name: str) -> str:
+def free_name(world: Resource, name: str) -> str:
     """`name`, or where a project has it already, the same with the first free number: "Orchard (1)"."""
     taken = {row[0].lower() for row in world.state.rows("SELECT name FROM projects")}
     if name.lower() not in taken:
@@ -65,25 +65,25 @@ def free_name(world: World, name: str) -> str:
     )
 
 
-def mind_project_quota(world: World) -> None:
+def mind_project_quota(world: Resource) -> None:
     """Refuse one project more than the tier has."""
     count = world.state.scalar("SELECT count(*) FROM projects")
     if count >= world.quota.projects:
         if world.switches.quota_is_401:
-            raise GatewayRefusal(401, ACCESS_DENIED, reason="Access Denied")
-        raise Refusal(
+            raise GatewayFault(401, ACCESS_DENIED, reason="Access Denied")
+        raise ServiceFault(
             "BadRequestExceedProjectLimit",
             f"You have reached the limit of {count} projects of your pricing tier.",
         )
 
 
-def _wanted_domain(world: World, id: str | None) -> Domain:
+def _wanted_domain(world: Resource, id: str | None) -> Domain:
     if not id:
         return GENERAL
     try:
         return world.domain(id)
-    except Refusal:
-        raise Refusal(
+    except ServiceFault:
+        raise ServiceFault(
             "BadRequestProjectUnknownDomain",
             f"The domain id {id} is unknown. GetDomains lists the ids.",
         ) from None
@@ -95,7 +95,7 @@ def _classification(domain: Domain, given: str | None) -> str | None:
     known = {"multilabel": "Multilabel", "multiclass": "Multiclass"}
     found = known.get((given or "Multilabel").lower())
     if found is None:
-        raise Refusal(
+        raise ServiceFault(
             "BadRequestProjectUnknownClassification",
             f"Unknown classification type '{given}': Multiclass or Multilabel.",
         )
@@ -105,7 +105,7 @@ def _classification(domain: Domain, given: str | None) -> str | None:
 def _platforms(given: list[Any]) -> str:
     for platform in given:
         if not isinstance(platform, str) or platform not in _PLATFORMS:
-            raise Refusal(
+            raise ServiceFault(
                 "BadRequestProjectUnsupportedExportPlatform",
                 f"Unsupported export platform '{platform}'.",
             )
@@ -114,7 +114,9 @@ def _platforms(given: list[Any]) -> str:
 
 def _name(name: Any) -> str:
     if not isinstance(name, str) or not name.strip() or len(name) > 256:
-        raise Refusal("BadRequestProjectName", "The project name must have 1 to 256 characters.")
+        raise ServiceFault(
+            "BadRequestProjectName", "The project name must have 1 to 256 characters."
+        )
     return name
 
 
@@ -166,10 +168,12 @@ def update_project(call: Call) -> Answer:
     if world.state.scalar(
         "SELECT 1 FROM projects WHERE lower(name) = lower(?) AND id <> ?", name, row["id"]
     ):
-        raise Refusal("BadRequestProjectNameNotUnique", f"A project named '{name}' exists already.")
+        raise ServiceFault(
+            "BadRequestProjectNameNotUnique", f"A project named '{name}' exists already."
+        )
     domain = _wanted_domain(world, text_field(settings, "domainId") or row["domain"])
     if domain.detects != world.domain(row["domain"]).detects:
-        raise Refusal(
+        raise ServiceFault(
             "BadRequestProjectUnsupportedDomainTypeChange",
             "A project cannot change between classification and detection.",
         )
@@ -204,7 +208,7 @@ def delete_project(call: Call) -> Answer:
     if world.state.scalar(
         "SELECT 1 FROM iterations WHERE project = ? AND publish_name IS NOT NULL", key
     ):
-        raise Refusal(
+        raise ServiceFault(
             "BadRequestIterationIsPublished",
             "The project has a published iteration: unpublish it before deleting the project.",
         )
@@ -222,5 +226,5 @@ def delete_project(call: Call) -> Answer:
     for table in ("images", "tags", "iterations", "predictions"):
         db.execute(f"DELETE FROM {table} WHERE project = ?", (key,))
     db.execute("DELETE FROM projects WHERE id = ?", (key,))
-    world.sweep(digests)
+    world.delete_orphans(digests)
     return Answer(204)

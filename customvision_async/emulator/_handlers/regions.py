@@ -11,8 +11,8 @@ from .._api_request import Answer, Call, handles
 from .._bodies import field, list_field
 from .._float32 import single, to_single
 from .._ids import guid_key, guid_text
-from .._resource import World
-from .._service_fault import Refusal
+from .._resource import Resource
+from .._service_fault import ServiceFault
 from .._views import region_json
 from .tags import world_image
 
@@ -49,7 +49,7 @@ def read_box(given: Any) -> Box:
     return Box(guid_key(str(field(given, "tagId"))), *(to_single(side) for side in sides))
 
 
-def insert_region(world: World, image: bytes, box: Box) -> bytes | None:
+def insert_region(world: Resource, image: bytes, box: Box) -> bytes | None:
     """Add a region (and its tag) to an image. Returns its id, or None where the image has just this one."""
     state = world.state
     values = (image, box.tag, box.left, box.top, box.width, box.height)
@@ -76,15 +76,17 @@ def create_image_regions(call: Call) -> Answer:
     project = world.project(call.key("projectId"))
     given = list_field(call.json, "regions")
     if not given:
-        raise Refusal("BadRequestImageRegions", "No image regions provided")
+        raise ServiceFault("BadRequestImageRegions", "No image regions provided")
     most = limits.REGIONS_PER_BATCH.value
     if len(given) > most:
-        raise Refusal(
+        raise ServiceFault(
             "BadRequestExceededBatchSize",
             f"The batch has {len(given)} regions; at most {most} are allowed.",
         )
     if project["classification"]:
-        raise Refusal("BadRequestImageRegions", "Regions are for object detection projects only.")
+        raise ServiceFault(
+            "BadRequestImageRegions", "Regions are for object detection projects only."
+        )
     summary: dict[str, list[Any]] = {"created": [], "duplicated": [], "exceeded": []}
     for entry in given:
         image, box = _checked(world, project["id"], entry)
@@ -107,13 +109,13 @@ def create_image_regions(call: Call) -> Answer:
     return Answer(207 if mixed else 200, summary)
 
 
-def _checked(world: World, project: bytes, entry: Any) -> tuple[bytes, Box]:
+def _checked(world: Resource, project: bytes, entry: Any) -> tuple[bytes, Box]:
     try:
         image, box = guid_key(str(field(entry, "imageId"))), read_box(entry)
     except ValueError as error:
-        raise Refusal("BadRequestImageRegions", f"Invalid region: {error}.") from None
+        raise ServiceFault("BadRequestImageRegions", f"Invalid region: {error}.") from None
     if not box.inside:
-        raise Refusal(
+        raise ServiceFault(
             "BadRequestImageRegions",
             "Invalid region: the box must lie within the image (0 to 1) and have an area.",
         )
@@ -129,7 +131,7 @@ def delete_image_regions(call: Call) -> Answer:
     project = world.project(call.key("projectId"))["id"]
     keys = call.keys("regionIds", limits.REGIONS_PER_DELETE)
     if not keys:
-        raise Refusal("BadRequestRequiredParamIsNull", "regionIds is required.")
+        raise ServiceFault("BadRequestRequiredParamIsNull", "regionIds is required.")
     for key in keys:
         row = state.row(
             "SELECT r.image, r.tag FROM regions r JOIN images i ON i.id = r.image WHERE r.iteration = X'' AND r.id = ? AND i.project = ?",
@@ -138,7 +140,9 @@ def delete_image_regions(call: Call) -> Answer:
         )
         if row is None:
             if world.switches.strict_ids:
-                raise Refusal("BadRequestInvalidIds", f"Region {guid_text(key)} was not found.")
+                raise ServiceFault(
+                    "BadRequestInvalidIds", f"Region {guid_text(key)} was not found."
+                )
             continue
         state.db.execute("DELETE FROM regions WHERE iteration = X'' AND id = ?", (key,))
         if not state.scalar(

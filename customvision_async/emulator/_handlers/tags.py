@@ -11,15 +11,15 @@ from ..._versions import ApiVersion as V
 from .._api_request import Answer, Call, handles
 from .._bodies import field, list_field, text_field
 from .._ids import guid_key, guid_text
-from .._resource import World
-from .._service_fault import Refusal
+from .._resource import Resource
+from .._service_fault import ServiceFault
 from .._state import WORKSPACE
 from .._views import tag_json
 
 _TYPES = {"regular": "Regular", "negative": "Negative", "generalproduct": "GeneralProduct"}
 
 
-def _count(world: World, tag: bytes, iteration: bytes = WORKSPACE) -> int:
+def _count(world: Resource, tag: bytes, iteration: bytes = WORKSPACE) -> int:
     return int(
         world.state.scalar(
             "SELECT count(*) FROM image_tags WHERE iteration = ? AND tag = ?", iteration, tag
@@ -82,12 +82,12 @@ def get_tag(call: Call) -> Answer:
 
 def _name(call: Call, project: bytes, name: Any, *, but: bytes = b"") -> str:
     if not isinstance(name, str) or not name.strip() or len(name) > 256:
-        raise Refusal("BadRequestTagName", "The tag name must have 1 to 256 characters.")
+        raise ServiceFault("BadRequestTagName", "The tag name must have 1 to 256 characters.")
     same = "lower(name) = lower(?)" if call.world.switches.names_ignore_case else "name = ?"
     if call.world.state.scalar(
         f"SELECT 1 FROM tags WHERE project = ? AND {same} AND id <> ?", project, name, but
     ):
-        raise Refusal(
+        raise ServiceFault(
             "BadRequestTagNameNotUnique", f"A tag named '{name}' exists in the project already."
         )
     return name
@@ -96,20 +96,20 @@ def _name(call: Call, project: bytes, name: Any, *, but: bytes = b"") -> str:
 def _type(call: Call, project: Any, given: str | None, *, but: bytes = b"") -> str:
     kind = _TYPES.get((given or "Regular").lower())
     if kind is None or (kind == "GeneralProduct" and call.version < V.V3_3):
-        raise Refusal(
+        raise ServiceFault(
             "BadRequestTagType", f"Unknown tag type '{given}': Regular, Negative or GeneralProduct."
         )
     if kind == "Regular":
         return kind
     detects = call.world.domain(project["domain"]).detects
     if (kind == "Negative") == detects:
-        raise Refusal(
+        raise ServiceFault(
             "BadRequestTagType", f"A tag of type {kind} is not for projects of this domain."
         )
     if call.world.state.scalar(
         "SELECT 1 FROM tags WHERE project = ? AND type = ? AND id <> ?", project["id"], kind, but
     ):
-        raise Refusal(
+        raise ServiceFault(
             f"BadRequestMultiple{kind}Tag",
             f"The project has a tag of type {kind} already; it can have one.",
         )
@@ -127,7 +127,7 @@ def create_tag(call: Call) -> Answer:
         state.scalar("SELECT count(*) FROM tags WHERE project = ?", project["id"])
         >= world.quota.tags
     ):
-        raise Refusal(
+        raise ServiceFault(
             "BadRequestExceedTagPerProjectLimit",
             f"The project has {world.quota.tags} tags, the most of your pricing tier.",
         )
@@ -177,10 +177,10 @@ def create_image_tags(call: Call) -> Answer:
     project = world.project(call.key("projectId"))
     entries = list_field(call.json, "tags")
     if not entries:
-        raise Refusal("BadRequestImageTags", "No image tags provided")
+        raise ServiceFault("BadRequestImageTags", "No image tags provided")
     most = limits.TAG_PAIRS_PER_BATCH.value
     if len(entries) > most:
-        raise Refusal(
+        raise ServiceFault(
             "BadRequestExceededBatchSize",
             f"The batch has {len(entries)} image tags; {most} are allowed.",
         )
@@ -194,25 +194,25 @@ def create_image_tags(call: Call) -> Answer:
         try:
             image, tag = guid_key(str(pair["imageId"])), guid_key(str(pair["tagId"]))
         except ValueError as error:
-            raise Refusal("BadRequestInvalidIds", str(error)) from None
+            raise ServiceFault("BadRequestInvalidIds", str(error)) from None
         world_image(world, project["id"], image)
         if tag not in types:
-            raise Refusal("NotFoundTag", f"Tag {guid_text(tag)} was not found in the project.")
+            raise ServiceFault("NotFoundTag", f"Tag {guid_text(tag)} was not found in the project.")
         outcome = attach(world, project, image, tag, types)
         summary[outcome].append({"imageId": guid_text(image), "tagId": guid_text(tag)})
     nulls = world.switches.null_lists
     return Answer(value={name: items or (None if nulls else []) for name, items in summary.items()})
 
 
-def world_image(world: World, project: bytes, key: bytes) -> Any:
+def world_image(world: Resource, project: bytes, key: bytes) -> Any:
     """The row of an image of the working set."""
     row = world.image(project, key)
     if not row["present"]:
-        raise Refusal("NotFoundImage", f"Image {guid_text(key)} was not found.")
+        raise ServiceFault("NotFoundImage", f"Image {guid_text(key)} was not found.")
     return row
 
 
-def attach(world: World, project: Any, image: bytes, tag: bytes, types: dict[bytes, str]) -> str:
+def attach(world: Resource, project: Any, image: bytes, tag: bytes, types: dict[bytes, str]) -> str:
     """Give a tag to an image. Returns "created", "duplicated" or "exceeded"."""
     state = world.state
     had = {
@@ -228,7 +228,7 @@ def attach(world: World, project: Any, image: bytes, tag: bytes, types: dict[byt
     ):
         return "exceeded"
     if had and any((types.get(other) == "Negative") != (types[tag] == "Negative") for other in had):
-        raise Refusal(
+        raise ServiceFault(
             "BadRequestNegativeAndRegularTagOnSameImage",
             "An image cannot have a negative tag and a regular one.",
         )
@@ -246,12 +246,12 @@ def delete_image_tags(call: Call) -> Answer:
     images = call.keys("imageIds", limits.IMAGES_PER_UNTAG)
     tags = call.keys("tagIds", limits.TAGS_PER_UNTAG)
     if not images or not tags:
-        raise Refusal("BadRequestRequiredParamIsNull", "imageIds and tagIds are required.")
+        raise ServiceFault("BadRequestRequiredParamIsNull", "imageIds and tagIds are required.")
     for image in images:
         row = state.row("SELECT project FROM images WHERE id = ?", image)
         if row is None or row["project"] != project:
             if world.switches.strict_ids:
-                raise Refusal("NotFoundImage", f"Image {guid_text(image)} was not found.")
+                raise ServiceFault("NotFoundImage", f"Image {guid_text(image)} was not found.")
             continue
         for tag in tags:
             if world.switches.strict_ids:

@@ -18,10 +18,10 @@ from .. import _image_files as _pictures
 from .._api_request import Answer, Call, handles, handles_slowly
 from .._bodies import Part, field, list_field, parts_of
 from .._ids import guid_key, guid_text
-from .._image_files import Buffer, Picture, Unfit
+from .._image_files import Buffer, InvalidImage, Picture
 from .._quota import UNLIMITED
-from .._resource import World
-from .._service_fault import Refusal
+from .._resource import Resource
+from .._service_fault import ServiceFault
 from .._views import images_json
 from .images import checked_metadata, merged_metadata
 from .regions import Box, insert_region, read_box
@@ -45,7 +45,7 @@ class _Batch:
 
     def __init__(self, call: Call, nothing: str) -> None:
         self.call = call
-        self.world: World = call.world
+        self.world: Resource = call.world
         self.project = call.world.project(call.key("projectId"))
         self.nothing = nothing
         self.tags: list[bytes] = []
@@ -74,9 +74,9 @@ class _Batch:
                 )
         except (
             ValueError,
-            Refusal,
+            ServiceFault,
         ):  # one id that is no GUID and the service sees no body at all (azure-sdk-for-python, issue 24026)
-            raise Refusal("BadRequestImageBatch", self.nothing) from None
+            raise ServiceFault("BadRequestImageBatch", self.nothing) from None
         if self.call.version >= V.V3_3:
             self.metadata = checked_metadata(self.call, field(body, "metadata"))
         self.limit_tags()
@@ -86,12 +86,12 @@ class _Batch:
         """Refuse an empty batch, and one of more than 64."""
         most = limits.IMAGES_PER_BATCH.value
         if count > most:
-            raise Refusal(
+            raise ServiceFault(
                 "BadRequestExceededBatchSize",
                 f"The batch has {count} images; at most {most} are allowed.",
             )
         if not count:
-            raise Refusal("BadRequestImageBatch", self.nothing)
+            raise ServiceFault("BadRequestImageBatch", self.nothing)
 
     def limit_tags(self) -> None:
         """Refuse more than 20 tags, and tags that the project does not have."""
@@ -104,13 +104,15 @@ class _Batch:
         most = limits.TAGS_PER_BATCH.value
         for tags in lists:
             if len(set(tags)) > most:
-                raise Refusal(
+                raise ServiceFault(
                     "BadRequestExceededBatchSize",
                     f"The batch has {len(set(tags))} tags; at most {most} are allowed.",
                 )
         if self.call.version < V.V3_4_PREVIEW:  # which has a status for it
             for tag in {tag for tags in lists for tag in tags} - self.types.keys():
-                raise Refusal("BadRequestImageTags", f"Tag {guid_text(tag)} is not in the project.")
+                raise ServiceFault(
+                    "BadRequestImageTags", f"Tag {guid_text(tag)} is not in the project."
+                )
 
     # Storing.
 
@@ -154,24 +156,24 @@ class _Batch:
         try:
             pictures[index] = _pictures.inspect(entry.data, check=self.world.switches.check_images)
             self._judge(entry)
-        except Unfit as unfit:
+        except InvalidImage as unfit:
             entry.status = self._known(unfit.status)
 
     def _judge(self, entry: _Entry) -> None:
         if any(tag not in self.types for tag in entry.tags):
-            raise Unfit("ErrorInvalidTag")
+            raise InvalidImage("ErrorInvalidTag")
         if any(not box.inside for box in entry.boxes) or (
             entry.boxes and self.project["classification"]
         ):
-            raise Unfit("ErrorInvalidRegion")
+            raise InvalidImage("ErrorInvalidRegion")
         if len(entry.tags) > limits.TAGS_PER_IMAGE.value or (
             len(entry.tags) > 1 and self.project["classification"] == "Multiclass"
         ):
-            raise Unfit("ErrorTagLimitExceed")
+            raise InvalidImage("ErrorTagLimitExceed")
         if len(entry.boxes) > limits.REGIONS_PER_IMAGE.value:
-            raise Unfit("ErrorRegionLimitExceed")
+            raise InvalidImage("ErrorRegionLimitExceed")
         if len({self.types[tag] == "Negative" for tag in entry.tags}) > 1:
-            raise Unfit("ErrorNegativeAndRegularTagOnSameImage")
+            raise InvalidImage("ErrorNegativeAndRegularTagOnSameImage")
 
     def _known(self, status: str) -> str:
         """The status as the version words it. (ErrorInvalidRegion is in no version's list, and was seen all the same.)"""
@@ -186,7 +188,7 @@ class _Batch:
     def _spoil(self, order: list[_Entry]) -> None:
         bad = [entry for entry in order if entry.status != "OK"]
         if len(bad) == len(order) and self.world.switches.all_bad_is_400:
-            raise Refusal("BadRequestImageBatch", "No valid image files")
+            raise ServiceFault("BadRequestImageBatch", "No valid image files")
         if bad and len(order) > 1 and self.world.switches.spoiled_batches:
             for entry in order:
                 entry.status = "ErrorUnknown"
@@ -303,7 +305,7 @@ def upload_parts(call: Call) -> list[Part]:
         return parts_of(call.body, call.content_type)
     if kind == "application/octet-stream":
         return [Part("", None, call.body)] if call.body else []
-    raise Refusal(
+    raise ServiceFault(
         "UnsupportedMediaType",
         f"The media type '{kind}' is not supported: multipart/form-data or application/octet-stream.",
     )
@@ -337,7 +339,7 @@ async def create_images_from_urls(call: Call) -> Answer:
     async def fetch(entry: _Entry) -> None:
         try:
             entry.data = await call.world.fetch(entry.source, most)
-        except Unfit as unfit:
+        except InvalidImage as unfit:
             entry.status = unfit.status
 
     await asyncio.gather(*(fetch(entry) for entry in batch.entries))
@@ -355,7 +357,7 @@ def create_images_from_predictions(call: Call) -> Answer:
         try:
             key = guid_key(entry.source)
         except ValueError:
-            raise Refusal("BadRequestImageBatch", batch.nothing) from None
+            raise ServiceFault("BadRequestImageBatch", batch.nothing) from None
         entry.source = guid_text(key)
         digest = call.world.state.scalar(
             "SELECT digest FROM predictions WHERE id = ? AND project = ?", key, batch.project["id"]
