@@ -47,7 +47,7 @@ def main() -> int:
     return 0
 
 
-def _measure(arguments: argparse.Namespace, project_on_emulator: Bench) -> None:
+def _measure(arguments: argparse.Namespace, bench: Bench) -> None:
     print(*machine(), sep="\n")
     print(
         f"{'':2s}{'work':88s} {'reached':>15s}   {'target':>16s}   span; by kind   (! missed)",
@@ -55,7 +55,7 @@ def _measure(arguments: argparse.Namespace, project_on_emulator: Bench) -> None:
     )
     rows: list[Row] = []
     for name in arguments.groups or GROUPS:
-        for row in GROUPS[name](project_on_emulator):
+        for row in GROUPS[name](bench):
             rows.append(row)
             print(line(row), flush=True)
     print(f"{sum(row.ok for row in rows)} of {len(rows)} targets reached")
@@ -64,7 +64,7 @@ def _measure(arguments: argparse.Namespace, project_on_emulator: Bench) -> None:
     if arguments.plots:
         from .plots import draw
 
-        draw(project_on_emulator)
+        draw(bench)
 
 
 if __name__ == "__main__":

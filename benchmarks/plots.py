@@ -20,24 +20,24 @@ _NAMES = {
 }
 
 
-def draw(project_on_emulator: Bench) -> None:
+def draw(bench: Bench) -> None:
     """Measure and draw both."""
     import matplotlib as mpl
 
     mpl.use("svg")
     mpl.rcParams["svg.hashsalt"] = "customvision"  # the same figures give the same file
-    _memory(project_on_emulator)
-    _throughput(project_on_emulator)
+    _memory(bench)
+    _throughput(bench)
 
 
-def _throughput(project_on_emulator: Bench) -> None:
+def _throughput(bench: Bench) -> None:
     sizes = [5_000, 20_000, 100_000, 200_000, 500_000, 2_000_000, 5_000_000]
     lines: dict[str, list[float]] = {kind: [] for kind in _NAMES}
     for size in sizes:
         count = max(64, min(4992, _BYTES // size // 64 * 64))
-        folder = corpus.folder_of(project_on_emulator.scratch, size, count)
+        folder = corpus.folder_of(bench.scratch, size, count)
         corpus.warm(folder)
-        with sink(project_on_emulator.tls, picture=size) as reach:
+        with sink(bench.tls, picture=size) as reach:
             common = {**reach, "folder": str(folder), "count": count, "picture": size}
             batch = max(1, min(64, 16_000_000 // size))
             runs = together(
@@ -55,7 +55,7 @@ def _throughput(project_on_emulator: Bench) -> None:
     _save(axes, "throughput.svg")
 
 
-def _memory(project_on_emulator: Bench) -> None:
+def _memory(bench: Bench) -> None:
     axes = _axes(
         "number of images (20 KB)",
         "peak memory over an idle client, MiB",
@@ -67,7 +67,7 @@ def _memory(project_on_emulator: Bench) -> None:
     ):
         line = []
         for count in counts:
-            folder = corpus.folder_of(project_on_emulator.scratch, 20_000, count)
+            folder = corpus.folder_of(bench.scratch, 20_000, count)
             with sink(picture=20_000, think=0.05) as reach:
                 task = {
                     **reach,

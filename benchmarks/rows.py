@@ -89,13 +89,13 @@ def _named(size: int) -> str:
     return f"{size // 1_000_000} MB" if size >= 1_000_000 else f"{size // 1000} KB"
 
 
-def uploads(project_on_emulator: Bench) -> Iterator[Row]:
+def uploads(bench: Bench) -> Iterator[Row]:
     """CPU of uploads from a folder."""
     for (size, tls), target in _LESS.items():
         kinds: dict[str, dict[str, Any]] = dict(_UPLOAD)
         if size == 2_000_000:  # what the service takes: batches of 16 MB, as ours makes them
             kinds["SDK, 16 MB"] = {"job": "official.upload", "batch": 8}
-        runs = project_on_emulator.uploads(size, kinds, tls=tls)
+        runs = bench.uploads(size, kinds, tls=tls)
         what = f"{_named(size)} images{', TLS' if tls else ''}"
         less = runs.ratios("SDK", "ours", "cpu")
         yield Row(
@@ -126,10 +126,10 @@ def uploads(project_on_emulator: Bench) -> Iterator[Row]:
         )
 
 
-def regions(project_on_emulator: Bench) -> Iterator[Row]:
+def regions(bench: Bench) -> Iterator[Row]:
     """CPU of uploads with a region on each picture."""
     for tls in (False, True):
-        runs = project_on_emulator.uploads(
+        runs = bench.uploads(
             200_000,
             {"ours": {"job": "ours.upload_regions"}, "SDK": {"job": "official.upload_regions"}},
             tls=tls,
@@ -140,19 +140,19 @@ def regions(project_on_emulator: Bench) -> Iterator[Row]:
 
 
 def _calls(
-    project_on_emulator: Bench, job: str, count: int, kinds: tuple[str, ...] = ("ours", "official")
+    bench: Bench, job: str, count: int, kinds: tuple[str, ...] = ("ours", "official")
 ) -> Runs:
     with sink() as reach:
         tasks = {
             {"official": "SDK"}.get(kind, kind): {**reach, "job": f"{kind}.{job}", "count": count}
             for kind in kinds
         }
-        return together(tasks, project_on_emulator.rounds)
+        return together(tasks, bench.rounds)
 
 
-def ids(project_on_emulator: Bench) -> Iterator[Row]:
+def ids(bench: Bench) -> Iterator[Row]:
     """Lists, deletes and tags."""
-    runs = _calls(project_on_emulator, "listing", 50_000)
+    runs = _calls(bench, "listing", 50_000)
     more = runs.ratios("ours", "SDK", "rate")
     rates = f"{runs.median('ours', 'rate'):,.0f} against {runs.median('SDK', 'rate'):,.0f} images/s"
     yield Row(
@@ -163,7 +163,7 @@ def ids(project_on_emulator: Bench) -> Iterator[Row]:
         detail=f"{_span(more)}; {rates}",
     )
     for job, what in (("delete", "delete 100,000 ids"), ("tag", "post 100,000 tag pairs")):
-        runs = _calls(project_on_emulator, job, 100_000)
+        runs = _calls(bench, job, 100_000)
         less = runs.ratios("SDK", "ours", "cpu")
         yield Row(
             f"{what}: CPU, SDK in 8 threads / ours",
@@ -174,11 +174,11 @@ def ids(project_on_emulator: Bench) -> Iterator[Row]:
         )
 
 
-def engine(project_on_emulator: Bench) -> Iterator[Row]:
+def engine(bench: Bench) -> Iterator[Row]:
     """The engine by itself."""
     runs = together(
         {"ours": {"job": "ours.engine", "count": 1_000_000, "core": CLIENT}},
-        project_on_emulator.rounds,
+        bench.rounds,
     )
     busy = [1 / each for each in runs.each("ours", "cpu")]
     yield Row(
@@ -187,11 +187,11 @@ def engine(project_on_emulator: Bench) -> Iterator[Row]:
     )  # fmt: skip
 
 
-def memory(project_on_emulator: Bench) -> Iterator[Row]:
+def memory(bench: Bench) -> Iterator[Row]:
     """Peak memory over an idle client, 8 chunks in flight."""
     peaks: dict[tuple[int, int], float] = {}
     for size, count in ((2_000_000, 2_000), (20_000, 2_000), (20_000, 200_000)):
-        folder = corpus.folder_of(project_on_emulator.scratch, size, count)
+        folder = corpus.folder_of(bench.scratch, size, count)
         with sink(picture=size, think=0.05) as reach:
             line = run_once(
                 {
@@ -221,10 +221,10 @@ def memory(project_on_emulator: Bench) -> Iterator[Row]:
     )
 
 
-def gap(project_on_emulator: Bench) -> Iterator[Row]:
+def gap(bench: Bench) -> Iterator[Row]:
     """How long the event loop is held during an upload."""
     for size, tls in ((200_000, False), (200_000, True), (2_000_000, True)):
-        runs = project_on_emulator.uploads(size, {"ours": {"job": "ours.gap"}}, tls=tls)
+        runs = bench.uploads(size, {"ours": {"job": "ours.gap"}}, tls=tls)
         what = f"upload {_named(size)}{', TLS' if tls else ''}: event loop held,"
         detail = f"{_span(runs.each('ours', 'largest'))}; by the clock, other programs included: {_span(runs.each('ours', 'clock'))}"
         yield Row(
@@ -256,7 +256,7 @@ _QUOTAS: tuple[tuple[str, dict[str, float], float], ...] = (
 )
 
 
-def quotas(project_on_emulator: Bench) -> Iterator[Row]:
+def quotas(bench: Bench) -> Iterator[Row]:
     """What gets through a quota, in virtual time; and the controller by itself, on scenarios drawn anew."""
     for what, told, most in _QUOTAS:
         line = run_once({"job": "quota.through", **told})

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import socket
 import ssl
 import sys
@@ -25,6 +26,8 @@ from typing import Any
 __all__ = ["Options", "image_json"]
 
 _BUFFER = 1 << 20
+_START = 512
+"""Bytes of a body that are looked at."""
 _DISCARD = getattr(socket, "MSG_TRUNC", 0)
 
 
@@ -66,12 +69,25 @@ def _image(number: int) -> bytes:
     return image_json(number)
 
 
+_NONCE = re.compile(rb'(?:filename=|"name": ?)"([0-9a-f]{16})00"')
+"""The name of the first image in a request of ours: its names are in the response."""
+_ANY_NONCE = b"0123456789abcdef"
+
+
+def _summary_to(start: bytes, count: int, *, quoted: bool) -> bytes:
+    """Return the response to a create call whose body begins with `start`."""
+    if (found := _NONCE.search(start)) is None:
+        return _summary(count, quoted, b"")
+    return _summary(count, quoted, _ANY_NONCE).replace(_ANY_NONCE, found[1])
+
+
 @cache
-def _summary(count: int, quoted: bool) -> bytes:
-    """The answer to a create call, in another order than the question."""
+def _summary(count: int, quoted: bool, nonce: bytes) -> bytes:
+    """Return the response to a create call, in another order than the request."""
     results = []
     for number in sorted(range(count), key=lambda n: (n * 7) % 64):
-        name = f'"\\"{number}\\""' if quoted else f'"{number}"'
+        name = f"{nonce.decode()}{number:02}" if nonce else str(number)
+        name = f'"\\"{name}\\""' if quoted else f'"{name}"'
         results.append(
             b'{"sourceUrl":%s,"status":"OK","image":%s}' % (name.encode(), _image(number))
         )
@@ -123,25 +139,29 @@ class _Connection:
             pairs = body[body.index(b"[") : body.rindex(b"]") + 1]
             answer = _answer(200, b'{"created":%s,"duplicated":[],"exceeded":[]}' % pairs)
         else:
+            if method == b"POST" and verb in ("images", "files"):
+                body += self._whole(min(length, _START) - len(body))
             self._throw_away(length - len(body))
-            answer = self._canned(method, verb, query, length)
+            answer = self._canned(method, verb, query, length, body)
         options.seen[name] = options.seen.get(name, 0) + 1
         if options.think:
             time.sleep(options.think)
         self._peer.sendall(answer)
         return left
 
-    def _canned(self, method: bytes, verb: str, query: bytes, length: int) -> bytes:
+    def _canned(self, method: bytes, verb: str, query: bytes, length: int, start: bytes) -> bytes:
         picture = self._options.picture
         if method == b"POST" and verb == "images":
-            return _summary(min(64, length // picture), quoted=True)
+            return _summary_to(start, min(64, length // picture), quoted=True)
         if method == b"POST" and verb == "files":
-            return _summary(min(64, length // ((picture + 2) // 3 * 4)), quoted=False)
+            return _summary_to(start, min(64, length // ((picture + 2) // 3 * 4)), quoted=False)
         if method == b"GET" and verb == "images":
             fields = dict(pair.split(b"=", 1) for pair in query.split(b"&"))
             first = int(fields.get(b"skip", b"0"))
             last = min(self._options.images, first + int(fields.get(b"take", b"50")))
             return _answer(200, b"[%s]" % b",".join(map(_image, range(first, last))))
+        if method == b"GET" and verb == "count":
+            return _answer(200, str(self._options.images).encode())
         if method == b"GET" and verb == "seen":
             return _answer(200, json.dumps(self._options.seen).encode())
         if method == b"DELETE":

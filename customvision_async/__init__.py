@@ -1,13 +1,19 @@
-"""Images into, inside and out of Azure Custom Vision: asyncio, any number at a time, and none lost in silence.
+"""An asyncio client for Azure Custom Vision.
 
-Begin with :class:`TrainingClient`.
+Upload, tag, list, download and classify any number of images. Every failed image is reported with
+a cause. Start with :class:`TrainingClient`.
 """
 
 from __future__ import annotations
 
+import types as _types
+import typing as _typing
+
 from ._batch.report import BatchReport as BatchReport
+from ._batch.report import ItemReference as ItemReference
 from ._batch.report import ItemResult as ItemResult
 from ._batch.report import Progress as Progress
+from ._batch.report import has_value as has_value
 from ._batch.run import BatchRun as BatchRun
 from ._clients.prediction import PredictionClient as PredictionClient
 from ._clients.training import TrainingClient as TrainingClient
@@ -94,6 +100,7 @@ __all__ = [
     "ImageUrl",
     "InternalServerError",
     "ItemError",
+    "ItemReference",
     "ItemResult",
     "Iteration",
     "KeyCredential",
@@ -127,7 +134,26 @@ __all__ = [
     "TransportError",
     "UnsupportedOperation",
     "__version__",
+    "has_value",
     "images_from_manifest",
     "images_from_urls",
     "images_in",
 ]
+
+
+def _set_modules() -> None:
+    """Let tracebacks, reprs and pickles say `customvision_async.X` for each public X.
+
+    The annotations of a class are resolved first: their names are those of the module that it is in.
+    """
+    for name in __all__:
+        value = globals()[name]
+        if not isinstance(value, (type, _types.FunctionType)):
+            continue
+        if isinstance(value, type) and "__annotations__" in vars(value):
+            hints = _typing.get_type_hints(value, include_extras=True)
+            value.__annotations__ = {each: hints[each] for each in value.__annotations__}
+        value.__module__ = __name__
+
+
+_set_modules()

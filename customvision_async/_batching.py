@@ -1,68 +1,80 @@
-"""Where the batch engine meets the service: calls that enter the account of a run, and what an error means for a chunk."""
+"""Connect the batch engine to the service: count requests, classify errors, prepare items."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any, TypeAlias
 
 from ._batch.report import ItemResult, Progress
 from ._batch.settler import FailureAction
-from ._batch.work_item import Done, Span, WorkItem, attempted
-from ._content import Content
-from ._operations import Answer, Operations
+from ._batch.work_item import Done, WorkItem
+from ._events import ChunkCompleted, Observer, notify
+from ._operations import Operations
+from ._statuses import meaning_of
 from ._transport.base import ClientClosed, Meter
 from ._wire.request import all_canonical_ids, id_of
 from .errors import (
-    AuthenticationError,
     ConnectError,
     CustomVisionError,
     DecodeError,
     ItemError,
     NotFoundError,
-    PermissionDeniedError,
-    RateLimitError,
     RequestTimeout,
     ServiceError,
     UnsupportedOperation,
+    attempt,
+    words_of,
 )
+from .models.inputs import SkippedItem
 
-__all__ = ["DONE", "BatchCaller", "classify_error", "image_id", "item_failure", "items_from_ids"]
+__all__ = [
+    "DONE",
+    "BatchContext",
+    "Prepared",
+    "chunk_events",
+    "classify_error",
+    "image_id",
+    "items_from_ids",
+    "prepare_item",
+    "skipped_item",
+]
 
 DONE = Done()
+
+Prepared: TypeAlias = WorkItem | ItemResult[Any, Any]
+"""An item that is ready to be sent, or its result if it needs no request."""
 
 _NOT_THE_PROJECT = frozenset(
     {"NotFoundImage", "NotFoundTag", "NotFoundIteration", "NotFoundInvalid"}
 )
-"""Codes of a 404 that are about something in the request; any other 404 is about where it went."""
+"""Codes of a 404 that are about an id in the request. Any other 404 is about the project."""
 
 
-class BatchCaller:
-    """The operations of one project, called for units: what a call comes to is entered in `progress` and in the units, however it ends."""
+class BatchContext:
+    """Bind a run to the operations of one project.
+
+    Every request of the run is made inside :meth:`metered`, so its costs are counted in the
+    progress of the run and in the items that it carried.
+    """
 
     def __init__(self, operations: Operations, project_id: str, progress: Progress) -> None:
         self.operations = operations
         self.project_id = project_id
         self.progress = progress
 
-    async def __call__(
-        self,
-        operation: str,
-        units: Sequence[WorkItem],
-        query: Mapping[str, Any],
-        content: Content | None = None,
-        *,
-        creates: bool = False,
-    ) -> Answer:
-        """One request. `creates`: a repeat of it may make the thing twice, so the units are in doubt after a lost answer."""
+    @contextmanager
+    def metered(self, items: Sequence[WorkItem], *, creates: bool = False) -> Iterator[Meter]:
+        """Yield a meter for one request that carries `items`, and count what it cost on exit.
+
+        Args:
+            items: The items of the request.
+            creates: Sending the request twice may create its objects twice, so the items are in
+                doubt after a lost response.
+        """
         meter = Meter()
         try:
-            return await self.operations.call(
-                operation,
-                path={"projectId": self.project_id},
-                query=query,
-                content=content,
-                meter=meter,
-            )
+            yield meter
         except DecodeError:
             meter.in_doubt = True
             raise
@@ -71,53 +83,40 @@ class BatchCaller:
             progress.requests += meter.requests
             progress.retries += meter.retries
             progress.bytes_sent += meter.bytes_sent
-            attempted(units, meter.requests)
+            for item in items:
+                item.attempts += meter.requests
             if creates and meter.in_doubt:
-                for unit in units:
-                    unit.in_doubt = True
+                for item in items:
+                    item.in_doubt = True
 
 
 def classify_error(error: Exception) -> FailureAction:
-    """What an error of a call means for the chunk and for the run."""
+    """Return how a run continues after an error of a request."""
     match error:
-        case (
-            AuthenticationError()
-            | PermissionDeniedError()
-            | ConnectError()
-            | UnsupportedOperation()
-            | ClientClosed()
-        ):
+        case ConnectError() | UnsupportedOperation() | ClientClosed():
             return FailureAction.FATAL
-        case RequestTimeout() if not error.sent:  # as good as no connection
+        # It was not sent, so there is no connection.
+        case RequestTimeout() if not error.sent:
             return FailureAction.FATAL
         case NotFoundError():
             return FailureAction.DIVIDE if error.code in _NOT_THE_PROJECT else FailureAction.FATAL
-        case ServiceError() if error.status in (408, 413, 414, 431):
-            return FailureAction.TOO_LARGE
-        case RateLimitError():
-            return FailureAction.REFUSED
-        case ServiceError() if (
-            error.status < 500
-        ):  # 400 above all, often without a word on which of them it is about
-            return FailureAction.DIVIDE
+        case ServiceError():
+            return FailureAction[meaning_of(error.status).batch.upper()]
         case DecodeError():
-            return FailureAction.DOWN
-        case ServiceError() if (
-            error.status == 500
-        ):  # one picture that the service chokes on looks like this
             return FailureAction.DOWN
         case CustomVisionError():
             return FailureAction.FINAL
-        case _:  # it could not even be written: one of them has what no request can carry
+        # The request could not be written, because of one of its items.
+        case _:
             return FailureAction.DIVIDE
 
 
 def image_id(image: object) -> str:
-    """The id of an image given as its model, its UUID, a string, or the result of its upload.
+    """Return the id of an image: a model, a UUID, a string, or the result of its upload.
 
     Raises:
-        ValueError: it does not read as an id.
-        TypeError: it is something else.
+        ValueError: The string is not an id, or the upload failed.
+        TypeError: `image` is none of these.
     """
     if isinstance(image, ItemResult):
         if image.value is None:
@@ -126,28 +125,43 @@ def image_id(image: object) -> str:
     return id_of(image, "image")
 
 
-def item_failure(
-    index: int, item: object, error: Exception | str, status: str = ""
-) -> ItemResult[Any, Any]:
-    """The result of an item that fails before it is sent."""
-    failure = ItemError(str(error), index=index, item=item, status=status)
-    if isinstance(error, Exception):
-        failure.__cause__ = error
-    return ItemResult(index, item, False, status, None, failure)
+def prepare_item(index: int, item: object, make: Callable[..., WorkItem], *args: Any) -> Prepared:
+    """Return ``make(*args)``, or a failed result if that raises. All items are prepared here."""
+    work_item = attempt(make, *args)
+    if not isinstance(work_item, Exception):
+        return work_item
+    failure = ItemError(words_of(work_item), index=index, item=item)
+    failure.__cause__ = work_item
+    return ItemResult(index, item, False, "", None, failure)
+
+
+def skipped_item(index: int, item: object, skipped: SkippedItem) -> Prepared:
+    """Return the result of an item that its source skips."""
+    reason = f"{skipped.name}: {skipped.reason}"
+    failure = ItemError(reason, index=index, item=item, status="Skipped")
+    return ItemResult(index, item, False, "Skipped", None, failure, skipped=True)
 
 
 def items_from_ids(
-    start: int, items: Sequence[Any], *, weight: int = 1, read: Any = image_id
-) -> Sequence[WorkItem | ItemResult[Any, Any]]:
-    """Units whose load is the id that `read` finds in each item; where it finds none the item fails."""
-    if (
-        read is image_id and set(map(type, items)) == {str} and all_canonical_ids(items)
-    ):  # text of numpy is no str: JSON cannot carry it as it is
-        return Span(start, items, items, weight)
-    units: list[WorkItem | ItemResult[Any, Any]] = []
-    for index, item in enumerate(items, start):
-        try:
-            units.append(WorkItem(index, item, read(item), weight))
-        except (ValueError, TypeError) as error:
-            units.append(item_failure(index, item, error))
-    return units
+    start: int, items: Sequence[Any], *, size: int = 1, read: Callable[[Any], str] = image_id
+) -> Sequence[Prepared]:
+    """Return work items with the payload ``read(item)``. An item for which that raises fails."""
+    # Fast path. A subclass of str is converted below, because JSON may not accept it.
+    if read is image_id and set(map(type, items)) == {str} and all_canonical_ids(items):
+        return [WorkItem(index, item, item, size) for index, item in enumerate(items, start)]
+
+    def make(index: int, item: Any) -> WorkItem:
+        return WorkItem(index, item, read(item), size)
+
+    return [prepare_item(index, item, make, index, item) for index, item in enumerate(items, start)]
+
+
+def chunk_events(
+    observers: tuple[Observer, ...], operation: str
+) -> Callable[[int, int, int, float], None]:
+    """Return an `on_chunk` for a run that sends a :class:`ChunkCompleted` to the observers."""
+
+    def on_chunk(items: int, succeeded: int, failed: int, seconds: float) -> None:
+        notify(observers, ChunkCompleted(operation, items, succeeded, failed, seconds))
+
+    return on_chunk

@@ -1,56 +1,96 @@
-"""What the body of a request is made of, before a byte of it is read: pure data, no I/O.
+"""Describe request bodies without reading them: pure data, no I/O.
 
-A :class:`Content` knows its exact length while holding no image: an image stands in it as a :class:`Blob`, which is
-a place (a path, bytes in memory, an open file) and a size. So a body can be planned in one layer, streamed by
-another, and sent again after a failure, and memory does not grow with the images.
+A :class:`Content` knows its exact length without holding an image. Each image in it is a
+:class:`Blob`: a location (path, bytes or open file) and a size. One layer plans a body, another
+streams it, and it can be sent again after a failure. Memory does not grow with the images.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import BinaryIO
+from typing import IO
 
 import msgspec
 
-__all__ = ["Blob", "Content", "ContentError"]
+__all__ = ["Blob", "Content", "ContentError", "restored"]
+
+_locks: dict[int, tuple[threading.Lock, list[None]]] = {}
+"""Per file in use, by id: its lock, and one entry for each thread that holds it or waits."""
+_locks_guard = threading.Lock()
+
+
+@contextmanager
+def restored(file: IO[bytes]) -> Iterator[None]:
+    """Lock the position of `file`, and restore it on exit.
+
+    Use it for every access to a file of the caller: several items may share one open file, and
+    several threads read them. The position of a file that cannot seek is not restored.
+
+    Raises:
+        Exception: The file raised it.
+    """
+    # The file itself may define any __hash__ and __eq__.
+    key = id(file)
+    with _locks_guard:
+        lock, users = _locks.setdefault(key, (threading.Lock(), []))
+        users.append(None)
+    try:
+        with lock:
+            start = file.tell() if file.seekable() else None
+            try:
+                yield
+            finally:
+                if start is not None:
+                    file.seek(start)
+    finally:
+        with _locks_guard:
+            users.pop()
+            if not users:
+                del _locks[key]
 
 
 class Blob(msgspec.Struct, frozen=True, eq=False):
-    """The bytes of one file: how many, and where they are (exactly one of `path`, `data`, `file`).
+    """The size and location of the bytes of one file. Exactly one of `path`, `data`, `file` is set.
 
-    `stamp` is (device, inode, mtime in ns) when the file was looked at: a file that has another stamp or size when it
-    is opened has changed under us. `follow` says whether `path` may be a symbolic link. `offset` is where the bytes
-    begin in `file`.
+    `stamp` is (device, inode, mtime in ns) at inspection. If the stamp or the size differs when the
+    file is opened, the file has changed. `follow` is False if `path` must not be a symbolic link.
+    `offset` is the start of the bytes in `file`.
     """
 
     size: int
     path: str | None = None
     data: bytes | bytearray | memoryview | None = None
-    file: BinaryIO | None = None
+    file: IO[bytes] | None = None
     offset: int = 0
     stamp: tuple[int, int, int] | None = None
     follow: bool = True
     ahead: list[bytes] | None = None
-    """At most one: the bytes of a small file, read when it was looked at, until they are taken."""
+    """The prefetched bytes of a small file: one entry, or none after :meth:`taken`."""
 
     def taken(self) -> bytes | None:
-        """The bytes that were read ahead, for whoever asks first: the first send. Later ones read the file, and none keeps them."""
+        """Pop the prefetched bytes. Later calls return None, and the file is read instead."""
         try:
             return self.ahead.pop() if self.ahead else None
-        except IndexError:  # another thread was faster
+        except IndexError:
+            # Another thread popped them first.
             return None
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Content:
-    """A body: `pieces` one after another, with the blobs as they are or as base64. Replayable: it holds no state."""
+    """A request body: the concatenation of `pieces`. It has no state, so it can be sent again.
+
+    `base64` encodes the blobs.
+    """
 
     content_type: str
     pieces: Sequence[bytes | Blob]
     base64: bool = False
     length: int = field(init=False)
-    """The exact Content-Length."""
+    """Exact Content-Length."""
 
     def __post_init__(self) -> None:
         length = 0
@@ -66,9 +106,9 @@ class Content:
 
 
 class ContentError(Exception):
-    """A blob could not be read as planned: gone, unreadable, or changed since it was looked at.
+    """A blob is missing, unreadable, or has changed since inspection.
 
-    Nothing of the request took effect, because the body never reached its Content-Length.
+    The request had no effect, because its body was not sent to the end.
     """
 
     def __init__(self, blob: Blob, reason: str) -> None:

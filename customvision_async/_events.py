@@ -1,7 +1,7 @@
-"""What can be watched while a client works. Watching is apart from doing: an observer is called with a frozen record.
+"""Events of a client, and the observers that receive them.
 
-Logging is one observer among several (:func:`log_event`, always on, at DEBUG and INFO of the logger
-"customvision_async"). No event holds a header, a body or a query string.
+Every client has the observer :func:`log_event`, which logs at DEBUG and INFO to the logger
+"customvision_async". Events never hold headers, bodies or query strings.
 """
 
 from __future__ import annotations
@@ -25,7 +25,16 @@ logger = logging.getLogger("customvision_async")
 
 @dataclass(frozen=True, slots=True)
 class RequestCompleted:
-    """One attempt of a request is over. `status` is 0 where no answer came; `error` then says why. Times are seconds."""
+    """One attempt of a request has ended.
+
+    Attributes:
+        operation: Name of the REST operation.
+        attempt: Number of the attempt, from 1.
+        status: HTTP status, or 0 if no response arrived.
+        seconds: Duration of the attempt.
+        bytes_sent: Bytes of the body that were sent.
+        error: The reason if no response arrived, else "".
+    """
 
     operation: str
     attempt: int
@@ -37,7 +46,7 @@ class RequestCompleted:
 
 @dataclass(frozen=True, slots=True)
 class RetryScheduled:
-    """A request will be sent again after `delay` seconds, because of `reason`."""
+    """A request will be retried in `delay` seconds, because of `reason`."""
 
     operation: str
     attempt: int
@@ -47,7 +56,7 @@ class RetryScheduled:
 
 @dataclass(frozen=True, slots=True)
 class ChunkCompleted:
-    """Every item of a chunk has an outcome."""
+    """Every item of a chunk has succeeded or failed."""
 
     operation: str
     items: int
@@ -61,7 +70,7 @@ Observer = Callable[[Event], None]
 
 
 def log_event(event: Event) -> None:
-    """The observer that logs."""
+    """Log an event."""
     match event:
         case RequestCompleted():
             logger.debug(
@@ -90,7 +99,7 @@ def log_event(event: Event) -> None:
 
 
 def notify(observers: tuple[Observer, ...], event: Event) -> None:
-    """Call each observer; one that raises is logged and never disturbs the work."""
+    """Call each observer. Log the exceptions that they raise."""
     for observer in observers:
         try:
             observer(event)

@@ -1,91 +1,154 @@
-"""Lists of any length: pages are fetched ahead, joined in order, and checked against each other.
+"""Walk lists of any length, page by page, while other clients change them.
 
-How drift is noticed. The service pages by counting (take, skip), so an image that is uploaded or deleted while we list moves all that
-come after it. Pages are therefore asked for with one item of overlap: the first item of a page must be one we have seen.
-If it is not, something slipped past us: we step back (further each time) until a page has an item we have seen, or at the
-beginning, and go on from there. So at every step all items before the last one seen have been given: deletes
-(our own, too) cause no gaps; and what was given is never given again, so uploads cause no doubles.
+The service pages by position (take, skip), so every upload, delete or tag change moves the items
+after it. Pages therefore overlap by one item, and a page is accepted only if it starts with an item
+that this walk has yielded. Otherwise items may have moved to before the page. The walk then steps
+back, further each time, to a page with a known item or to the beginning, and continues there. At
+each step, every item before the last known one has been yielded, and no item is yielded twice.
+
+A walk keeps the ids of the items that it has yielded, in about 150 bytes per item, or 300 if walks
+are compared. It holds the items of the requested pages only.
 """
 
 from __future__ import annotations
 
 import asyncio
 import heapq
+import warnings
 from collections import deque
-from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
+from collections.abc import (
+    AsyncGenerator,
+    Awaitable,
+    Callable,
+    Sequence,
+)
 from contextlib import AsyncExitStack, aclosing
+from datetime import datetime
 from typing import Any, Generic, TypeVar
 
 import anyio
 
+from ._paged_iterator import PagedIterator, cancel_unasked, items_of, lists_of
 from .errors import DecodeError
 
-__all__ = ["AsyncItemPaged", "Fetch", "merged", "one_page", "skip_pages"]
+__all__ = [
+    "AsyncItemPaged",
+    "Fetch",
+    "merged",
+    "one_page",
+    "skip_pages",
+    "until_agreed",
+]
 
 T = TypeVar("T")
+S = TypeVar("S")
 
 Fetch = Callable[[int, int], Awaitable[Sequence[T]]]
-"""Gets (take, skip) items."""
+"""``fetch(take, skip)`` returns up to `take` items from position `skip`."""
+Pages = AsyncGenerator[Sequence[T], None]
 
 _PATIENCE = 16
-"""Pages in a row without a new item, besides as many as were seen (so far may uploads have moved them); then the service repeats itself."""
+"""Successive pages without a new item after which the service repeats itself.
+
+Add the number of pages that were seen, because uploads may have moved their items by that much.
+"""
 _CALM = 4
-"""After drift, pages that must come as expected before any is fetched ahead again: what is fetched ahead of drift is for nothing."""
+"""Pages without drift that must follow drift before the walk prefetches, because drift invalidates
+prefetched pages."""
+_DISAGREEMENTS = 4
+"""Successive short pages without a new item after which the list ends, whatever the count."""
+_RESTLESS = 8
+"""Maximum additional walks because of moved items. Other clients may never stop moving items."""
+_FARTHEST = 1 << 31
+"""Position beyond the end of any list. A service that returns items there ignores `skip`."""
 
 
 class AsyncItemPaged(Generic[T]):
-    """Items of a list, fetched page by page as they are asked for.
+    """A list that is fetched page by page during iteration.
 
-    ``async for item in paged`` gives items; ``async for page in paged.by_page()`` gives them in lists, one a page;
-    ``await paged.all()`` gives them all. Each begins anew. Nothing is sent before the first item is asked for.
+    * ``async for item in paged`` yields items.
+    * ``async for page in paged.by_page()`` yields one list per page.
+    * ``await paged.all()`` returns all items.
+
+    Each of them starts from the beginning. Nothing is sent before the iteration starts. A list over
+    which nobody iterates warns when it is garbage-collected.
     """
+
+    # Python 3.11 knows the line at which an object was made only if it has no __dict__.
+    __slots__ = ("__weakref__", "_pages", "_used")
 
     def __init__(self, pages: Callable[[], AsyncGenerator[Sequence[T], None]]) -> None:
         self._pages = pages
+        self._used = False
 
-    async def __aiter__(self) -> AsyncGenerator[T, None]:
-        async with aclosing(self._pages()) as pages:
-            async for page in pages:
-                for item in page:
-                    yield item
+    def __del__(self) -> None:
+        if not self._used:
+            warnings.warn(
+                f"{type(self).__name__} was never iterated over: nothing was sent",
+                RuntimeWarning,
+                source=self,
+                stacklevel=2,
+            )
 
-    async def by_page(self) -> AsyncGenerator[list[T], None]:
-        """The items in lists, one for each page that has any."""
-        async with aclosing(self._pages()) as pages:
-            async for page in pages:
-                yield list(page)
+    def __aiter__(self) -> PagedIterator[T]:
+        self._used = True
+        return items_of(self._pages())
+
+    def by_page(self) -> PagedIterator[list[T]]:
+        """Iterate over pages: one list of items for each page that is not empty."""
+        self._used = True
+        return lists_of(self._pages())
 
     async def all(self) -> list[T]:
-        """Every item, in one list."""
+        """Return all items in one list."""
         items: list[T] = []
-        async for page in self.by_page():
-            items += page
+        async with aclosing(self.by_page()) as pages:
+            async for page in pages:
+                items += page
         return items
 
 
 async def one_page(
     fetch: Callable[[], Awaitable[Sequence[T]]],
 ) -> AsyncGenerator[Sequence[T], None]:
-    """A list that the service gives all at once."""
+    """Yield a list that the service returns in a single response."""
     if items := await fetch():
         yield items
 
 
 async def skip_pages(
-    fetch: Fetch[T], key: Callable[[T], str], *, size: int, ahead: int
+    fetch: Fetch[T],
+    key: Callable[[T], str],
+    *,
+    size: int,
+    ahead: int,
+    count: Callable[[], Awaitable[int]] | None = None,
+    expected: int | None = None,
+    backwards: Fetch[T] | None = None,
+    created: Callable[[T], datetime | None] = lambda _: None,
 ) -> AsyncGenerator[Sequence[T], None]:
-    """The pages of a list that is walked by take and skip, up to `ahead` of them under way.
+    """Yield the new items of each page of a list that the service pages by take and skip.
+
+    A short page ends the list only if the service counts no more items. Without `count`, it ends
+    the list if the next page has no new item.
 
     Args:
-        fetch: gets (take, skip) items.
-        key: what tells one item from another.
-        size: items a page, at least 2.
-        ahead: pages under way at once. It begins with one, so that a short list costs one request, and after drift.
+        fetch: Return up to `take` items from position `skip`.
+        key: Return the unique id of an item.
+        size: Items per page, at least 2.
+        ahead: Maximum pages in flight. The walk starts with one page, so that short lists take few
+            requests. After drift it starts with one again.
+        count: Return the number of items in the list.
+        expected: Earlier result of `count`, if known.
+        backwards: As `fetch`, in the opposite order. For lists with the newest items first: if
+            items arrive faster than pages are read, the rest is read from the other end, and
+            yielded in the order of the list.
+        created: Return the creation time of an item. Lists with `backwards` have the latest first.
 
     Raises:
-        DecodeError: the service gives the same pages again and again.
+        DecodeError: The service repeats the same pages, or counts more items than it lists.
     """
-    walk = _PageWalker(fetch, key, max(2, size), max(1, ahead))
+    walk = _PageWalker(fetch, key, max(2, size), max(1, ahead), count, expected, backwards, created)
     try:
         while (fresh := await walk.step()) is not None:
             if fresh:
@@ -95,72 +158,188 @@ async def skip_pages(
 
 
 class _PageWalker(Generic[T]):
-    """The state of one walk: what was seen, which pages are under way, where the next begins."""
+    """The state of one walk: the known items, the pages in flight, and the next position."""
 
-    def __init__(self, fetch: Fetch[T], key: Callable[[T], str], size: int, ahead: int) -> None:
+    def __init__(
+        self,
+        fetch: Fetch[T],
+        key: Callable[[T], str],
+        size: int,
+        ahead: int,
+        count: Callable[[], Awaitable[int]] | None,
+        expected: int | None,
+        backwards: Fetch[T] | None,
+        created: Callable[[T], datetime | None],
+    ) -> None:
         self._fetch = fetch
         self._key = key
         self._size = size
         self._most_ahead = ahead
+        self._count = count
+        self._expected = expected
+        self._counting: asyncio.Task[int] | None = None
+        self._backwards = backwards
+        self._created = created
         self._seen: set[str] = set()
+        self._edge: datetime | None = None
         self._next = 0
         self._under_way: deque[tuple[int, asyncio.Task[Sequence[T]]]] = deque()
         self._stable_pages = 0
         self._empty_pages = 0
+        self._repeated = 0
+        self._short = 0
+        self._claims: set[tuple[int, int]] = set()
         self._over = False
+        self._turned: _Turned[T] | None = None
 
     async def step(self) -> Sequence[T] | None:
-        """The new items of the next page, maybe none; None at the end."""
+        """Return the new items of the next page, which may be none. Return None at the end."""
         if self._over:
             return None
-        while len(self._under_way) < max(1, min(self._stable_pages + 1, self._most_ahead)):
-            self._ask(self._next)
-            self._next += self._size - 1
+        self._ask_ahead()
         skip, task = self._under_way.popleft()
         page = await task
-        if self._seen and (not page or self._key(page[0]) not in self._seen):
+        if self._seen and not self._tied(page):
             return await self._recovered(skip, page)
-        return self._taken(skip, page)
+        return await self._taken(skip, page)
 
-    def _taken(self, skip: int, page: Sequence[T]) -> Sequence[T]:
-        """The new items of a page that goes on where we are."""
+    def _ask_ahead(self) -> None:
+        """Request the next page, and prefetch pages up to the number of items."""
+        room = max(1, min(self._stable_pages + 1, self._most_ahead))
+        if self._count is not None and self._turned is None and self._expected is None:
+            if self._counting is None and self._seen:
+                self._counting = _begun(self._count)
+            if self._counting is not None and self._counting.done():
+                self._expected = self._counting.result()
+            else:
+                room = 1
+        while len(self._under_way) < room and (
+            not self._under_way or self._expected is None or self._next < self._expected
+        ):
+            self._ask(self._next)
+            self._next += self._size - 1
+
+    async def _taken(self, skip: int, page: Sequence[T]) -> Sequence[T]:
+        """Return the new items of a page that continues the walk."""
+        edge = self._edge
         fresh = self._new(page)
         self._stable_pages += 1
         self._empty_pages = 0 if fresh else self._empty_pages + 1
+        if self._turned is not None:
+            # Each page is closer to the end, so the walk terminates.
+            self._over = self._turned.is_last(skip)
+            return fresh
         if len(page) < self._size:
-            self._over = True
-        elif self._empty_pages >= _PATIENCE + len(self._seen) // (
-            self._size - 1
-        ):  # as many may have moved by what was uploaded meanwhile
+            await self._ended(skip + len(page), bool(fresh))
+            return fresh
+        # Uploads may have moved as many pages as were seen.
+        if self._empty_pages >= _PATIENCE + len(self._seen) // (self._size - 1):
             raise DecodeError(
-                f"the service gives the same page again and again (skip={skip}): the list cannot be walked"
+                f"the service gives the same page again and again (skip={skip}):"
+                " the list cannot be walked"
             )
+        self._repeated += self._size - 1 - sum(not self._newer(item, edge) for item in fresh)
+        if self._repeated > 2 * self._size + len(self._seen) // 4:
+            await self._turn()
         return fresh
+
+    async def _ended(self, end: int, brought_new: bool) -> None:
+        """End the walk after a short page, or continue from `end`."""
+        self._short = 0 if brought_new else self._short + 1
+        if self._count is None:
+            self._over = self._short > 0
+        else:
+            if self._expected is None or (self._short and end < self._expected):
+                self._expected = await self._counted()
+            self._claims = {*self._claims, (end, self._expected)} if self._short else set()
+            self._over = end >= self._expected or self._short >= _DISAGREEMENTS
+            if (
+                end < self._expected
+                and self._over
+                and len(self._claims) == 1
+                # If the counts differ, other clients change the list, and all counts are outdated.
+                and {await self._counted(), await self._counted()} == {self._expected}
+            ):
+                raise DecodeError(
+                    f"the service counts {self._expected} items and lists {end}:"
+                    " the list is incomplete"
+                )
+        if not self._over:
+            self._drop()
+            self._next, self._stable_pages = max(0, end - 1), 0
+
+    async def _counted(self) -> int:
+        """Return the number of items, from the count in flight if there is one."""
+        assert self._count is not None
+        task, self._counting = self._counting, None
+        return await (self._count() if task is None else task)
 
     async def _recovered(self, skip: int, page: Sequence[T]) -> Sequence[T]:
-        """What slipped to before `skip`: step back to a page that has items we have seen, and go on from there."""
+        """Step back from `skip` to a page with known items, and return its new items."""
         steps, self._stable_pages = 1, -_CALM
+        at = skip
         while True:
-            skip = max(0, skip - steps * (self._size - 1))
-            back = await self._fetch(self._size, skip)
-            if skip == 0 or any(self._key(item) in self._seen for item in back):
+            at = max(0, at - steps * (self._size - 1))
+            back = await self._fetch(self._size, at)
+            if at == 0 or self._known(back) or (self._turned and self._tied(back)):
                 break
             steps *= 2
-        fresh = self._taken(skip, back)
-        if page and self._key(page[0]) in self._seen:  # nothing lies between the two
-            self._over = False
-            return [*fresh, *self._taken(skip, page)]
+        if at == 0 and not self._known(back) and back and self._newer(back[0], self._edge):
+            # The whole page is newer than the known items: uploads are faster than the walk.
+            fresh = self._new(back)
+            if not await self._turn():
+                self._drop()
+                self._next = self._size - 1
+            return fresh
+        names = {self._key(item) for item in back}
+        # The two pages overlap, so no item lies between them.
+        if page and self._key(page[0]) in names:
+            fresh = self._new(back)
+            return [*fresh, *await self._taken(skip, page)]
         self._drop()
-        self._next = skip + self._size - 1
-        return fresh
+        self._next = at + self._size - 1
+        return await self._taken(at, back)
+
+    async def _turn(self) -> bool:
+        """Walk the rest from the other end, where uploads move no item.
+
+        Return False if this list does not allow it.
+        """
+        if self._backwards is None or self._edge is None:
+            return False
+        self._drop()
+        self._turned = _Turned(self._backwards, self._size, self._reaches(self._edge))
+        await self._turned.find()
+        self._fetch, self._backwards = self._turned.fetch, None
+        self._next, self._stable_pages, self._empty_pages = 0, -_CALM, 0
+        return True
+
+    def _reaches(self, edge: datetime) -> Callable[[T], bool]:
+        """Return a predicate: whether an item lies in the part of the list that has been walked."""
+        return lambda item: self._key(item) in self._seen or self._newer(item, edge)
+
+    def _newer(self, item: T, edge: datetime | None) -> bool:
+        created = self._created(item)
+        return edge is not None and created is not None and created > edge
+
+    def _tied(self, page: Sequence[T]) -> bool:
+        """Return whether no item lies between a page and the part that has been walked."""
+        if self._turned is not None:
+            # After deletes, the page may be past the end of the list.
+            return not page or self._turned.reaches(page[0])
+        return self._known(page[:1])
+
+    def _known(self, page: Sequence[T]) -> bool:
+        return any(self._key(item) in self._seen for item in page)
 
     def _new(self, page: Sequence[T]) -> Sequence[T]:
+        if page and (created := self._created(page[-1])) is not None:
+            self._edge = created if self._edge is None else min(self._edge, created)
         names = list(map(self._key, page))
         overlap = 1 if names and names[0] in self._seen else 0
         others = set(names[overlap:])
-        if len(others) == len(page) - overlap and self._seen.isdisjoint(
-            others
-        ):  # as it is for most
+        # Fast path: most pages have no duplicates.
+        if len(others) == len(page) - overlap and self._seen.isdisjoint(others):
             self._seen |= others
             return page[overlap:]
         fresh = {
@@ -170,25 +349,120 @@ class _PageWalker(Generic[T]):
         return list(fresh.values())
 
     def _ask(self, skip: int) -> None:
-        async def get() -> Sequence[T]:
-            return await self._fetch(self._size, skip)
+        self._under_way.append((skip, _begun(self._fetch, self._size, skip)))
 
-        self._under_way.append((skip, asyncio.ensure_future(get())))
-
-    def _drop(self) -> list[asyncio.Task[Sequence[T]]]:
-        """Cancel what is under way; an error nobody will ask for is not to be reported as forgotten."""
+    def _drop(self) -> list[asyncio.Task[Any]]:
+        """Cancel the pages in flight, and discard their exceptions. Return their tasks."""
         tasks = [task for _, task in self._under_way]
         self._under_way.clear()
         for task in tasks:
-            task.cancel()
-            task.add_done_callback(lambda done: done.cancelled() or done.exception())
+            cancel_unasked(task)
         return tasks
 
     async def aclose(self) -> None:
-        """End what is under way."""
-        if tasks := self._drop():
+        """Cancel all requests in flight, and wait until they have ended."""
+        tasks = self._drop()
+        if self._counting is not None:
+            cancel_unasked(self._counting)
+            tasks.append(self._counting)
+        if tasks:
             with anyio.CancelScope(shield=True):
                 await asyncio.wait(tasks)
+
+
+class _Turned(Generic[T]):
+    """The rest of a list, fetched from its other end and returned in the order of the list.
+
+    Positions from the other end do not move when items are added at the front.
+    """
+
+    def __init__(self, fetch: Fetch[T], size: int, reaches: Callable[[T], bool]) -> None:
+        self._fetch = fetch
+        self._size = size
+        self.reaches = reaches
+        self._end = 0
+
+    async def find(self) -> None:
+        """Find the start of the walked part by a galloping search, then a binary search."""
+        low, high = -self._size, 0
+        while not await self._found(high):
+            low, high = high, 2 * high + self._size
+            if high > _FARTHEST:
+                raise DecodeError(
+                    "the service gives the same page again and again: the list cannot be walked"
+                )
+        while high - low > self._size:
+            middle = (low + high) // 2
+            if await self._found(middle):
+                high = middle
+            else:
+                low = middle
+        self._end = high + self._size
+
+    async def _found(self, skip: int) -> bool:
+        return self._whole(await self._fetch(self._size, skip))
+
+    def _whole(self, page: Sequence[T]) -> bool:
+        return len(page) < self._size or self.reaches(page[-1])
+
+    def is_last(self, skip: int) -> bool:
+        """Return whether the page at `skip` reaches the other end."""
+        return self._end - skip <= self._size
+
+    async def fetch(self, take: int, skip: int) -> Sequence[T]:
+        """Return the page at `skip`, counted from the part that has been walked."""
+        page = await self._fetch(take, max(0, self._end - skip - take))
+        # Items may have been added before the page since find().
+        while skip == 0 and not self._whole(page):
+            self._end += take - 1
+            page = await self._fetch(take, self._end - take)
+        return page[::-1]
+
+
+def _begun(function: Callable[..., Awaitable[S]], *args: Any) -> asyncio.Task[S]:
+    """Call `function` in a new task."""
+
+    async def call() -> S:
+        return await function(*args)
+
+    return asyncio.ensure_future(call())
+
+
+async def until_agreed(
+    lists: Sequence[Callable[[], AsyncGenerator[Sequence[T], None]]],
+    needed: int,
+    key: Callable[[T], str],
+    created: Callable[[T], datetime | None],
+) -> AsyncGenerator[Sequence[T], None]:
+    """Walk several lists in turn until the walks agree, and yield each item once.
+
+    The walks of two lists may both miss an item that moves from one list to the other. At least
+    `needed` walks are therefore made. Another walk follows if the last one found a new item that is
+    not newer than the newest item of the first `needed` - 1 walks. Newer items do not count,
+    because uploads may never end. If the last walk found an item that moved, up to `_RESTLESS`
+    further walks follow.
+    """
+    place: dict[str, int] = {}
+    newest: datetime | None = None
+    number = 0
+    while True:
+        here = number % len(lists)
+        number += 1
+        missed = moved = False
+        async with aclosing(lists[here]()) as pages:
+            async for page in pages:
+                fresh = [item for item in page if key(item) not in place]
+                moved |= any(place.get(key(item), here) != here for item in page)
+                place.update((key(item), here) for item in page)
+                times = [time for time in map(created, fresh) if time is not None]
+                if number < needed:
+                    newest = max(times if newest is None else [*times, newest], default=None)
+                else:
+                    missed |= newest is not None and any(time <= newest for time in times)
+                if fresh:
+                    yield fresh
+        if number >= needed and not missed and not (moved and number < needed + _RESTLESS):
+            return
 
 
 async def merged(
@@ -196,7 +470,7 @@ async def merged(
     key: Callable[[T], str],
     order: Callable[[T], Any],
 ) -> AsyncGenerator[Sequence[T], None]:
-    """Several walks as one list, in `order`, each item once. Each walk must be in that order itself."""
+    """Merge several walks that are sorted by `order` into one sorted list, each item once."""
     seen: set[str] = set()
     heads: list[tuple[Any, int, deque[T]]] = []
 
@@ -206,9 +480,8 @@ async def merged(
                 heapq.heappush(heads, (order(page[0]), number, deque(page)))
                 return
 
-    async with (
-        AsyncExitStack() as stack
-    ):  # whatever ends one of them, the pages that the others have under way are let go
+    # If one walk raises, the requests in flight of the others are cancelled.
+    async with AsyncExitStack() as stack:
         for walk in walks:
             await stack.enter_async_context(aclosing(walk))
         for number in range(len(walks)):

@@ -1,21 +1,24 @@
-"""Work that the service begins at once and ends later: training, export, import, deleting all images.
+"""Long-running operations: training, export, import, and deleting all images.
 
-Two things make it delicate. What begins it must not be sent twice (a training costs money), although its answer may be lost:
-:class:`StartOnce` looks at what is there before and after, and so finds out. And it takes minutes to hours, in which connections
-break and programs end: :class:`AsyncLROPoller` asks at growing intervals, goes on after failures of the connection, and whatever it
-watches can be taken up again by its id.
+:class:`StartOnce` starts an operation exactly once, even if the response is lost, because a second
+training costs money. It compares the state of the service before and after the request.
+
+:class:`AsyncLROPoller` waits for the end. It polls at growing intervals and retries after failures
+of the connection. Another program can resume an operation by its id.
 """
 
 from __future__ import annotations
 
 import random
+import warnings
 from abc import ABC, abstractmethod
-from collections.abc import AsyncGenerator, Awaitable, Callable, Generator
+from collections.abc import AsyncIterator, Awaitable, Callable, Generator
 from dataclasses import dataclass
-from typing import Generic, Literal, TypeVar
+from typing import Any, Generic, Literal, TypeVar
 
 import anyio
 
+from ._statuses import meaning_of
 from .errors import (
     BadRequestError,
     ConnectError,
@@ -40,28 +43,38 @@ S = TypeVar("S")
 R = TypeVar("R")
 
 _RETRY_AFTER_MOST = 600.0
-"""The longest wait between two looks that the service may ask for, in seconds."""
+"""Maximum Retry-After between two polls, in seconds."""
 _SETTLING = 2.0
-"""Seconds between two looks for something whose beginning is in doubt: a list may lag behind."""
+"""Seconds between two checks whether an operation has started, because lists may be stale."""
 
 
 @dataclass(frozen=True, slots=True)
 class Polling:
-    """How often to look. Times are seconds; each interval is varied by a tenth, so that many pollers do not look at once."""
+    """How often to poll. Times are in seconds.
+
+    Each interval varies at random by up to 10 %, so that pollers do not poll in step.
+    """
 
     initial_interval: float = 1.0
-    """Until the first look."""
+    """Wait before the first poll."""
     multiplier: float = 1.5
-    """Each interval is so many times the one before."""
+    """Factor between successive intervals."""
     max_interval: float = 30.0
-    """The longest interval, unless the service asks for more (Retry-After)."""
+    """Maximum interval, unless the service asks for a longer one (Retry-After)."""
     max_outage: float = 1800.0
-    """How long no look may succeed (the network is gone, the service is down) before the poller gives up. The work goes on by itself."""
+    """Maximum time without a successful poll before the poller raises.
+
+    The operation itself continues.
+    """
 
 
 @dataclass(frozen=True, slots=True)
 class PollResult(Generic[S]):
-    """What one look has shown. `end` is "" while the work goes on; `fraction` is how much is done, where that can be known."""
+    """The result of one poll.
+
+    `end` is "" while the operation is running. `fraction` is the part that is done, from 0 to 1, or
+    None if unknown.
+    """
 
     state: S
     status: str
@@ -73,7 +86,15 @@ class PollResult(Generic[S]):
 
 @dataclass(frozen=True, slots=True)
 class PollingProgress:
-    """How far something is. `fraction` is None where the service gives no way to know; `seconds` counts from when this poller began."""
+    """The progress of a long-running operation.
+
+    Attributes:
+        status: Status as reported by the service.
+        done: Whether the operation has ended, with or without success.
+        seconds: Time since this poller started.
+        polls: Number of polls.
+        fraction: Part that is done, from 0 to 1, or None if unknown.
+    """
 
     status: str
     done: bool
@@ -83,46 +104,68 @@ class PollingProgress:
 
 
 class PollingMethod(ABC, Generic[S, R]):
-    """What a poller needs to know of the work: how to begin it, to look at it, and what its result is."""
+    """How to start and poll one kind of long-running operation."""
 
     operation: str
-    """The REST operation that begins it."""
+    """Name of the REST operation that starts it."""
 
     @abstractmethod
     async def begin(self) -> PollResult[S]:
-        """Begin it (or find it, where it is to be taken up again). Called until it succeeds, then never again."""
+        """Start the operation, or get the one to resume. Called until it succeeds once."""
 
     @abstractmethod
     async def look(self, state: S) -> PollResult[S]:
-        """How it is now."""
+        """Poll the operation."""
 
     @abstractmethod
     def result(self, state: S) -> R:
-        """What a person gets for it."""
+        """Return the result of the poller."""
 
     @abstractmethod
     def id(self, state: S) -> str:
-        """By what it can be taken up again."""
+        """Return the id that resumes the operation."""
 
     def again(self, state: S) -> str:
-        """How to take it up again, in words."""
+        """Return the call that resumes the operation, for error messages, or ""."""
         return ""
 
 
 class AsyncLROPoller(Generic[S, R]):
-    """Something the service is busy with. Nothing is sent before the poller is awaited, started or iterated over.
+    """A long-running operation.
 
-    * ``await poller`` begins it, waits for its end and gives the result (with ``wait=False`` of the verb that made it: does not wait);
-    * ``async for state in poller`` gives its state at each look, and ends when it does;
-    * ``await poller.start()`` begins it and returns at once.
+    Nothing is sent before the poller is awaited, started or iterated over:
 
-    It may be awaited again, by several tasks, or after a timeout (``async with asyncio.timeout(60): await poller``): it is begun once.
-    Connections that fail meanwhile are survived for as long as `Polling.patience`.
+    * ``await poller`` starts the operation, waits for its end and returns the result. With
+      ``wait=False`` it does not wait for the end.
+    * ``async for state in poller`` yields the state at the start and after each poll, until the
+      operation ends.
+    * ``await poller.start()`` starts the operation and returns its state.
+
+    The operation is started once, even if several tasks await the poller, or one awaits it again
+    after a timeout. Failed polls are retried for `Polling.max_outage` seconds.
 
     Raises (from all three):
-        OperationFailed: the service ended it without success.
-        ServiceError, TransportError: it could not be begun; or no look has succeeded for too long, or the project or key is gone.
+        OperationFailed: The operation ended without success.
+        ServiceError, TransportError: The operation could not be started, no poll has succeeded for
+            `Polling.max_outage`, or the service refused a poll.
     """
+
+    # Python 3.11 knows the line at which an object was made only if it has no __dict__.
+    __slots__ = (
+        "__weakref__",
+        "_began",
+        "_due",
+        "_ended",
+        "_interval",
+        "_lock",
+        "_lost_since",
+        "_polling",
+        "_polls",
+        "_seen",
+        "_used",
+        "_wait",
+        "_work",
+    )
 
     def __init__(
         self, work: PollingMethod[S, R], polling: Polling | None = None, *, wait: bool = True
@@ -132,85 +175,111 @@ class AsyncLROPoller(Generic[S, R]):
         self._wait = wait
         self._interval = self._polling.initial_interval
         self._seen: PollResult[S] | None = None
-        self._scan_budget = 0
+        self._polls = 0
         self._began = self._due = 0.0
         self._ended: float | None = None
         self._lost_since: float | None = None
         self._lock = anyio.Lock()
+        self._used = False
+
+    def __del__(self) -> None:
+        if not self._used:
+            warnings.warn(
+                f"{self!r} was never awaited: nothing was sent",
+                RuntimeWarning,
+                source=self,
+                stacklevel=2,
+            )
 
     def __repr__(self) -> str:
-        return f"<AsyncLROPoller {self._work.operation} {self.status}{f' {self.id}' if self.id else ''}>"
+        return (
+            f"<AsyncLROPoller {self._work.operation} {self.status}"
+            f"{f' {self.id}' if self.id else ''}>"
+        )
 
-    # --- what is known without asking
+    # --- the last known state
 
     @property
     def id(self) -> str | None:
-        """By what it can be taken up again, in this program or another; None before it has begun."""
+        """Id that resumes the operation, in this program or another. None before the start."""
         return None if self._seen is None else self._work.id(self._seen.state)
 
     @property
     def status(self) -> str:
-        """The service's word at the last look ("Training", "Completed", ...), or "NotStarted"."""
+        """Last status that the service reported ("Training", "Completed", ...), or "NotStarted"."""
         return "NotStarted" if self._seen is None else self._seen.status
 
     @property
     def done(self) -> bool:
-        """Whether it has ended, well or not."""
+        """Whether the operation has ended, with or without success."""
         return self._seen is not None and self._seen.end != ""
 
     @property
     def state(self) -> S | None:
-        """What the last look has shown, as the service's model."""
+        """Last known state, as a model. None before the start."""
         return None if self._seen is None else self._seen.state
 
     @property
     def progress(self) -> PollingProgress:
-        """How far it is."""
+        """Progress at the last poll."""
         if self._seen is None:
             return PollingProgress("NotStarted", False, 0.0, 0)
         end = anyio.current_time() if self._ended is None else self._ended
         return PollingProgress(
-            self.status, self.done, end - self._began, self._scan_budget, self._seen.fraction
+            self.status, self.done, end - self._began, self._polls, self._seen.fraction
         )
 
-    # --- asking
+    # --- polling
 
     def __await__(self) -> Generator[None, None, R]:
+        self._used = True
         return self.result().__await__()
 
     async def start(self) -> S:
-        """Begin it, if that has not been done, and give its state as last seen."""
+        """Start the operation, unless it has started, and return its last known state."""
+        self._used = True
         async with self._lock:
             if self._seen is None:
                 began = anyio.current_time()
                 seen = await self._work.begin()
                 self._began = began
                 self._enter(seen)
-            return self._seen.state  # type: ignore[union-attr]  # entered above, and never taken back
+            # _enter() has set it, and nothing resets it.
+            return self._seen.state  # type: ignore[union-attr]
 
     async def result(self) -> R:
-        """The same as awaiting the poller."""
+        """Return the result, as awaiting the poller does."""
         state = await self.start()
         while self._wait and not self.done:
-            await self._next(self._scan_budget)
+            await self._next(self._polls)
         assert self._seen is not None
         state = self._seen.state
         self._raise_failure()
         return self._work.result(state)
 
-    async def __aiter__(self) -> AsyncGenerator[S, None]:
-        yield await self.start()
-        while not self.done:
-            looks = self._scan_budget
-            await self._next(looks)
-            if self._scan_budget != looks and self._seen is not None:
-                yield self._seen.state
-        self._raise_failure()
+    def __aiter__(self) -> AsyncIterator[S]:
+        self._used = True
+        return _States(self)
+
+    async def _next_state(self, known: int | None) -> tuple[S, int] | None:
+        """Return the state after more than `known` polls and their number, or None at the end.
+
+        A cancelled call loses no state.
+        """
+        if known is None:
+            return await self.start(), self._polls
+        while self._polls == known:
+            if self.done:
+                self._raise_failure()
+                return None
+            await self._next(known)
+        assert self._seen is not None
+        return self._seen.state, self._polls
 
     async def _next(self, known: int) -> None:
-        """Look once more when it is time, unless another task has looked since `known` looks were made."""
+        """Poll once the interval has passed, unless another task has polled since `known` polls."""
         async with self._lock:
-            if self._scan_budget != known or self._seen is None or self.done:
+            if self._polls != known or self._seen is None or self.done:
                 return
             await anyio.sleep(max(0.0, self._due - anyio.current_time()))
             try:
@@ -221,19 +290,18 @@ class AsyncLROPoller(Generic[S, R]):
             self._enter(seen)
 
     def _enter(self, seen: PollResult[S]) -> None:
-        self._scan_budget += self._seen is not None
+        self._polls += self._seen is not None
         self._seen, self._lost_since = seen, None
         if seen.end:
             self._ended = anyio.current_time()
         self._schedule(seen.retry_after)
 
     def _survive(self, error: Exception, state: S) -> None:
-        """Let a look have failed, or raise what says that no other will succeed."""
+        """Schedule the next poll after a failed one, or raise if retries are pointless."""
         passing = (
             not isinstance(error, ServiceError)
             or isinstance(error, RateLimitError)
-            or error.status == 408
-            or error.status >= 500
+            or meaning_of(error.status).may_have_effect
         )
         now = anyio.current_time()
         if self._lost_since is None:
@@ -241,9 +309,10 @@ class AsyncLROPoller(Generic[S, R]):
         if passing and now - self._lost_since < self._polling.max_outage:
             self._schedule(error.retry_after if isinstance(error, RateLimitError) else None)
             return
-        self._lost_since = None  # whoever awaits the poller again is patient anew
+        # Awaiting the poller again restarts the time of `max_outage`.
+        self._lost_since = None
         if again := self._work.again(state):
-            error.add_note(f"The service may be at it still: {again} takes it up again.")
+            error.add_note(f"It may still be running; resume it with {again}.")
         raise error
 
     def _schedule(self, asked: float | None) -> None:
@@ -254,7 +323,7 @@ class AsyncLROPoller(Generic[S, R]):
     def _raise_failure(self) -> None:
         seen = self._seen
         if seen is not None and seen.end == "failed":
-            reason = seen.reason or "the service does not say why"
+            reason = seen.reason or "the service gives no reason"
             raise OperationFailed(
                 f"it ended as {seen.status}: {reason}",
                 operation=self._work.operation,
@@ -263,12 +332,38 @@ class AsyncLROPoller(Generic[S, R]):
             )
 
 
-class StartOnce(Generic[S]):
-    """Begins something once, although an answer may be lost (or the waiting for it cancelled) on the way.
+class _States(Generic[S]):
+    """The async iterator over the states of a poller.
 
-    `remember` is called before the first request: it looks at what is there. `send` begins. `find` is called when the effect
-    of `send` is in doubt, and gives what has begun since, or None. Only if two looks, some time apart, show nothing is
-    `send` called a second time, and what the service then says of it ("already in progress") is looked into as well.
+    It is not a generator, because a timeout around ``anext`` would end a generator.
+    """
+
+    def __init__(self, poller: AsyncLROPoller[S, Any]) -> None:
+        self._poller = poller
+        self._known: int | None = None
+
+    def __aiter__(self) -> _States[S]:
+        return self
+
+    async def __anext__(self) -> S:
+        found = await self._poller._next_state(self._known)
+        if found is None:
+            raise StopAsyncIteration
+        state, self._known = found
+        return state
+
+
+class StartOnce(Generic[S]):
+    """Start an operation once, even if a response is lost or the call is cancelled.
+
+    Args:
+        send: Send the request that starts the operation.
+        remember: Record the state of the service. Called before the first `send`.
+        find: Return the operation that has started since `remember`, or None. Called while the
+            effect of `send` is in doubt.
+
+    `send` is called a second time only if two calls of `find`, some time apart, return None. If the
+    service refuses the second request ("already in progress"), `find` is called again.
     """
 
     def __init__(
@@ -283,10 +378,7 @@ class StartOnce(Generic[S]):
         self._remembered = self._in_doubt = False
 
     async def __call__(self) -> S:
-        """What has begun.
-
-        Raises what `send` raised, where nothing has.
-        """
+        """Return the operation that has started, or raise the error of `send` if none has."""
         if not self._remembered:
             await self._remember()
             self._remembered = True
@@ -322,13 +414,13 @@ class StartOnce(Generic[S]):
 
 
 def may_have_taken_effect(error: Exception) -> bool:
-    """Whether a request may have had its effect although it ended in `error`."""
+    """Return whether a request that failed with `error` may have taken effect."""
     match error:
         case ConnectError():
             return False
         case RequestTimeout():
             return error.sent
         case ServiceError():
-            return error.status == 408 or error.status >= 500
+            return meaning_of(error.status).may_have_effect
         case _:
             return True

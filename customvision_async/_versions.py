@@ -1,4 +1,4 @@
-"""The versions of the service's API, oldest first, and what tells them apart."""
+"""The versions of the training and prediction APIs, oldest first."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ __all__ = ["ApiVersion", "PredictionVersion"]
 
 
 class _Ordered(StrEnum):
-    """Members compare by age (their place in the class), not by spelling."""
+    """An enum whose members compare in the order of their definition."""
 
     _age: int
 
@@ -33,7 +33,10 @@ class _Ordered(StrEnum):
 
 
 class ApiVersion(_Ordered):
-    """A version of the Training API. The value is the string of the URL; ``ApiVersion.V2_0 < ApiVersion.V3_3``."""
+    """A version of the training API. The value is its name in URLs.
+
+    Versions compare by age: ``ApiVersion.V2_0 < ApiVersion.V3_3``.
+    """
 
     V1_2 = "v1.2"
     V2_0 = "v2.0"
@@ -47,7 +50,7 @@ class ApiVersion(_Ordered):
 
 
 class PredictionVersion(_Ordered):
-    """A version of the Prediction API. The value is the string of the URL."""
+    """A version of the prediction API. The value is its name in URLs. Versions compare by age."""
 
     V1_1 = "v1.1"
     V2_0 = "v2.0"

@@ -1,36 +1,38 @@
-"""What can go wrong, as a tree::
+"""The exception hierarchy::
 
-    CustomVisionError                   anything this package raises about the service
-     +- TransportError                  no usable answer
-     |   +- ConnectError                nothing was sent: refused, no such host, TLS
-     |   +- RequestTimeout              the time of a phase ran out
-     |   +- ResponseLost                sent, and the answer did not come (whole)
-     +- ServiceError                    the service answered with an error status
+    CustomVisionError                   base class
+     +- TransportError                  no usable response
+     |   +- ConnectError                nothing was sent: connection refused, no such host, TLS
+     |   +- RequestTimeout              a phase of the request timed out
+     |   +- ResponseLost                sent, but no complete response arrived
+     +- ServiceError                    the service returned an error status
      |   +- BadRequestError             400
      |   +- AuthenticationError         401
      |   +- PermissionDeniedError       403
-     |   |   +- DownloadLinkExpired             the address of a file is no longer valid
+     |   |   +- DownloadLinkExpired     the URL of a file is no longer valid
      |   +- NotFoundError               404
      |   +- ConflictError               409
      |   +- RateLimitError              429
      |   +- InternalServerError         5xx
-     +- DecodeError                     an answer that cannot be read
-     +- LimitExceeded        (also a ValueError)   refused here: the service would refuse it
-     +- UnsupportedOperation                       the API version lacks it
-     +- OperationFailed                 what was begun (a training, an export, an import) ended without success
-     +- ItemError                       one item of a batch, and why
-     +- BatchError           (also an ExceptionGroup)   a batch that did not land whole
+     +- DecodeError                     a response that cannot be decoded
+     +- LimitExceeded                   over a limit, nothing was sent (also a ValueError)
+     +- UnsupportedOperation            the API version does not support it
+     +- OperationFailed                 a training, export or import ended without success
+     +- ItemError                       one failed item of a batch
+     +- BatchError                      a batch with failed items (also an ExceptionGroup)
 
-No error holds a request header: the key cannot be in one.
+Errors never hold request headers, so they cannot leak the key.
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from asyncio import CancelledError
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any, ParamSpec, Required, TypedDict, TypeVar, Unpack
 
 if TYPE_CHECKING:
+    from ._batch.report import BatchReport
     from .limits import Limit
 
 __all__ = [
@@ -58,23 +60,26 @@ __all__ = [
 
 
 class CustomVisionError(Exception):
-    """The base of every error of this package. It can be copied and pickled, so it comes whole out of a process pool."""
+    """The base class of all errors of this package.
 
-    def __reduce__(self) -> tuple[Any, ...]:
-        return _remade, (type(self), self.args, self.__dict__)
+    Errors can be copied and pickled, so they pass through a process pool unchanged.
+    """
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return _rebuild, (type(self), self.args, self.__dict__)
 
 
-def _remade(
+def _rebuild(
     kind: type[CustomVisionError], args: tuple[Any, ...], fields: dict[str, Any]
 ) -> CustomVisionError:
-    """The error again, without its ``__init__``: that takes other arguments than an exception keeps."""
+    """Rebuild a pickled error. Skip ``__init__``, whose parameters differ from `args`."""
     error: CustomVisionError = kind.__new__(kind, *args)
     error.__dict__.update(fields)
     return error
 
 
 class TransportError(CustomVisionError):
-    """There is no usable answer to a request. `operation` names the REST operation."""
+    """A request got no usable response. `operation` names the REST operation."""
 
     def __init__(self, message: str, *, operation: str = "") -> None:
         super().__init__(f"{operation}: {message}" if operation else message)
@@ -82,11 +87,14 @@ class TransportError(CustomVisionError):
 
 
 class ConnectError(TransportError):
-    """The connection could not be made, so nothing was sent: sending again is always safe."""
+    """The connection failed before anything was sent. Retrying is always safe."""
 
 
 class RequestTimeout(TransportError):
-    """The time allowed for a phase ran out. `sent` tells whether the request may have taken effect."""
+    """A phase of the request timed out.
+
+    `sent` is False if the request cannot have taken effect.
+    """
 
     def __init__(self, message: str, *, operation: str = "", sent: bool = True) -> None:
         super().__init__(message, operation=operation)
@@ -94,15 +102,23 @@ class RequestTimeout(TransportError):
 
 
 class ResponseLost(TransportError):
-    """The request went out, in part or whole, and its answer did not come whole: it may have taken effect."""
+    """The request was sent, at least in part, but no complete response arrived.
+
+    The request may have taken effect.
+    """
 
 
 class ServiceError(CustomVisionError):
-    """The service answered with an error.
+    """The service returned an error status.
 
-    `status` is the HTTP status, `code` the service's own code (an open string such as "BadRequestTagNameNotUnique",
-    empty where the answer has none), `message` the service's words, `request_id` what Microsoft's support asks for,
-    `operation` the REST operation.
+    Attributes:
+        status: HTTP status.
+        code: Error code of the service, such as "BadRequestTagNameNotUnique". Empty if the response
+            has none. The service may add codes at any time.
+        message: Error text of the service.
+        request_id: Id to give to Microsoft support. Empty if the response has none.
+        operation: Name of the REST operation.
+        advice: How to fix the problem, if known.
     """
 
     def __init__(
@@ -124,47 +140,65 @@ class ServiceError(CustomVisionError):
         super().__init__(message)
 
     def __str__(self) -> str:
-        what = (
-            f"{self.status} {self.code}".rstrip() if self.code != str(self.status) else self.code
-        )  # the gateway's code is the status
-        text = (
-            f"{self.operation}: {what}: {self.message}"
-            if self.operation
-            else f"{what}: {self.message}"
-        )
+        # The gateway sends the status as the code. A success does not explain a failure.
+        status = "" if self.code == str(self.status) or self.status < 400 else str(self.status)
+        words = (self.operation, f"{status} {self.code}".strip(), self.message)
+        text = ": ".join(word for word in words if word)
         if self.advice:
             text = f"{text.rstrip('. ')}. {self.advice}"
         return f"{text} (request id {self.request_id})" if self.request_id else text
 
 
+class _ServiceErrorFields(TypedDict, total=False):
+    """What a :class:`ServiceError` is made with, besides its message."""
+
+    status: Required[int]
+    code: str
+    request_id: str
+    operation: str
+    advice: str
+
+
 class BadRequestError(ServiceError):
-    """400: the service will not take the request as it is."""
+    """400: the request is invalid."""
 
 
 class AuthenticationError(ServiceError):
-    """401: the key or token is not accepted for this endpoint."""
+    """401: the endpoint does not accept the key or token."""
 
 
 class PermissionDeniedError(ServiceError):
-    """403: known, but not allowed."""
+    """403: the key or token lacks the permission."""
 
 
 class DownloadLinkExpired(PermissionDeniedError):
-    """403 from where the service keeps its files: their addresses live for a day."""
+    """403 from the blob store: the URL of a file has expired. URLs are valid for one day."""
 
 
 class NotFoundError(ServiceError):
-    """404: no such project, tag, image or iteration, or an endpoint that is not Custom Vision."""
+    """No such project, tag, image or iteration, or the endpoint is not Custom Vision.
+
+    `status` is 404, or 200 if the service returned a list without the object.
+    """
 
 
 class ConflictError(ServiceError):
-    """409: at odds with what is there."""
+    """409: the request conflicts with the current state of the resource."""
 
 
 class RateLimitError(ServiceError):
-    """429, after all retries. `retry_after` is the wait the service asked for, in seconds, or None."""
+    """429, after all retries.
 
-    def __init__(self, message: str, *, retry_after: float | None = None, **fields: Any) -> None:
+    `retry_after` is the Retry-After of the response in seconds, or None.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        retry_after: float | None = None,
+        **fields: Unpack[_ServiceErrorFields],
+    ) -> None:
         super().__init__(message, **fields)
         self.retry_after = retry_after
 
@@ -174,11 +208,14 @@ class InternalServerError(ServiceError):
 
 
 class DecodeError(CustomVisionError):
-    """An answer with a success status that cannot be read: HTML, cut short, or of another shape."""
+    """A success response cannot be decoded: it is HTML, truncated, or of another shape."""
 
 
 class LimitExceeded(CustomVisionError, ValueError):
-    """A limit of the service would be exceeded, so nothing was sent. `limit` is the row of limits.py."""
+    """A request would exceed a limit of the service, so it was not sent.
+
+    `limit` is the :class:`~customvision_async.limits.Limit`, `actual` the value that exceeds it.
+    """
 
     def __init__(self, limit: Limit, actual: float, what: str = "") -> None:
         self.limit = limit
@@ -190,7 +227,10 @@ class LimitExceeded(CustomVisionError, ValueError):
 
 
 class UnsupportedOperation(CustomVisionError):
-    """The API version lacks the operation (or a parameter of it). `first_version` is the first that has it, or None."""
+    """The API version does not support an operation, or one of its parameters.
+
+    `first_version` is the first version that supports it, or None.
+    """
 
     def __init__(
         self, message: str, *, operation: str, version: str, first_version: str | None
@@ -202,10 +242,12 @@ class UnsupportedOperation(CustomVisionError):
 
 
 class OperationFailed(CustomVisionError):
-    """Something that takes its time was begun, and the service ended it without success.
+    """A long-running operation ended without success.
 
-    `operation` names the REST operation that began it, `status` is the service's word for the end ("Failed"), `state` the model it
-    came with (the Iteration, Export or Project).
+    Attributes:
+        operation: Name of the REST operation that started it.
+        status: Final status as reported by the service, such as "Failed".
+        state: Last state: an Iteration, Export or Project.
     """
 
     def __init__(self, message: str, *, operation: str, status: str, state: object = None) -> None:
@@ -215,23 +257,76 @@ class OperationFailed(CustomVisionError):
         self.state = state
 
 
+P = ParamSpec("P")
+T = TypeVar("T")
+
+
+def attempt(function: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T | Exception:
+    """Return the result of `function`, or the error that it raises.
+
+    Use it for all work on a single item. Items hold objects of the caller, which may raise
+    anything, and an error must fail only that item.
+    """
+    try:
+        return function(*args, **kwargs)
+    except Exception as error:  # noqa: BLE001 - see above
+        return error
+    except CancelledError as error:
+        # Nothing is awaited here, so this is not a cancellation of the current task.
+        return RuntimeError(f"it raised {type(error).__name__}")
+
+
 def called(item: object) -> str:
-    """What a person calls an item: the path where it is to be found, the name that it was given, or "" for what has neither."""
+    """Return the path of an item, else its name, else "". Never raise."""
+    display_name = attempt(_display_name, item)
+    return display_name if isinstance(display_name, str) else ""
+
+
+def _display_name(item: object) -> str:
     if isinstance(item, (str, os.PathLike)):
-        return os.fsdecode(item)
-    name, path = getattr(item, "name", None), getattr(item, "path", None)
-    name = name if isinstance(name, str) else ""
-    path = os.fsdecode(path) if isinstance(path, (str, os.PathLike)) else ""
-    return (
-        path if path.endswith(name) else name
-    )  # a name that is no part of the path was chosen, and so is the better known
+        return str.__str__(os.fsdecode(item))
+    name, path = _name(item), getattr(item, "path", None)
+    path = str.__str__(os.fsdecode(path)) if isinstance(path, (str, os.PathLike)) else ""
+    # The caller chose a name that is not part of the path, so prefer it.
+    return path if path.endswith(name) else name
+
+
+def _name(item: object) -> str:
+    name = attempt(getattr, item, "name", None)
+    return str.__str__(name) if isinstance(name, str) else ""
+
+
+def words_of(error: BaseException) -> str:
+    """Return the text of an error, with its type if the text alone may be unclear.
+
+    Never raise: the error may come from an object of the caller.
+    """
+    kind = type.__getattribute__(type(error), "__name__")
+    text = attempt(str, error)
+    if not isinstance(text, str):
+        return f"{kind}, whose text cannot be read"
+    text = str.__str__(text)
+    is_descriptive = isinstance(error, (CustomVisionError, ValueError, TypeError, OSError))
+    return text if is_descriptive and text else f"{kind}: {text}" if text else kind
+
+
+def shown(value: object) -> str:
+    """Return the repr of `value` truncated to 80 characters, or its type if its repr raises."""
+    text = attempt(repr, value)
+    if isinstance(text, str):
+        return str.__str__(text)[:80]
+    return f"a {type.__getattribute__(type(value), '__name__')}"
 
 
 class ItemError(CustomVisionError):
-    """One item of a batch that did not land. `index` is its place in the input, `item` what was given.
+    """One failed item of a batch.
 
-    Its text begins with the path or the name of the item, where it has one. `status` is the service's status of it where there is
-    one ("ErrorImageFormat"); `__cause__` the error behind it where there is one.
+    The text starts with the path or name of the item. `__cause__` is the underlying error, if any.
+
+    Attributes:
+        index: Position of the item in the input, from 0.
+        item: The item as the caller gave it.
+        status: Status that the service reported for the item, such as "ErrorImageFormat", or "".
     """
 
     def __init__(self, message: str, *, index: int, item: object, status: str = "") -> None:
@@ -241,31 +336,41 @@ class ItemError(CustomVisionError):
         self.status = status
 
     def __str__(self) -> str:
-        text, who = super().__str__(), called(self.item)
-        for name in (who, getattr(self.item, "name", None), os.path.basename(who)):
-            if (
-                name and isinstance(name, str) and text.startswith(f"{name}: ")
-            ):  # as most do by themselves
+        text, display_name = super().__str__(), called(self.item)
+        # Most texts name the item already. Do not name it twice.
+        for name in (display_name, _name(self.item), os.path.basename(display_name)):
+            if name and text.startswith(f"{name}: "):
                 text = text.removeprefix(f"{name}: ")
                 break
-        return f"{who}: {text}" if who else text
+        return f"{display_name}: {text}" if display_name else text
 
 
 class BatchError(CustomVisionError, ExceptionGroup[Exception]):
-    """A batch of which at least one item failed. Its text names the first few, with why; `report` has the whole account.
+    """A batch in which at least one item failed.
 
-    The group holds the first ten and the last ten item errors; `dropped` is how many lie between.
+    The text names the first few failed items with their causes.
+
+    Attributes:
+        exceptions: The first ten and the last ten item errors.
+        dropped: Number of item errors left out between them.
+        report: The :class:`BatchReport` with every failed item.
     """
 
-    def __new__(cls, message: str, errors: Sequence[Exception], **_: Any) -> BatchError:
+    def __new__(cls, message: str, errors: Sequence[Exception], **_: object) -> BatchError:
         return super().__new__(cls, message, errors)
 
     def __init__(
-        self, message: str, errors: Sequence[Exception], *, report: Any = None, dropped: int = 0
+        self,
+        message: str,
+        errors: Sequence[Exception],
+        *,
+        report: BatchReport,
+        dropped: int = 0,
     ) -> None:
         super().__init__(message, errors)
         self.report = report
         self.dropped = dropped
 
-    def derive(self, excs: Sequence[Exception], /) -> BatchError:  # type: ignore[override]  # a subgroup of item errors only
+    # The base class allows groups of any BaseException. This one holds item errors only.
+    def derive(self, excs: Sequence[Exception], /) -> BatchError:  # type: ignore[override]
         return BatchError(self.message, excs, report=self.report, dropped=self.dropped)

@@ -1,7 +1,7 @@
-"""The limits of the service: each one a row with its value, the version it dates from, and where it is written.
+"""The limits of the service, each with its value, its first API version and its source.
 
-Nothing else in the package states a limit. A :class:`~customvision_async.errors.LimitExceeded` carries the row
-that was exceeded, so that a person can read what the limit is and who says so.
+This module is the only place that states a limit.
+:class:`~customvision_async.errors.LimitExceeded` carries the :class:`Limit` that was exceeded.
 """
 
 from __future__ import annotations
@@ -46,7 +46,15 @@ _QUOTAS = "Microsoft Learn, Custom Vision, limits and quotas"
 
 @dataclass(frozen=True, slots=True)
 class Limit:
-    """One limit: `name` and `unit` say of what, `since` is the first API version that states it."""
+    """One limit of the service.
+
+    Attributes:
+        name: The quantity that is limited.
+        value: The maximum, in `unit`.
+        unit: Unit of `value`.
+        since: First API version with the limit.
+        source: Where the limit is documented or was observed.
+    """
 
     name: str
     value: int
@@ -103,14 +111,14 @@ DEFAULT_BODY_BYTES = Limit(
     16_000_000,
     "bytes",
     "v1.2",
-    "free below 1.3 Gbit/s at 10 calls/s, cheap to repeat",
+    "default of this package: no bottleneck below 1.3 Gbit/s at 10 requests/s",
 )
 MAX_BODY_BYTES = Limit(
     "body of a batch",
     48_000_000,
     "bytes",
     "v1.2",
-    "public reports: 408 near 60 MB, fine under 55 MB",
+    "public reports: 408 near 60 MB, none under 55 MB",
 )
 URL_BYTES = Limit(
     "length of a URL", 8_000, "bytes", "v1.2", "common default of HTTP servers and proxies"
@@ -119,4 +127,4 @@ URL_BYTES = Limit(
 ALL_LIMITS: tuple[Limit, ...] = tuple(
     value for value in list(globals().values()) if isinstance(value, Limit)
 )
-"""Every limit, in the order above."""
+"""All limits, in the order of this module."""

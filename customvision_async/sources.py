@@ -1,24 +1,29 @@
-"""Things to feed a batch: a folder, URLs, a manifest. Each is lazy, and can be iterated over by itself to see what it would give."""
+"""Sources of images for batches: folders, lists of URLs, and manifests.
+
+All are lazy iterables. Iterate over one to list its items without a batch.
+"""
 
 from __future__ import annotations
 
 import errno
 import json
 import os
-from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Iterator
-from contextlib import aclosing
+import stat
+from collections.abc import AsyncGenerator, Generator, Iterable, Iterator, Mapping, Sequence
+from contextlib import aclosing, suppress
 from functools import partial
 from itertools import islice
 from pathlib import Path, PurePath
-from typing import Any, NamedTuple, TypeAlias
+from typing import IO, Any, NamedTuple, TypeAlias, TypedDict, Unpack
 from uuid import UUID
 
-import aiofiles
 import anyio.to_thread
 import msgspec
 
+from ._blocking import in_thread, when_descriptors_allow
 from ._content import Blob
-from ._inputs.image_header import NotAnImage, inspect_path
+from ._inputs.image_header import NotAnImage, inspect_path, unread
+from ._paged_iterator import PagedIterator, items_of, lists_of
 from .errors import ItemError, LimitExceeded
 from .models import (
     ImageFile,
@@ -35,6 +40,8 @@ from .models.inputs import TagLike
 __all__ = [
     "FolderImages",
     "ManifestImages",
+    "Origin",
+    "OtherProjectError",
     "ScannedImage",
     "images_from_manifest",
     "images_from_urls",
@@ -43,27 +50,51 @@ __all__ = [
 ]
 
 _GROUP = 128
-"""Files looked at in one hop to a worker thread: a hop costs about 60 us, a file 10."""
+"""Files inspected per call of a worker thread. A call costs about 60 us, a file 10 us."""
 _AHEAD = 32 * 1024
-"""A file of up to this length is read when it is looked at: to open it once more for the body would cost more than to keep it a while."""
+"""Maximum size in bytes of a file to prefetch at inspection, which saves opening it twice."""
 
 Found: TypeAlias = "ScannedImage | ImageFile | SkippedItem"
+Entry: TypeAlias = "ImageFile | ImageUrl | ImageFromPrediction | SkippedItem"
+Listed: TypeAlias = "Entry | FolderImages"
+
+
+class _FileOptions(TypedDict, total=False):
+    """What an :class:`ImageFile` is made of, besides its path."""
+
+    data: bytes | bytearray | memoryview | None
+    file: IO[bytes] | None
+    name: str | None
+    tags: Iterable[TagLike]
+    regions: Iterable[Region]
+    metadata: Mapping[str, str] | None
 
 
 class ScannedImage(ImageFile):
-    """A file of a folder that has been looked at: `blob` is its place, size and stamp, so it need not be looked at again.
+    """A file of a folder that has been inspected.
 
-    A copy of one, or what ``dataclasses.replace`` makes of it, has no `blob`: it is a file like any other.
+    `blob` is the result of the inspection, which need not be repeated. It is an OSError if the file
+    could not be read, or is a folder that could not be listed. Such an item fails with that error.
+
+    Copies, and results of ``dataclasses.replace``, have no `blob` and are inspected like any file.
     """
 
     __slots__ = ("blob",)
-    blob: Blob | None
+    blob: Blob | OSError | None
 
-    def __init__(self, *given: Any, **named: Any) -> None:
-        super().__init__(*given, **named)
+    def __init__(
+        self, path: str | os.PathLike[str] | None = None, **options: Unpack[_FileOptions]
+    ) -> None:
+        super().__init__(path, **options)
         _put_blob(self, None)
 
-    def __reduce__(self) -> tuple[Any, ...]:
+    def __reference__(self) -> ScannedImage:
+        """Return the image itself, without its prefetched bytes."""
+        if isinstance(self.blob, Blob):
+            self.blob.taken()
+        return self
+
+    def __reduce__(self) -> tuple[object, ...]:
         return partial(
             ImageFile,
             self.path,
@@ -80,11 +111,11 @@ _put_blob, _put_path, _put_data, _put_file, _put_name, _put_tags, _put_regions, 
 )
 
 
-def _scanned(blob: Blob, name: str, tags: tuple[TagLike, ...]) -> ScannedImage:
-    """Not by ``__init__``: nothing here needs checking, and there are many."""
+def _scanned(blob: Blob | OSError, path: str, name: str, tags: tuple[TagLike, ...]) -> ScannedImage:
+    """Build a :class:`ScannedImage` without the checks of ``__init__``, for speed."""
     file = ScannedImage.__new__(ScannedImage)
     _put_blob(file, blob)
-    _put_path(file, blob.path)
+    _put_path(file, path)
     _put_data(file, None)
     _put_file(file, None)
     _put_name(file, name)
@@ -101,22 +132,25 @@ def images_in(
     tags_from_folders: bool = False,
     recursive: bool = True,
 ) -> FolderImages:
-    """The pictures in a folder, in the order of their names: regular files whose first bytes are JPEG, PNG, GIF or BMP.
+    """Return the images in a folder, in the order of their names.
+
+    An image is a regular file that starts like a JPEG, PNG, GIF or BMP file. Hidden files and
+    folders, symbolic links and other files are yielded as :class:`SkippedItem` with the reason, and
+    reports count them as skipped. Files that cannot be read, subfolders that cannot be listed, and
+    images that the service would refuse (over 6 MB, sides over 10,240 pixels or 25:1) are yielded
+    as :class:`ImageFile`, and fail before anything is sent. If no file descriptor is free, the scan
+    waits.
 
     Args:
-        folder: where to look; a single file will do too.
-        tags: given to every picture.
-        tags_from_folders: the first folder below `folder` on the way to a picture is a tag of it:
-            ``photos/apple/2024/1.jpg`` is an apple. Pictures right in `folder` get none.
-        recursive: look into the folders below too.
-
-    What is left out is not silent: hidden files and folders, symbolic links, files that are no pictures or cannot be read come as
-    :class:`SkippedItem` with the reason, and a report counts them as skipped. A picture the service would refuse
-    (over 6 MB, sides over 10,240 pixels or 25:1) comes as an :class:`ImageFile` like any other, and fails before it is sent.
+        folder: Path of the folder, or of a single file.
+        tags: Tags of every image.
+        tags_from_folders: Add the name of the first subfolder as a tag:
+            ``photos/apple/2024/1.jpg`` gets the tag "apple". Images directly in `folder` get none.
+        recursive: Include images in subfolders.
 
     Raises:
-        FileNotFoundError: there is no such folder.
-        PermissionError: it cannot be read.
+        FileNotFoundError: No such folder.
+        PermissionError: The folder cannot be read.
         TypeError: `tags` is a single string.
     """
     if isinstance(tags, str):
@@ -125,13 +159,17 @@ def images_in(
 
 
 class FolderImages:
-    """What :func:`images_in` gives: an async iterable of pictures and skipped files, which can be gone through any number of times."""
+    """The images and skipped files of a folder, as returned by :func:`images_in`.
+
+    Each iteration scans the folder again.
+    """
 
     def __init__(
         self, folder: str, tags: tuple[TagLike, ...], tags_from_folders: bool, recursive: bool
     ) -> None:
         if not os.path.isdir(folder):
-            os.stat(folder)  # raises what is the matter
+            # Raises if `folder` does not exist or is not accessible.
+            os.stat(folder)
         else:
             os.scandir(folder).close()
         self._folder = folder
@@ -142,20 +180,20 @@ class FolderImages:
     def __repr__(self) -> str:
         return f"images_in({self._folder!r})"
 
-    async def __aiter__(self) -> AsyncIterator[Found]:
-        async with aclosing(
-            self._groups(0)
-        ) as groups:  # whoever takes them one by one may keep them: no bytes are read ahead
-            async for group in groups:
-                for found in group:
-                    yield found
+    def __aiter__(self) -> PagedIterator[Found]:
+        # The caller may keep the items, so do not prefetch.
+        return items_of(self._groups(0))
 
-    def groups(self) -> AsyncIterator[list[Found]]:
-        """The same in lists, for an upload. The bytes of small files come with them, and are let go as they are sent."""
-        return self._groups(_AHEAD)
+    def groups(self) -> PagedIterator[list[Found]]:
+        """Iterate over lists of items, for uploads. Small files are prefetched."""
+        return lists_of(self._groups(_AHEAD))
+
+    def files(self) -> AsyncGenerator[list[Found], None]:
+        """Yield lists of items, none of them prefetched."""
+        return self._groups(0)
 
     async def _groups(self, ahead: int) -> AsyncGenerator[list[Found], None]:
-        """Each group is one hop to a worker thread."""
+        """Yield the items of one call of a worker thread at a time."""
         found = self._scan(ahead)
         while group := await anyio.to_thread.run_sync(lambda: list(islice(found, _GROUP))):
             yield group
@@ -164,9 +202,8 @@ class FolderImages:
         if not os.path.isdir(self._folder):
             yield self._look(self._folder, os.path.basename(self._folder), self._tags, ahead)
             return
-        open_folders = [
-            self._listed(self._folder, "", self._tags, ahead)
-        ]  # a stack, since folders may be deeper than Python recurses
+        # A stack, because folders may be nested deeper than the recursion limit.
+        open_folders = [self._listed(self._folder, "", self._tags, ahead)]
         while open_folders:
             for found in open_folders[-1]:
                 if isinstance(found, _Folder):
@@ -181,23 +218,28 @@ class FolderImages:
     def _listed(
         self, folder: str, prefix: str, tags: tuple[TagLike, ...], ahead: int
     ) -> Iterator[Found | _Folder]:
-        """What is right in `folder`, by name. Of a name only what cannot be found out later is kept: there may be a million."""
+        """Yield the entries directly in `folder`, sorted by name.
+
+        Keep little per entry, because a folder may hold a million.
+        """
         names: list[str] = []
         links: set[str] = set()
         folders: set[str] = set()
+        problem: OSError | None = None
         try:
-            with os.scandir(folder) as listing:
+            with when_descriptors_allow(os.scandir, folder) as listing:
                 for entry in listing:
                     names.append(entry.name)
-                    if entry.is_symlink():
-                        links.add(entry.name)
-                    elif entry.is_dir(follow_symlinks=False):
-                        folders.add(entry.name)
+                    # Inspecting the file reports the error.
+                    with suppress(OSError):
+                        if entry.is_symlink():
+                            links.add(entry.name)
+                        elif entry.is_dir(follow_symlinks=False):
+                            folders.add(entry.name)
         except OSError as error:
-            if not prefix:
-                raise
-            yield SkippedItem(prefix, _reason(error), folder)
-            return
+            problem = error
+            if prefix:
+                yield _scanned(unread(error, folder), folder, prefix, tags)
         names.sort(reverse=True)
         root = os.path.join(folder, "")
         while names:
@@ -217,20 +259,24 @@ class FolderImages:
                     if self._tags_from_folders and not prefix and base not in tags
                     else tags,
                 )
+        if problem is not None and not prefix:
+            raise problem
 
     def _look(self, path: str, name: str, tags: tuple[TagLike, ...], ahead: int) -> Found:
         try:
-            return _scanned(
-                inspect_path(path, follow=path == self._folder, ahead=ahead), name, tags
-            )
+            blob = inspect_path(path, follow=path == self._folder, ahead=ahead)
+            return _scanned(blob, path, name, tags)
         except NotAnImage as error:
             return SkippedItem(name, str(error), path)
         except LimitExceeded:
-            return ImageFile(
-                path, name=name, tags=tags
-            )  # looked at again when it is prepared, and failed there with the reason
+            # The upload inspects the file again, and reports the error.
+            return ImageFile(path, name=name, tags=tags)
         except OSError as error:
-            return SkippedItem(name, _reason(error), path)
+            if error.errno == errno.ELOOP:
+                return SkippedItem(name, "a symbolic link: these are not followed", path)
+            if _is_special(path):
+                return SkippedItem(name, "not a regular file", path)
+            return _scanned(unread(error, path), path, name, tags)
 
 
 class _Folder(NamedTuple):
@@ -239,70 +285,119 @@ class _Folder(NamedTuple):
     tags: tuple[TagLike, ...]
 
 
-def _reason(error: OSError) -> str:
-    if error.errno == errno.ELOOP:
-        return "a symbolic link: these are not followed"
-    return f"cannot be read: {error.strerror or error}"
+def _is_special(path: str) -> bool:
+    """Return whether `path` is a socket, a device or the like, which may fail to open."""
+    try:
+        return not stat.S_ISREG(os.lstat(path).st_mode)
+    except OSError:
+        return False
 
 
 def images_from_urls(urls: Iterable[str], *, tags: Iterable[TagLike] = ()) -> Iterator[ImageUrl]:
-    """Pictures for the service to fetch, each with `tags`. Lazy: `urls` is read as the batch goes (an open text file of URLs will do).
+    """Return an iterator of images for the service to fetch, one per URL.
 
-    What is no string goes through as it is, and fails as that one item of the batch.
+    Args:
+        urls: URLs, read as the batch proceeds. An open text file with one URL per line is allowed,
+            and empty lines are skipped. An item that is not a string fails on its own.
+        tags: Tags of every image.
 
     Raises:
         TypeError: `urls` or `tags` is a single string.
     """
-    for given, name in ((urls, "urls"), (tags, "tags")):
-        if isinstance(given, str):
-            raise TypeError(f"{name} is one string; write {name}=[{given[:80]!r}]")
+    for argument, name in ((urls, "urls"), (tags, "tags")):
+        if isinstance(argument, str):
+            raise TypeError(f"{name} is one string; write {name}=[{argument[:80]!r}]")
     return _image_urls(urls, tuple(tags))
 
 
 def _image_urls(urls: Iterable[Any], tags: tuple[TagLike, ...]) -> Iterator[ImageUrl]:
     for url in urls:
-        if not isinstance(url, str):
+        # isinstance() may call the object's __class__, which may raise.
+        if not issubclass(type(url), str):
             yield url
-        elif line := url.strip():
+        elif line := str.strip(url):
             yield ImageUrl(line, tags=tags)
 
 
-def images_from_manifest(path: str | os.PathLike[str]) -> ManifestImages:
-    """The pictures that a manifest lists: a text file with one JSON object a line, as a failed-items file is.
+class OtherProjectError(ValueError):
+    """A failed-items file belongs to another project than the target of the upload."""
 
-    Each has one of `path` (relative to the manifest), `url` and `prediction`, and may have `name`, `tags` (names or ids), `regions`
-    (objects with `tag`, `left`, `top`, `width`, `height`) and `metadata`. A line that cannot be read comes as a :class:`SkippedItem`.
+
+def images_from_manifest(
+    path: str | os.PathLike[str], *, project: str | None = None
+) -> ManifestImages:
+    """Return the images of a manifest: a text file with one JSON object per line.
+
+    Failed-items files are manifests. Each object has one of `path` (relative to the manifest; a
+    folder means all images in it), `url` and `prediction`. It may have `name`, `tags` (names or
+    ids), `regions` (objects with `tag`, `left`, `top`, `width`, `height`) and `metadata`. Invalid
+    lines are yielded as :class:`SkippedItem`.
+
+    Args:
+        path: Path of the manifest.
+        project: Id of the project to upload to. If given, the iteration raises
+            :class:`OtherProjectError` at a line that names another project. The first line of a
+            failed-items file names its project.
 
     Raises:
-        FileNotFoundError: there is no such file.
+        FileNotFoundError: No such file.
     """
     os.stat(path)
-    return ManifestImages(Path(path))
+    return ManifestImages(Path(path), project)
 
 
 class ManifestImages:
-    """What :func:`images_from_manifest` gives."""
+    """The images of a manifest, as returned by :func:`images_from_manifest`."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, project: str | None) -> None:
         self._path = path
+        self._project = project
 
-    async def __aiter__(
-        self,
-    ) -> AsyncIterator[ImageFile | ImageUrl | ImageFromPrediction | SkippedItem]:
-        number = 0
-        async with aiofiles.open(self._path, "rb") as lines:
-            async for line in lines:
-                number += 1
-                if line.strip():
-                    yield self._read(line, number)
+    def __aiter__(self) -> PagedIterator[Entry]:
+        return items_of(self._groups())
 
-    def _read(
-        self, line: bytes, number: int
-    ) -> ImageFile | ImageUrl | ImageFromPrediction | SkippedItem:
+    async def _groups(self) -> AsyncGenerator[Sequence[Entry], None]:
+        """Yield the items of several lines, or of one call of a worker thread for a folder."""
+        lines = self._lines()
         try:
-            entry = msgspec.convert(
-                json.loads(line), _Entry
-            )  # msgspec's own reader refuses names that are no Unicode
+            while group := await in_thread(next, lines, None):
+                items: list[Entry] = []
+                for item in group:
+                    if not isinstance(item, FolderImages):
+                        items.append(item)
+                        continue
+                    yield items
+                    items = []
+                    async with aclosing(item.files()) as folder:
+                        async for files in folder:
+                            yield files
+                yield items
+        finally:
+            # An abandoned thread may still run the generator.
+            with suppress(ValueError):
+                lines.close()
+
+    def _lines(self) -> Generator[list[Listed], None, None]:
+        """Yield the items of several lines at a time. Block."""
+        with when_descriptors_allow(open, self._path, "rb") as file:
+            # The writer of a pipe may wait for the result of each line.
+            count = _GROUP if stat.S_ISREG(os.fstat(file.fileno()).st_mode) else 1
+            lines = enumerate(file, 1)
+            while batch := list(islice(lines, count)):
+                if group := [
+                    item
+                    for number, line in batch
+                    if line.strip() and (item := self._read(line, number)) is not None
+                ]:
+                    yield group
+
+    def _read(self, line: bytes, number: int) -> Listed | None:
+        try:
+            # msgspec's JSON decoder rejects file names with lone surrogates.
+            entry = msgspec.convert(json.loads(line), _Entry)
+            if entry.failed_items_of is not None:
+                self._check(entry.failed_items_of)
+                return None
             regions = [
                 Region(box.tag, box.left, box.top, box.width, box.height) for box in entry.regions
             ]
@@ -314,12 +409,17 @@ class ManifestImages:
             }
             if entry.path is not None:
                 path = self._path.parent / entry.path
+                if os.path.isdir(path):
+                    return _folder_of(os.fspath(path), tuple(entry.tags))
                 return ImageFile(path, **{**common, "name": entry.name or entry.path})
             if entry.url is not None:
                 return ImageUrl(entry.url, **common)
             if entry.prediction is not None:
                 return ImageFromPrediction(entry.prediction, **common)
-        except (ValueError, RecursionError) as error:  # msgspec's errors and json's are ValueErrors
+        except OtherProjectError:
+            raise
+        # The errors of msgspec and json are ValueErrors.
+        except (ValueError, RecursionError) as error:
             return SkippedItem(
                 f"{self._path.name}:{number}", f"not a line of a manifest: {error}", str(self._path)
             )
@@ -328,6 +428,29 @@ class ManifestImages:
             "not a line of a manifest: it has none of path, url, prediction",
             str(self._path),
         )
+
+    def _check(self, origin: Origin) -> None:
+        if self._project is not None and origin.id.lower() != self._project.lower():
+            raise OtherProjectError(
+                f"{self._path} lists items of project {origin.name or origin.id}"
+                f" ({origin.id} at {origin.endpoint}), not of {self._project}"
+            )
+
+
+def _folder_of(path: str, tags: tuple[str, ...]) -> FolderImages | ScannedImage:
+    """Return the images of a folder, or an item that holds the error if it cannot be listed."""
+    try:
+        return FolderImages(path, tags, tags_from_folders=False, recursive=True)
+    except OSError as error:
+        return _scanned(unread(error, path), path, os.path.join(path, ""), tags)
+
+
+class Origin(msgspec.Struct):
+    """The project of a failed-items file."""
+
+    id: str
+    name: str | None = None
+    endpoint: str = ""
 
 
 class _Box(msgspec.Struct):
@@ -347,15 +470,20 @@ class _Entry(msgspec.Struct, omit_defaults=True):
     regions: list[_Box] = []
     metadata: dict[str, str] | None = None
     error: str | None = None
+    failed_items_of: Origin | None = None
 
 
-def manifest_entry(item: object, error: ItemError | str | None = None) -> dict[str, Any] | None:
-    """The manifest line for an item of a batch (with what went wrong), or None where nothing on disk or the web stands for it.
+def manifest_entry(item: object, error: ItemError | str | None = None) -> dict[str, object] | None:
+    """Return the manifest line of an item, or None if it has no path, URL or prediction id.
 
-    Paths are made absolute, so that the manifest may be written anywhere.
+    Args:
+        item: Item of a batch.
+        error: Error to record in the line.
+
+    Paths are absolute, so the manifest may be written to any folder.
     """
 
-    def known(tag: TagLike) -> str:
+    def name_or_id(tag: TagLike) -> str:
         return tag.id if isinstance(tag, Tag) else str(tag)
 
     entry = _Entry(error=str(error) if error else None)
@@ -373,11 +501,11 @@ def manifest_entry(item: object, error: ItemError | str | None = None) -> dict[s
         return None
     if isinstance(item, (ImageFile, ImageUrl, ImageFromPrediction)):
         entry.name = item.name
-        entry.tags = [known(tag) for tag in item.tags]
+        entry.tags = [name_or_id(tag) for tag in item.tags]
         entry.regions = [
-            _Box(known(region.tag), region.left, region.top, region.width, region.height)
+            _Box(name_or_id(region.tag), region.left, region.top, region.width, region.height)
             for region in item.regions
         ]
         entry.metadata = dict(item.metadata) if item.metadata else None
-    plain: dict[str, Any] = msgspec.to_builtins(entry)
+    plain: dict[str, object] = msgspec.to_builtins(entry)
     return plain

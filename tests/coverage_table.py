@@ -16,7 +16,7 @@ from pathlib import Path
 from customvision_async import PredictionClient, ProjectClient, TrainingClient
 from customvision_async._operations import Operations, PredictionOperations
 from customvision_async._versions import ApiVersion, PredictionVersion
-from customvision_async._wire.operation_spec import Operation, Version
+from customvision_async._wire.operation_spec import OperationSpec, Version
 from customvision_async._wire.operations import OPERATIONS
 from customvision_async.emulator import _handlers as _handlers  # registers the operations
 from customvision_async.emulator._api_request import HANDLERS, SLOW_HANDLERS
@@ -122,13 +122,13 @@ def verbs(operation: str) -> list[tuple[type, str]]:
     return [(CLIENTS[client], name) for name in names.split()]
 
 
-def in_client(row: Operation, version: Version) -> bool:
+def in_client(row: OperationSpec, version: Version) -> bool:
     """Whether the client can call it in the version."""
     kind = Operations if isinstance(version, ApiVersion) else PredictionOperations
     return row.in_version(version) and callable(getattr(kind, snake(row.id), None))
 
 
-def in_emulator(row: Operation, version: Version) -> bool:
+def in_emulator(row: OperationSpec, version: Version) -> bool:
     """Whether the emulator answers it in the version."""
     handled = row.id in HANDLERS or row.id in SLOW_HANDLERS
     return handled and any(
@@ -152,13 +152,13 @@ def called(file: str) -> frozenset[str]:
     return frozenset(names)
 
 
-def by_sdk(row: Operation, version: Version) -> bool:
+def by_sdk(row: OperationSpec, version: Version) -> bool:
     """Whether Microsoft's SDK of that version calls it in the tests."""
     file = SDKS.get((row.api, version.value))
     return file is not None and snake(row.id) in called(file)
 
 
-def cell(row: Operation, version: Version) -> str:
+def cell(row: OperationSpec, version: Version) -> str:
     """What holds of an operation in a version; "-" where the version does not have it."""
     if not row.in_version(version):
         return "-"
@@ -170,7 +170,7 @@ def cell(row: Operation, version: Version) -> str:
     return "".join(mark for mark, holds in marks if holds) or "none"
 
 
-def table(rows: Iterable[Operation], versions: Iterable[Version]) -> list[str]:
+def table(rows: Iterable[OperationSpec], versions: Iterable[Version]) -> list[str]:
     """The lines of a table."""
     versions = list(versions)
     lines = [

@@ -80,7 +80,7 @@ RULES: list[tuple[str, str, dict[str, str]]] = [
         "S9",
         "Whatever an answer holds, it is read or refused as a DecodeError.",
         {
-            "wire/test_answers": "test_any_bytes_are_read_or_refused_in_our_way test_any_json_is_read_or_refused_in_our_way"
+            "wire/test_responses": "test_any_bytes_are_read_or_refused_in_our_way test_any_json_is_read_or_refused_in_our_way"
             " test_any_error_body_makes_an_error",
             "test_faults_bad_data": "test_no_body_can_do_worse_than_a_decode_error test_json_of_the_worst_sort",
         },

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from customvision_async import (
+    BatchReport,
     BatchRun,
     Concurrency,
     CustomVisionError,
@@ -23,7 +24,7 @@ from customvision_async import (
 from customvision_async._events import Event, RequestCompleted
 from customvision_async.emulator import Emulator
 from tests.campaign import checks
-from tests.campaign.scenario import picture
+from tests.campaign.scenario import gif
 from tests.support import images as pictures
 from tests.support import virtual_loop as vloop
 from tests.support import virtual_network as virtual
@@ -70,12 +71,12 @@ class _Stage:
 
     def items(self) -> list[Any]:
         """What is uploaded: both encodings, a bad one, one that needs calls afterwards."""
-        self.service.pictures["https://pictures.example/1.gif"] = picture("url")
+        self.service.pictures["https://pictures.example/1.gif"] = gif("url")
         return [
-            *(ImageFile(data=picture(str(n)), tags=["apple"]) for n in range(5)),
-            ImageFile(data=picture("BAD"), tags=["apple"]),
-            ImageFile(data=picture("boxed"), regions=[Region("pear", 0.0, 0.0, 0.5, 0.5)]),
-            ImageFile(data=picture("many"), tags=[f"tag{n}" for n in range(24)]),
+            *(ImageFile(data=gif(str(n)), tags=["apple"]) for n in range(5)),
+            ImageFile(data=gif("BAD"), tags=["apple"]),
+            ImageFile(data=gif("boxed"), regions=[Region("pear", 0.0, 0.0, 0.5, 0.5)]),
+            ImageFile(data=gif("many"), tags=[f"tag{n}" for n in range(24)]),
             ImageUrl("https://pictures.example/1.gif"),
             b"no picture",
         ]
@@ -155,9 +156,7 @@ async def _play(work: Work, seed: str, axe: _Axe, fall_at: int) -> list[str]:
         if service.in_flight:
             problems.append(f"{service.in_flight} calls are still in flight")
         service.faults.rate = 0.0
-        report = await project.upload_images(
-            [ImageFile(data=picture(f"after {n}")) for n in range(12)]
-        )
+        report = await project.upload_images([ImageFile(data=gif(f"after {n}")) for n in range(12)])
         if report.succeeded != 12:
             problems.append("the client does not work any more")
     return problems + service.violations
@@ -222,6 +221,15 @@ def test_there_are_enough_steps_to_cancel_at() -> None:
     assert sum(_run(work, seed, -1)[1] for work in WORKS for seed in SEEDS) > 500
 
 
+FOUR_IMAGES = 4 * (len(pictures.picture(1)) + 400)
+"""Bytes of a chunk that holds about four images."""
+
+
+async def awaited(run: BatchRun[Any, Any]) -> BatchReport:
+    """Await a run in a task of its own."""
+    return await run
+
+
 @pytest.mark.anyio
 @pytest.mark.parametrize("after", [0, 1, 2, 3, 5, 8])
 async def test_cancelling_over_sockets_closes_what_was_open(after: int) -> None:
@@ -236,7 +244,10 @@ async def test_cancelling_over_sockets_closes_what_was_open(after: int) -> None:
                 answers.release()
 
         async with TrainingClient(
-            emulator.endpoint, emulator.training_key, observers=[observe]
+            emulator.endpoint,
+            emulator.training_key,
+            observers=[observe],
+            concurrency=Concurrency(max_chunk_bytes=FOUR_IMAGES),
         ) as training:
             project = await training.create_project("Orchard")
             await project.create_tag("apple")
@@ -247,8 +258,7 @@ async def test_cancelling_over_sockets_closes_what_was_open(after: int) -> None:
                 for n in range(40)
             ]
             run = project.upload_images(items)
-            run._job.limits.count = 4
-            task = asyncio.ensure_future(run._to_the_end())
+            task = asyncio.ensure_future(awaited(run))
             for _ in range(after):
                 await answers.acquire()
             await asyncio.sleep(0)

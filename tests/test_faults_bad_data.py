@@ -17,8 +17,8 @@ from hypothesis import strategies as st
 
 from customvision_async import BatchError, Concurrency, DecodeError, ImageFile, RateLimitError
 from customvision_async._versions import ApiVersion
-from customvision_async._wire.answers import decode_answer, error_from
 from customvision_async._wire.operations import OPERATIONS
+from customvision_async._wire.responses import decode_response, error_from
 from customvision_async.models import TagType
 from tests.support import virtual_network as virtual
 from tests.support.fake_service import BASE, Service
@@ -196,7 +196,7 @@ def test_no_body_can_do_worse_than_a_decode_error(
     if row.api != "Training" or not row.first <= version <= row.last:
         return
     try:
-        decode_answer(row, version, 200, {"content-type": kind}, body)
+        decode_response(row, version, 200, {"content-type": kind}, body)
     except DecodeError:
         pass
     assert str(error_from(row, 500, {"content-type": kind}, body))
@@ -215,7 +215,7 @@ def test_no_body_can_do_worse_than_a_decode_error(
 def test_json_of_the_worst_sort(body: bytes) -> None:
     """Nested ten thousand deep, NaN, half of a surrogate pair: a DecodeError, at once."""
     with pytest.raises(DecodeError):
-        decode_answer(
+        decode_response(
             OPERATIONS["CreateImagesFromData"],
             ApiVersion.V3_3,
             200,
@@ -228,7 +228,7 @@ def test_json_of_the_worst_sort(body: bytes) -> None:
 def test_a_key_that_comes_twice_and_an_unknown_status_are_taken() -> None:
     """The last of two keys counts; a status of tomorrow stays what it is."""
     body = b'{"isBatchSuccessful":false,"isBatchSuccessful":true,"images":[{"status":"ErrorOfTomorrow","sourceUrl":"x","new":[1]}]}'
-    value = decode_answer(OPERATIONS["CreateImagesFromData"], ApiVersion.V3_3, 200, {}, body)
+    value = decode_response(OPERATIONS["CreateImagesFromData"], ApiVersion.V3_3, 200, {}, body)
     assert value.is_batch_successful
     assert value.images[0].status == "ErrorOfTomorrow"
     assert msgspec.to_builtins(value.images[0].source_url) == "x"

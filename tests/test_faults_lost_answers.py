@@ -21,10 +21,8 @@ from customvision_async import (
     ResponseLost,
 )
 from customvision_async.emulator import Switches
-from customvision_async.emulator._ids import guid_text
-from customvision_async.emulator._image_files import digest
 
-from .support.emulated_project import Bench, project_on_emulator
+from .support.emulated_project import Bench, found, project_on_emulator
 from .support.images import picture
 
 pytestmark = pytest.mark.anyio
@@ -102,14 +100,6 @@ async def work(one: Bench) -> int:
     await project.list_images(page_size=4).all()
     await project.count_images()
     return in_doubt + sum(run.report.in_doubt for run in runs)
-
-
-def found(one: Bench, data: bytes) -> str:
-    """The id of the image with this content, which the answer did not give."""
-    assert one.emulator._world is not None
-    return guid_text(
-        one.emulator._world.state.scalar("SELECT id FROM images WHERE digest = ?", digest(data))
-    )
 
 
 def state(one: Bench) -> tuple[State, list[str]]:

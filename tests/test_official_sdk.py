@@ -212,7 +212,7 @@ def test_every_operation_of_the_sdk(
 def classification(running: Emulator, training: Recorded, prediction: Recorded) -> None:
     """A classification project, from its domain to its export."""
     domains = training.get_domains()
-    assert len(domains) == 14
+    assert len(domains) == 18
     assert training.get_domain(COMPACT).name == "General (compact)"
     project = training.create_project(
         "Orchard",
@@ -380,7 +380,7 @@ def detection(training: Recorded, prediction: Recorded) -> None:
     training.delete_image_regions(project, [made.region_id])
     assert len(training.get_images_by_ids(project, images[:1])[0].regions) == 1
     iteration = completed(training, project, training.train_project(project, force_train=True).id)
-    training.publish_iteration(project, iteration.id, "tools", "resource")
+    training.publish_iteration(project, iteration.id, "tools", "/resource")
     for verb in ("detect_image", "detect_image_with_no_store"):
         found = getattr(prediction, verb)(project, "tools", picture(3)).predictions[0]
         assert found.probability > 0.9

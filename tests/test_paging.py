@@ -77,11 +77,21 @@ def test_what_is_there_all_the_time_is_listed_once(
 @settings(max_examples=100, deadline=None)
 @given(count=st.integers(0, 200), size=st.integers(2, 20), ahead=st.integers(1, 5))
 def test_a_quiet_list_is_given_in_its_order(count: int, size: int, ahead: int) -> None:
-    """Without changes the order is the service's, and a list that fits a page costs one request."""
+    """Without changes the order is the service's; a list that fits a page costs one request and a count."""
     shelf = Shelf(count)
     assert run(paged(shelf, size, ahead).all()) == shelf.items
     if count < size:
-        assert shelf.fetched == 1
+        assert shelf.fetched == 1 + (count > 0)  # The next page tells the end.
+    shelf.fetched = 0
+
+    async def number() -> int:
+        return len(shelf.items)
+
+    pages = AsyncItemPaged(
+        lambda: skip_pages(shelf.fetch, str, size=size, ahead=ahead, count=number)
+    )
+    assert run(pages.all()) == shelf.items
+    assert shelf.fetched <= max(1, -(-count // (size - 1)) + 1)
 
 
 @settings(max_examples=60, deadline=None)

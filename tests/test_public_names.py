@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import inspect
+import pickle
 import subprocess
 import sys
 import types
 
+import msgspec
 import pytest
 
 import customvision_async
@@ -76,6 +78,26 @@ def test_every_public_name_explains_itself(name: str) -> None:
     assert (
         not (inspect.isclass(value) or inspect.isfunction(value)) or (value.__doc__ or "").strip()
     )
+
+
+@pytest.mark.parametrize("name", sorted(customvision_async.__all__))
+def test_a_public_name_says_where_a_program_gets_it(name: str) -> None:
+    """Tracebacks and reprs say `customvision_async.X`, not the module where X is written."""
+    value = getattr(customvision_async, name)
+    if inspect.isclass(value) or inspect.isfunction(value):
+        assert f"{value.__module__}.{value.__qualname__}" == f"customvision_async.{name}"
+        assert pickle.loads(pickle.dumps(value)) is value
+
+
+def test_what_is_named_anew_is_pickled_and_decoded() -> None:
+    """Instances go through pickle, and models are still read by the types of their fields."""
+    image = msgspec.json.decode(
+        b'{"id": "a", "tags": [{"tagId": "b"}]}', type=customvision_async.Image
+    )
+    assert image.tags[0].tag_id == "b"
+    file = customvision_async.ImageFile("a.jpg", tags=["b"])
+    result = customvision_async.ItemResult(0, file, True, "OK", image)
+    assert pickle.loads(pickle.dumps(result)) == result
 
 
 def test_importing_the_library_imports_no_extra() -> None:

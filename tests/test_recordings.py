@@ -17,7 +17,6 @@ import pytest
 
 from customvision_async._content import Blob, Content
 from customvision_async._versions import ApiVersion, PredictionVersion
-from customvision_async._wire.answers import decode_answer
 from customvision_async._wire.bodies import (
     RegionTuple,
     files_batch,
@@ -27,9 +26,10 @@ from customvision_async._wire.bodies import (
     urls_batch,
 )
 from customvision_async._wire.codec import camel_keys
-from customvision_async._wire.operation_spec import Operation, Version
+from customvision_async._wire.operation_spec import OperationSpec, Version
 from customvision_async._wire.operations import OPERATIONS
-from customvision_async._wire.request import base_path, build
+from customvision_async._wire.request import base_path, build_request
+from customvision_async._wire.responses import decode_response
 
 from .support.render import rendered
 from .support.shared import SHARED, needs_recordings
@@ -49,7 +49,7 @@ def version_of(uri: str) -> Version:
     return ApiVersion(match[1]) if match[2].lower() == "training" else PredictionVersion(match[1])
 
 
-def row_of(method: str, path: str, version: Version) -> tuple[Operation, dict[str, str]]:
+def row_of(method: str, path: str, version: Version) -> tuple[OperationSpec, dict[str, str]]:
     """The row that a request is of, and what stands in the placeholders of its path."""
     found = []
     for row in OPERATIONS.values():
@@ -66,7 +66,7 @@ def row_of(method: str, path: str, version: Version) -> tuple[Operation, dict[st
     return found[0]
 
 
-def entries(file: Any) -> Iterator[tuple[dict[str, Any], Version, Operation, dict[str, str]]]:
+def entries(file: Any) -> Iterator[tuple[dict[str, Any], Version, OperationSpec, dict[str, str]]]:
     """The entries of a recording, each with what it is."""
     for entry in json.loads(file.read_text("utf-8-sig"))["Entries"]:
         uri = "/" + entry["RequestUri"].lstrip("/")
@@ -89,7 +89,7 @@ def test_each_request_is_one_we_would_send(file: Any) -> None:
             else value
             for name, value in pairs.items()
         }
-        method, url, _ = build(
+        method, url, _ = build_request(
             row,
             version,
             "http://host",
@@ -149,7 +149,7 @@ def test_each_answer_is_read_without_loss(file: Any) -> None:
         body = entry["ResponseBody"].encode()
         if "_trimmed" in json.loads(file.read_text("utf-8-sig")) and body and not _is_json(body):
             continue
-        value = decode_answer(row, version, entry["StatusCode"], headers, body)
+        value = decode_response(row, version, entry["StatusCode"], headers, body)
         if not body:
             assert value is None
             continue
@@ -178,7 +178,7 @@ def region(item: dict[str, Any]) -> RegionTuple:
     return item["tagId"], item["left"], item["top"], item["width"], item["height"]
 
 
-def planned(row: Operation, sent: dict[str, Any], version: Version) -> Content | None:
+def planned(row: OperationSpec, sent: dict[str, Any], version: Version) -> Content | None:
     """Our body for what a recorded body says, or None for operations with bodies of another kind."""
     plans: dict[str, Any] = {
         "CreateImagesFromFiles": files_batch,
@@ -241,7 +241,7 @@ def test_recorded_dates_without_a_zone_are_utc() -> None:
         if row.id != "CreateImagesFromUrls":
             continue
         headers = {name.lower(): values[0] for name, values in entry["ResponseHeaders"].items()}
-        summary = decode_answer(
+        summary = decode_response(
             row, version, entry["StatusCode"], headers, entry["ResponseBody"].encode()
         )
         created = summary.images[0].image.created
@@ -255,7 +255,7 @@ def test_file_names_come_back_as_recorded() -> None:
     file = SHARED / "recordings" / "training-v3.0" / "CreateImagesFromData.json"
     for entry, version, row, _ in entries(file):
         if row.id == "CreateImagesFromData":
-            summary = decode_answer(
+            summary = decode_response(
                 row, version, entry["StatusCode"], {}, entry["ResponseBody"].encode()
             )
             name = summary.images[0].source_url

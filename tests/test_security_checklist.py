@@ -5,9 +5,11 @@ from __future__ import annotations
 import os
 from importlib.metadata import version
 from pathlib import Path
+from uuid import UUID
 
+from customvision_async import TrainingClient
 from customvision_async._transport.atomic_file import AtomicFile
-from customvision_async.cli._failed_items import write_failed
+from customvision_async.cli._failed_items import FailedItems
 from tests.security_checklist import PAGE, RULES, missing, page
 
 
@@ -22,14 +24,21 @@ def test_the_page_is_current() -> None:
     assert PAGE.read_text(encoding="utf-8") == page()
 
 
+def _list_a_failure(path: Path) -> None:
+    client = TrainingClient("http://127.0.0.1:1", "k" * 32)
+    failed = FailedItems(client.get_project_client(UUID(int=1)), path)
+    failed.finish(["a.jpg"], [])
+    assert (failed.path, failed.listed, failed.trouble) == (path, 1, "")
+
+
 def test_files_are_for_their_owner_alone(tmp_path: Path) -> None:
     """Neither a downloaded file nor a list of failed items can be read by others, even under a umask that allows it."""
     before = os.umask(0)
     try:
         file = AtomicFile(str(tmp_path / "download"), overwrite=False)
         file.open()
-        file.finish()
-        write_failed(tmp_path / "failed.jsonl", [{"path": "a.jpg"}])
+        file.commit()
+        _list_a_failure(tmp_path / "failed.jsonl")
     finally:
         os.umask(before)
     assert {path.name: path.stat().st_mode & 0o777 for path in tmp_path.iterdir()} == {

@@ -12,7 +12,7 @@ import pytest
 
 from customvision_async import models
 from customvision_async._versions import ApiVersion, PredictionVersion
-from customvision_async._wire.operation_spec import Operation, Version
+from customvision_async._wire.operation_spec import OperationSpec, Version
 from customvision_async._wire.operations import OPERATIONS, operation_spec
 from customvision_async._wire.request import base_path
 
@@ -197,7 +197,7 @@ def type_name(kind: Any, version: Version) -> str:
 def test_answers_are_those_of_the_documents(version: Version) -> None:
     """The success statuses, and the type of the body that comes with them."""
     for id, (_, _, document) in operations(version).items():
-        row: Operation = OPERATIONS[id]
+        row: OperationSpec = OPERATIONS[id]
         successes = {
             int(status): item
             for status, item in document["responses"].items()
@@ -205,7 +205,7 @@ def test_answers_are_those_of_the_documents(version: Version) -> None:
         }
         assert set(successes) == row.statuses_in(version), id
         for answer in successes.values():
-            kind = row.answer_in(version)
+            kind = row.response_in(version)
             if kind is None:
                 assert "schema" not in answer, id
                 continue

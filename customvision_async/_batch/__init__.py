@@ -1,9 +1,9 @@
-"""The batch engine: any number of items, in chunks under every limit, many at once, each with an outcome.
+"""The batch engine: send any number of items in chunks, concurrently, with one outcome per item.
 
-It knows nothing of images or of HTTP. It is given three functions: `prepare` turns items into units (or settles them at once),
-`send` sends one chunk of units and says what became of each, `classify_error` says what an exception of `send` means.
-Data walks one way::
+It knows nothing of images or HTTP. A :class:`~.spec.BatchSpec` gives it three functions: `prepare`
+converts items to work items, `send` sends one chunk and returns the outcome of each work item, and
+`classify_error` decides how to continue after an exception of `send`. Data moves one way::
 
-    source -> prepare -> Chunker -> Admission -> send -> Settler -> results
-    (run.py)             (chunker)  (flow)               (settle)   (run.py, report.py)
+    source -> prepare -> Chunker -> Admission -> Settler -> Account -> Outbox
+    (source)  (feeder)   (chunker)  (admission)  (settler)  (account)  (outbox)
 """

@@ -1,4 +1,4 @@
-"""Admission: how many chunks, and how much memory of theirs, may be under way at once."""
+"""Limit the number of chunks in flight, and the memory that they use."""
 
 from __future__ import annotations
 
@@ -9,57 +9,57 @@ __all__ = ["Admission"]
 
 
 class Admission:
-    """Lets a chunk in when there is room for one more and for the memory it holds.
+    """Admit a chunk if one more chunk and its memory are within the limits.
 
-    The memory limit is not hard: a chunk that is larger than it is let in once all the others are out, so nothing can wedge.
-    First come, first let in.
+    The memory limit is not hard: a chunk above it is admitted once no other chunk is in flight, so
+    a run cannot deadlock. Chunks are admitted in order.
     """
 
-    def __init__(self, *, chunks: int, held: int) -> None:
-        self._chunks = chunks
-        self._held = held
-        self._chunks_in = 0
-        self._held_in = 0
-        self._queue: deque[tuple[int, asyncio.Future[None]]] = deque()
+    def __init__(self, *, max_in_flight: int, max_memory: int) -> None:
+        self._max_in_flight = max_in_flight
+        self._max_memory = max_memory
+        self._in_flight = 0
+        self._memory = 0
+        self._waiters: deque[tuple[int, asyncio.Future[None]]] = deque()
 
-    def _room(self, held: int) -> bool:
-        return self._chunks_in == 0 or (
-            self._chunks_in < self._chunks and (held == 0 or self._held_in + held <= self._held)
+    def _fits(self, memory: int) -> bool:
+        return self._in_flight == 0 or (
+            self._in_flight < self._max_in_flight
+            and (memory == 0 or self._memory + memory <= self._max_memory)
         )
 
-    def _enter(self, held: int) -> None:
-        self._chunks_in += 1
-        self._held_in += held
+    def _enter(self, memory: int) -> None:
+        self._in_flight += 1
+        self._memory += memory
 
-    async def enter(self, held: int) -> None:
-        """Wait for room for a chunk that holds `held` bytes, and take it."""
-        if not self._queue and self._room(held):
-            self._enter(held)
+    async def enter(self, memory: int) -> None:
+        """Wait until a chunk that uses `memory` bytes is admitted."""
+        if not self._waiters and self._fits(memory):
+            self._enter(memory)
             return
         turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        entry = (held, turn)
-        self._queue.append(entry)
+        waiter = (memory, turn)
+        self._waiters.append(waiter)
         try:
             await turn
         except asyncio.CancelledError:
-            if (
-                turn.done() and not turn.cancelled()
-            ):  # let in and cancelled in the same step: give the room back
-                self.leave(held)
-            elif entry in self._queue:
-                self._queue.remove(entry)
+            # If it was admitted and cancelled in the same step, leave.
+            if turn.done() and not turn.cancelled():
+                self.leave(memory)
+            elif waiter in self._waiters:
+                self._waiters.remove(waiter)
                 self._admit()
             raise
 
-    def leave(self, held: int) -> None:
-        """Give back the room of a chunk."""
-        self._chunks_in -= 1
-        self._held_in -= held
+    def leave(self, memory: int) -> None:
+        """Make room for others after a chunk."""
+        self._in_flight -= 1
+        self._memory -= memory
         self._admit()
 
     def _admit(self) -> None:
-        while self._queue and self._room(self._queue[0][0]):
-            held, turn = self._queue.popleft()
+        while self._waiters and self._fits(self._waiters[0][0]):
+            memory, turn = self._waiters.popleft()
             if not turn.done():
-                self._enter(held)
+                self._enter(memory)
                 turn.set_result(None)

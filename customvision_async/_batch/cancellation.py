@@ -1,4 +1,4 @@
-"""Code that the engine is given (a source, its functions) and that may end in a cancellation which nobody meant for the run."""
+"""Tell exceptions of a caller's code from those that control the engine's own tasks."""
 
 from __future__ import annotations
 
@@ -10,19 +10,25 @@ __all__ = ["raise_foreign_cancellation"]
 
 
 @contextmanager
-def raise_foreign_cancellation(what: str) -> Iterator[None]:
-    """A CancelledError that comes up in the block although this task is not being cancelled is an error like any other.
+def raise_foreign_cancellation(origin: str) -> Iterator[None]:
+    """Convert a CancelledError that does not cancel this task to a RuntimeError.
 
-    It is that of something else which `what` awaited: a shared task, say. Let through, it would end this task without a word, and
-    leave items without an outcome.
+    The block may await a shared task that somebody else cancels. Its CancelledError would end this
+    task silently, and leave items without an outcome. A StopAsyncIteration is converted too,
+    because it would look like the end of the source or of the results.
+
+    Args:
+        origin: Name of the code in the block, for the message.
 
     Raises:
-        RuntimeError: there was one.
+        RuntimeError: The block raised one of them.
     """
     try:
         yield
+    except StopAsyncIteration as error:
+        raise RuntimeError(f"{origin} raised StopAsyncIteration") from error
     except asyncio.CancelledError as error:
         task = asyncio.current_task()
         if task is None or task.cancelling():
             raise
-        raise RuntimeError(f"{what} awaited something that was cancelled") from error
+        raise RuntimeError(f"{origin} awaited something that was cancelled") from error

@@ -1,8 +1,8 @@
-"""Cutting a stream of units into chunks that keep every limit at once. An object, no I/O.
+"""Divide a stream of work items into chunks that are within every limit. No I/O.
 
-Units wait in open chunks by `kind` and labels, so that units that are cheapest together travel together. When too many wait (or
-the source ends), open chunks of a lane are put together: a full chunk is worth more than a pure one, because the service
-counts calls.
+Work items wait in open chunks by partition, affinity and labels, so that those that are cheapest
+together share a request. When too many wait, or the source ends, open chunks of a partition are
+combined: fewer requests are worth more than pure ones, because the service counts requests.
 """
 
 from __future__ import annotations
@@ -12,333 +12,339 @@ from collections.abc import Hashable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import chain, islice
 
-from .work_item import Span, WorkItem
+from .work_item import WorkItem
 
 __all__ = ["ChunkLimits", "Chunker"]
 
 _MAX_ALIKE_CHUNKS = 16
-"""Open chunks of units that are alike but do not go together for their keys or weight; then the fullest is sent."""
+"""Open chunks in one place, whose work items do not fit together because of their keys or sizes.
+Above this number, the fullest is sent."""
 _MAX_OPEN_CHUNKS = 256
-"""Open chunks in all: putting them together at the end looks at each once for each other. More of them hold the event loop longer."""
+"""Open chunks in total. Combining them compares each pair, so more of them would block the event
+loop for longer."""
 _SCAN_PER_ITEM = 32
-"""Open chunks that are looked at for each unit that a mixture comes to: where nothing goes together there is little to look for."""
+"""Open chunks to compare per work item that a combined chunk gains. If few fit together, the
+search ends early."""
 
 _Place = tuple[Hashable, Hashable, frozenset[str]]
-"""What units of one open chunk have in common: lane, kind and labels."""
+"""The partition, affinity and labels that the work items of one open chunk share."""
 
 
 @dataclass(slots=True)
 class ChunkLimits:
-    """What one chunk may hold: `count` units, `weight` in all, `labels` distinct ones.
+    """The limits of one chunk. The size limit adapts to the responses of the service.
 
-    A unit that is over `weight` by itself goes alone. `weight` is learnt: see :meth:`refused` and :meth:`landed`.
+    A work item above `size` is sent alone.
+
+    Attributes:
+        count: Maximum number of work items.
+        size: Maximum total size, or None.
+        labels: Maximum number of distinct labels, or None.
+        largest_sent: Size of the largest chunk that the service accepted.
     """
 
     count: int
-    weight: int | None = None
+    size: int | None = None
     labels: int | None = None
-    most_landed: int = 0
-    """The heaviest chunk that the other side took."""
+    largest_sent: int = 0
 
-    def refused(self, weight: int) -> None:
-        """A chunk was too heavy for the other side: make none over half of that, but for what is known to land."""
-        most = max(1, weight // 2, self.most_landed)
-        if self.weight is None or most < self.weight:
-            self.weight = most
+    def shrink(self, size: int) -> None:
+        """Halve the limit after the service rejected a chunk of this size as too large.
 
-    def landed(self, weight: int) -> None:
-        """The other side took a chunk of this weight: what was refused before was not refused for being as heavy."""
-        if weight > self.most_landed:
-            self.most_landed = weight
-            if self.weight is not None and weight > self.weight:
-                self.weight = weight
+        Never go below a size that it has accepted.
+        """
+        maximum = max(1, size // 2, self.largest_sent)
+        if self.size is None or maximum < self.size:
+            self.size = maximum
+
+    def accept(self, size: int) -> None:
+        """Raise the limit to the size of a chunk that the service accepted."""
+        if size > self.largest_sent:
+            self.largest_sent = size
+            if self.size is not None and size > self.size:
+                self.size = size
 
 
 class _OpenChunk:
     """A chunk that is being filled."""
 
-    __slots__ = ("extra", "held", "keys", "kind", "labels", "mixed", "place", "units", "weight")
+    __slots__ = (
+        "affinity",
+        "keys",
+        "labels",
+        "memory",
+        "mixed",
+        "mixed_overhead",
+        "place",
+        "size",
+        "work_items",
+    )
 
-    def __init__(self, place: _Place, units: Iterable[WorkItem] = ()) -> None:
+    def __init__(self, place: _Place, work_items: Iterable[WorkItem] = ()) -> None:
         self.place = place
-        self.hold(units)
+        self.reset(work_items)
 
-    def hold(self, units: Iterable[WorkItem]) -> None:
-        """Begin anew, with `units`."""
-        self.units: list[WorkItem] = []
-        self.weight = self.extra = self.held = 0
-        self.kind: Hashable = None
+    def reset(self, work_items: Iterable[WorkItem]) -> None:
+        """Hold exactly `work_items`."""
+        self.work_items: list[WorkItem] = []
+        self.size = self.mixed_overhead = self.memory = 0
+        self.affinity: Hashable = None
         self.mixed = False
         self.labels: frozenset[str] = frozenset()
         self.keys: set[Hashable] = set()
-        for unit in units:
-            self.add(unit)
+        for work_item in work_items:
+            self.add(work_item)
 
-    def heavy(self, unit: WorkItem, limits: ChunkLimits) -> bool:
-        """Whether `unit` is too much for it by weight."""
-        if limits.weight is None or not self.units:
+    def too_large_with(self, work_item: WorkItem, limits: ChunkLimits) -> bool:
+        """Return whether adding `work_item` would exceed the size limit."""
+        if limits.size is None or not self.work_items:
             return False
-        weight = self.weight + unit.size
-        if self.mixed or unit.affinity != self.kind:
-            weight += self.extra + unit.mixed_overhead
-        return weight > limits.weight
+        size = self.size + work_item.size
+        if self.mixed or work_item.affinity != self.affinity:
+            size += self.mixed_overhead + work_item.mixed_overhead
+        return size > limits.size
 
-    def takes(self, unit: WorkItem, limits: ChunkLimits) -> bool:
-        """Whether `unit`, whose labels are known to fit, may join it."""
-        if not self.units:
+    def takes(self, work_item: WorkItem, limits: ChunkLimits) -> bool:
+        """Return whether `work_item` may be added. Its labels must fit."""
+        if not self.work_items:
             return True
-        if len(self.units) >= limits.count or self.heavy(unit, limits):
+        if len(self.work_items) >= limits.count or self.too_large_with(work_item, limits):
             return False
-        return unit.key is None or unit.key not in self.keys
+        return work_item.key is None or work_item.key not in self.keys
 
     def could_take(self, other: _OpenChunk, limits: ChunkLimits, *, whole: bool) -> bool:
-        """Whether anything of `other` may join it, or with `whole` all of it. Its labels are known to fit."""
+        """Return whether a work item of `other`, or with `whole` all of them, may be added.
+
+        Their labels must fit.
+        """
         if not whole:
-            for unit in other.units:  # noqa: SIM110 - a generator would cost more than most of these looks
-                if self.takes(unit, limits):
+            for work_item in other.work_items:  # noqa: SIM110  # a generator costs more
+                if self.takes(work_item, limits):
                     return True
             return False
-        if len(self.units) + len(other.units) > limits.count or not self.keys.isdisjoint(
+        if len(self.work_items) + len(other.work_items) > limits.count or not self.keys.isdisjoint(
             other.keys
         ):
             return False
-        mixed = self.mixed or other.mixed or self.kind != other.kind
-        weight = self.weight + other.weight + (self.extra + other.extra if mixed else 0)
-        return limits.weight is None or weight <= limits.weight
+        mixed = self.mixed or other.mixed or self.affinity != other.affinity
+        size = self.size + other.size + (self.mixed_overhead + other.mixed_overhead if mixed else 0)
+        return limits.size is None or size <= limits.size
 
     def take(self, other: _OpenChunk, limits: ChunkLimits, *, whole: bool) -> None:
-        """Move here what may join of `other`, or with `whole` all of it or nothing."""
+        """Move the work items of `other` that fit. With `whole`, move all or none."""
         if not self.could_take(other, limits, whole=whole):
             return
         left: list[WorkItem] = []
-        for unit in other.units:
-            if self.takes(unit, limits):
-                self.add(unit)
+        for work_item in other.work_items:
+            if self.takes(work_item, limits):
+                self.add(work_item)
             else:
-                left.append(unit)
-        other.hold(left)
+                left.append(work_item)
+        other.reset(left)
 
-    def add(self, unit: WorkItem) -> None:
-        if not self.units:
-            self.kind = unit.affinity
-        elif unit.affinity != self.kind:
+    def add(self, work_item: WorkItem) -> None:
+        if not self.work_items:
+            self.affinity = work_item.affinity
+        elif work_item.affinity != self.affinity:
             self.mixed = True
-        self.units.append(unit)
-        self.weight += unit.size
-        self.extra += unit.mixed_overhead
-        self.held += unit.memory
-        if not unit.distinct_labels <= self.labels:
-            self.labels |= unit.distinct_labels
-        if unit.key is not None:
-            self.keys.add(unit.key)
+        self.work_items.append(work_item)
+        self.size += work_item.size
+        self.mixed_overhead += work_item.mixed_overhead
+        self.memory += work_item.memory
+        if not work_item.distinct_labels <= self.labels:
+            self.labels |= work_item.distinct_labels
+        if work_item.key is not None:
+            self.keys.add(work_item.key)
 
     def full(self, limits: ChunkLimits) -> bool:
-        """Whether nothing more can join it."""
-        if len(self.units) >= limits.count:
+        """Return whether nothing more fits."""
+        if len(self.work_items) >= limits.count:
             return True
         return (
-            limits.weight is not None
-            and self.weight + (self.extra if self.mixed else 0) >= limits.weight
+            limits.size is not None
+            and self.size + (self.mixed_overhead if self.mixed else 0) >= limits.size
         )
 
 
 class Chunker:
-    """Feed units, get chunks.
+    """Collect work items, and return full chunks.
 
     Args:
-        limits: what a chunk may hold.
-        waiting: units that may wait in open chunks before the oldest of these is filled up from the others and sent.
-        held: memory (bytes) that waiting units may hold before the same is done with the one that holds most.
+        limits: Limits of a chunk.
+        max_waiting: Maximum number of work items in open chunks. Above it, the oldest open chunk is
+            filled from the others and closed.
+        max_memory: Maximum memory in bytes of work items in open chunks. Above it, the open chunk
+            that uses most memory is filled and closed.
     """
 
-    def __init__(self, limits: ChunkLimits, *, waiting: int = 2048, held: int = 64_000_000) -> None:
+    def __init__(
+        self, limits: ChunkLimits, *, max_waiting: int = 2048, max_memory: int = 64_000_000
+    ) -> None:
         self._limits = limits
-        self._most_waiting = waiting
-        self._most_held = held
-        self._open: dict[_Place, list[_OpenChunk]] = {}  # the oldest first
+        self._max_waiting = max_waiting
+        self._max_memory = max_memory
+        # The oldest first.
+        self._open: dict[_Place, list[_OpenChunk]] = {}
         self._opened = 0
         self._scan_budget = _MAX_OPEN_CHUNKS
-        self._span: Span | None = None
         self._waiting = 0
-        self._held = 0
+        self._memory = 0
 
     @property
     def waiting(self) -> int:
-        """Units in open chunks."""
-        return self._waiting + (len(self._span) if self._span is not None else 0)
+        """Number of work items in open chunks."""
+        return self._waiting
 
     @property
-    def held(self) -> int:
-        """Memory that they hold."""
-        return self._held
+    def memory(self) -> int:
+        """Memory in bytes of the work items in open chunks."""
+        return self._memory
 
-    def waiting_units(self) -> list[WorkItem]:
-        """The units in open chunks."""
-        single = [
-            unit for chunks in self._open.values() for chunk in chunks for unit in chunk.units
-        ]
-        return single if self._span is None else [*self._span, *single]
+    def waiting_items(self) -> list[WorkItem]:
+        """Return the work items in open chunks."""
+        return [work_item for chunk in self._all_open() for work_item in chunk.work_items]
 
-    def feed(self, units: Iterable[WorkItem]) -> list[Sequence[WorkItem]]:
-        """Take units; give the chunks that are full, each a sequence of units."""
-        return self._feed_span(units) if isinstance(units, Span) else self._feed_chunker(units)
-
-    def _feed_span(self, span: Span) -> list[Sequence[WorkItem]]:
-        full: list[Sequence[WorkItem]] = []
-        if not len(span):
-            return full
-        if self._span is not None:
-            joined = self._span.joined(span)
-            if joined is None:  # an item between the two went another way
-                full += self._feed_chunker(self._span)
-            span = joined or span
-        most = self._most_of(span)
-        parts = span.cut(most)
-        self._span = parts.pop() if len(parts[-1]) < most else None
-        full += parts
-        return full
-
-    def _most_of(self, span: Span) -> int:
-        """How many of its units a chunk may hold as things are now: what a chunk may weigh is learnt on the way."""
-        if self._limits.weight is None or not span.weight:
-            return self._limits.count
-        return max(1, min(self._limits.count, self._limits.weight // span.weight))
-
-    def _feed_chunker(self, units: Iterable[WorkItem]) -> list[Sequence[WorkItem]]:
+    def feed(self, work_items: Iterable[WorkItem]) -> list[Sequence[WorkItem]]:
+        """Add work items, and return the chunks that are full."""
         full: list[Sequence[WorkItem]] = []
         limits, opened = self._limits, self._open
-        given = list(units)
+        added = list(work_items)
         number = 0
-        while number < len(given):
-            unit = given[number]
-            place = (unit.partition, unit.affinity, unit.distinct_labels)
+        while number < len(added):
+            work_item = added[number]
+            place = (work_item.partition, work_item.affinity, work_item.distinct_labels)
             for chunk in opened.get(place, ()):
-                if chunk.takes(unit, limits):
+                if chunk.takes(work_item, limits):
                     break
             else:
-                full += self._evict(place, unit)
+                full += self._evict(place, work_item)
                 chunk = self._start(place)
-            chunk.add(unit)
+            chunk.add(work_item)
             self._waiting += 1
-            self._held += unit.memory
+            self._memory += work_item.memory
             number += 1
-            if number < len(given) and not chunk.full(limits) and chunk is opened[place][0]:
-                number = self._run_of(given, number, chunk)
+            if number < len(added) and not chunk.full(limits) and chunk is opened[place][0]:
+                number = self._add_similar(added, number, chunk)
             if chunk.full(limits):
                 full.append(self._close(chunk))
-            while self._held > self._most_held:
+            while self._memory > self._max_memory:
                 full.append(
-                    self._fill_and_close(max(self._all_open(), key=lambda chunk: chunk.held))
+                    self._fill_and_close(max(self._all_open(), key=lambda chunk: chunk.memory))
                 )
-            while self._waiting > self._most_waiting or self._opened > _MAX_OPEN_CHUNKS:
+            while self._waiting > self._max_waiting or self._opened > _MAX_OPEN_CHUNKS:
                 full.append(self._fill_and_close(next(self._all_open())))
         return full
 
-    def _run_of(self, units: list[WorkItem], start: int, chunk: _OpenChunk) -> int:
-        """Add to `chunk` the units from `start` on that are just like its last one, while it takes them: the short way, for most.
+    def _add_similar(self, work_items: list[WorkItem], start: int, chunk: _OpenChunk) -> int:
+        """Add the work items from `start` on that are in the place of the chunk, while they fit.
 
-        Gives where they end.
+        Return the index after the last one. This is the fast path, because most neighbours are
+        similar.
         """
-        like = chunk.units[-1]
-        lane, kind, labels = like.partition, like.affinity, like.distinct_labels
+        like = chunk.work_items[-1]
+        partition, affinity, labels = like.partition, like.affinity, like.distinct_labels
         if like.key is not None:
             return start
-        weight = extra = held = 0
-        most = math.inf if self._limits.weight is None else self._limits.weight - chunk.weight
-        most_held = self._most_held - self._held
+        size = mixed_overhead = memory = 0
+        maximum = math.inf if self._limits.size is None else self._limits.size - chunk.size
+        max_memory = self._max_memory - self._memory
         end = start
         room = max(
-            0, min(self._limits.count - len(chunk.units), self._most_waiting - self._waiting)
+            0, min(self._limits.count - len(chunk.work_items), self._max_waiting - self._waiting)
         )
-        for unit in units[start : start + room]:
+        for work_item in work_items[start : start + room]:
             if (
-                unit.affinity is not kind
-                or unit.distinct_labels is not labels
-                or unit.partition is not lane
-                or unit.key is not None
+                work_item.affinity is not affinity
+                or work_item.distinct_labels is not labels
+                or work_item.partition is not partition
+                or work_item.key is not None
             ):
                 break
-            if weight + unit.size > most or held > most_held:
+            if size + work_item.size > maximum or memory > max_memory:
                 break
-            weight += unit.size
-            extra += unit.mixed_overhead
-            held += unit.memory
+            size += work_item.size
+            mixed_overhead += work_item.mixed_overhead
+            memory += work_item.memory
             end += 1
-        chunk.units += units[start:end]
-        chunk.weight += weight
-        chunk.extra += extra
-        chunk.held += held
+        chunk.work_items += work_items[start:end]
+        chunk.size += size
+        chunk.mixed_overhead += mixed_overhead
+        chunk.memory += memory
         self._waiting += end - start
-        self._held += held
+        self._memory += memory
         return end
 
     def flush(self) -> list[Sequence[WorkItem]]:
-        """Give all that waits, in as few chunks as can be found."""
-        span, self._span = self._span, None
-        if span is not None and not self._open:
-            return list(span.cut(self._most_of(span)))
-        full = self._feed_chunker(span or ())
-        lanes: dict[Hashable, dict[Hashable, list[_OpenChunk]]] = {}
-        for (lane, kind, _), chunks in self._open.items():
-            lanes.setdefault(lane, {}).setdefault(kind, []).extend(chunks)
+        """Close all open chunks, and return them combined to few chunks."""
+        partitions: dict[Hashable, dict[Hashable, list[_OpenChunk]]] = {}
+        for (partition, affinity, _), chunks in self._open.items():
+            partitions.setdefault(partition, {}).setdefault(affinity, []).extend(chunks)
         self._open.clear()
-        self._opened = self._waiting = self._held = 0
-        return full + [
-            chunk.units for kinds in lanes.values() for chunk in self._fewest(list(kinds.values()))
+        self._opened = self._waiting = self._memory = 0
+        return [
+            chunk.work_items
+            for by_affinity in partitions.values()
+            for chunk in self._combine(list(by_affinity.values()))
         ]
 
-    def _fewest(self, kinds: Sequence[Sequence[_OpenChunk]]) -> list[_OpenChunk]:
-        """The open chunks of a lane put together: whole ones if that gives as few as dividing them, so that pure ones stay pure.
+    def _combine(self, by_affinity: Sequence[Sequence[_OpenChunk]]) -> list[_OpenChunk]:
+        """Combine the open chunks of a partition.
 
-        Where they are many, they are small: then it is not tried whether dividing them gives fewer.
+        Divide chunks only if that gives fewer, so that pure chunks stay pure. If there are many
+        chunks, they are small, and dividing them is not tried.
         """
         pure = [
             chunk
-            for kin in kinds
-            for chunk in (self._packed(kin, whole=False) if len(kin) > 1 else kin)
+            for chunks in by_affinity
+            for chunk in (self._pack(chunks, whole=False) if len(chunks) > 1 else chunks)
         ]
-        if len(kinds) == 1:
+        if len(by_affinity) == 1:
             return pure
-        pure.sort(key=lambda chunk: len(chunk.units), reverse=True)
+        pure.sort(key=lambda chunk: len(chunk.work_items), reverse=True)
         copies = (
-            [_OpenChunk(chunk.place, chunk.units) for chunk in pure]
+            [_OpenChunk(chunk.place, chunk.work_items) for chunk in pure]
             if len(pure) <= _MAX_OPEN_CHUNKS // 2
             else []
         )
-        whole, divided = self._packed(pure, whole=True), self._packed(copies, whole=False)
+        whole, divided = self._pack(pure, whole=True), self._pack(copies, whole=False)
         return divided if 0 < len(divided) < len(whole) else whole
 
-    def _packed(self, opened: Sequence[_OpenChunk], *, whole: bool) -> list[_OpenChunk]:
+    def _pack(self, opened: Sequence[_OpenChunk], *, whole: bool) -> list[_OpenChunk]:
         done: list[_OpenChunk] = []
         left = list(opened)
         while left:
             base = left.pop(0)
             self._fill(base, left, whole=whole)
-            left = [chunk for chunk in left if chunk.units]
+            left = [chunk for chunk in left if chunk.work_items]
             done.append(base)
         return done
 
     def _fill_and_close(self, base: _OpenChunk) -> list[WorkItem]:
-        """An open chunk, filled up with units of others of its lane: of as many, oldest first, as have lately been worth a look."""
+        """Fill an open chunk from others of its partition, and close it.
+
+        Compare the oldest others, as many as were worth comparing lately.
+        """
         self._close(base)
-        count, held, lane = len(base.units), base.held, base.place[0]
+        count, memory, partition = len(base.work_items), base.memory, base.place[0]
         others = [
-            other for other in islice(self._all_open(), self._scan_budget) if other.place[0] == lane
+            other
+            for other in islice(self._all_open(), self._scan_budget)
+            if other.place[0] == partition
         ]
         self._fill(base, others, whole=False)
-        self._waiting -= len(base.units) - count
-        self._held -= base.held - held
+        self._waiting -= len(base.work_items) - count
+        self._memory -= base.memory - memory
         for other in others:
-            if not other.units:
+            if not other.work_items:
                 self._close(other)
-        self._scan_budget += (_SCAN_PER_ITEM * (1 + len(base.units)) - self._scan_budget) // 8
-        return base.units
+        self._scan_budget += (_SCAN_PER_ITEM * (1 + len(base.work_items)) - self._scan_budget) // 8
+        return base.work_items
 
     def _fill(self, base: _OpenChunk, others: Sequence[_OpenChunk], *, whole: bool) -> None:
-        """Move units of `others` to `base`: those that bring no new labels, then in turn what brings most units for a new label.
+        """Move work items of `others` to `base`.
 
-        What does not fit now never will. So a step looks at fewer than the one before, and each but the last brings a label: among
-        256 open chunks, of which no two may go together, one look at each is all that it takes.
+        Take those without new labels first, then the chunk with the most work items per new label.
+        A chunk that does not fit now never will, so each step compares fewer chunks.
         """
         limits = self._limits
         while others and not base.full(limits):
@@ -354,7 +360,7 @@ class Chunker:
                 if not new:
                     base.take(other, limits, whole=whole)
                 elif limits.labels is not None and len(base.labels) + new <= limits.labels:
-                    cost = new / len(other.units)
+                    cost = new / len(other.work_items)
                     if cost >= least:
                         left.append(other)
                     elif base.could_take(other, limits, whole=whole):
@@ -382,18 +388,21 @@ class Chunker:
         if not chunks:
             del self._open[place]
         self._opened -= 1
-        self._waiting -= len(chunk.units)
-        self._held -= chunk.held
-        return chunk.units
+        self._waiting -= len(chunk.work_items)
+        self._memory -= chunk.memory
+        return chunk.work_items
 
-    def _evict(self, place: _Place, unit: WorkItem) -> list[list[WorkItem]]:
-        """No open chunk takes `unit`: close those that are too heavy for it, and the fullest where there are many."""
+    def _evict(self, place: _Place, work_item: WorkItem) -> list[list[WorkItem]]:
+        """Make room in a place where no open chunk takes `work_item`.
+
+        Close the chunks that are too large for it, and the fullest if there are many.
+        """
         closed = [
             self._close(chunk)
             for chunk in list(self._open.get(place, ()))
-            if chunk.heavy(unit, self._limits)
+            if chunk.too_large_with(work_item, self._limits)
         ]
         left = self._open.get(place, ())
         if len(left) >= _MAX_ALIKE_CHUNKS:
-            closed.append(self._close(max(left, key=lambda chunk: len(chunk.units))))
+            closed.append(self._close(max(left, key=lambda chunk: len(chunk.work_items))))
         return closed

@@ -1,34 +1,64 @@
-"""What a run tells: of each item, of the moment, and of the whole."""
+"""The results, the progress and the report of a run."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, Generic, TypeVar
+from typing import TYPE_CHECKING, Generic, cast
 
 import anyio
 import msgspec
 
 from ..errors import BatchError, ItemError, called
 
-__all__ = ["BatchReport", "ItemResult", "Progress", "batch_error"]
+if TYPE_CHECKING:
+    from typing_extensions import TypeIs, TypeVar
 
-T = TypeVar("T")
-V = TypeVar("V")
+    # Defaults, so that `ItemResult` and `BatchReport` need no type arguments.
+    T = TypeVar("T", covariant=True, default=object)
+    V = TypeVar("V", covariant=True, default=object)
+else:
+    from typing import TypeGuard as TypeIs
+    from typing import TypeVar
 
+    T = TypeVar("T", covariant=True)
+    V = TypeVar("V", covariant=True)
+
+__all__ = [
+    "KEPT",
+    "BatchReport",
+    "ItemReference",
+    "ItemResult",
+    "Progress",
+    "SucceededItem",
+    "batch_error",
+    "has_value",
+]
+
+KEPT = 1000
+"""Maximum number of the first failed results in a report, of the last ones, and the same for skips."""
 _SHOWN = 10
-"""Item errors kept at each end of a BatchError."""
+"""Item errors at each end of a BatchError."""
 _NAMED, _NAMED_LENGTH = 3, 200
-"""Item errors that the text of a BatchError names, and how much of each."""
+"""Item errors in the message of a BatchError, and the maximum length of each."""
 
 
 class ItemResult(msgspec.Struct, Generic[T, V], frozen=True):
-    """The outcome of one item. `index` is its place in the input, `item` what was given.
+    """The outcome of one item.
 
-    `ok` says that it landed; `skipped` that it was left out on purpose (a file that is no image). `status` is the service's word
-    ("OK", "OKDuplicate", "ErrorImageFormat", ... an open string). `value` is what the service made of it.
-    `error` says, where it is not ok, what happened and what to do. `attempts` counts the requests it was in. `duplicate` says that
-    it was there already (before this run, or as the same picture under another name); `in_doubt` that it was sent again after an
-    answer was lost, so that a service which does not recognise a picture may now hold it twice.
+    Attributes:
+        index: Position in the input.
+        item: The item that the caller gave.
+        ok: The item succeeded.
+        status: Status from the service, such as "OK", "OKDuplicate" or "ErrorImageFormat". More may
+            be added.
+        value: The object that the service created or changed, such as an
+            :class:`~customvision_async.Image`, if the item succeeded and has one.
+        error: The reason and the remedy if the item failed or was skipped.
+        attempts: Number of requests that carried the item.
+        duplicate: The project had the image before, or got it under another name in this run.
+        in_doubt: A response was lost and the item was sent again, so a service that does not
+            recognize the image may have it twice.
+        skipped: The item was left out on purpose, such as a file that is not an image.
     """
 
     index: int
@@ -44,11 +74,11 @@ class ItemResult(msgspec.Struct, Generic[T, V], frozen=True):
 
     @property
     def image(self) -> V | None:
-        """The same as `value`, under the name it has for images."""
+        """The same as `value`."""
         return self.value
 
     def __str__(self) -> str:
-        """The item by its path or name, or else its place in the input, and what became of it."""
+        """Return the path, name or position of the item, and its outcome."""
         return (
             _named(self.error)
             if self.error is not None
@@ -56,11 +86,67 @@ class ItemResult(msgspec.Struct, Generic[T, V], frozen=True):
         )
 
 
-class Progress:
-    """The state of a run, live: plain numbers that the run writes and anyone may read at any time.
+if TYPE_CHECKING:
 
-    At every moment ``submitted == succeeded + failed + skipped + pending``. `total` is the number of items of the source where that
-    is known, else None. `duplicates` and `in_doubt` are among the succeeded (or failed).
+    class SucceededItem(ItemResult[T, V], frozen=True):
+        """A result that has its value, for the type checker; an :class:`ItemResult` at run time."""
+
+        value: V = cast("V", None)
+        error: None = None
+
+        @property
+        def image(self) -> V:
+            """The same as `value`."""
+            return self.value
+
+else:
+    SucceededItem = ItemResult
+
+
+def has_value(result: ItemResult[T, V]) -> TypeIs[SucceededItem[T, V]]:
+    """Return whether the item succeeded and its value is known.
+
+    A type checker then knows that `value` and `image` are not None::
+
+        async for result in upload:
+            if has_value(result):
+                print(result.image.id)
+
+    It is false for an item that succeeded without a value: a deleted image, or a duplicate if the
+    service does not name the existing image.
+    """
+    return result.ok and result.value is not None
+
+
+class ItemReference(msgspec.Struct, frozen=True):
+    """Replace an item that has content, such as bytes or an open file, in a report.
+
+    A report may be kept for long, so it names such items and does not hold them. A reference cannot
+    be uploaded. Use the `index` of the result to find the item in the input.
+
+    Attributes:
+        kind: Name of the class of the item.
+        name: Name of the item, if it has one.
+        path: Path of the item, if it has one.
+    """
+
+    kind: str
+    name: str | None = None
+    path: str | None = None
+
+
+class Progress:
+    """The current counts of a run. Any task may read them at any time.
+
+    At any time ``submitted == succeeded + failed + skipped + pending``.
+
+    Attributes:
+        total: Number of items of the source, or None if it is not known.
+        submitted: Items taken from the source.
+        succeeded, failed, skipped: Items that have settled.
+        duplicates, in_doubt: Items with that flag, which are counted in one of these three too.
+        requests, retries: Requests sent, retries included, and retries.
+        bytes_sent: Bytes of request bodies, retries included.
     """
 
     def __init__(self, clock: Callable[[], float] = anyio.current_time) -> None:
@@ -73,11 +159,11 @@ class Progress:
         self.requests = self.retries = self.bytes_sent = 0
 
     def start(self) -> None:
-        """The clock runs."""
+        """Start the clock."""
         self._started = self._clock()
 
     def end(self) -> None:
-        """The clock stops."""
+        """Stop the clock."""
         if self._ended is None and self._started is not None:
             self._ended = self._clock()
 
@@ -93,29 +179,47 @@ class Progress:
 
     @property
     def seconds(self) -> float:
-        """Since the start, until the end."""
+        """Seconds since the start, or until the end."""
         if self._started is None:
             return 0.0
         return (self._clock() if self._ended is None else self._ended) - self._started
 
     @property
     def rate(self) -> float:
-        """Items settled a second, over the whole run so far."""
+        """Settled items per second since the start."""
         return self.done / self.seconds if self.seconds > 0 else 0.0
 
     def __repr__(self) -> str:
         return (
-            f"<Progress {self.done} of {self.total if self.total is not None else self.submitted}: {self.succeeded} succeeded,"
-            f" {self.failed} failed, {self.skipped} skipped, {self.pending} pending>"
+            f"<Progress {self.done} of {self.submitted if self.total is None else self.total}:"
+            f" {self.succeeded} succeeded, {self.failed} failed, {self.skipped} skipped,"
+            f" {self.pending} pending>"
         )
 
 
-class BatchReport(msgspec.Struct, frozen=True):
-    """The account of a run: ``submitted == succeeded + failed + skipped + pending``.
+class BatchReport(msgspec.Struct, Generic[T, V], frozen=True):
+    """The counts of a run, and the results of items that did not succeed.
 
-    `pending` is above 0 only for a run that was left early: those may or may not have landed; `pending_items` holds them as (index, item).
-    `duplicates` (there already) and `in_doubt` (see :class:`ItemResult`) are counted among the others. `failures` holds the
-    results of the failed items, `skipped_items` those of the skipped ones. `bytes_sent` counts bodies, repeats included.
+    ``submitted == succeeded + failed + skipped + pending``. The counts are those of
+    :class:`Progress`.
+
+    The memory of a report is bounded, whatever the number of items. An item that names something,
+    such as a path, an id, a URL or an ImageFile with a path, is kept and may be sent again. An item
+    that has content, such as bytes or an open file, is replaced by an :class:`ItemReference`. To get
+    every result, iterate over the run.
+
+    Attributes:
+        pending: Items without an outcome. Above 0 only if the run was left early, or has not ended.
+            They may have taken effect.
+        seconds: Duration of the run.
+        failures: Results of the first 1,000 and the last 1,000 items that failed, in the order in
+            which they settled.
+        skipped_items: The same for skipped items.
+        pending_items: Position and item of each pending item. They keep their content.
+        causes: Number of failed and skipped items by cause. A cause is the status, else the class of
+            the error, or the reason of a skip. After 200 causes, others are counted together.
+        abort_cause: The error that ended the run before its source ended, such as a rejected key, a
+            deleted project, or an error of the source.
     """
 
     submitted: int
@@ -129,11 +233,11 @@ class BatchReport(msgspec.Struct, frozen=True):
     retries: int
     bytes_sent: int
     seconds: float
-    failures: tuple[ItemResult[Any, Any], ...] = ()
-    skipped_items: tuple[ItemResult[Any, Any], ...] = ()
-    pending_items: tuple[tuple[int, Any], ...] = ()
+    failures: tuple[ItemResult[T | ItemReference, V], ...] = ()
+    skipped_items: tuple[ItemResult[T | ItemReference, V], ...] = ()
+    pending_items: tuple[tuple[int, T], ...] = ()
+    causes: dict[str, int] = {}
     abort_cause: Exception | None = None
-    """The error that ended the run before its source did: a refused key, a project that is gone, an error of the source itself."""
 
     def __str__(self) -> str:
         text = f"{self.succeeded} of {self.submitted} succeeded"
@@ -150,25 +254,29 @@ class BatchReport(msgspec.Struct, frozen=True):
 
 
 def batch_error(report: BatchReport) -> BatchError:
-    """The error for a report with failures: the first and the last few, and how many lie between. Its text names the first of them."""
+    """Return the error of a report with failures, with the first and the last item errors."""
     errors = [result.error for result in report.failures if result.error is not None]
-    dropped = max(0, len(errors) - 2 * _SHOWN)
+    dropped = max(0, report.failed - 2 * _SHOWN)
     shown = errors if not dropped else errors[:_SHOWN] + errors[-_SHOWN:]
     message = f"{report.failed} of {report.submitted} items failed"
     named = [_short(_named(error)) for error in errors[:_NAMED]]
     if named:
         message += ": " + "; ".join(named)
-    if len(errors) > len(named):
-        message += f"; and {len(errors) - len(named):,} more"
+    if report.failed > len(named):
+        message += f"; and {report.failed - len(named):,} more"
     if dropped:
-        message += f" (the first and last {_SHOWN} are in this group, the {dropped:,} between them are not; report.failures has all)"
+        more = "all" if report.failed == len(errors) else f"the first and last {KEPT:,}"
+        message += (
+            f" (the first and last {_SHOWN} are in this group, the {dropped:,} between them are not;"
+            f" report.failures has {more}, report.causes counts all)"
+        )
     if report.abort_cause is not None:
         message += f"; the run was ended by: {report.abort_cause}"
     return BatchError(message, shown, report=report, dropped=dropped)
 
 
 def _named(error: ItemError) -> str:
-    """Its text, which is to name the item in any case."""
+    """Return the message of an error. It always names the item."""
     return str(error) if called(error.item) else f"item {error.index}: {error}"
 
 

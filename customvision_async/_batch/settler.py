@@ -1,7 +1,8 @@
-"""From the answers of the service to one outcome for each unit.
+"""Send a chunk until each of its work items has an outcome.
 
-A unit without an outcome of its own (the whole chunk was refused, the answer does not mention it, its status explains
-nothing) goes again in a chunk half as large, until it stands alone and the answer can only be about it.
+A work item without an outcome of its own is sent again in a chunk half as large, until it is alone
+and the response can only be about it. That is the case if the whole chunk was rejected, or if the
+response does not mention the work item or gives no reason.
 """
 
 from __future__ import annotations
@@ -15,191 +16,212 @@ import msgspec
 
 from .cancellation import raise_foreign_cancellation
 from .chunker import Chunker, ChunkLimits
-from .work_item import UNANSWERED, Done, Failed, Outcome, Resend, WorkItem, size_of
+from .work_item import UNANSWERED, Done, Failed, Outcome, Resend, WorkItem
 
 __all__ = ["ErrorClassifier", "FailureAction", "Send", "Settled", "Settler", "settle_all"]
 
 Send = Callable[[Sequence[WorkItem]], Awaitable[Sequence[Outcome]]]
-"""Sends one chunk, adds to `attempts` and `in_doubt` of its units, and gives one outcome a unit, in their order."""
+"""``send(chunk)`` sends a chunk and returns one outcome per work item, in order. It updates their
+`attempts` and `in_doubt`."""
 
 Settled = tuple[Sequence[WorkItem], Sequence[Done | Failed]]
-"""Units, and the outcome of each."""
+"""Work items, and the outcome of each."""
 
 
 class FailureAction(Enum):
-    """What an exception of `send` means."""
+    """How to continue after an exception of `send`."""
 
-    DIVIDE = "one unit may be to blame: find it"
-    DOWN = "the same, but the service itself may be to blame as well"
-    TOO_LARGE = "the chunk is too heavy: divide it, and make no more as heavy"
-    FINAL = "this chunk will not land"
-    REFUSED = "this chunk was refused for minutes and will not land; if the next ones are too, nothing will any more"
-    FATAL = "nothing will land any more: the run should end"
+    DIVIDE = "One work item may be the cause: send smaller chunks to find it."
+    DOWN = "As DIVIDE, but the service may be the cause too."
+    TOO_LARGE = "The chunk is too large: divide it, and build smaller chunks from now on."
+    FINAL = "This chunk fails."
+    REFUSED = "This chunk was throttled for minutes and fails. After several such, the run ends."
+    FATAL = "No item can succeed any more: the run ends."
 
 
 ErrorClassifier = Callable[[Exception], FailureAction]
 
 _MAX_SOLO_TRIES = 2
-"""How often a unit that stands alone is sent before its answer is taken as final: the cause may have been passing."""
+"""Requests for a work item that is alone. The cause of the first failure may have been temporary."""
 _SERIALIZE_AFTER = 16
-"""After this many chunks in a row that were refused whole, of the whole run, only one chunk at a time is divided: if the service is
-at fault and not the units, dividing is of no use, and one chunk shows it as well as all those under way."""
+"""Rejected chunks in a row, of the whole run, after which only one chunk at a time is divided. If the
+service is the cause, dividing is useless, and one chunk shows that as well as many."""
 _STOP_BISECTING_AFTER = 128
-"""After this many units in a row that were refused standing alone, chunks are no longer divided, until one lands."""
-_DOWN = 8
-"""A refusal that looks like the fault of the service counts as so many towards that."""
+"""Work items in a row that were rejected alone, after which chunks are not divided until one
+succeeds."""
+_OUTAGE_WEIGHT = 8
+"""Rejected work items that count as one if the service itself may be the cause."""
 _MAX_THROTTLED_CHUNKS = 8
-"""After this many chunks in a row that were refused for minutes each, the run ends: it would take hours to hear the same of every other."""
+"""Chunks in a row that were throttled for minutes, after which the run ends."""
 
 
 class Settler:
-    """Sends chunks until each unit has its outcome. One for a run; it learns whether dividing is of use."""
+    """Send chunks until each work item has an outcome.
+
+    There is one per run. It learns from all chunks whether dividing is useful.
+
+    Attributes:
+        fatal: The error after which no item can succeed, or None.
+        cancelled: All tasks of the run have been cancelled. See :meth:`raise_if_cancelled`.
+        on_fatal: Called with the fatal error.
+    """
 
     def __init__(self, send: Send, classify_error: ErrorClassifier, limits: ChunkLimits) -> None:
         self._send = send
         self._classify_error = classify_error
         self._limits = limits
-        self._refused = 0
-        self._alone = 0
-        self._closed = 0
-        self._one_divides = asyncio.Lock()
+        self._rejected_chunks = 0
+        self._rejected_alone = 0
+        self._throttled_chunks = 0
+        self._dividing = asyncio.Lock()
         self.fatal: Exception | None = None
-        self.over = False
-        """Nobody waits for the outcomes any more, and all tasks of the run are cancelled. See :meth:`raise_if_cancelled`."""
-        self.on_fatal: Callable[[], None] = lambda: None
+        self.cancelled = False
+        self.on_fatal: Callable[[Exception], None] = lambda _: None
 
     def give_up(self, error: Exception) -> Failed:
-        """Nothing will land any more, because of `error`. Gives the outcome of the units it befell."""
+        """End the run because of `error`. Return the outcome of the items that it affects."""
         if self.fatal is None:
             self.fatal = error
-            self.on_fatal()
+            self.on_fatal(error)
         return _failure(error)
 
     def raise_if_cancelled(self) -> None:
-        """End the task that runs, if the run is over: it has been cancelled, but what it awaited may have kept that for itself.
+        """Raise CancelledError if the run has been cancelled.
 
-        A task is cancelled once. After that it must not send anything more, nor wait for a reader who has left.
+        A task is cancelled once, and code that it awaited may have swallowed that. The task must
+        not send anything more, or wait for a caller that has left.
         """
-        if self.over:
+        if self.cancelled:
             raise asyncio.CancelledError
 
     async def settle(self, chunk: Sequence[WorkItem]) -> AsyncGenerator[Settled, None]:
-        """Yield the units of `chunk` with their outcomes, as they become known; each exactly once."""
-        waiting: list[tuple[Sequence[WorkItem], int]] = [(chunk, 1)]
-        known: dict[int, Failed] = {}
-        ours = False
+        """Yield the work items of a chunk with their outcomes, as they arrive, each exactly once."""
+        queue: list[tuple[Sequence[WorkItem], int]] = [(chunk, 1)]
+        failures: dict[int, Failed] = {}
+        has_lock = False
         try:
-            while waiting:
+            while queue:
                 self.raise_if_cancelled()
-                if known and self._refused >= _SERIALIZE_AFTER and not ours:
-                    ours = await self._one_divides.acquire()
-                units, tries = waiting.pop()
-                if self._hopeless and all(unit.index in known for unit in units):
-                    settled: Settled = units, [_untried(known[unit.index], tries) for unit in units]
+                if failures and self._rejected_chunks >= _SERIALIZE_AFTER and not has_lock:
+                    has_lock = await self._dividing.acquire()
+                items, tries = queue.pop()
+                if self._is_hopeless and all(item.index in failures for item in items):
+                    settled: Settled = (
+                        items,
+                        [_untried(failures[item.index], tries) for item in items],
+                    )
                 else:
-                    settled, smaller = self._sorted(units, await self._outcomes(units), waiting)
-                    if len(units) == 1 and tries >= _MAX_SOLO_TRIES and smaller:
-                        settled = units, [failure for _, failure in smaller]
+                    settled, smaller = self._sort(items, await self._outcomes(items), queue)
+                    if len(items) == 1 and tries >= _MAX_SOLO_TRIES and smaller:
+                        settled = items, [failure for _, failure in smaller]
                     elif smaller:
-                        known.update((unit.index, failure) for unit, failure in smaller)
-                        waiting += _halves(
-                            [unit for unit, _ in smaller], tries + 1 if len(units) == 1 else 1
+                        failures.update((item.index, failure) for item, failure in smaller)
+                        queue += _halves(
+                            [item for item, _ in smaller], tries + 1 if len(items) == 1 else 1
                         )
-                if ours and self._refused < _SERIALIZE_AFTER:
-                    self._one_divides.release()
-                    ours = False
+                if has_lock and self._rejected_chunks < _SERIALIZE_AFTER:
+                    self._dividing.release()
+                    has_lock = False
                 if settled[0]:
                     yield settled
         finally:
-            if ours:
-                self._one_divides.release()
+            if has_lock:
+                self._dividing.release()
 
     @property
-    def _hopeless(self) -> bool:
-        return self._alone >= _STOP_BISECTING_AFTER and self.fatal is None
+    def _is_hopeless(self) -> bool:
+        return self._rejected_alone >= _STOP_BISECTING_AFTER and self.fatal is None
 
-    def _sorted(
+    def _sort(
         self,
-        units: Sequence[WorkItem],
+        items: Sequence[WorkItem],
         outcomes: Sequence[Outcome],
-        waiting: list[tuple[Sequence[WorkItem], int]],
+        queue: list[tuple[Sequence[WorkItem], int]],
     ) -> tuple[Settled, list[tuple[WorkItem, Failed]]]:
-        """Which units have their outcome, and which go again in smaller company; those that go again as they are join `waiting`."""
-        if set(map(type, outcomes)) == {Done}:  # as it is for most
-            self._refused = self._alone = self._closed = 0
-            self._limits.landed(size_of(units))
-            return (units, cast("Sequence[Done]", outcomes)), []
+        """Return the settled work items, and those to send again in smaller chunks.
+
+        Add those to send again together to `queue`.
+        """
+        # Fast path: most chunks succeed.
+        if set(map(type, outcomes)) == {Done}:
+            self._rejected_chunks = self._rejected_alone = self._throttled_chunks = 0
+            self._limits.accept(sum([item.size for item in items]))
+            return (items, cast("Sequence[Done]", outcomes)), []
         settled: list[WorkItem] = []
         final: list[Done | Failed] = []
         together: list[tuple[WorkItem, Failed]] = []
         smaller: list[tuple[WorkItem, Failed]] = []
-        landed = False
-        for unit, outcome in zip(units, outcomes, strict=True):
+        succeeded = False
+        for item, outcome in zip(items, outcomes, strict=True):
             if not isinstance(outcome, Resend):
-                settled.append(unit)
+                settled.append(item)
                 final.append(outcome)
-                landed = landed or isinstance(outcome, Done)
+                succeeded = succeeded or isinstance(outcome, Done)
             else:
-                (together if outcome.together else smaller).append((unit, outcome.failure))
+                (together if outcome.together else smaller).append((item, outcome.failure))
         if settled and together:
-            waiting.append(([unit for unit, _ in together], 1))
-        else:  # the same company again would be the same again
+            queue.append(([item for item, _ in together], 1))
+        else:
+            # The same chunk would give the same response.
             smaller += together
-        if landed:
-            self._refused = self._alone = self._closed = 0
-            if len(settled) == len(units):
-                self._limits.landed(size_of(units))
+        if succeeded:
+            self._rejected_chunks = self._rejected_alone = self._throttled_chunks = 0
+            if len(settled) == len(items):
+                self._limits.accept(sum([item.size for item in items]))
         elif not settled:
-            self._refused += 1
-            self._alone += len(units) == 1
+            self._rejected_chunks += 1
+            self._rejected_alone += len(items) == 1
         return (settled, final), smaller
 
-    async def _outcomes(self, units: Sequence[WorkItem]) -> Sequence[Outcome]:
+    async def _outcomes(self, items: Sequence[WorkItem]) -> Sequence[Outcome]:
         if self.fatal is not None:
-            return [Failed(str(self.fatal), cause=self.fatal)] * len(units)
+            return [Failed(str(self.fatal), cause=self.fatal)] * len(items)
         try:
-            with raise_foreign_cancellation("what sends the items"):
-                outcomes = await self._send(units)
-        except Exception as error:  # noqa: BLE001 - it is the outcome of these units, and must not cost the others theirs
-            verdict = self._classify_error(error)
-            self._closed += verdict is FailureAction.REFUSED
-            if verdict is FailureAction.FATAL or self._closed >= _MAX_THROTTLED_CHUNKS:
-                return [self.give_up(error)] * len(units)
-            if len(units) == 1:
-                self._refused += 1
-                self._alone += _DOWN if verdict is FailureAction.DOWN else 1
-            elif verdict is FailureAction.TOO_LARGE:
-                self._limits.refused(size_of(units))
-            divide = len(units) > 1 and verdict not in (FailureAction.FINAL, FailureAction.REFUSED)
-            return [Resend(_failure(error)) if divide else _failure(error)] * len(units)
-        return outcomes if len(outcomes) == len(units) else [UNANSWERED] * len(units)
+            with raise_foreign_cancellation("the request of the items"):
+                outcomes = await self._send(items)
+        except Exception as error:  # noqa: BLE001  # it is the outcome of these items only
+            action = self._classify_error(error)
+            self._throttled_chunks += action is FailureAction.REFUSED
+            if action is FailureAction.FATAL or self._throttled_chunks >= _MAX_THROTTLED_CHUNKS:
+                return [self.give_up(error)] * len(items)
+            if len(items) == 1:
+                self._rejected_chunks += 1
+                self._rejected_alone += _OUTAGE_WEIGHT if action is FailureAction.DOWN else 1
+            elif action is FailureAction.TOO_LARGE:
+                self._limits.shrink(sum([item.size for item in items]))
+            divide = len(items) > 1 and action not in (FailureAction.FINAL, FailureAction.REFUSED)
+            return [Resend(_failure(error)) if divide else _failure(error)] * len(items)
+        return outcomes if len(outcomes) == len(items) else [UNANSWERED] * len(items)
 
 
-def _halves(units: Sequence[WorkItem], tries: int) -> list[tuple[Sequence[WorkItem], int]]:
-    """What goes again, the first half last: it is taken from the end."""
-    if len(units) == 1:
-        return [(units, tries)]
-    middle = (len(units) + 1) // 2
-    return [(units[middle:], 1), (units[:middle], 1)]
+def _halves(items: Sequence[WorkItem], tries: int) -> list[tuple[Sequence[WorkItem], int]]:
+    """Return the second half and the first half, which is taken first from the end of the queue."""
+    if len(items) == 1:
+        return [(items, tries)]
+    middle = (len(items) + 1) // 2
+    return [(items[middle:], 1), (items[:middle], 1)]
 
 
 def _untried(failed: Failed, tries: int) -> Failed:
     if tries > 1:
         return failed
-    note = " (of all those it was refused with; it was not tried alone, since too many before it had failed alone)"
+    note = " (its chunk was rejected; it was not sent alone, because too many others failed alone)"
     return msgspec.structs.replace(failed, reason=failed.reason + note)
 
 
 async def settle_all(
-    units: Sequence[WorkItem], limits: ChunkLimits, send: Send, classify_error: ErrorClassifier
+    work_items: Sequence[WorkItem], limits: ChunkLimits, send: Send, classify_error: ErrorClassifier
 ) -> list[tuple[WorkItem, Done | Failed]]:
-    """Send a few units to the end, one chunk after another: work that belongs to a larger unit of work."""
+    """Send a few work items, one chunk after another, and return their outcomes.
+
+    For requests that are part of a larger work item.
+    """
     chunker = Chunker(limits)
     settler = Settler(send, classify_error, limits)
     settled: list[tuple[WorkItem, Done | Failed]] = []
-    for chunk in chunker.feed(units) + chunker.flush():
-        async for some in settler.settle(chunk):
-            settled += zip(*some, strict=True)
+    for chunk in chunker.feed(work_items) + chunker.flush():
+        async for items, outcomes in settler.settle(chunk):
+            settled += zip(items, outcomes, strict=True)
     return settled
 
 

@@ -1,7 +1,7 @@
-"""Pulling from whatever the user gave: any iterable or async iterable, in groups, and only as fast as the run goes.
+"""Pull items in groups from any iterable or async iterable, only as fast as they are sent.
 
-A source that can give its items in lists by itself (a folder that is read by a worker thread) is no plain iterable and has a method
-``groups()``, an async iterator of lists; the others are gathered here.
+A source that yields lists of items, such as a folder that a worker thread reads, has a method
+``groups()`` that returns an async iterator of lists, and no ``__iter__``.
 """
 
 from __future__ import annotations
@@ -18,29 +18,37 @@ __all__ = ["Groups", "check_source", "groups_of", "known_length"]
 
 
 class Groups(Protocol):
-    """A source, in groups."""
+    """A source, in groups.
+
+    Attributes:
+        left: Items that were taken from the source and that `next_group` has not returned. Complete
+            once the source is closed.
+    """
+
+    left: list[Any]
 
     async def next_group(self, count: int, patience: float | None) -> list[Any]:
-        """The next items, at least one and at most `count`; or an empty list once the source has kept us waiting for `patience` seconds.
+        """Return the next items, from one to `count`.
 
-        A source that has groups of its own gives these, whatever the count.
+        Return an empty list if the source gives none for `patience` seconds. A source with groups
+        of its own returns one of these, whatever the count.
 
         Raises:
-            StopAsyncIteration: the source is at its end.
+            StopAsyncIteration: The source has ended.
         """
         ...
 
     def interrupt(self) -> None:
-        """Stop waiting for the source: `next_group` gives an empty list."""
+        """Stop waiting for the source: `next_group` returns an empty list."""
         ...
 
     async def aclose(self) -> None:
-        """Let go of the source."""
+        """Close the source."""
         ...
 
 
 def check_source(source: Any) -> None:
-    """Raise TypeError unless `source` can be iterated over, and is no single thing where many are meant (text, bytes, a mapping)."""
+    """Raise TypeError if `source` is not iterable, or is a single item: text, bytes or a mapping."""
     kind = type(source).__name__
     if isinstance(source, (str, bytes, bytearray, memoryview, Mapping)):
         raise TypeError(
@@ -53,20 +61,21 @@ def check_source(source: Any) -> None:
         or hasattr(source, "__getitem__")
     ):
         raise TypeError(
-            f"a batch takes an iterable or async iterable of items, not a {kind}: put a single item in a list"
+            f"a batch takes an iterable or async iterable of items, not a {kind}:"
+            " put a single item in a list"
         )
 
 
 def known_length(source: Any) -> int | None:
-    """How many items the source has, where it can say."""
+    """Return the number of items of the source, or None if it is not known."""
     return len(source) if isinstance(source, Sized) else None
 
 
 def groups_of(source: Any) -> Groups:
-    """`source` in groups.
+    """Return the groups of a source.
 
     Raises:
-        Exception: whatever the source raises when it is asked for its iterator.
+        Exception: The source raises it instead of returning its iterator.
     """
     if _has_groups(source):
         return _Lingering(source.groups(), grouped=True)
@@ -76,17 +85,20 @@ def groups_of(source: Any) -> Groups:
 
 
 def _has_groups(source: Any) -> bool:
-    return callable(getattr(source, "groups", None)) and not hasattr(
-        source, "__iter__"
-    )  # data sets have groups of their own
+    # The tables of data libraries have a `groups` of another kind, and are iterable.
+    return callable(getattr(source, "groups", None)) and not hasattr(source, "__iter__")
 
 
 class _Plain:
-    """A plain iterable. It is advanced on the event loop: an iterator may belong to its thread. The loop gets a turn after each group."""
+    """An iterable. It is advanced on the event loop, because an iterator may belong to its thread.
+
+    The loop gets a turn after each group.
+    """
 
     def __init__(self, items: Iterator[Any]) -> None:
         self._items = items
         self._error: Exception | None = None
+        self.left: list[Any] = []
 
     async def next_group(self, count: int, patience: float | None) -> list[Any]:
         await asyncio.sleep(0)
@@ -95,7 +107,8 @@ class _Plain:
         group: list[Any] = []
         try:
             with raise_foreign_cancellation("the source"):
-                group.extend(islice(self._items, count))  # extend keeps what came before an error
+                # extend() keeps the items before an error.
+                group.extend(islice(self._items, count))
         except Exception as error:
             if not group:
                 raise
@@ -109,29 +122,29 @@ class _Plain:
 
     async def aclose(self) -> None:
         close = getattr(self._items, "close", None)
-        if close is not None and not hasattr(
-            self._items, "read"
-        ):  # a generator, never an open file
+        # A generator, but not an open file.
+        if close is not None and not hasattr(self._items, "read"):
             close()
 
 
 class _Lingering:
-    """An async iterable: gather what is there at once, wait for the rest only as long as nobody else waits.
+    """An async iterable. Return the items that are ready, and wait only if there are none.
 
-    The iterator is advanced by one task of its own, so that giving up waiting never cancels it in the middle of a step.
+    A task advances the iterator, so that a timeout does not cancel it in the middle of a step.
     """
 
     def __init__(self, items: AsyncIterator[Any], *, grouped: bool) -> None:
         self._items = items
         self._grouped = grouped
-        self._step: asyncio.Future[Any] | None = None
+        self._step: asyncio.Future[tuple[list[Any], Exception | None]] | None = None
+        self.left: list[Any] = []
         self._end: Exception | None = None
         self._interrupted: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
     async def next_group(self, count: int, patience: float | None) -> list[Any]:
         if self._end is not None:
             raise self._end
-        group: list[Any] = []
+        group = self.left
         if self._grouped:
             count = 1
         while len(group) < count:
@@ -139,9 +152,8 @@ class _Lingering:
                 self._step = asyncio.ensure_future(self._advance())
             if not self._step.done():
                 if group:
-                    await asyncio.sleep(
-                        0
-                    )  # the step of a source that has its items ready is done after one turn
+                    # The step of a source whose items are ready takes one turn.
+                    await asyncio.sleep(0)
                     if not self._step.done():
                         break
                 else:
@@ -160,13 +172,18 @@ class _Lingering:
                     break
                 raise end
             group.extend(items)
+        self.left = []
         return group
 
     async def _advance(self) -> tuple[list[Any], Exception | None]:
         try:
             with raise_foreign_cancellation("the source"):
-                item = await anext(self._items)
-        except Exception as error:  # noqa: BLE001 - StopAsyncIteration included: it cannot leave a task as itself
+                try:
+                    item = await anext(self._items)
+                except StopAsyncIteration as end:
+                    # A task cannot raise it.
+                    return [], end
+        except Exception as error:  # noqa: BLE001  # an error of the source
             return [], error
         return (item if self._grouped else [item]), None
 
@@ -178,7 +195,7 @@ class _Lingering:
         if self._step is not None:
             self._step.cancel()
             with suppress(asyncio.CancelledError):
-                await self._step
+                self.left += (await self._step)[0]
         close = getattr(self._items, "aclose", None)
         if close is not None:
             await close()

@@ -1,1 +1,1 @@
-"""The clients: one of a training resource, one of a prediction resource."""
+"""The clients of training and prediction resources."""

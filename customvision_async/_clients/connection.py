@@ -1,12 +1,12 @@
-"""What a client of one resource stands on: where it is, who asks, and how requests go there."""
+"""The connection of a client to one resource: endpoint, credential, TLS and pipeline."""
 
 from __future__ import annotations
 
 import os
 import ssl
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from functools import partial
-from typing import Any, TypeVar
+from typing import TypedDict
 from urllib.parse import urlsplit
 
 from .._events import Observer, log_event
@@ -17,13 +17,26 @@ from .._transport.credentials import KeyCredential, TokenCredential, authenticat
 from .._transport.pipeline import Pipeline
 from .._transport.throttle import shared_limiter
 
-__all__ = ["Connection", "from_env"]
+__all__ = ["Connection", "ConnectionOptions", "from_env"]
 
-C = TypeVar("C")
+
+class ConnectionOptions(TypedDict, total=False):
+    """The options that clients of every resource have; their docstrings tell of each."""
+
+    retry: Retry | None
+    timeouts: Timeouts | None
+    concurrency: Concurrency | None
+    ca_file: str | os.PathLike[str] | None
+    ssl_context: ssl.SSLContext | None
+    observers: Iterable[Observer]
+    transport: Transport | None
 
 
 class Connection:
-    """The transport to one endpoint, with the credential in the header `key_header`. Nothing is sent before the first call."""
+    """The pipeline to one endpoint. Connect on the first request.
+
+    `key_header` is the header that carries the key.
+    """
 
     def __init__(
         self,
@@ -57,15 +70,16 @@ class Connection:
         )
 
 
-def from_env(make: type[C], names: Sequence[str], options: dict[str, Any]) -> C:
-    """``make(endpoint, key, **options)`` of two environment variables.
+def from_env(endpoint: str, key: str) -> tuple[str, str]:
+    """Return the values of the environment variables of these names.
 
     Raises:
-        LookupError: one of them is not set.
+        LookupError: A variable is not set.
     """
-    missing = [name for name in names if not os.environ.get(name, "").strip()]
+    missing = [name for name in (endpoint, key) if not os.environ.get(name, "").strip()]
     if missing:
         raise LookupError(
-            f"{' and '.join(missing)} not set in the environment: the resource's page in the Azure portal has the values"
+            f"{' and '.join(missing)} not set in the environment: "
+            "find the values on the page of the resource in the Azure portal"
         )
-    return make(*(os.environ[name].strip() for name in names), **options)
+    return os.environ[endpoint].strip(), os.environ[key].strip()

@@ -1,74 +1,98 @@
-"""One prediction resource: classify or detect one picture, or any number of them."""
+"""The client of a prediction resource: classify images and detect objects in them."""
 
 from __future__ import annotations
 
 import os
 import ssl
-from collections.abc import AsyncIterable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from types import TracebackType
-from typing import Any, Literal, TypeAlias
+from typing import Any, Literal, Self, TypeAlias, TypeVar, Unpack, cast, overload
 from uuid import UUID
 
 import anyio.to_thread
-import msgspec
 
 from .. import limits
 from .._batch.chunker import ChunkLimits
-from .._batch.report import ItemResult, Progress
-from .._batch.run import BatchRun, BatchSpec
+from .._batch.report import Progress
+from .._batch.run import BatchRun
 from .._batch.settler import FailureAction
+from .._batch.spec import BatchSpec
 from .._batch.work_item import Done, Failed, Outcome, WorkItem
-from .._batching import classify_error, item_failure
-from .._content import Blob, Content, ContentError
-from .._events import ChunkCompleted, Observer, notify
+from .._batching import Prepared, chunk_events, classify_error, prepare_item, skipped_item
+from .._content import Blob, ContentError
+from .._events import Observer
 from .._inputs.normalize import blob_of, content_error_as_os_error, normalize_image
-from .._operations import PredictionOperations
+from .._operations import NamedBlob, PredictionOperations
 from .._options import Concurrency, Retry, Timeouts
+from .._project.base import Source
+from .._project.client import ProjectLike
 from .._transport.base import Meter, Transport
-from .._transport.credentials import KeyCredential, TokenCredential, sealed
+from .._transport.credentials import KeyCredential, TokenCredential, mask_secret
 from .._versions import PredictionVersion
-from .._wire.bodies import json_body, octet_stream
 from .._wire.request import id_of, plain_text
-from ..errors import CustomVisionError, NotFoundError
+from ..errors import CustomVisionError, NotFoundError, attempt
 from ..models import ImageFile, ImagePrediction, ImageUrl, Iteration, SkippedItem
-from ..models.requests import Id
+from ..models.inputs import ImageSource
 from ..sources import ScannedImage
-from .connection import Connection, from_env
+from .connection import Connection, ConnectionOptions, from_env
 
 __all__ = ["Model", "PredictionClient"]
 
 Model: TypeAlias = str | UUID | Iteration | None
-"""Which model predicts: from v3.0 the name an iteration is published under (or the iteration, which knows it); in v1.1 and v2.0 an
-iteration or its id, or None for the project's default one."""
+"""The model to predict with.
+
+From v3.0: the name of a published iteration, or the published iteration itself. In v1.1 and v2.0:
+an iteration or its id, or None for the default iteration of the project.
+"""
+
+_SINGLE = (str, bytes, bytearray, memoryview, os.PathLike, ImageFile, ImageUrl)
+"""What is one image and no iterable of them, besides an open file."""
 
 Kind: TypeAlias = Literal["Classify", "Detect"]
-Source: TypeAlias = Iterable[Any] | AsyncIterable[Any]
+PredictionItem: TypeAlias = ImageSource | SkippedItem
+"""What the source of a batch of predictions may yield."""
+
+T = TypeVar("T")
+SourceT = TypeVar("SourceT", bound=ImageSource)
+ItemT = TypeVar("ItemT", bound=PredictionItem)
+
+
+class PredictionOptions(ConnectionOptions, total=False):
+    """The options of a :class:`PredictionClient`."""
+
+    api_version: PredictionVersion | str
 
 
 class PredictionClient:
-    """One Custom Vision prediction resource.
+    """A client of one Custom Vision prediction resource.
 
     ::
 
         async with PredictionClient(endpoint, key) as prediction:
-            answer = await prediction.classify_image(project, "production", "apple.jpg")
-            print(answer.predictions[0].tag_name)
+            result = await prediction.classify_image(project, "production", "apple.jpg")
+            print(result.predictions[0].tag_name)
+
+    An image is a path, bytes, an open binary file, an :class:`ImageFile`, or a URL (a string or an
+    :class:`ImageUrl`) that the service fetches. The maximum size is 4 MB. Close the client with
+    ``async with`` or :meth:`aclose`.
 
     Args:
-        endpoint: as the resource's page in the Azure portal gives it. It may differ from the training resource's, and so may the key.
-        credential: the prediction key, as a string or a :class:`KeyCredential`, or anything with ``async get_token(...)``.
-        api_version: the version of the Prediction API to speak.
-        retry, timeouts, concurrency: how it behaves; see these records for each default and its reason.
-        ca_file: certificates to trust instead of the system's (a corporate proxy).
-        observers: called with each event (requests, retries, chunks settled).
-        transport: what carries requests, in place of aiohttp over the network. For tests.
-
-    A picture is a path, bytes, an open binary file, an :class:`ImageFile`, or an :class:`ImageUrl` or web address that the service
-    fetches; up to 4 MB. Close the client with ``async with`` or :meth:`aclose`.
+        endpoint: Endpoint of the resource, from its page in the Azure portal. Endpoint and key may
+            differ from those of the training resource.
+        credential: Prediction key (a string or a :class:`KeyCredential`), or an object with
+            ``async get_token(...)``.
+        api_version: Version of the prediction API.
+        retry: When to retry requests. See :class:`Retry`.
+        timeouts: Timeouts of the phases of a request. See :class:`Timeouts`.
+        concurrency: Limits on concurrent work. See :class:`Concurrency`.
+        ca_file: Certificates to trust instead of those of the system, for a corporate proxy.
+        ssl_context: TLS context to use instead of one with `ca_file`.
+        observers: Called with each :data:`Event`.
+        transport: Transport to use instead of aiohttp, for tests.
 
     Raises:
-        ValueError: the endpoint or the key cannot be right; the message says why.
-        TypeError: the credential is none.
+        ValueError: The endpoint or the key is invalid.
+        TypeError: `credential` is not a credential.
     """
 
     def __init__(
@@ -85,8 +109,8 @@ class PredictionClient:
         observers: Iterable[Observer] = (),
         transport: Transport | None = None,
     ) -> None:
-        credential = sealed(credential)
-        link = Connection(
+        credential = mask_secret(credential)
+        connection = Connection(
             endpoint,
             credential,
             "Prediction-Key",
@@ -98,27 +122,33 @@ class PredictionClient:
             observers=observers,
             transport=transport,
         )
-        self.endpoint = link.endpoint
-        """The endpoint in its plain form."""
-        self.api_version = PredictionVersion(api_version)
-        """The version of the API that is spoken."""
-        self._link = link
-        self.operations = PredictionOperations(link.pipeline, link.endpoint, self.api_version)
-        """The REST calls themselves, one coroutine each, named after their operationIds."""
+        self.endpoint: str = connection.endpoint
+        """The normalized endpoint."""
+        self.api_version: PredictionVersion = PredictionVersion(api_version)
+        """The version of the prediction API."""
+        self._connection = connection
+        self.operations: PredictionOperations = PredictionOperations(
+            connection.pipeline, connection.endpoint, self.api_version
+        )
+        """The REST operations: one coroutine per operation, which sends one request."""
 
     @classmethod
-    def from_env(cls, **options: Any) -> PredictionClient:
-        """A client for the resource that VISION_PREDICTION_ENDPOINT and VISION_PREDICTION_KEY name, as Microsoft's quickstarts do.
+    def from_env(cls, **options: Unpack[PredictionOptions]) -> Self:
+        """Return a client configured by environment variables.
+
+        It reads VISION_PREDICTION_ENDPOINT and VISION_PREDICTION_KEY, the names that Microsoft's
+        quickstarts use.
 
         Raises:
-            LookupError: one of them is not set.
+            LookupError: A variable is not set.
         """
-        return from_env(cls, ("VISION_PREDICTION_ENDPOINT", "VISION_PREDICTION_KEY"), options)
+        return cls(*from_env("VISION_PREDICTION_ENDPOINT", "VISION_PREDICTION_KEY"), **options)
 
     def __repr__(self) -> str:
-        return f"<PredictionClient {getattr(self, 'endpoint', '(not made)')}>"  # as that of TrainingClient
+        # Tracebacks show clients whose constructor failed, which have no endpoint.
+        return f"<PredictionClient {getattr(self, 'endpoint', '(not made)')}>"
 
-    async def __aenter__(self) -> PredictionClient:
+    async def __aenter__(self) -> Self:
         return self
 
     async def __aexit__(
@@ -131,237 +161,348 @@ class PredictionClient:
 
     async def aclose(self) -> None:
         """Close the connections."""
-        await self._link.pipeline.aclose()
+        await self._connection.pipeline.aclose()
 
-    # --- one picture
+    # --- one image
 
     async def classify_image(
         self,
-        project: Id,
+        project: ProjectLike,
         published_name: Model,
-        image: Any,
+        image: ImageSource,
         *,
         store: bool = True,
         application: str | None = None,
     ) -> ImagePrediction:
-        """What a picture shows: tags with their probabilities, the most probable first.
+        """Classify an image: return its tags with their probabilities, the most probable first.
 
         Args:
-            project: the project, its client or its id.
-            published_name: which model; see :data:`Model`.
-            image: the picture.
-            store: let the service keep the picture with its prediction, for 30 days: ``project.list_predictions()``. F0 allows 2 calls a
-                second so, S0 10; without, S0 allows 20.
-            application: a name that is kept with the prediction.
+            project: Project, its client or its id.
+            published_name: Model to predict with. See :data:`Model`.
+            image: Image to classify.
+            store: Let the service store the image with its prediction for 30 days, for
+                ``project.list_predictions()``. F0 allows 2 requests per second with it, S0 allows
+                10. Without it S0 allows 20.
+            application: Name to store with the prediction.
 
         Raises:
-            LimitExceeded: it is over 4 MB. Nothing was sent.
-            ValueError, OSError: it is no picture the service takes, or cannot be read.
-            NotFoundError: no such project, or nothing published under that name.
-            ServiceError: the service refuses it; see its `code`.
+            LimitExceeded: The image is over 4 MB. Nothing was sent.
+            ValueError, OSError: The image has an unsupported format, or cannot be read.
+            NotFoundError: No such project, or no model is published under that name.
+            ServiceError: The service refused the request. See its `code`.
         """
-        return await self._one("Classify", project, published_name, image, store, application)
+        return await self._predict("Classify", project, published_name, image, store, application)
 
     async def detect_image(
         self,
-        project: Id,
+        project: ProjectLike,
         published_name: Model,
-        image: Any,
+        image: ImageSource,
         *,
         store: bool = True,
         application: str | None = None,
     ) -> ImagePrediction:
-        """Where things are in a picture: tags with probabilities and boxes. See :meth:`classify_image`."""
-        return await self._one("Detect", project, published_name, image, store, application)
+        """Detect objects in an image: return tags with probabilities and bounding boxes.
 
-    async def _one(
+        Arguments and errors are those of :meth:`classify_image`.
+        """
+        return await self._predict("Detect", project, published_name, image, store, application)
+
+    async def _predict(
         self,
         kind: Kind,
-        project: Id,
+        project: ProjectLike,
         model: Model,
-        image: Any,
+        image: ImageSource,
         store: bool,
         application: str | None,
     ) -> ImagePrediction:
-        ask = _PredictCall(self.operations, kind, project, model, store, application)
-        load = await _prepared(normalize_image(image))
-        if isinstance(load, Exception):
-            raise load
+        predict = _PredictCall(self.operations, kind, project, model, store, application)
+        normalized = normalize_image(image)
+        payload = await _off_loop(normalized, _payload_of, normalized)
         with content_error_as_os_error():
-            return await ask(load)
+            return await predict(payload)
 
-    # --- any number
+    # --- any number of images
 
+    @overload
     def classify_images(
         self,
-        project: Id,
+        project: ProjectLike,
         published_name: Model,
-        images: Source,
+        images: SourceT,
         *,
         store: bool = True,
         application: str | None = None,
-    ) -> BatchRun[Any, ImagePrediction]:
-        """Classify any number of pictures, from any iterable or async iterable (``images_in(folder)`` is one).
+    ) -> BatchRun[SourceT, ImagePrediction]: ...
+    @overload
+    def classify_images(
+        self,
+        project: ProjectLike,
+        published_name: Model,
+        images: Source[ItemT],
+        *,
+        store: bool = True,
+        application: str | None = None,
+    ) -> BatchRun[ItemT, ImagePrediction]: ...
+    @overload
+    def classify_images(
+        self,
+        project: ProjectLike,
+        published_name: Model,
+        images: ImageSource | Source[PredictionItem],
+        *,
+        store: bool = True,
+        application: str | None = None,
+    ) -> BatchRun[PredictionItem, ImagePrediction]: ...
+    def classify_images(
+        self,
+        project: ProjectLike,
+        published_name: Model,
+        images: ImageSource | Source[PredictionItem],
+        *,
+        store: bool = True,
+        application: str | None = None,
+    ) -> BatchRun[PredictionItem, ImagePrediction]:
+        """Classify any number of images.
 
-        A result's `value` is the :class:`ImagePrediction`. A picture that is none, over 4 MB or refused fails alone. See
-        :meth:`classify_image` for the arguments and :class:`BatchRun` for how to go about it.
+        The `value` of each result is an :class:`ImagePrediction`. An image that is invalid, over
+        4 MB or refused by the service fails on its own. See :class:`BatchRun` for how to run the
+        batch.
+
+        Args:
+            project: Project, its client or its id.
+            published_name: Model to predict with. See :data:`Model`.
+            images: Iterable or async iterable of images, such as ``images_in(folder)``.
+            store: As for :meth:`classify_image`.
+            application: As for :meth:`classify_image`.
         """
-        return self._many("Classify", project, published_name, images, store, application)
+        return self._predict_batch("Classify", project, published_name, images, store, application)
 
+    @overload
     def detect_images(
         self,
-        project: Id,
+        project: ProjectLike,
         published_name: Model,
-        images: Source,
+        images: SourceT,
         *,
         store: bool = True,
         application: str | None = None,
-    ) -> BatchRun[Any, ImagePrediction]:
-        """Detect things in any number of pictures. See :meth:`classify_images`."""
-        return self._many("Detect", project, published_name, images, store, application)
+    ) -> BatchRun[SourceT, ImagePrediction]: ...
+    @overload
+    def detect_images(
+        self,
+        project: ProjectLike,
+        published_name: Model,
+        images: Source[ItemT],
+        *,
+        store: bool = True,
+        application: str | None = None,
+    ) -> BatchRun[ItemT, ImagePrediction]: ...
+    @overload
+    def detect_images(
+        self,
+        project: ProjectLike,
+        published_name: Model,
+        images: ImageSource | Source[PredictionItem],
+        *,
+        store: bool = True,
+        application: str | None = None,
+    ) -> BatchRun[PredictionItem, ImagePrediction]: ...
+    def detect_images(
+        self,
+        project: ProjectLike,
+        published_name: Model,
+        images: ImageSource | Source[PredictionItem],
+        *,
+        store: bool = True,
+        application: str | None = None,
+    ) -> BatchRun[PredictionItem, ImagePrediction]:
+        """Detect objects in any number of images. See :meth:`classify_images`."""
+        return self._predict_batch("Detect", project, published_name, images, store, application)
 
-    def _many(
+    def _predict_batch(
         self,
         kind: Kind,
-        project: Id,
+        project: ProjectLike,
         model: Model,
-        images: Any,
+        images: ImageSource | Source[PredictionItem],
         store: bool,
         application: str | None,
-    ) -> BatchRun[Any, ImagePrediction]:
-        if isinstance(
-            images, (str, bytes, bytearray, memoryview, os.PathLike, ImageFile, ImageUrl)
-        ) or hasattr(images, "read"):
-            images = [images]
-        ask = _PredictCall(self.operations, kind, project, model, store, application)
+    ) -> BatchRun[PredictionItem, ImagePrediction]:
+        single = isinstance(images, _SINGLE) or hasattr(images, "read")
+        source = cast("Source[PredictionItem]", [images] if single else images)
+        predict = _PredictCall(self.operations, kind, project, model, store, application)
         progress = Progress()
-        observers = self._link.observers
-        verb = f"{kind.lower()}_images"
 
-        async def send(units: Sequence[WorkItem]) -> Sequence[Outcome]:
-            return [await _outcome(ask, unit, progress) for unit in units]
+        async def send(work_items: Sequence[WorkItem]) -> Sequence[Outcome]:
+            return [await _outcome(predict, work_item, progress) for work_item in work_items]
 
-        def settled(items: int, succeeded: int, failed: int, seconds: float) -> None:
-            notify(observers, ChunkCompleted(verb, items, succeeded, failed, seconds))
-
-        one_at_a_time = ChunkLimits(1)  # the service takes one picture a call
-        job = BatchSpec(
-            _units,
+        # The service accepts one image per request.
+        one_per_request = ChunkLimits(1)
+        spec = BatchSpec(
+            _prepare,
             send,
             _classify_error,
-            one_at_a_time,
-            chunks=self._link.concurrency.max_requests,
-            on_chunk=settled,
+            one_per_request,
+            max_in_flight=self._connection.concurrency.max_requests,
+            on_chunk=chunk_events(self._connection.observers, f"{kind.lower()}_images"),
             progress=progress,
         )
-        return BatchRun(images, job)
+        return BatchRun(source, spec)
 
 
 class _PredictCall:
-    """One operation, with all that does not change from picture to picture.
+    """A prediction operation with the arguments that all images share.
 
     Raises:
-        ValueError, TypeError: `model` names none in this version.
+        ValueError, TypeError: `model` is not a model in this API version.
     """
 
     def __init__(
         self,
         operations: PredictionOperations,
         kind: Kind,
-        project: Id,
+        project: ProjectLike,
         model: Model,
         store: bool,
         application: str | None,
     ) -> None:
         self._operations = operations
-        self._kind: str = kind
-        self._path: dict[str, Any] = {"projectId": id_of(project, "project")}
-        self._query: dict[str, Any] = {"application": application}
-        self._suffix = "" if store else "WithNoStore"
+        self._project_id = id_of(project, "project")
+        self._application = application
+        self._kind = kind
         self.stores = store
+        self._published_name: str | None = None
+        self._iteration_id: str | None = None
         if operations.version >= PredictionVersion.V3_0:
-            self._path["publishedName"] = _published_name(model)
-        else:
-            self._kind = "Predict"
-            self._query["iterationId"] = None if model is None else id_of(model, "iteration")
+            self._published_name = _published_name(model)
+        elif model is not None:
+            self._iteration_id = id_of(model, "iteration")
 
-    async def __call__(self, load: Blob | str, meter: Meter | None = None) -> ImagePrediction:
-        content: Content
-        if isinstance(load, str):
-            operation, content = (
-                f"{self._kind}ImageUrl{self._suffix}",
-                json_body({"url": load}, self._operations.version),
+    async def __call__(self, image: Blob | str, meter: Meter | None = None) -> ImagePrediction:
+        """Predict one image: the bytes of a blob, or the image at a URL."""
+        operations, project_id = self._operations, self._project_id
+        if self._published_name is not None:
+            name = self._published_name
+            if isinstance(image, str):
+                by_url = _PUBLISHED_URL[self._kind, self.stores]
+                return await by_url(
+                    operations, project_id, name, image, application=self._application, meter=meter
+                )
+            by_data = _PUBLISHED_DATA[self._kind, self.stores]
+            data = NamedBlob("", image)
+            return await by_data(
+                operations, project_id, name, data, application=self._application, meter=meter
             )
-        else:
-            operation, content = f"{self._kind}Image{self._suffix}", octet_stream(load)
-        query: Mapping[str, Any] = self._query
-        answer = await self._operations.call(
-            operation, path=self._path, query=query, content=content, meter=meter
+        if isinstance(image, str):
+            return await _ITERATION_URL[self.stores](
+                operations,
+                project_id,
+                image,
+                iteration_id=self._iteration_id,
+                application=self._application,
+                meter=meter,
+            )
+        return await _ITERATION_DATA[self.stores](
+            operations,
+            project_id,
+            NamedBlob("", image),
+            iteration_id=self._iteration_id,
+            application=self._application,
+            meter=meter,
         )
-        prediction: ImagePrediction = answer.value
-        return prediction
+
+
+# The operation of each kind of prediction, by whether the service stores the image.
+_PUBLISHED_DATA = {
+    ("Classify", True): PredictionOperations.classify_image,
+    ("Classify", False): PredictionOperations.classify_image_with_no_store,
+    ("Detect", True): PredictionOperations.detect_image,
+    ("Detect", False): PredictionOperations.detect_image_with_no_store,
+}
+_PUBLISHED_URL = {
+    ("Classify", True): PredictionOperations.classify_image_url,
+    ("Classify", False): PredictionOperations.classify_image_url_with_no_store,
+    ("Detect", True): PredictionOperations.detect_image_url,
+    ("Detect", False): PredictionOperations.detect_image_url_with_no_store,
+}
+_ITERATION_DATA = {
+    True: PredictionOperations.predict_image,
+    False: PredictionOperations.predict_image_with_no_store,
+}
+_ITERATION_URL = {
+    True: PredictionOperations.predict_image_url,
+    False: PredictionOperations.predict_image_url_with_no_store,
+}
 
 
 def _published_name(model: Model) -> str:
     if isinstance(model, Iteration):
         if not model.publish_name:
             raise ValueError(
-                f"the iteration {model.name!r} is not published: await project.publish_iteration(...), and get it again"
+                f"the iteration {model.name!r} is not published: "
+                "await project.publish_iteration(...), and get it again"
             )
         return model.publish_name
     if not isinstance(model, str) or not model:
-        raise TypeError(
-            f"from v3.0 a model is the name that an iteration is published under, not {model!r}"
-        )
+        raise TypeError(f"from v3.0 a model is the name of a published iteration, not {model!r}")
     return plain_text(model, "published_name")
 
 
-async def _prepared(picture: ImageFile | ImageUrl | SkippedItem) -> Blob | str | Exception:
-    """What is to be sent of a picture, or why nothing is. A file is looked at in a worker thread."""
-    if isinstance(picture, SkippedItem):
-        return ValueError(f"{picture.name}: {picture.reason}")
-    if isinstance(picture, ImageUrl):
-        try:
-            return plain_text(picture.url, "url")
-        except ValueError as error:
-            return error
-    if picture.data is not None or (isinstance(picture, ScannedImage) and picture.blob is not None):
-        return blob_of(picture, limits.PREDICTION_BYTES)
-    return await anyio.to_thread.run_sync(blob_of, picture, limits.PREDICTION_BYTES)
+_T = TypeVar("_T")
 
 
-async def _units(start: int, items: Sequence[Any]) -> list[WorkItem | ItemResult[Any, Any]]:
-    return [await _unit(index, item) for index, item in enumerate(items, start)]
+async def _off_loop(image: object, function: Callable[..., _T], *args: Any) -> _T:
+    """Call `function`, in a worker thread if `image` is a file to read."""
+    if isinstance(image, ImageFile) and image.data is None and not isinstance(image, ScannedImage):
+        return await anyio.to_thread.run_sync(function, *args)
+    return function(*args)
 
 
-async def _unit(index: int, item: Any) -> WorkItem | ItemResult[Any, Any]:
-    try:
-        picture = normalize_image(item)
-    except TypeError as error:
-        return item_failure(index, item, error)
-    load = await _prepared(picture)
-    if isinstance(load, Exception):
-        result = item_failure(
-            index, item, load, "Skipped" if isinstance(picture, SkippedItem) else ""
-        )
-        return msgspec.structs.replace(result, skipped=isinstance(picture, SkippedItem))
-    return WorkItem(
-        index,
-        item,
-        load,
-        memory=load.size if isinstance(load, Blob) and load.data is not None else 0,
-    )
+def _payload_of(image: ImageFile | ImageUrl | SkippedItem) -> Blob | str:
+    """Return the blob or the URL to send for an image. Read the start of a file.
+
+    Raises:
+        ValueError, LimitExceeded, OSError: The image cannot be sent.
+    """
+    if isinstance(image, SkippedItem):
+        raise ValueError(f"{image.name}: {image.reason}")
+    if isinstance(image, ImageUrl):
+        return plain_text(image.url, "url")
+    return blob_of(image, limits.PREDICTION_BYTES)
 
 
-async def _outcome(ask: _PredictCall, unit: WorkItem, progress: Progress) -> Outcome:
-    """What became of one picture. Only an error that the next one would meet too (a refused key, no such model) is raised."""
+async def _prepare(start: int, items: Sequence[Any]) -> list[Prepared]:
+    return [await _prepare_item(index, item) for index, item in enumerate(items, start)]
+
+
+async def _prepare_item(index: int, item: Any) -> Prepared:
+    image = attempt(normalize_image, item)
+    if isinstance(image, SkippedItem):
+        return skipped_item(index, item, image)
+    return await _off_loop(image, prepare_item, index, item, _work_item, index, item, image)
+
+
+def _work_item(index: int, item: Any, image: ImageFile | ImageUrl | Exception) -> WorkItem:
+    if isinstance(image, Exception):
+        raise image
+    payload = _payload_of(image)
+    memory = payload.size if isinstance(payload, Blob) and payload.data is not None else 0
+    return WorkItem(index, item, payload, memory=memory)
+
+
+async def _outcome(predict: _PredictCall, work_item: WorkItem, progress: Progress) -> Outcome:
+    """Predict one image and return its outcome.
+
+    Raise only errors that every other image would get too, such as a refused key.
+    """
     meter = Meter()
     try:
-        return Done(value=await ask(unit.payload, meter))
+        return Done(value=await predict(work_item.payload, meter))
     except ContentError as error:
-        return Failed(
-            error.reason, cause=error.with_traceback(None)
-        )  # kept with the report, and those frames hold buffers
+        # The report keeps the error, and the frames of its traceback hold buffers.
+        return Failed(error.reason, cause=error.with_traceback(None))
     except CustomVisionError as error:
         if _classify_error(error) is FailureAction.FATAL:
             raise
@@ -370,10 +511,10 @@ async def _outcome(ask: _PredictCall, unit: WorkItem, progress: Progress) -> Out
         progress.requests += meter.requests
         progress.retries += meter.retries
         progress.bytes_sent += meter.bytes_sent
-        unit.attempts += meter.requests
-        unit.in_doubt = unit.in_doubt or (meter.in_doubt and ask.stores)
+        work_item.attempts += meter.requests
+        work_item.in_doubt = work_item.in_doubt or (meter.in_doubt and predict.stores)
 
 
 def _classify_error(error: Exception) -> FailureAction:
-    """A project or a model that is not there is not there for the next picture either."""
+    # Without the project or the model, every other image fails too.
     return FailureAction.FATAL if isinstance(error, NotFoundError) else classify_error(error)

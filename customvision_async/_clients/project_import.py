@@ -1,4 +1,4 @@
-"""The import of a project, as work that a poller watches."""
+"""The import of a project, a long-running operation."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import Generic, Literal, TypeVar
 
 from .._operations import Operations
 from .._polling import PollingMethod, PollResult, StartOnce
+from .._transport.base import Meter
 from ..models import Project, ProjectStatus
 
 __all__ = ["ProjectImport"]
@@ -16,7 +17,10 @@ R = TypeVar("R")
 
 
 class ProjectImport(PollingMethod[Project, R], Generic[R]):
-    """An import by `token`, or one to be taken up again by the id of the `project` it makes. `result` makes what a person gets of it."""
+    """Import a project by `token`, or resume an import by the id of the new `project`.
+
+    `result` converts the imported project to the result of the poller.
+    """
 
     operation = "ImportProject"
 
@@ -35,34 +39,35 @@ class ProjectImport(PollingMethod[Project, R], Generic[R]):
         self._name = name
         self._project = project
         self._before: set[str] = set()
-        self._begun = None if project else StartOnce(self._send, self._remember, self._find)
+        self._start = None if project else StartOnce(self._send, self._remember, self._find)
 
     async def begin(self) -> PollResult[Project]:
-        """Begin it, or find it."""
+        """Start the import, or get the project of the import to resume."""
         return (
-            _seen(await self._begun())
-            if self._begun is not None
+            _poll_result(await self._start())
+            if self._start is not None
             else await self._get(self._project)
         )
 
     async def look(self, state: Project) -> PollResult[Project]:
-        """How it is now."""
+        """Poll the project."""
         return await self._get(state.id)
 
     async def _get(self, project: str) -> PollResult[Project]:
-        answer = await self._operations.call("GetProject", path={"projectId": project})
-        return _seen(answer.value, answer.retry_after)
+        meter = Meter()
+        state = await self._operations.get_project(project, meter=meter)
+        return _poll_result(state, meter.retry_after)
 
     def result(self, state: Project) -> R:
-        """What a person gets."""
+        """Return the result of the poller."""
         return self._result(state)
 
     def id(self, state: Project) -> str:
-        """The project's."""
+        """Return the id of the project."""
         return state.id
 
     def again(self, state: Project) -> str:
-        """How to take it up."""
+        """Return the call that resumes the import."""
         return f"resume_import({state.id!r})"
 
     async def _send(self) -> Project:
@@ -72,7 +77,7 @@ class ProjectImport(PollingMethod[Project, R], Generic[R]):
         self._before = {project.id for project in await self._operations.get_projects()}
 
     async def _find(self) -> Project | None:
-        """The one project that has come since and may be ours: it is being imported, or has the name that was asked for."""
+        """Return the only new project that this import may have created, or None."""
         new = [
             project
             for project in await self._operations.get_projects()
@@ -87,14 +92,14 @@ class ProjectImport(PollingMethod[Project, R], Generic[R]):
         return True
 
 
-def _seen(project: Project, retry_after: float | None = None) -> PollResult[Project]:
+def _poll_result(project: Project, retry_after: float | None = None) -> PollResult[Project]:
     end: Literal["", "done", "failed"] = "done"
     if project.status == ProjectStatus.FAILED:
         end = "failed"
     elif project.status is not None and project.status != ProjectStatus.SUCCEEDED:
         end = ""
     reason = (
-        "the service does not say why; export the project again and import it by the new token"
+        "the service gives no reason; export the project again and import it with the new token"
         if end == "failed"
         else ""
     )

@@ -1,4 +1,4 @@
-"""One training resource: its projects and domains, and the life of the connections to it."""
+"""The client of a training resource: its projects and domains."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import os
 import ssl
 from collections.abc import Iterable
 from types import TracebackType
-from typing import Any
+from typing import Self, Unpack
 from uuid import UUID
 
 from msgspec import UNSET, UnsetType
@@ -16,10 +16,10 @@ from .._operations import Operations
 from .._options import Concurrency, Retry, Timeouts
 from .._paging import AsyncItemPaged, one_page
 from .._polling import AsyncLROPoller, Polling
-from .._project.client import ProjectClient
+from .._project.client import ProjectClient, ProjectLike
 from .._transport.base import Transport
 from .._transport.blob_reader import BlobHosts, BlobReader
-from .._transport.credentials import KeyCredential, TokenCredential, sealed
+from .._transport.credentials import KeyCredential, TokenCredential, mask_secret
 from .._transport.download import Downloader
 from .._versions import ApiVersion
 from .._wire.request import id_of
@@ -34,40 +34,53 @@ from ..models import (
     ProjectSettingsUpdate,
     ProjectUpdate,
 )
-from .connection import Connection, from_env
+from .connection import Connection, ConnectionOptions, from_env
 from .project_import import ProjectImport
 
 __all__ = ["TrainingClient"]
 
 
+class TrainingOptions(ConnectionOptions, total=False):
+    """The options of a :class:`TrainingClient`."""
+
+    api_version: ApiVersion | str
+    blob_hosts: Iterable[str]
+    prediction_resource_id: str | None
+
+
 class TrainingClient:
-    """One Custom Vision training resource.
+    """A client of one Custom Vision training resource.
 
     ::
 
         async with TrainingClient(endpoint, key) as training:
             orchard = await training.create_project("Orchard", domain="General")
 
-    Args:
-        endpoint: as the resource's page in the Azure portal gives it: ``https://<name>.cognitiveservices.azure.com``.
-            https only; http for a literal loopback address (the emulator).
-        credential: the training key, as a string or a :class:`KeyCredential` (which can be rotated), or anything with
-            ``async get_token(...)`` such as the credentials of ``azure.identity.aio``.
-        api_version: the version of the Training API to speak.
-        retry, timeouts, concurrency: how it behaves; see these records for each default and its reason.
-        ca_file: certificates to trust instead of the system's (a corporate proxy).
-        observers: called with each event (requests, retries, chunks settled).
-        blob_hosts: hosts that files may be downloaded from, besides Azure's blob stores and (for a client of an emulator) the endpoint's
-            own loopback address: a host, the end of host names (".example.com"), or an origin ("http://127.0.0.1:40000"). Downloads never
-            carry the credential.
-        prediction_resource_id: where :meth:`ProjectClient.publish_iteration` publishes, unless told otherwise.
-        transport: what carries requests, in place of aiohttp over the network. For tests.
+    The client connects on the first request. Close it with ``async with`` or :meth:`aclose`.
 
-    Nothing is sent and no connection is made before the first call. Close it with ``async with`` or :meth:`aclose`.
+    Args:
+        endpoint: Endpoint of the resource, from its page in the Azure portal:
+            ``https://<name>.cognitiveservices.azure.com``. Only https is allowed, except for a
+            literal loopback address (the emulator).
+        credential: Training key (a string, or a :class:`KeyCredential`, which can be rotated), or
+            an object with ``async get_token(...)``, such as one of ``azure.identity.aio``.
+        api_version: Version of the training API.
+        retry: When to retry requests. See :class:`Retry`.
+        timeouts: Timeouts of the phases of a request. See :class:`Timeouts`.
+        concurrency: Limits on concurrent work. See :class:`Concurrency`.
+        ca_file: Certificates to trust instead of those of the system, for a corporate proxy.
+        ssl_context: TLS context to use instead of one with `ca_file`.
+        observers: Called with each :data:`Event`.
+        blob_hosts: Further hosts to download files from: a host, a suffix of host names
+            (".example.com") or an origin ("http://127.0.0.1:40000"). Azure's blob stores are always
+            allowed, and so is the loopback address of an emulator endpoint. Downloads never carry
+            the credential.
+        prediction_resource_id: Default resource for :meth:`ProjectClient.publish_iteration`.
+        transport: Transport to use instead of aiohttp, for tests.
 
     Raises:
-        ValueError: the endpoint or the key cannot be right; the message says why.
-        TypeError: the credential is none.
+        ValueError: The endpoint or the key is invalid.
+        TypeError: `credential` is not a credential.
     """
 
     def __init__(
@@ -86,8 +99,8 @@ class TrainingClient:
         prediction_resource_id: str | None = None,
         transport: Transport | None = None,
     ) -> None:
-        credential = sealed(credential)
-        link = Connection(
+        credential = mask_secret(credential)
+        connection = Connection(
             endpoint,
             credential,
             "Training-Key",
@@ -99,38 +112,43 @@ class TrainingClient:
             observers=observers,
             transport=transport,
         )
-        self.endpoint = link.endpoint
-        """The endpoint in its plain form."""
-        self.api_version = ApiVersion(api_version)
-        """The version of the API that is spoken."""
-        self._concurrency = link.concurrency
-        self._observers = link.observers
-        self._pipeline = link.pipeline
+        self.endpoint: str = connection.endpoint
+        """The normalized endpoint."""
+        self.api_version: ApiVersion = ApiVersion(api_version)
+        """The version of the training API."""
+        self._concurrency = connection.concurrency
+        self._observers = connection.observers
+        self._pipeline = connection.pipeline
         self._prediction_resource_id = prediction_resource_id
         hosts = BlobHosts(blob_hosts, endpoint=self.endpoint)
-        self._downloads = Downloader(BlobReader(hosts, timeouts, link.ssl_context), retry)
-        self.operations = Operations(self._pipeline, self.endpoint, self.api_version)
-        """The REST calls themselves, one coroutine each, named after their operationIds: one request, whose limits are yours to mind."""
+        self._downloads = Downloader(BlobReader(hosts, timeouts, connection.ssl_context), retry)
+        self.operations: Operations = Operations(self._pipeline, self.endpoint, self.api_version)
+        """The REST operations: one coroutine per operation, which sends one request.
+
+        They do not split requests that exceed a limit of the service.
+        """
 
     @classmethod
-    def from_env(cls, **options: Any) -> TrainingClient:
-        """A client for the resource that VISION_TRAINING_ENDPOINT and VISION_TRAINING_KEY name, as Microsoft's quickstarts call them.
+    def from_env(cls, **options: Unpack[TrainingOptions]) -> Self:
+        """Return a client configured by environment variables.
 
-        VISION_PREDICTION_RESOURCE_ID, if it is set, is where iterations are published.
+        It reads VISION_TRAINING_ENDPOINT, VISION_TRAINING_KEY and, as `prediction_resource_id`,
+        the optional VISION_PREDICTION_RESOURCE_ID. Microsoft's quickstarts use the same names.
 
         Raises:
-            LookupError: one of them is not set.
+            LookupError: The endpoint or the key is not set.
         """
         options.setdefault(
             "prediction_resource_id",
             os.environ.get("VISION_PREDICTION_RESOURCE_ID", "").strip() or None,
         )
-        return from_env(cls, ("VISION_TRAINING_ENDPOINT", "VISION_TRAINING_KEY"), options)
+        return cls(*from_env("VISION_TRAINING_ENDPOINT", "VISION_TRAINING_KEY"), **options)
 
     def __repr__(self) -> str:
-        return f"<TrainingClient {getattr(self, 'endpoint', '(not made)')}>"  # one that failed to be made is shown by tracebacks
+        # Tracebacks show clients whose constructor failed, which have no endpoint.
+        return f"<TrainingClient {getattr(self, 'endpoint', '(not made)')}>"
 
-    async def __aenter__(self) -> TrainingClient:
+    async def __aenter__(self) -> Self:
         return self
 
     async def __aexit__(
@@ -156,46 +174,58 @@ class TrainingClient:
         domain: str | UUID | Domain | None = None,
         *,
         description: str | None = None,
-        classification_type: str | None = None,
-        **options: Any,
+        classification_type: Classifier | str | None = None,
+        target_export_platforms: Iterable[ExportPlatform | str] | None = None,
+        export_model_container_uri: str | None = None,
+        notification_queue_uri: str | None = None,
     ) -> ProjectClient:
-        """Make a project. Where the name is taken the service picks another ("Orchard (1)"): see `.name` of the result.
+        """Create a project and return its client.
+
+        If the name is taken, the service chooses another ("Orchard (1)"): see `name` of the result.
+        The request is not retried if the response is lost. List the projects to find out whether
+        it was created.
 
         Args:
-            name: what to call it.
-            domain: the name of a domain ("General", "Food (compact)"), its id or its model; the service's default if left out. A name that
-                both kinds have ("General") is that of classification: "General" for detection is ``"ObjectDetection/General"``.
-            description: for people.
-            classification_type: "Multiclass" (one tag an image) or "Multilabel", for classification (since v2.1).
-            options: further parameters of the operation; see ``operations.create_project``.
-
-        Not sent again after a lost answer: list the projects to see.
+            name: Name of the project.
+            domain: Name of a domain ("General", "Food (compact)"), its id or its model. Defaults to
+                the default of the service. A name that exists for both types means the
+                classification domain. Use ``"ObjectDetection/General"`` for detection.
+            description: Description of the project.
+            classification_type: "Multiclass" (one tag per image) or "Multilabel", for
+                classification (since v2.1).
+            target_export_platforms: Platforms to export iterations for (since v3.0).
+            export_model_container_uri, notification_queue_uri: Azure storage (since v3.4-preview).
 
         Raises:
-            LookupError: there is no such domain; the message names those there are.
+            LookupError: No such domain. The message lists the domains.
         """
         domain_id = None if domain is None else await self._domain_id(domain)
-        made = await self.operations.create_project(
+        project = await self.operations.create_project(
             name,
             description=description,
             domain_id=domain_id,
             classification_type=classification_type,
-            **options,
+            target_export_platforms=target_export_platforms,
+            export_model_container_uri=export_model_container_uri,
+            notification_queue_uri=notification_queue_uri,
         )
-        return self._project(made.id, made.name)
+        return self._project(project.id, project.name)
 
     def get_project_client(self, project: str | UUID | Project) -> ProjectClient:
-        """The client of the project with that id. Nothing is sent."""
+        """Return the client of a project, without a request. `project` is an id or a model."""
         return self._project(
             id_of(project, "project"), project.name if isinstance(project, Project) else None
         )
 
     async def find_project(self, name_or_id: str | UUID | Project) -> ProjectClient:
-        """The client of a project that is there, by name or id. A string is a name first.
+        """Return the client of an existing project.
+
+        Args:
+            name_or_id: Name, id or model of the project. A name takes precedence over an id.
 
         Raises:
-            NotFoundError: there is none; the message names those there are.
-            LookupError: several have that name; the message gives their ids.
+            NotFoundError: No such project. The message lists some projects.
+            LookupError: Several projects have that name. The message lists their ids.
         """
         projects = await self.operations.get_projects()
         wanted = name_or_id.id if isinstance(name_or_id, Project) else str(name_or_id)
@@ -209,27 +239,27 @@ class TrainingClient:
             there = f"there are {names}" if projects else "there are none"
             raise NotFoundError(
                 f"no project {wanted!r} ({there})",
-                status=404,
-                code="NotFoundProject",
+                status=200,
                 operation="GetProjects",
             )
         if len(found) > 1:
             raise LookupError(
-                f"{len(found)} projects are called {wanted!r}; give an id: {', '.join(project.id for project in found)}"
+                f"{len(found)} projects are called {wanted!r}; "
+                f"give an id: {', '.join(project.id for project in found)}"
             )
         return self._project(found[0].id, found[0].name)
 
     def list_projects(self) -> AsyncItemPaged[Project]:
-        """The projects of the resource, all at once."""
+        """List the projects of the resource, in a single page."""
         return AsyncItemPaged(lambda: one_page(self.operations.get_projects))
 
-    async def get_project(self, project: str | UUID | Project | ProjectClient) -> Project:
-        """A project by id, as the service has it now."""
+    async def get_project(self, project: ProjectLike) -> Project:
+        """Return the current state of a project."""
         return await self.operations.get_project(id_of(project, "project"))
 
     async def update_project(
         self,
-        project: str | UUID | Project | ProjectClient,
+        project: ProjectLike,
         *,
         name: str | None = None,
         description: str | None = None,
@@ -237,22 +267,23 @@ class TrainingClient:
         classification_type: Classifier | str | None = None,
         export_platforms: Iterable[ExportPlatform | str] | None = None,
     ) -> Project:
-        """Change what is given of a project, and leave the rest. `domain` is as for :meth:`create_project`.
+        """Update a project and return it. Properties that are None stay unchanged.
 
         Args:
-            project: which.
-            name, description: what to call it.
-            domain: of the same kind as before.
+            project: Project, its client or its id.
+            name: New name.
+            description: New description.
+            domain: New domain, of the same type as before. See :meth:`create_project`.
             classification_type: "Multiclass" or "Multilabel" (since v2.1).
-            export_platforms: what iterations are to be exported for, of a compact domain (since v3.0).
+            export_platforms: Target platforms for exports, for a compact domain (since v3.0).
 
         Raises:
-            LookupError: there is no such domain.
+            LookupError: No such domain.
         """
-        now = await self.operations.get_project(id_of(project, "project"))
+        current = await self.operations.get_project(id_of(project, "project"))
         settings: ProjectSettingsUpdate | UnsetType = UNSET
         if domain is not None or classification_type is not None or export_platforms is not None:
-            old = now.settings or ProjectSettings()
+            old = current.settings or ProjectSettings()
             domain_id = old.domain_id if domain is None else await self._domain_id(domain)
             kind = (
                 old.classification_type
@@ -272,14 +303,14 @@ class TrainingClient:
                 else UNSET,
             )
         update = ProjectUpdate(
-            name=now.name if name is None else name,
-            description=now.description if description is None else description,
+            name=current.name if name is None else name,
+            description=current.description if description is None else description,
             settings=settings,
         )
-        return await self.operations.update_project(now.id, update)
+        return await self.operations.update_project(current.id, update)
 
-    async def delete_project(self, project: str | UUID | Project | ProjectClient) -> None:
-        """Delete a project with all its images. The service asks nothing and undoes nothing."""
+    async def delete_project(self, project: ProjectLike) -> None:
+        """Delete a project with all its images. Irreversible, and without confirmation."""
         await self.operations.delete_project(id_of(project, "project"))
 
     def begin_import(
@@ -290,28 +321,37 @@ class TrainingClient:
         wait: bool = True,
         polling: Polling | None = None,
     ) -> AsyncLROPoller[Project, ProjectClient]:
-        """Import a project that was exported, here or from another resource (since v3.2): ``project = await training.begin_import(token)``.
+        """Import a project that this or another resource exported (since v3.2).
+
+        Await the poller to get the client of the new project::
+
+            project = await training.begin_import(token)
+
+        If a response is lost, the projects are listed to find out whether the import has started.
 
         Args:
-            token: what :meth:`ProjectClient.export_project` gave, or the token in it.
-            name: what to call it (since v3.3); as it was called unless given. Where the name is taken the service picks another.
-            wait: False, and awaiting the poller begins the import and does not wait for its end.
-            polling: how often to look.
-
-        A lost answer is resolved by listing the projects.
+            token: Result of :meth:`ProjectClient.export_project`, or its token.
+            name: Name of the new project (since v3.3). Defaults to the name of the exported
+                project. If the name is taken, the service chooses another.
+            wait: Whether awaiting the poller waits for the end of the import, not only its start.
+            polling: How often to poll.
 
         Raises (when awaited):
-            BadRequestError: code BadRequestInvalidImportToken: the token is of nowhere, or over a day old.
-            OperationFailed: the import failed.
+            BadRequestError: With code BadRequestInvalidImportToken: the token is unknown, or older
+                than a day.
+            OperationFailed: The import failed.
         """
-        text = token.token if isinstance(token, ProjectExport) else token
-        work = ProjectImport(self.operations, self._imported, token=text, name=name)
-        return AsyncLROPoller(work, polling, wait=wait)
+        import_token = token.token if isinstance(token, ProjectExport) else token
+        method = ProjectImport(self.operations, self._imported, token=import_token, name=name)
+        return AsyncLROPoller(method, polling, wait=wait)
 
     def resume_import(
         self, project: str | UUID | Project, *, polling: Polling | None = None
     ) -> AsyncLROPoller[Project, ProjectClient]:
-        """Wait for an import that was begun before, here or elsewhere: the poller's `id` is the project's."""
+        """Resume waiting for an import that was started earlier, here or in another program.
+
+        `project` is the `id` of the earlier poller, which is the id of the new project.
+        """
         return AsyncLROPoller(
             ProjectImport(self.operations, self._imported, project=id_of(project, "project")),
             polling,
@@ -323,11 +363,11 @@ class TrainingClient:
     # --- domains
 
     def list_domains(self) -> AsyncItemPaged[Domain]:
-        """The domains a project can be built on."""
+        """List the domains that a project can be based on."""
         return AsyncItemPaged(lambda: one_page(self.operations.get_domains))
 
     async def get_domain(self, domain: str | UUID | Domain) -> Domain:
-        """A domain by id."""
+        """Return a domain by its id or model."""
         return await self.operations.get_domain(id_of(domain, "domain"))
 
     async def _domain_id(self, domain: str | UUID | Domain) -> str:
@@ -335,13 +375,15 @@ class TrainingClient:
             return id_of(domain, "domain")
         domains = await self.operations.get_domains()
         kind, slash, name = domain.rpartition("/")
-        for one in domains:
-            if one.name == name and (not slash or one.type == kind):
-                return one.id
+        for candidate in domains:
+            if candidate.name == name and (not slash or candidate.type == kind):
+                return candidate.id
         try:
             return str(UUID(domain))
         except ValueError:
-            names = ", ".join(f"{one.type}/{one.name}" if one.type else one.name for one in domains)
+            names = ", ".join(
+                f"{known.type}/{known.name}" if known.type else known.name for known in domains
+            )
             raise LookupError(f"no domain {domain!r}; there are {names}") from None
 
     def _project(self, project_id: str, name: str | None) -> ProjectClient:

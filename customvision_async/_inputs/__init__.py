@@ -1,1 +1,1 @@
-"""What a caller may give as an image, normalized in one place."""
+"""Normalize and inspect the images that callers give."""

@@ -1,7 +1,8 @@
-"""Looking at a file before it is sent: is it a picture the service takes, how large, which sides. From its first bytes only.
+"""Inspect an image file before it is sent: its format, its size and its sides.
 
-Blocking: call it in a worker thread, many files a hop. The formats are those of the service (JPEG, PNG, GIF, BMP); the picture is
-never decoded, so a hostile file costs no more than any other.
+The functions read headers only and never decode an image, so a hostile file costs no more than any
+other. The formats are those that the service accepts: JPEG, PNG, GIF and BMP. The functions block:
+call them in a worker thread, for many files at a time.
 """
 
 from __future__ import annotations
@@ -11,22 +12,31 @@ import io
 import os
 import stat
 import struct
+from asyncio import CancelledError
 from collections.abc import Callable
 from functools import partial
-from typing import BinaryIO
+from typing import IO
 
 from .. import limits
-from .._content import Blob
-from ..errors import LimitExceeded, called
+from .._blocking import when_descriptors_allow
+from .._content import Blob, restored
+from ..errors import LimitExceeded, called, words_of
 from ..models import ImageFile
 
-__all__ = ["NotAnImage", "inspect_bytes", "inspect_file", "inspect_given", "inspect_path"]
+__all__ = [
+    "NotAnImage",
+    "inspect_bytes",
+    "inspect_file",
+    "inspect_given",
+    "inspect_path",
+    "unread",
+]
 
 _HEAD = 512
-"""Bytes read first: enough for the sides of all but JPEG files with metadata in front, which are walked segment by segment."""
+"""Bytes of the first read: enough for all headers, except in JPEG files with much metadata."""
 _SIDE, _RATIO = limits.IMAGE_SIDE.value, limits.IMAGE_ASPECT_RATIO.value
 _SEGMENTS = 1000
-"""JPEG segments walked at the most. Real files have a few dozen."""
+"""Maximum JPEG segments to read. Real files have a few dozen."""
 
 _FLAGS = (
     os.O_RDONLY
@@ -34,64 +44,75 @@ _FLAGS = (
     | getattr(os, "O_CLOEXEC", 0)
     | getattr(os, "O_BINARY", 0)
 )
-"""O_NONBLOCK: a FIFO must not hang us before fstat tells what it is."""
+"""O_NONBLOCK: opening a FIFO must not block, because fstat detects it only once it is open."""
 _KIND = stat.S_IFMT(0o177777)
 _NO_FOLLOW = getattr(os, "O_NOFOLLOW", 0)
 
 ReadAt = Callable[[int, int], bytes]
-"""Reads (count, offset)."""
+"""``read_at(count, offset)`` returns up to `count` bytes from `offset`."""
 
 
 class NotAnImage(Exception):
-    """The file is none the service could take, and why."""
+    """The file is not an image that the service accepts. The text is the reason."""
 
 
-def inspect_given(
-    one: ImageFile, *, size_limit: limits.Limit = limits.IMAGE_BYTES
-) -> Blob | Exception:
-    """The same for what a person gave, with its path or name in the error, which is given and not raised: it is one item's."""
-    who = called(one)
+def inspect_given(image: ImageFile, *, size_limit: limits.Limit = limits.IMAGE_BYTES) -> Blob:
+    """Inspect a caller's image, and return the :class:`Blob` to send.
+
+    Raises:
+        ValueError, LimitExceeded, OSError: As for :func:`inspect_path`. The text starts with the
+            path or name of the image.
+    """
+    display_name = called(image)
     try:
-        if one.path is not None:
-            return inspect_path(os.fspath(one.path), size_limit=size_limit)
-        if one.data is not None:
-            return inspect_bytes(one.data, size_limit=size_limit)
-        assert one.file is not None
-        return inspect_file(one.file, size_limit=size_limit)
+        if image.path is not None:
+            return inspect_path(os.fsdecode(image.path), size_limit=size_limit)
+        if image.data is not None:
+            return inspect_bytes(image.data, size_limit=size_limit)
+        assert image.file is not None
+        return inspect_file(image.file, size_limit=size_limit)
     except NotAnImage as error:
-        return ValueError(f"{who or 'the bytes'}: {error}")
+        raise ValueError(f"{display_name or 'the bytes'}: {error}") from None
     except LimitExceeded as error:
-        return LimitExceeded(error.limit, error.actual, who or "the bytes")
+        raise LimitExceeded(error.limit, error.actual, display_name or "the bytes") from None
     except OSError as error:
-        return _unreadable(error, who or "the file")
-    except Exception as error:  # noqa: BLE001 - a closed file, a path with NUL, whatever a file object of somebody's raises
-        return ValueError(f"{who or 'the file'}: cannot be read: {error}")
+        raise unread(error, display_name or "the file") from None
+    # A caller's object may raise anything.
+    except (Exception, CancelledError) as error:  # noqa: BLE001 - see above
+        name = display_name or "the file"
+        raise ValueError(f"{name}: cannot be read: {words_of(error)}") from None
 
 
-def _unreadable(error: OSError, who: str) -> OSError:
-    """An error of the same kind in words for people. Python's own put a number in front, and the path last."""
+def unread(error: OSError, display_name: str) -> OSError:
+    """Return an error of the same class whose text starts with the name of the file."""
     kind = type(OSError(error.errno or 0, ""))
-    made = kind(f"{who}: cannot be read: {error.strerror or error}")
-    made.errno = error.errno
-    return made
+    named = kind(f"{display_name}: cannot be read: {error.strerror or error}")
+    named.errno = error.errno
+    return named
 
 
 def inspect_path(
     path: str, *, follow: bool = True, size_limit: limits.Limit = limits.IMAGE_BYTES, ahead: int = 0
 ) -> Blob:
-    """Look at the file at `path` and give the :class:`Blob` to send. One of up to `ahead` bytes is read whole.
+    """Inspect the file at `path`, and return the :class:`Blob` to send.
+
+    Args:
+        path: Path of the file.
+        follow: Whether `path` may be a symbolic link.
+        size_limit: Maximum size in bytes.
+        ahead: Prefetch files of at most this many bytes.
 
     Raises:
-        NotAnImage: not a regular file, empty, or its first bytes are of no format the service takes.
-        LimitExceeded: too large in bytes, in sides, or in aspect ratio.
-        OSError: it cannot be opened or read.
+        NotAnImage: The file is not a regular file, is empty, or has an unsupported format.
+        LimitExceeded: Its size, a side or its aspect ratio is over the limit.
+        OSError: The file cannot be opened or read.
     """
-    fd = os.open(path, _FLAGS if follow else _FLAGS | _NO_FOLLOW)
+    fd = when_descriptors_allow(os.open, path, _FLAGS if follow else _FLAGS | _NO_FOLLOW)
     try:
         facts = os.fstat(fd)
         if facts.st_mode & _KIND != stat.S_IFREG:
             raise NotAnImage(
-                "a folder: images_in() gives its pictures"
+                "a folder: use images_in() for the images in it"
                 if stat.S_ISDIR(facts.st_mode)
                 else "not a regular file"
             )
@@ -121,7 +142,7 @@ def _read_at(fd: int, count: int, offset: int) -> bytes:
 def inspect_bytes(
     data: bytes | bytearray | memoryview, *, size_limit: limits.Limit = limits.IMAGE_BYTES
 ) -> Blob:
-    """The same for bytes in memory."""
+    """Inspect bytes in memory. See :func:`inspect_path`."""
     view = memoryview(data).cast("B")
     _check(
         len(view),
@@ -132,39 +153,46 @@ def inspect_bytes(
     return Blob(len(view), data=data)
 
 
-def inspect_file(file: BinaryIO, *, size_limit: limits.Limit = limits.IMAGE_BYTES) -> Blob:
-    """The same for an open binary file, from where it stands to its end.
+def inspect_file(file: IO[bytes], *, size_limit: limits.Limit = limits.IMAGE_BYTES) -> Blob:
+    """Inspect an open binary file, from its current position. See :func:`inspect_path`.
 
-    One that cannot seek is read whole: it could not be sent twice otherwise.
+    A file that cannot seek is read whole, because it could not be sent twice.
+
+    Raises:
+        TypeError: `file` is a text file or an asynchronous file.
     """
     if inspect.iscoroutinefunction(file.read):
         raise TypeError("it is an asynchronous file: read it, and give data=")
-    given: object = file
-    if isinstance(given, io.TextIOBase):
+    untyped: object = file
+    if isinstance(untyped, io.TextIOBase):
         raise TypeError("it was opened as text: open it with 'rb'")
-    if not file.seekable():
-        return inspect_bytes(_all_of(file, size_limit.value + 1), size_limit=size_limit)
-    start = file.tell()
-    size = file.seek(0, os.SEEK_END) - start
 
     def read_at(count: int, offset: int) -> bytes:
         file.seek(start + offset)
         return file.read(count)
 
-    try:
+    with restored(file):
+        if not file.seekable():
+            rest = _read_rest(file, size_limit.value + 1)
+            if not rest:
+                raise NotAnImage(
+                    "nothing is left to read (0 bytes): a stream that cannot seek can be given once"
+                )
+            return inspect_bytes(rest, size_limit=size_limit)
+        start = file.tell()
+        size = file.seek(0, os.SEEK_END) - start
         _check(size, read_at(_HEAD, 0), read_at, size_limit)
-    finally:
-        file.seek(start)
     return Blob(size, file=file, offset=start)
 
 
-def _all_of(file: BinaryIO, most: int) -> bytes:
-    """The rest of a file, at most `most` bytes. An unbuffered one gives them as they come."""
-    pieces: list[bytes] = []
-    while most > 0 and (piece := file.read(most)):
-        pieces.append(piece)
-        most -= len(piece)
-    return b"".join(pieces)
+def _read_rest(file: IO[bytes], max_bytes: int) -> bytes:
+    """Return the rest of a file, up to `max_bytes`."""
+    parts: list[bytes] = []
+    # An unbuffered file may return fewer bytes than requested.
+    while max_bytes > 0 and (part := file.read(max_bytes)):
+        parts.append(part)
+        max_bytes -= len(part)
+    return b"".join(parts)
 
 
 def _check(size: int, head: bytes, read_at: ReadAt, size_limit: limits.Limit) -> None:
@@ -174,7 +202,8 @@ def _check(size: int, head: bytes, read_at: ReadAt, size_limit: limits.Limit) ->
     if size > size_limit.value:
         raise LimitExceeded(size_limit, size)
     if sides is None:
-        return  # the format is right and the sides are not where they should be: let the service judge
+        # The format is supported, but the header has no sides. The service decides.
+        return
     width, height = sides
     if width > _SIDE or height > _SIDE:
         raise LimitExceeded(limits.IMAGE_SIDE, max(sides), f"{width} x {height}")
@@ -185,7 +214,7 @@ def _check(size: int, head: bytes, read_at: ReadAt, size_limit: limits.Limit) ->
 
 
 def _sides(head: bytes, read_at: ReadAt) -> tuple[int, int] | None:
-    """(width, height), or None where the header is cut short."""
+    """Return (width, height), or None if the header is truncated."""
     if head.startswith(b"\xff\xd8\xff"):
         return _jpeg_sides(head, read_at)
     if head.startswith(b"\x89PNG\r\n\x1a\n"):
@@ -194,16 +223,19 @@ def _sides(head: bytes, read_at: ReadAt) -> tuple[int, int] | None:
         return struct.unpack("<HH", head[6:10]) if len(head) >= 10 else None
     if head.startswith(b"BM"):
         return _bmp_sides(head)
-    raise NotAnImage(f"not a JPEG, PNG, GIF or BMP picture: it begins with {head[:8]!r}")
+    raise NotAnImage(f"not a JPEG, PNG, GIF or BMP image: it starts with {head[:8]!r}")
 
 
 def _bmp_sides(head: bytes) -> tuple[int, int] | None:
     if len(head) < 26:
         return None
-    if struct.unpack("<I", head[14:18])[0] == 12:  # the header of OS/2
+    header_size = struct.unpack("<I", head[14:18])[0]
+    # OS/2 files have a 12 byte header.
+    if header_size == 12:
         return struct.unpack("<HH", head[18:22])
     width, height = struct.unpack("<ii", head[18:26])
-    return abs(width), abs(height)  # a negative height means top-down
+    # A negative height means top-down.
+    return abs(width), abs(height)
 
 
 def _jpeg_sides(head: bytes, read_at: ReadAt) -> tuple[int, int] | None:
@@ -222,18 +254,22 @@ def _jpeg_sides(head: bytes, read_at: ReadAt) -> tuple[int, int] | None:
                 return None
             height, width = _two_shorts(segment, at + 5)
             return width, height
-        if marker == 0xFF:  # padding
+        if marker == _PADDING:
             offset += 1
         elif marker in _BARE:
             offset += 2
-        elif marker in (0xD9, 0xDA):  # the picture itself, and no frame header before it
+        elif marker in _END_OF_HEADERS:
             return None
         else:
             offset += 2 + (segment[at + 2] << 8) + segment[at + 3]
     return None
 
 
+_PADDING = 0xFF
 _FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
+"""Start-of-frame markers."""
+_END_OF_HEADERS = frozenset({0xD9, 0xDA})
+"""End-of-image and start-of-scan markers: no frame header follows."""
 _BARE = frozenset({0x01, *range(0xD0, 0xD9)})
 """Markers without a body."""
 _two_shorts = struct.Struct(">HH").unpack_from

@@ -1,4 +1,4 @@
-"""One picture, as a person gives it for a prediction: looked at before it is sent, off the event loop."""
+"""Normalize and inspect a single image before it is sent, off the event loop."""
 
 from __future__ import annotations
 
@@ -20,10 +20,12 @@ __all__ = ["blob_of", "content_error_as_os_error", "load_image", "normalize_imag
 
 
 def normalize_image(item: Any) -> ImageFile | ImageUrl | SkippedItem:
-    """What a person gave, as one of the inputs. A string is a path, unless it begins with ``http://`` or ``https://``.
+    """Convert a caller's image to one of the input classes.
+
+    A string is a path, unless it starts with ``http://`` or ``https://``.
 
     Raises:
-        TypeError: it is none.
+        TypeError: `item` is not an image.
     """
     if isinstance(item, (ImageFile, ImageUrl, SkippedItem)):
         return item
@@ -36,41 +38,45 @@ def normalize_image(item: Any) -> ImageFile | ImageUrl | SkippedItem:
     if hasattr(item, "read"):
         return ImageFile(file=item)
     raise TypeError(
-        f"cannot predict a {type(item).__name__}: give an ImageFile, an ImageUrl, a path, bytes, an open file or a web address"
+        f"cannot predict a {type(item).__name__}: "
+        "give an ImageFile, an ImageUrl, a path, bytes, an open file or a URL"
     )
 
 
-def blob_of(picture: ImageFile, limit: limits.Limit) -> Blob | Exception:
-    """Where the bytes of a picture are, or why it cannot be sent. Blocks, unless the picture was looked at before."""
-    if isinstance(picture, ScannedImage) and picture.blob is not None:
-        return (
-            picture.blob
-            if picture.blob.size <= limit.value
-            else LimitExceeded(limit, picture.blob.size, picture.name or "")
-        )
-    return inspect_given(picture, size_limit=limit)
+def blob_of(image: ImageFile, limit: limits.Limit) -> Blob:
+    """Return the blob of an image. Block to inspect it, unless a scan has done so.
+
+    Raises:
+        ValueError, LimitExceeded, OSError: The image cannot be sent.
+    """
+    scanned = image.blob if isinstance(image, ScannedImage) else None
+    if scanned is None:
+        return inspect_given(image, size_limit=limit)
+    if isinstance(scanned, OSError):
+        raise scanned
+    if scanned.size > limit.value:
+        raise LimitExceeded(limit, scanned.size, image.name or "")
+    return scanned
 
 
 async def load_image(item: Any, limit: limits.Limit) -> ImageFile | ImageUrl:
-    """A picture, after a look at it.
+    """Normalize and inspect an image.
 
     Raises:
-        TypeError, ValueError, OSError: it is none, or cannot be read.
-        LimitExceeded: it is over the limit.
+        TypeError, ValueError, OSError: `item` is not an image, or cannot be read.
+        LimitExceeded: The image is over `limit`.
     """
-    picture = normalize_image(item)
-    if isinstance(picture, SkippedItem):
-        raise ValueError(f"{picture.name}: {picture.reason}")
-    if isinstance(picture, ImageFile):
-        blob = await anyio.to_thread.run_sync(blob_of, picture, limit)
-        if isinstance(blob, Exception):
-            raise blob
-    return picture
+    image = normalize_image(item)
+    if isinstance(image, SkippedItem):
+        raise ValueError(f"{image.name}: {image.reason}")
+    if isinstance(image, ImageFile):
+        await anyio.to_thread.run_sync(blob_of, image, limit)
+    return image
 
 
 @contextmanager
 def content_error_as_os_error() -> Iterator[None]:
-    """A file that vanished or changed while it was sent is an error of the system's kind. Nothing of the request took effect."""
+    """Raise an OSError for a ContentError: a file disappeared or changed while it was sent."""
     reason = ""
     try:
         yield

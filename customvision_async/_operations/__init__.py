@@ -1,12 +1,13 @@
-"""The REST operations: one coroutine each, one request each, named after its operationId in snake_case.
+"""One coroutine per REST operation and one request per call, named after the operationId.
 
-All take ids as text, `uuid.UUID` or the model that has one, and raise what :meth:`Caller.call` raises.
+Ids may be strings, UUIDs or models. The errors are those of :meth:`Caller._call`.
 """
 
 from __future__ import annotations
 
 from .._versions import ApiVersion
-from ._call import Answer, Caller, Sends
+from ._call import Caller, Sends
+from ._image_data import NamedBlob
 from ._images import ImageOperations
 from ._iterations import IterationOperations
 from ._prediction import PredictionOperations
@@ -14,7 +15,7 @@ from ._predictions import StoredPredictionOperations
 from ._projects import ProjectOperations
 from ._tags import TagOperations
 
-__all__ = ["Answer", "Caller", "Operations", "PredictionOperations", "Sends"]
+__all__ = ["Caller", "NamedBlob", "Operations", "PredictionOperations", "Sends"]
 
 
 class Operations(
@@ -24,7 +25,7 @@ class Operations(
     IterationOperations,
     StoredPredictionOperations,
 ):
-    """Every operation of the Training API, in one version at one endpoint."""
+    """The operations of the Training API, in one version at one endpoint."""
 
     version: ApiVersion
 

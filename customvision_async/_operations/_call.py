@@ -1,138 +1,135 @@
-"""One call is one request: the row is looked up, the request built, sent, and its answer read."""
+"""Call an operation: build the request, send it, and decode the response."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass, field
-from datetime import datetime
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar, cast
 
 from .._content import Content
 from .._transport.base import RESPONSE_BYTES, Meter, Request, Response
 from .._transport.retry import parse_retry_after
-from .._wire.answers import date_of, decode_answer, error_from
 from .._wire.bodies import json_body
-from .._wire.operation_spec import Operation, Version
+from .._wire.operation_spec import OperationSpec, Version
 from .._wire.operations import operation_spec
-from .._wire.request import build
+from .._wire.request import build_request
+from .._wire.responses import date_of, decode_response, error_from
 from ..errors import DecodeError, UnsupportedOperation
 
-__all__ = ["Answer", "Caller", "Sends"]
+__all__ = ["Caller", "Sends"]
+
+T = TypeVar("T")
 
 
 ARTIFACT_BYTES = 1 << 30
-"""The longest file that is taken as an answer: an exported model, where the resource is in a virtual network."""
+"""Maximum size of a file in a response, such as a model of a resource in a virtual network."""
 
 
 class Sends(Protocol):
-    """What calls go through: the transport's pipeline, with its retries and its limiter, or a stand-in for it."""
+    """The pipeline of the transport, with its retries and limiter, or a replacement."""
 
     async def send(self, request: Request) -> Response: ...
 
 
-@dataclass(frozen=True, slots=True)
-class Answer:
-    """A success: the decoded `value`, the HTTP `status`, how often the request was sent (`attempts`), and whether an
-    attempt whose answer was lost may have taken effect before (`in_doubt`). `date` is the time by the service's clock.
-    """
-
-    value: Any
-    status: int
-    attempts: int = 1
-    in_doubt: bool = False
-    headers: Mapping[str, str] = field(default_factory=dict[str, str], repr=False)
-    retry_after: float | None = None
-    """Seconds after which the service asks to be asked again, where it says so."""
-
-    @property
-    def date(self) -> datetime | None:
-        """When the service says it answered."""
-        return date_of(self.headers)
-
-
 class Caller:
-    """Calls operations of one version at one endpoint."""
+    """Call operations of one API version at one endpoint."""
 
     def __init__(self, pipeline: Sends, endpoint: str, version: Version) -> None:
         self.endpoint = endpoint
         self.version = version
         self._pipeline = pipeline
 
-    async def call(
+    async def _call(
         self,
         operation_id: str,
+        returns: type[T],
         *,
         path: Mapping[str, Any] | None = None,
         query: Mapping[str, Any] | None = None,
         content: Content | None = None,
         meter: Meter | None = None,
-    ) -> Answer:
-        """Call an operation by its operationId; `path` and `query` are by their names on the wire.
+    ) -> T:
+        """Call an operation by its operationId and return its decoded response.
 
-        What the call comes to in requests is written to `meter`, however it ends.
+        Args:
+            operation_id: The operationId of the REST reference.
+            returns: The type that the operation's row gives for the response. For the type checker.
+            path: The parameters of the path, by their names on the wire.
+            query: The parameters of the query, by their names on the wire.
+            content: The body.
+            meter: Counts the requests, however the call ends, and keeps what the response says
+                beside its body.
 
         Raises:
-            UnsupportedOperation: the version lacks the operation, or something that was given.
-            LimitExceeded: the service would refuse it, so nothing was sent.
-            ValueError: an id is none, or a text has a line break.
-            TransportError: there is no usable answer.
-            ServiceError: the service answered with an error.
-            DecodeError: the answer cannot be read; to a GET, twice in a row.
+            UnsupportedOperation: The version lacks the operation, or a parameter that was given.
+            LimitExceeded: The service would refuse the request. Nothing was sent.
+            ValueError: An id is not an id, or a text has a line break.
+            TransportError: No usable response arrived.
+            ServiceError: The service responded with an error.
+            DecodeError: The response cannot be read; for a GET, twice in a spec.
         """
-        row = operation_spec(operation_id, self.version)
-        if content is not None and not row.has_body(self.version):
-            raise _no_body(row, self.version)
-        method, url, headers = build(row, self.version, self.endpoint, path or {}, query or {})
-        most = ARTIFACT_BYTES if row.answer is bytes else RESPONSE_BYTES
-        request = Request(method, url, row.id, headers, content, row.repeatable, most, meter)
+        spec = operation_spec(operation_id, self.version)
+        if content is not None and not spec.has_body(self.version):
+            raise _no_body(spec, self.version)
+        method, url, headers = build_request(
+            spec, self.version, self.endpoint, path or {}, query or {}
+        )
+        response_bytes = ARTIFACT_BYTES if spec.response is bytes else RESPONSE_BYTES
+        request = Request(
+            method, url, spec.id, headers, content, spec.repeatable, response_bytes, meter
+        )
         response = await self._pipeline.send(request)
         if method == "GET":
             try:
-                return self._read(row, response)
-            except DecodeError:  # a page of a proxy's, or one cut short: a list of a thousand pages is not to end for one
+                return cast("T", self._read(spec, response, meter))
+            except DecodeError:
+                # It may be a page of a proxy, or cut short. That must not end a long list.
                 response = await self._pipeline.send(request)
-        return self._read(row, response)
+        return cast("T", self._read(spec, response, meter))
 
-    def _read(self, row: Operation, response: Response) -> Answer:
+    def _read(self, spec: OperationSpec, response: Response, meter: Meter | None) -> Any:
         status, headers, body = response.status, response.headers, response.body
         if 200 <= status < 300:
-            value = decode_answer(row, self.version, status, headers, body)
-            again = (
-                parse_retry_after(headers, b"", time.time()) if "retry-after" in headers else None
-            )
-            return Answer(value, status, response.attempts, response.in_doubt, headers, again)
+            value = decode_response(spec, self.version, status, headers, body)
+            if meter is not None:
+                meter.date = date_of(headers)
+                if "retry-after" in headers:
+                    meter.retry_after = parse_retry_after(headers, b"", time.time())
+            return value
         error = error_from(
-            row,
+            spec,
             status,
             headers,
             body,
             retry_after=parse_retry_after(headers, body, time.time()) if status == 429 else None,
         )
         if (
-            _deletes_one(row)
+            _deletes_one(spec)
             and status == 404
             and response.in_doubt
             and error.code.startswith("NotFound")
         ):
-            # An earlier attempt, whose answer was lost, did it.
-            return Answer(None, status, response.attempts, in_doubt=True, headers=headers)
+            # An earlier attempt, whose response was lost, has deleted it.
+            return None
         raise error
 
     def _json(self, value: Any) -> Content:
         return json_body(value, self.version)
 
 
-def _deletes_one(row: Operation) -> bool:
-    """Whether it deletes the one thing its path names: of a list of ids, a single one that is unknown makes a 404 of them all."""
-    return row.method == "DELETE" and not any(param.kind == "ids" for param in row.query)
+def _deletes_one(spec: OperationSpec) -> bool:
+    """Return whether the operation deletes the one object that its path names.
+
+    In a list of ids, one unknown id makes the whole request a 404.
+    """
+    return spec.method == "DELETE" and not any(param.kind == "ids" for param in spec.query)
 
 
-def _no_body(row: Operation, version: Version) -> UnsupportedOperation:
-    first = row.body_since.value if row.body_since is not None else None
-    message = f"{row.id} takes no {row.body_schema or 'body'} in {version}" + (
+def _no_body(spec: OperationSpec, version: Version) -> UnsupportedOperation:
+    first = spec.body_since.value if spec.body_since is not None else None
+    message = f"{spec.id} takes no {spec.body_schema or 'body'} in {version}" + (
         f": the first version that does is {first}" if first else ""
     )
     return UnsupportedOperation(
-        message, operation=row.id, version=version.value, first_version=first
+        message, operation=spec.id, version=version.value, first_version=first
     )

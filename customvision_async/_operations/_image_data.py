@@ -1,4 +1,4 @@
-"""Pictures as a caller of a single operation gives them, as blobs and as entries of a batch."""
+"""Images as callers of a single operation give them, as blobs and as entries of a batch."""
 
 from __future__ import annotations
 
@@ -6,12 +6,12 @@ import math
 import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import BinaryIO, TypeAlias
+from typing import IO, NamedTuple, TypeAlias
 
 from anyio import to_thread
 
 from .. import limits
-from .._content import Blob
+from .._content import Blob, restored
 from .._wire.bodies import RegionTuple
 from .._wire.request import id_of, ids_of
 from ..errors import LimitExceeded
@@ -19,7 +19,8 @@ from ..models import Id, ImageFile, ImageRegionCreateEntry, Region
 
 __all__ = [
     "Entry",
-    "Picture",
+    "ImageData",
+    "NamedBlob",
     "check_batch",
     "check_metadata",
     "named_blob",
@@ -28,13 +29,23 @@ __all__ = [
     "within",
 ]
 
-Picture: TypeAlias = bytes | bytearray | memoryview | str | os.PathLike[str] | BinaryIO | ImageFile
-"""A picture: its bytes, the path of a file, a file open for reading (binary), or an ImageFile."""
+
+class NamedBlob(NamedTuple):
+    """An inspected image: its name in the request, and its bytes."""
+
+    name: str
+    blob: Blob
+
+
+ImageData: TypeAlias = (
+    bytes | bytearray | memoryview | str | os.PathLike[str] | IO[bytes] | ImageFile | NamedBlob
+)
+"""An image: bytes, the path of a file, a file open in binary mode, or an ImageFile."""
 
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """A picture of a batch, with ids in place of tags."""
+    """An image of a batch, with the ids of its tags."""
 
     name: str
     blob: Blob
@@ -42,45 +53,48 @@ class Entry:
     regions: Sequence[RegionTuple]
 
 
-async def named_blob(picture: Picture) -> tuple[str | None, Blob]:
-    """The name of a picture, if it has one, and the place of its bytes. A file is looked at in a worker thread."""
-    image = picture if isinstance(picture, ImageFile) else _image(picture)
-    if image.data is not None:
-        return image.name, Blob(memoryview(image.data).nbytes, data=image.data)
-    return image.name, await to_thread.run_sync(_look, image)
+async def named_blob(image: ImageData) -> tuple[str | None, Blob]:
+    """Return the name of an image, or None, and its bytes. Inspect files in a worker thread."""
+    if isinstance(image, NamedBlob):
+        return image
+    file = image if isinstance(image, ImageFile) else _image_file(image)
+    if file.data is not None:
+        return file.name, Blob(memoryview(file.data).nbytes, data=file.data)
+    return file.name, await to_thread.run_sync(_inspect, file)
 
 
-def _image(picture: Picture) -> ImageFile:
-    if isinstance(picture, (bytes, bytearray, memoryview)):
-        return ImageFile(data=picture)
-    if isinstance(picture, (str, os.PathLike)):
-        return ImageFile(picture)
-    if hasattr(picture, "read"):
-        return ImageFile(file=picture)  # type: ignore[arg-type]  # an ImageFile never gets here
+def _image_file(image: ImageData) -> ImageFile:
+    if isinstance(image, (bytes, bytearray, memoryview)):
+        return ImageFile(data=image)
+    if isinstance(image, (str, os.PathLike)):
+        return ImageFile(image)
+    if hasattr(image, "read"):
+        return ImageFile(file=image)  # type: ignore[arg-type]  # an ImageFile never gets here
     raise TypeError(
-        f"a picture is bytes, a path, an open file or an ImageFile, not {type(picture).__name__}"
+        f"an image is bytes, a path, an open file or an ImageFile, not {type(image).__name__}"
     )
 
 
-def _look(image: ImageFile) -> Blob:
+def _inspect(image: ImageFile) -> Blob:
     if image.path is not None:
-        path = os.fspath(image.path)
+        path = os.fsdecode(image.path)
         facts = os.stat(path)
         return Blob(facts.st_size, path=path, stamp=(facts.st_dev, facts.st_ino, facts.st_mtime_ns))
     file = image.file
-    if file is None or isinstance(file.read(0), str):
-        raise TypeError("the file must be open in binary mode")
-    offset = file.tell()
-    end = file.seek(0, os.SEEK_END)
-    file.seek(offset)
+    assert file is not None
+    with restored(file):
+        if isinstance(file.read(0), str):
+            raise TypeError("the file must be open in binary mode")
+        offset = file.tell()
+        end = file.seek(0, os.SEEK_END)
     return Blob(max(0, end - offset), file=file, offset=offset)
 
 
 def region_tuple(tag: object, box: Region | ImageRegionCreateEntry) -> RegionTuple:
-    """A region as it is sent.
+    """Return a region as it is sent.
 
     Raises:
-        ValueError: `tag` is no id, or a number is none.
+        ValueError: `tag` is not an id, or a number is not finite.
     """
     numbers = (float(box.left), float(box.top), float(box.width), float(box.height))
     if not all(map(math.isfinite, numbers)):
@@ -89,14 +103,14 @@ def region_tuple(tag: object, box: Region | ImageRegionCreateEntry) -> RegionTup
 
 
 def region_tuples(regions: Iterable[Region]) -> list[RegionTuple]:
-    """Regions as they are sent; their tags must be ids here. Raises as :func:`region_tuple`."""
+    """Return regions as they are sent. Their tags must be ids. See :func:`region_tuple`."""
     return [region_tuple(region.tag, region) for region in regions]
 
 
-def within(limit: limits.Limit, actual: int, what: str) -> None:
+def within(limit: limits.Limit, actual: int, name: str) -> None:
     """Raise LimitExceeded if `actual` is over the limit."""
     if actual > limit.value:
-        raise LimitExceeded(limit, actual, what)
+        raise LimitExceeded(limit, actual, name)
 
 
 def check_batch(
@@ -104,9 +118,15 @@ def check_batch(
     tag_ids: Iterable[Id],
     entries: Sequence[tuple[Sequence[str], Sequence[RegionTuple]]],
 ) -> list[str]:
-    """The ids of the tags of a whole batch, after its limits were looked at: 64 images, 20 distinct tags.
+    """Check the limits of a batch, and return the ids of the tags that all images share.
 
-    `entries` are the tags and regions of each image.
+    Args:
+        operation: Name of the operation, for errors.
+        tag_ids: Tags that all images share.
+        entries: Tags and regions of each image.
+
+    Raises:
+        LimitExceeded: There are more than 64 images or 20 distinct tags.
     """
     within(limits.IMAGES_PER_BATCH, len(entries), operation)
     common = ids_of(tag_ids, "tag_ids")
@@ -120,7 +140,7 @@ def check_batch(
 
 
 def check_metadata(operation: str, metadata: Mapping[str, str] | None) -> None:
-    """Raise LimitExceeded if the metadata is more than the service keeps of an image."""
+    """Raise LimitExceeded if the metadata of an image is over a limit."""
     if not metadata:
         return
     within(limits.METADATA_PAIRS, len(metadata), operation)

@@ -1,12 +1,15 @@
-"""The operations on the images of a project: create, list, count, delete; their tags, regions and metadata."""
+"""The operations on images: create, list, count, delete; tags, regions and metadata."""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Mapping, Sequence
+from types import NoneType
 from typing import Any, cast
 
 from .. import limits
+from .._content import Blob
+from .._transport.base import Meter
 from .._versions import ApiVersion
 from .._wire.bodies import (
     files_batch,
@@ -17,8 +20,8 @@ from .._wire.bodies import (
     regions_batch,
     urls_batch,
 )
+from .._wire.operation_spec import require
 from .._wire.request import id_of, ids_of, plain_text
-from ..errors import UnsupportedOperation
 from ..models import (
     Id,
     Image,
@@ -41,7 +44,8 @@ from ..models import (
 from ._call import Caller
 from ._image_data import (
     Entry,
-    Picture,
+    ImageData,
+    NamedBlob,
     check_batch,
     check_metadata,
     named_blob,
@@ -54,50 +58,64 @@ __all__ = ["ImageOperations"]
 
 
 class ImageOperations(Caller):
-    """See the module. `project_id` and all ids: text, `uuid.UUID`, or the model."""
+    """The operations on images. All ids may be strings, UUIDs or models."""
 
     # -- create
 
     async def create_images_from_data(
         self,
         project_id: Id,
-        image_data: Picture | Sequence[Picture],
+        image_data: ImageData | Sequence[ImageData],
         *,
         tag_ids: Iterable[Id] | None = None,
+        meter: Meter | None = None,
     ) -> ImageCreateSummary:
-        """Create up to 64 images from their bytes, all with the same tags (up to 20).
+        """Create up to 64 images from their bytes, all with the same tags.
 
-        `image_data` is bytes, a path, a file open in binary mode, an ImageFile (only its picture and name are used),
-        or a sequence of these. Results name an image by its name in double quotes; one without a name by its place.
+        Args:
+            project_id: The project.
+            image_data: Bytes, a path, a file open in binary mode, an ImageFile, of which the image
+                and the name are used, or a sequence of these. A result names its image by its
+                name in double quotes, or else by its position.
+            tag_ids: Up to 20 tags.
+            meter: Receives the cost of the request.
         """
         single = isinstance(
-            image_data, (bytes, bytearray, memoryview, str, os.PathLike, ImageFile)
+            image_data, (bytes, bytearray, memoryview, str, os.PathLike, ImageFile, NamedBlob)
         ) or hasattr(image_data, "read")
-        pictures = (
-            [cast(Picture, image_data)] if single else list(cast("Sequence[Picture]", image_data))
+        images = (
+            [cast(ImageData, image_data)]
+            if single
+            else list(cast("Sequence[ImageData]", image_data))
         )
-        if not pictures:
+        if not images:
             raise ValueError("CreateImagesFromData: image_data is empty")
-        within(limits.IMAGES_PER_BATCH, len(pictures), "CreateImagesFromData")
+        within(limits.IMAGES_PER_BATCH, len(images), "CreateImagesFromData")
         parts = []
-        for place, picture in enumerate(pictures):
-            name, blob = await named_blob(picture)
+        for place, image in enumerate(images):
+            name, blob = await named_blob(image)
             parts.append((str(place) if name is None else name, blob))
         content = multipart(parts, field="imageData")
         query = {"tagIds": None if tag_ids is None else ids_of(tag_ids, "tag_ids") or None}
-        answer = await self.call(
-            "CreateImagesFromData", path={"projectId": project_id}, query=query, content=content
+        return await self._call(
+            "CreateImagesFromData",
+            ImageCreateSummary,
+            path={"projectId": project_id},
+            query=query,
+            content=content,
+            meter=meter,
         )
-        return cast(ImageCreateSummary, answer.value)
 
     async def create_images_from_files(
         self,
         project_id: Id,
         batch: ImageFileCreateBatch | Iterable[ImageFileCreateEntry | ImageFile],
+        *,
+        meter: Meter | None = None,
     ) -> ImageCreateSummary:
-        """Create up to 64 images from their bytes, each with its own tags (20 distinct in all) and regions.
+        """Create up to 64 images from their bytes, each with tags (20 distinct in all) and regions.
 
-        `batch` may be the entries alone; an ImageFile's tags must be ids here.
+        `batch` may be a list of entries. The tags of an ImageFile must be ids.
         """
         if not isinstance(batch, ImageFileCreateBatch):
             batch = ImageFileCreateBatch(cast("Sequence[ImageFileCreateEntry]", list(batch)))
@@ -109,15 +127,25 @@ class ImageOperations(Caller):
         )
         check_metadata("CreateImagesFromFiles", batch.metadata)
         content = files_batch(entries, common, batch.metadata, self.version)
-        answer = await self.call(
-            "CreateImagesFromFiles", path={"projectId": project_id}, content=content
+        return await self._call(
+            "CreateImagesFromFiles",
+            ImageCreateSummary,
+            path={"projectId": project_id},
+            content=content,
+            meter=meter,
         )
-        return cast(ImageCreateSummary, answer.value)
 
     async def create_images_from_urls(
-        self, project_id: Id, batch: ImageUrlCreateBatch | Iterable[ImageUrlCreateEntry]
+        self,
+        project_id: Id,
+        batch: ImageUrlCreateBatch | Iterable[ImageUrlCreateEntry],
+        *,
+        meter: Meter | None = None,
     ) -> ImageCreateSummary:
-        """Create up to 64 images that the service fetches from URLs; `batch` may be the entries alone."""
+        """Create up to 64 images that the service fetches from URLs.
+
+        `batch` may be a list of entries.
+        """
         if not isinstance(batch, ImageUrlCreateBatch):
             batch = ImageUrlCreateBatch(list(batch))
         entries = [
@@ -128,12 +156,21 @@ class ImageOperations(Caller):
             )
             for item in batch.images
         ]
-        return await self._create("CreateImagesFromUrls", urls_batch, project_id, entries, batch)
+        return await self._create(
+            "CreateImagesFromUrls", urls_batch, project_id, entries, batch, meter
+        )
 
     async def create_images_from_predictions(
-        self, project_id: Id, batch: ImageIdCreateBatch | Iterable[ImageIdCreateEntry]
+        self,
+        project_id: Id,
+        batch: ImageIdCreateBatch | Iterable[ImageIdCreateEntry],
+        *,
+        meter: Meter | None = None,
     ) -> ImageCreateSummary:
-        """Create up to 64 images from stored predictions; `batch` may be the entries alone."""
+        """Create up to 64 images from stored predictions.
+
+        `batch` may be a list of entries.
+        """
         if not isinstance(batch, ImageIdCreateBatch):
             batch = ImageIdCreateBatch(list(batch))
         entries = [
@@ -145,7 +182,7 @@ class ImageOperations(Caller):
             for item in batch.images
         ]
         return await self._create(
-            "CreateImagesFromPredictions", ids_batch, project_id, entries, batch
+            "CreateImagesFromPredictions", ids_batch, project_id, entries, batch, meter
         )
 
     async def _create(
@@ -155,15 +192,19 @@ class ImageOperations(Caller):
         project_id: Id,
         entries: Sequence[Any],
         batch: ImageUrlCreateBatch | ImageIdCreateBatch,
+        meter: Meter | None,
     ) -> ImageCreateSummary:
         common = check_batch(
             operation, batch.tag_ids, [(entry.tag_ids, entry.regions) for entry in entries]
         )
         check_metadata(operation, batch.metadata)
         content = plan(entries, common, batch.metadata, self.version)
-        return cast(
+        return await self._call(
+            operation,
             ImageCreateSummary,
-            (await self.call(operation, path={"projectId": project_id}, content=content)).value,
+            path={"projectId": project_id},
+            content=content,
+            meter=meter,
         )
 
     # -- list and count
@@ -179,18 +220,32 @@ class ImageOperations(Caller):
         order_by: str | None = None,
         take: int | None = None,
         skip: int | None = None,
+        meter: Meter | None = None,
     ) -> list[Image]:
-        """A page of images, tagged or not (since v3.3): `take` at most 256 (50 unless given), after `skip`.
+        """Return a page of images, tagged or not (since v3.3).
 
-        `tag_ids` (up to 20) finds images with any of them; `filter` is an expression over metadata.
+        Args:
+            project_id: The project.
+            iteration_id: The iteration, or None for the current images.
+            tagging_status: Only tagged or only untagged images.
+            filter: An expression over the metadata.
+            tag_ids: Only images with any of these tags, up to 20.
+            order_by: Newest or oldest first.
+            take: Number of images, at most 256 (50 if None).
+            skip: Number of images before the page.
+            meter: Receives the cost of the request.
         """
         query = {
-            "iterationId": iteration_id, "tagIds": _some(tag_ids), "taggingStatus": tagging_status, "$filter": filter,
-            "orderBy": order_by, "take": take, "skip": skip,
-        }  # fmt: skip
-        return cast(
-            "list[Image]",
-            (await self.call("GetImages", path={"projectId": project_id}, query=query)).value,
+            "iterationId": iteration_id,
+            "tagIds": _some(tag_ids),
+            "taggingStatus": tagging_status,
+            "$filter": filter,
+            "orderBy": order_by,
+            "take": take,
+            "skip": skip,
+        }
+        return await self._call(
+            "GetImages", list[Image], path={"projectId": project_id}, query=query, meter=meter
         )
 
     async def get_image_count(
@@ -201,17 +256,17 @@ class ImageOperations(Caller):
         tagging_status: str | None = None,
         filter: str | None = None,
         tag_ids: Iterable[Id] | None = None,
+        meter: Meter | None = None,
     ) -> int:
-        """How many images ``get_images`` would find in all (since v3.3)."""
+        """Return the number of images that `get_images` lists in all (since v3.3)."""
         query = {
             "iterationId": iteration_id,
             "taggingStatus": tagging_status,
             "$filter": filter,
             "tagIds": _some(tag_ids),
         }
-        return cast(
-            int,
-            (await self.call("GetImageCount", path={"projectId": project_id}, query=query)).value,
+        return await self._call(
+            "GetImageCount", int, path={"projectId": project_id}, query=query, meter=meter
         )
 
     async def get_tagged_images(
@@ -223,8 +278,12 @@ class ImageOperations(Caller):
         order_by: str | None = None,
         take: int | None = None,
         skip: int | None = None,
+        meter: Meter | None = None,
     ) -> list[Image]:
-        """A page of images that have a tag (any of `tag_ids`, up to 20): `take` at most 256 (50 unless given), after `skip`."""
+        """Return a page of images that have a tag, or any of `tag_ids` (up to 20).
+
+        `take` is at most 256 (50 if None), after `skip` images.
+        """
         query = {
             "iterationId": iteration_id,
             "tagIds": _some(tag_ids),
@@ -232,21 +291,22 @@ class ImageOperations(Caller):
             "take": take,
             "skip": skip,
         }
-        return cast(
-            "list[Image]",
-            (await self.call("GetTaggedImages", path={"projectId": project_id}, query=query)).value,
+        return await self._call(
+            "GetTaggedImages", list[Image], path={"projectId": project_id}, query=query, meter=meter
         )
 
     async def get_tagged_image_count(
-        self, project_id: Id, *, iteration_id: Id | None = None, tag_ids: Iterable[Id] | None = None
+        self,
+        project_id: Id,
+        *,
+        iteration_id: Id | None = None,
+        tag_ids: Iterable[Id] | None = None,
+        meter: Meter | None = None,
     ) -> int:
-        """How many images have a tag, or any of `tag_ids` (since v2.0)."""
+        """Return the number of images that have a tag, or any of `tag_ids` (since v2.0)."""
         query = {"iterationId": iteration_id, "tagIds": _some(tag_ids)}
-        return cast(
-            int,
-            (
-                await self.call("GetTaggedImageCount", path={"projectId": project_id}, query=query)
-            ).value,
+        return await self._call(
+            "GetTaggedImageCount", int, path={"projectId": project_id}, query=query, meter=meter
         )
 
     async def get_untagged_images(
@@ -257,26 +317,32 @@ class ImageOperations(Caller):
         order_by: str | None = None,
         take: int | None = None,
         skip: int | None = None,
+        meter: Meter | None = None,
     ) -> list[Image]:
-        """A page of images that have no tag: `take` at most 256 (50 unless given), after `skip`."""
+        """Return a page of images without tags.
+
+        `take` is at most 256 (50 if None), after `skip` images.
+        """
         query = {"iterationId": iteration_id, "orderBy": order_by, "take": take, "skip": skip}
-        return cast(
-            "list[Image]",
-            (
-                await self.call("GetUntaggedImages", path={"projectId": project_id}, query=query)
-            ).value,
+        return await self._call(
+            "GetUntaggedImages",
+            list[Image],
+            path={"projectId": project_id},
+            query=query,
+            meter=meter,
         )
 
     async def get_untagged_image_count(
-        self, project_id: Id, *, iteration_id: Id | None = None
+        self, project_id: Id, *, iteration_id: Id | None = None, meter: Meter | None = None
     ) -> int:
-        """How many images have no tag (since v2.0)."""
-        answer = await self.call(
+        """Return the number of images without tags (since v2.0)."""
+        return await self._call(
             "GetUntaggedImageCount",
+            int,
             path={"projectId": project_id},
             query={"iterationId": iteration_id},
+            meter=meter,
         )
-        return cast(int, answer.value)
 
     async def get_images_by_ids(
         self,
@@ -284,12 +350,12 @@ class ImageOperations(Caller):
         image_ids: Iterable[Id] | None = None,
         *,
         iteration_id: Id | None = None,
+        meter: Meter | None = None,
     ) -> list[Image]:
-        """Up to 256 images by id, the oldest first (since v2.0)."""
+        """Return up to 256 images by id, the oldest first (since v2.0)."""
         query = {"imageIds": _some(image_ids), "iterationId": iteration_id}
-        return cast(
-            "list[Image]",
-            (await self.call("GetImagesByIds", path={"projectId": project_id}, query=query)).value,
+        return await self._call(
+            "GetImagesByIds", list[Image], path={"projectId": project_id}, query=query, meter=meter
         )
 
     # -- change
@@ -301,32 +367,43 @@ class ImageOperations(Caller):
         *,
         all_images: bool | None = None,
         all_iterations: bool | None = None,
+        meter: Meter | None = None,
     ) -> None:
-        """Delete up to 256 images, or all of them (since v3.1; the service then goes on after it has answered).
+        """Delete up to 256 images, or all images (since v3.1).
 
-        `all_iterations` (since v3.1) takes them out of every iteration too.
+        Deleting all continues after the response.
+
+        Args:
+            project_id: The project.
+            image_ids: The images.
+            all_images: Delete all images of the project.
+            all_iterations: Delete the images from every iteration too (since v3.1).
+            meter: Receives the cost of the request.
 
         Raises:
-            ValueError: neither ids nor `all_images`: nothing says what to delete.
+            ValueError: There are neither ids nor `all_images`.
         """
         ids = _some(image_ids)
         if ids is None and not all_images:
             raise ValueError(
-                "DeleteImages: give image_ids, or all_images=True to delete every image of the project"
+                "DeleteImages: give image_ids,"
+                " or all_images=True to delete every image of the project"
             )
-        if ids is None and self.version < ApiVersion.V3_1:
-            message = f"DeleteImages has no allImages in {self.version}: the first version that has it is {ApiVersion.V3_1}"
-            first = ApiVersion.V3_1.value
-            raise UnsupportedOperation(
-                message, operation="DeleteImages", version=self.version.value, first_version=first
-            )
+        if ids is None:
+            require(self.version, ApiVersion.V3_1, "all_images of DeleteImages", "DeleteImages")
         query = {"imageIds": ids, "allImages": all_images, "allIterations": all_iterations}
-        await self.call("DeleteImages", path={"projectId": project_id}, query=query)
+        await self._call(
+            "DeleteImages", NoneType, path={"projectId": project_id}, query=query, meter=meter
+        )
 
     async def create_image_tags(
-        self, project_id: Id, tags: Iterable[ImageTagCreateEntry | tuple[Id, Id]]
+        self,
+        project_id: Id,
+        tags: Iterable[ImageTagCreateEntry | tuple[Id, Id]],
+        *,
+        meter: Meter | None = None,
     ) -> ImageTagCreateSummary:
-        """Put tags on images: up to 128 pairs of an image and a tag, as entries or as ``(image, tag)``."""
+        """Tag images: up to 128 pairs of image and tag, as entries or ``(image, tag)``."""
         pairs = [
             (id_of(pair.image_id), id_of(pair.tag_id))
             if isinstance(pair, ImageTagCreateEntry)
@@ -334,70 +411,106 @@ class ImageOperations(Caller):
             for pair in tags
         ]
         within(limits.TAG_PAIRS_PER_BATCH, len(pairs), "CreateImageTags")
-        answer = await self.call(
+        return await self._call(
             "CreateImageTags",
+            ImageTagCreateSummary,
             path={"projectId": project_id},
             content=pairs_batch(pairs, self.version),
+            meter=meter,
         )
-        return cast(ImageTagCreateSummary, answer.value)
 
     post_image_tags = create_image_tags
-    """The name v1.2 has for it."""
+    """Name of the operation in v1.2."""
 
     async def delete_image_tags(
-        self, project_id: Id, image_ids: Iterable[Id], tag_ids: Iterable[Id]
+        self,
+        project_id: Id,
+        image_ids: Iterable[Id],
+        tag_ids: Iterable[Id],
+        *,
+        meter: Meter | None = None,
     ) -> None:
-        """Take each of up to 20 tags off each of up to 64 images."""
+        """Remove up to 20 tags from each of up to 64 images."""
         query = {"imageIds": ids_of(image_ids, "image_ids"), "tagIds": ids_of(tag_ids, "tag_ids")}
-        await self.call("DeleteImageTags", path={"projectId": project_id}, query=query)
+        await self._call(
+            "DeleteImageTags", NoneType, path={"projectId": project_id}, query=query, meter=meter
+        )
 
     async def create_image_regions(
-        self, project_id: Id, regions: Iterable[ImageRegionCreateEntry]
+        self,
+        project_id: Id,
+        regions: Iterable[ImageRegionCreateEntry],
+        *,
+        meter: Meter | None = None,
     ) -> ImageRegionCreateSummary:
-        """Put up to 64 regions on images, with their tags (since v2.0)."""
+        """Create up to 64 regions on images, with their tags (since v2.0)."""
         rows = [(id_of(region.image_id), region_tuple(region.tag_id, region)) for region in regions]
         within(limits.REGIONS_PER_BATCH, len(rows), "CreateImageRegions")
-        answer = await self.call(
+        return await self._call(
             "CreateImageRegions",
+            ImageRegionCreateSummary,
             path={"projectId": project_id},
             content=regions_batch(rows, self.version),
+            meter=meter,
         )
-        return cast(ImageRegionCreateSummary, answer.value)
 
     async def delete_image_regions(
-        self, project_id: Id, region_ids: Iterable[Id | ImageRegion]
+        self, project_id: Id, region_ids: Iterable[Id | ImageRegion], *, meter: Meter | None = None
     ) -> None:
-        """Delete up to 64 regions (since v2.0). An image loses a tag with the last region that has it."""
+        """Delete up to 64 regions (since v2.0).
+
+        An image loses a tag with its last region of that tag.
+        """
         ids = [
             id_of(region.region_id if isinstance(region, ImageRegion) else region)
             for region in region_ids
         ]
-        await self.call(
-            "DeleteImageRegions", path={"projectId": project_id}, query={"regionIds": ids}
+        await self._call(
+            "DeleteImageRegions",
+            NoneType,
+            path={"projectId": project_id},
+            query={"regionIds": ids},
+            meter=meter,
         )
 
-    async def get_image_region_proposals(self, project_id: Id, image_id: Id) -> ImageRegionProposal:
-        """Where things may be in an image (since v2.0)."""
-        answer = await self.call(
-            "GetImageRegionProposals", path={"projectId": project_id, "imageId": image_id}
+    async def get_image_region_proposals(
+        self, project_id: Id, image_id: Id, *, meter: Meter | None = None
+    ) -> ImageRegionProposal:
+        """Return regions of an image that may show objects (since v2.0)."""
+        return await self._call(
+            "GetImageRegionProposals",
+            ImageRegionProposal,
+            path={"projectId": project_id, "imageId": image_id},
+            meter=meter,
         )
-        return cast(ImageRegionProposal, answer.value)
 
     async def update_image_metadata(
-        self, project_id: Id, image_ids: Iterable[Id], metadata: Mapping[str, str]
+        self,
+        project_id: Id,
+        image_ids: Iterable[Id],
+        metadata: Mapping[str, str],
+        *,
+        meter: Meter | None = None,
     ) -> ImageMetadataUpdateSummary:
-        """Put metadata on up to 64 images (since v3.3): 10 pairs, keys of 128 characters, values of 256 at the most."""
+        """Update the metadata of up to 64 images (since v3.3).
+
+        The limits are 10 pairs, keys of 128 characters and values of 256.
+        """
         check_metadata("UpdateImageMetadata", metadata)
         content = json_body(dict(metadata), self.version)
         query = {"imageIds": ids_of(image_ids, "image_ids")}
-        answer = await self.call(
-            "UpdateImageMetadata", path={"projectId": project_id}, query=query, content=content
+        return await self._call(
+            "UpdateImageMetadata",
+            ImageMetadataUpdateSummary,
+            path={"projectId": project_id},
+            query=query,
+            content=content,
+            meter=meter,
         )
-        return cast(ImageMetadataUpdateSummary, answer.value)
 
 
 def _some(ids: Iterable[Id] | None) -> list[str] | None:
-    """Ids, or None where there are none: an empty value in the query is not known to mean anything."""
+    """Return the ids, or None if there are none. An empty query value has no known meaning."""
     return None if ids is None else ids_of(ids, "ids") or None
 
 
@@ -410,5 +523,6 @@ async def _entry(place: int, item: ImageFileCreateEntry | ImageFile) -> Entry:
             ids_of(item.tags, "tags"),
             region_tuples(item.regions),
         )
-    _, blob = await named_blob(item.contents)
+    contents = item.contents
+    blob = contents if isinstance(contents, Blob) else (await named_blob(contents))[1]
     return Entry(item.name, blob, ids_of(item.tag_ids, "tag_ids"), region_tuples(item.regions))

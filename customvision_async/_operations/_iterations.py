@@ -1,13 +1,15 @@
-"""The operations on iterations: train, look at the performance, publish, export."""
+"""The operations on iterations: train, performance, publish, export."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import cast
+from types import NoneType
 
 from msgspec import UNSET
 
+from .._transport.base import Meter
 from .._versions import ApiVersion
+from .._wire.operation_spec import require
 from .._wire.request import ids_of
 from ..errors import UnsupportedOperation
 from ..models import (
@@ -26,7 +28,7 @@ __all__ = ["IterationOperations"]
 
 
 class IterationOperations(Caller):
-    """See the module."""
+    """The operations on iterations."""
 
     async def train_project(
         self,
@@ -38,10 +40,12 @@ class IterationOperations(Caller):
         notification_email_address: str | None = None,
         selected_tags: Iterable[Id] | None = None,
         custom_base_model_info: CustomBaseModelInfo | None = None,
+        meter: Meter | None = None,
     ) -> Iteration:
-        """Begin to train; the answer is the iteration, with status "Training".
+        """Start a training, and return the iteration, which has the status "Training".
 
-        The first four need v3.0; `selected_tags` (train on these alone) v3.2; `custom_base_model_info` v3.4-preview.
+        The first four options need v3.0, `selected_tags` (train on these tags only) v3.2, and
+        `custom_base_model_info` v3.4-preview.
         """
         query = {
             "trainingType": training_type,
@@ -51,43 +55,38 @@ class IterationOperations(Caller):
         }
         content = None
         if selected_tags is not None or custom_base_model_info is not None:
-            self._need(custom_base_model_info, "custom_base_model_info", ApiVersion.V3_4_PREVIEW)
+            if custom_base_model_info is not None:
+                what = "custom_base_model_info of TrainProject"
+                require(self.version, ApiVersion.V3_4_PREVIEW, what, "TrainProject")
             tags = tuple(ids_of(selected_tags or (), "selected_tags"))
             content = self._json(
                 TrainingParameters(
                     selected_tags=tags, custom_base_model_info=custom_base_model_info
                 )
             )
-        return cast(
+        return await self._call(
+            "TrainProject",
             Iteration,
-            (
-                await self.call(
-                    "TrainProject", path={"projectId": project_id}, query=query, content=content
-                )
-            ).value,
+            path={"projectId": project_id},
+            query=query,
+            content=content,
+            meter=meter,
         )
 
-    def _need(self, value: object, what: str, first: ApiVersion) -> None:
-        if value is not None and self.version < first:
-            message = f"TrainProject has no {what} in {self.version}: the first version that has it is {first}"
-            raise UnsupportedOperation(
-                message,
-                operation="TrainProject",
-                version=self.version.value,
-                first_version=first.value,
-            )
-
-    async def get_iterations(self, project_id: Id) -> list[Iteration]:
-        """All iterations of a project."""
-        return cast(
-            "list[Iteration]",
-            (await self.call("GetIterations", path={"projectId": project_id})).value,
+    async def get_iterations(
+        self, project_id: Id, *, meter: Meter | None = None
+    ) -> list[Iteration]:
+        """Return all iterations of a project."""
+        return await self._call(
+            "GetIterations", list[Iteration], path={"projectId": project_id}, meter=meter
         )
 
-    async def get_iteration(self, project_id: Id, iteration_id: Id) -> Iteration:
-        """One iteration."""
-        return cast(
-            Iteration, (await self.call("GetIteration", path=_path(project_id, iteration_id))).value
+    async def get_iteration(
+        self, project_id: Id, iteration_id: Id, *, meter: Meter | None = None
+    ) -> Iteration:
+        """Return an iteration."""
+        return await self._call(
+            "GetIteration", Iteration, path=_path(project_id, iteration_id), meter=meter
         )
 
     async def update_iteration(
@@ -97,10 +96,14 @@ class IterationOperations(Caller):
         name: str | None = None,
         *,
         is_default: bool | None = None,
+        meter: Meter | None = None,
     ) -> Iteration:
-        """Rename an iteration, or (until v2.2) make it the default one."""
+        """Rename an iteration, or make it the default iteration (until v2.2)."""
         if is_default is not None and self.version >= ApiVersion.V3_0:
-            message = f"UpdateIteration has no is_default in {self.version}: the last version that has it is {ApiVersion.V2_2}; publish instead"
+            message = (
+                f"UpdateIteration has no is_default in {self.version}: the last version that has it"
+                f" is {ApiVersion.V2_2}; publish instead"
+            )
             raise UnsupportedOperation(
                 message,
                 operation="UpdateIteration",
@@ -111,14 +114,21 @@ class IterationOperations(Caller):
             name=UNSET if name is None else name,
             is_default=UNSET if is_default is None else is_default,
         )
-        answer = await self.call(
-            "UpdateIteration", path=_path(project_id, iteration_id), content=self._json(update)
+        return await self._call(
+            "UpdateIteration",
+            Iteration,
+            path=_path(project_id, iteration_id),
+            content=self._json(update),
+            meter=meter,
         )
-        return cast(Iteration, answer.value)
 
-    async def delete_iteration(self, project_id: Id, iteration_id: Id) -> None:
-        """Delete an iteration. One that is published is refused."""
-        await self.call("DeleteIteration", path=_path(project_id, iteration_id))
+    async def delete_iteration(
+        self, project_id: Id, iteration_id: Id, *, meter: Meter | None = None
+    ) -> None:
+        """Delete an iteration. The service refuses to delete one that is published."""
+        await self._call(
+            "DeleteIteration", NoneType, path=_path(project_id, iteration_id), meter=meter
+        )
 
     async def get_iteration_performance(
         self,
@@ -127,13 +137,21 @@ class IterationOperations(Caller):
         *,
         threshold: float | None = None,
         overlap_threshold: float | None = None,
+        meter: Meter | None = None,
     ) -> IterationPerformance:
-        """How good an iteration is, at a probability of `threshold` (v1.2 requires it) and an overlap (v2.0, detection)."""
+        """Return the precision and recall of an iteration.
+
+        `threshold` is a probability, which v1.2 requires. `overlap_threshold` is for object
+        detection (since v2.0).
+        """
         query = {"threshold": threshold, "overlapThreshold": overlap_threshold}
-        answer = await self.call(
-            "GetIterationPerformance", path=_path(project_id, iteration_id), query=query
+        return await self._call(
+            "GetIterationPerformance",
+            IterationPerformance,
+            path=_path(project_id, iteration_id),
+            query=query,
+            meter=meter,
         )
-        return cast(IterationPerformance, answer.value)
 
     async def get_image_performances(
         self,
@@ -144,24 +162,39 @@ class IterationOperations(Caller):
         order_by: str | None = None,
         take: int | None = None,
         skip: int | None = None,
+        meter: Meter | None = None,
     ) -> list[ImagePerformance]:
-        """A page of how an iteration did on each image (since v2.0): `take` at most 256 (50 unless given), after `skip`."""
+        """Return a page of the results of an iteration for each image (since v2.0).
+
+        `take` is at most 256 (50 if None), after `skip` images.
+        """
         tags = None if tag_ids is None else ids_of(tag_ids, "tag_ids") or None
         query = {"tagIds": tags, "orderBy": order_by, "take": take, "skip": skip}
-        answer = await self.call(
-            "GetImagePerformances", path=_path(project_id, iteration_id), query=query
+        return await self._call(
+            "GetImagePerformances",
+            list[ImagePerformance],
+            path=_path(project_id, iteration_id),
+            query=query,
+            meter=meter,
         )
-        return cast("list[ImagePerformance]", answer.value)
 
     async def get_image_performance_count(
-        self, project_id: Id, iteration_id: Id, *, tag_ids: Iterable[Id] | None = None
+        self,
+        project_id: Id,
+        iteration_id: Id,
+        *,
+        tag_ids: Iterable[Id] | None = None,
+        meter: Meter | None = None,
     ) -> int:
-        """How many images ``get_image_performances`` would find in all (since v2.0)."""
+        """Return the number of images that `get_image_performances` lists (since v2.0)."""
         tags = None if tag_ids is None else ids_of(tag_ids, "tag_ids") or None
-        answer = await self.call(
-            "GetImagePerformanceCount", path=_path(project_id, iteration_id), query={"tagIds": tags}
+        return await self._call(
+            "GetImagePerformanceCount",
+            int,
+            path=_path(project_id, iteration_id),
+            query={"tagIds": tags},
+            meter=meter,
         )
-        return cast(int, answer.value)
 
     async def publish_iteration(
         self,
@@ -171,44 +204,54 @@ class IterationOperations(Caller):
         prediction_id: str,
         *,
         overwrite: bool | None = None,
+        meter: Meter | None = None,
     ) -> bool:
-        """Publish an iteration under a name (since v3.0) on the prediction resource with the Azure id `prediction_id`.
+        """Publish an iteration under a name (since v3.0).
 
-        `overwrite` (since v3.3) takes the name from the iteration that has it.
+        `prediction_id` is the Azure id of the prediction resource. `overwrite` (since v3.3) takes
+        the name from the iteration that has it.
         """
         query = {"publishName": publish_name, "predictionId": prediction_id, "overwrite": overwrite}
-        return cast(
-            bool,
-            (
-                await self.call(
-                    "PublishIteration", path=_path(project_id, iteration_id), query=query
-                )
-            ).value,
+        return await self._call(
+            "PublishIteration", bool, path=_path(project_id, iteration_id), query=query, meter=meter
         )
 
-    async def unpublish_iteration(self, project_id: Id, iteration_id: Id) -> None:
-        """Take an iteration out of publication (since v3.0)."""
-        await self.call("UnpublishIteration", path=_path(project_id, iteration_id))
+    async def unpublish_iteration(
+        self, project_id: Id, iteration_id: Id, *, meter: Meter | None = None
+    ) -> None:
+        """Unpublish an iteration (since v3.0)."""
+        await self._call(
+            "UnpublishIteration", NoneType, path=_path(project_id, iteration_id), meter=meter
+        )
 
-    async def get_exports(self, project_id: Id, iteration_id: Id) -> list[Export]:
-        """The exports of an iteration, those under way included."""
-        return cast(
-            "list[Export]",
-            (await self.call("GetExports", path=_path(project_id, iteration_id))).value,
+    async def get_exports(
+        self, project_id: Id, iteration_id: Id, *, meter: Meter | None = None
+    ) -> list[Export]:
+        """Return the exports of an iteration, including those in progress."""
+        return await self._call(
+            "GetExports", list[Export], path=_path(project_id, iteration_id), meter=meter
         )
 
     async def export_iteration(
-        self, project_id: Id, iteration_id: Id, platform: str, *, flavor: str | None = None
+        self,
+        project_id: Id,
+        iteration_id: Id,
+        platform: str,
+        *,
+        flavor: str | None = None,
+        meter: Meter | None = None,
     ) -> Export:
-        """Begin to export an iteration for a platform (`flavor` since v2.0); see ``get_exports`` for when it is done."""
+        """Start the export of an iteration for a platform (`flavor` since v2.0).
+
+        `get_exports` shows when it is done.
+        """
         query = {"platform": platform, "flavor": flavor}
-        return cast(
+        return await self._call(
+            "ExportIteration",
             Export,
-            (
-                await self.call(
-                    "ExportIteration", path=_path(project_id, iteration_id), query=query
-                )
-            ).value,
+            path=_path(project_id, iteration_id),
+            query=query,
+            meter=meter,
         )
 
 

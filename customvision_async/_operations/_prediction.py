@@ -1,24 +1,27 @@
-"""The operations of the Prediction API: classify and detect by published name (v3.x), predict by iteration (v1.1, v2.0)."""
+"""The operations of the Prediction API.
+
+They classify and detect by published name (v3.x), or predict by iteration (v1.1, v2.0).
+"""
 
 from __future__ import annotations
 
-from typing import cast
-
 from .._content import Content
+from .._transport.base import Meter
 from .._versions import PredictionVersion
 from .._wire.bodies import octet_stream
 from .._wire.request import plain_text
 from ..models import Id, ImagePrediction
 from ._call import Caller, Sends
-from ._image_data import Picture, named_blob
+from ._image_data import ImageData, named_blob
 
 __all__ = ["PredictionOperations"]
 
 
 class PredictionOperations(Caller):
-    """Every operation of the Prediction API, in one version at one endpoint.
+    """The operations of the Prediction API, in one version at one endpoint.
 
-    Pictures: up to 4 MB, as bytes, a path, an open file or an ImageFile. `application` is kept with the prediction.
+    An image is up to 4 MB: bytes, a path, an open file or an ImageFile. `application` is stored
+    with the prediction.
     """
 
     version: PredictionVersion
@@ -32,122 +35,178 @@ class PredictionOperations(Caller):
         self,
         project_id: Id,
         published_name: str,
-        image_data: Picture,
+        image_data: ImageData,
         *,
         application: str | None = None,
+        meter: Meter | None = None,
     ) -> ImagePrediction:
-        """Classify a picture, and keep it with the prediction."""
+        """Classify an image, and store it with the prediction."""
         return await self._published(
-            "ClassifyImage", project_id, published_name, await _picture(image_data), application
+            "ClassifyImage",
+            project_id,
+            published_name,
+            await _body(image_data),
+            application,
+            meter,
         )
 
     async def classify_image_with_no_store(
         self,
         project_id: Id,
         published_name: str,
-        image_data: Picture,
+        image_data: ImageData,
         *,
         application: str | None = None,
+        meter: Meter | None = None,
     ) -> ImagePrediction:
-        """Classify a picture, and keep nothing."""
+        """Classify an image, and store nothing."""
         return await self._published(
             "ClassifyImageWithNoStore",
             project_id,
             published_name,
-            await _picture(image_data),
+            await _body(image_data),
             application,
+            meter,
         )
 
     async def classify_image_url(
-        self, project_id: Id, published_name: str, url: str, *, application: str | None = None
+        self,
+        project_id: Id,
+        published_name: str,
+        url: str,
+        *,
+        application: str | None = None,
+        meter: Meter | None = None,
     ) -> ImagePrediction:
-        """Classify the picture at a URL, and keep it with the prediction."""
+        """Classify the image at a URL, and store it with the prediction."""
         return await self._published(
-            "ClassifyImageUrl", project_id, published_name, self._url(url), application
+            "ClassifyImageUrl", project_id, published_name, self._url(url), application, meter
         )
 
     async def classify_image_url_with_no_store(
-        self, project_id: Id, published_name: str, url: str, *, application: str | None = None
+        self,
+        project_id: Id,
+        published_name: str,
+        url: str,
+        *,
+        application: str | None = None,
+        meter: Meter | None = None,
     ) -> ImagePrediction:
-        """Classify the picture at a URL, and keep nothing."""
+        """Classify the image at a URL, and store nothing."""
         return await self._published(
-            "ClassifyImageUrlWithNoStore", project_id, published_name, self._url(url), application
+            "ClassifyImageUrlWithNoStore",
+            project_id,
+            published_name,
+            self._url(url),
+            application,
+            meter,
         )
 
     async def detect_image(
         self,
         project_id: Id,
         published_name: str,
-        image_data: Picture,
+        image_data: ImageData,
         *,
         application: str | None = None,
+        meter: Meter | None = None,
     ) -> ImagePrediction:
-        """Find things in a picture, and keep it with the prediction."""
+        """Detect objects in an image, and store it with the prediction."""
         return await self._published(
-            "DetectImage", project_id, published_name, await _picture(image_data), application
+            "DetectImage",
+            project_id,
+            published_name,
+            await _body(image_data),
+            application,
+            meter,
         )
 
     async def detect_image_with_no_store(
         self,
         project_id: Id,
         published_name: str,
-        image_data: Picture,
+        image_data: ImageData,
         *,
         application: str | None = None,
+        meter: Meter | None = None,
     ) -> ImagePrediction:
-        """Find things in a picture, and keep nothing."""
+        """Detect objects in an image, and store nothing."""
         return await self._published(
             "DetectImageWithNoStore",
             project_id,
             published_name,
-            await _picture(image_data),
+            await _body(image_data),
             application,
+            meter,
         )
 
     async def detect_image_url(
-        self, project_id: Id, published_name: str, url: str, *, application: str | None = None
+        self,
+        project_id: Id,
+        published_name: str,
+        url: str,
+        *,
+        application: str | None = None,
+        meter: Meter | None = None,
     ) -> ImagePrediction:
-        """Find things in the picture at a URL, and keep it with the prediction."""
+        """Detect objects in the image at a URL, and store it with the prediction."""
         return await self._published(
-            "DetectImageUrl", project_id, published_name, self._url(url), application
+            "DetectImageUrl", project_id, published_name, self._url(url), application, meter
         )
 
     async def detect_image_url_with_no_store(
-        self, project_id: Id, published_name: str, url: str, *, application: str | None = None
+        self,
+        project_id: Id,
+        published_name: str,
+        url: str,
+        *,
+        application: str | None = None,
+        meter: Meter | None = None,
     ) -> ImagePrediction:
-        """Find things in the picture at a URL, and keep nothing."""
+        """Detect objects in the image at a URL, and store nothing."""
         return await self._published(
-            "DetectImageUrlWithNoStore", project_id, published_name, self._url(url), application
+            "DetectImageUrlWithNoStore",
+            project_id,
+            published_name,
+            self._url(url),
+            application,
+            meter,
         )
 
     async def predict_image(
         self,
         project_id: Id,
-        image_data: Picture,
+        image_data: ImageData,
         *,
         iteration_id: Id | None = None,
         application: str | None = None,
+        meter: Meter | None = None,
     ) -> ImagePrediction:
-        """Predict a picture by an iteration or the project's default one, and keep it (v1.1 and v2.0)."""
+        """Predict an image by an iteration or the default one, and store it (v1.1, v2.0)."""
         return await self._by_iteration(
-            "PredictImage", project_id, iteration_id, await _picture(image_data), application
+            "PredictImage", project_id, iteration_id, await _body(image_data), application, meter
         )
 
     async def predict_image_with_no_store(
         self,
         project_id: Id,
-        image_data: Picture,
+        image_data: ImageData,
         *,
         iteration_id: Id | None = None,
         application: str | None = None,
+        meter: Meter | None = None,
     ) -> ImagePrediction:
-        """Predict a picture by an iteration or the project's default one, and keep nothing (v1.1 and v2.0)."""
+        """Predict an image by an iteration or the default one, and store nothing.
+
+        In v1.1 and v2.0.
+        """
         return await self._by_iteration(
             "PredictImageWithNoStore",
             project_id,
             iteration_id,
-            await _picture(image_data),
+            await _body(image_data),
             application,
+            meter,
         )
 
     async def predict_image_url(
@@ -157,10 +216,14 @@ class PredictionOperations(Caller):
         *,
         iteration_id: Id | None = None,
         application: str | None = None,
+        meter: Meter | None = None,
     ) -> ImagePrediction:
-        """Predict the picture at a URL by an iteration or the project's default one, and keep it (v1.1 and v2.0)."""
+        """Predict the image at a URL by an iteration or the default one, and store it.
+
+        In v1.1 and v2.0.
+        """
         return await self._by_iteration(
-            "PredictImageUrl", project_id, iteration_id, self._url(url), application
+            "PredictImageUrl", project_id, iteration_id, self._url(url), application, meter
         )
 
     async def predict_image_url_with_no_store(
@@ -170,10 +233,19 @@ class PredictionOperations(Caller):
         *,
         iteration_id: Id | None = None,
         application: str | None = None,
+        meter: Meter | None = None,
     ) -> ImagePrediction:
-        """Predict the picture at a URL by an iteration or the project's default one, and keep nothing (v1.1 and v2.0)."""
+        """Predict the image at a URL by an iteration or the default one, and store nothing.
+
+        In v1.1 and v2.0.
+        """
         return await self._by_iteration(
-            "PredictImageUrlWithNoStore", project_id, iteration_id, self._url(url), application
+            "PredictImageUrlWithNoStore",
+            project_id,
+            iteration_id,
+            self._url(url),
+            application,
+            meter,
         )
 
     def _url(self, url: str) -> Content:
@@ -186,15 +258,16 @@ class PredictionOperations(Caller):
         published_name: str,
         content: Content,
         application: str | None,
+        meter: Meter | None,
     ) -> ImagePrediction:
         path = {"projectId": project_id, "publishedName": published_name}
-        return cast(
+        return await self._call(
+            operation,
             ImagePrediction,
-            (
-                await self.call(
-                    operation, path=path, query={"application": application}, content=content
-                )
-            ).value,
+            path=path,
+            query={"application": application},
+            content=content,
+            meter=meter,
         )
 
     async def _by_iteration(
@@ -204,13 +277,18 @@ class PredictionOperations(Caller):
         iteration_id: Id | None,
         content: Content,
         application: str | None,
+        meter: Meter | None,
     ) -> ImagePrediction:
         query = {"iterationId": iteration_id, "application": application}
-        answer = await self.call(
-            operation, path={"projectId": project_id}, query=query, content=content
+        return await self._call(
+            operation,
+            ImagePrediction,
+            path={"projectId": project_id},
+            query=query,
+            content=content,
+            meter=meter,
         )
-        return cast(ImagePrediction, answer.value)
 
 
-async def _picture(picture: Picture) -> Content:
-    return octet_stream((await named_blob(picture))[1])
+async def _body(image: ImageData) -> Content:
+    return octet_stream((await named_blob(image))[1])

@@ -1,12 +1,13 @@
-"""The operations on projects, domains and, in v1.2, the account."""
+"""The operations on projects and domains, and on the account in v1.2."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import cast
+from types import NoneType
 
 from msgspec import UNSET
 
+from .._transport.base import Meter
 from ..models import (
     Account,
     CreateProjectOptions,
@@ -24,23 +25,23 @@ __all__ = ["ProjectOperations"]
 
 
 class ProjectOperations(Caller):
-    """See the module."""
+    """The operations on projects and domains."""
 
-    async def get_account_info(self) -> Account:
-        """Who the key belongs to, with quotas (v1.2 alone)."""
-        return cast(Account, (await self.call("GetAccountInfo")).value)
+    async def get_account_info(self, *, meter: Meter | None = None) -> Account:
+        """Return the owner of the key and the quotas (v1.2 only)."""
+        return await self._call("GetAccountInfo", Account, meter=meter)
 
-    async def get_domains(self) -> list[Domain]:
-        """The domains a project can be built on."""
-        return cast("list[Domain]", (await self.call("GetDomains")).value)
+    async def get_domains(self, *, meter: Meter | None = None) -> list[Domain]:
+        """Return the domains of the resource."""
+        return await self._call("GetDomains", list[Domain], meter=meter)
 
-    async def get_domain(self, domain_id: Id) -> Domain:
-        """One domain."""
-        return cast(Domain, (await self.call("GetDomain", path={"domainId": domain_id})).value)
+    async def get_domain(self, domain_id: Id, *, meter: Meter | None = None) -> Domain:
+        """Return a domain."""
+        return await self._call("GetDomain", Domain, path={"domainId": domain_id}, meter=meter)
 
-    async def get_projects(self) -> list[Project]:
-        """All projects of the resource."""
-        return cast("list[Project]", (await self.call("GetProjects")).value)
+    async def get_projects(self, *, meter: Meter | None = None) -> list[Project]:
+        """Return all projects of the resource."""
+        return await self._call("GetProjects", list[Project], meter=meter)
 
     async def create_project(
         self,
@@ -52,10 +53,13 @@ class ProjectOperations(Caller):
         target_export_platforms: Iterable[str] | None = None,
         export_model_container_uri: str | None = None,
         notification_queue_uri: str | None = None,
+        meter: Meter | None = None,
     ) -> Project:
-        """Create a project. Where the name is taken, the service may give the new one another: read it from the answer.
+        """Create a project.
 
-        `classification_type` needs v2.1, `target_export_platforms` v3.0, the two URIs v3.4-preview.
+        If the name is taken, the service may choose another, which is in the response.
+        `classification_type` needs v2.1, `target_export_platforms` v3.0, and the two URIs
+        v3.4-preview.
         """
         query = {
             "name": name,
@@ -77,53 +81,61 @@ class ProjectOperations(Caller):
                 else notification_queue_uri,
             )
             content = self._json(options)
-        return cast(Project, (await self.call("CreateProject", query=query, content=content)).value)
+        return await self._call("CreateProject", Project, query=query, content=content, meter=meter)
 
-    async def get_project(self, project_id: Id) -> Project:
-        """One project."""
-        return cast(Project, (await self.call("GetProject", path={"projectId": project_id})).value)
+    async def get_project(self, project_id: Id, *, meter: Meter | None = None) -> Project:
+        """Return a project."""
+        return await self._call("GetProject", Project, path={"projectId": project_id}, meter=meter)
 
     async def update_project(
-        self, project_id: Id, updated_project: Project | ProjectUpdate
+        self,
+        project_id: Id,
+        updated_project: Project | ProjectUpdate,
+        *,
+        meter: Meter | None = None,
     ) -> Project:
-        """Change a project. Of a Project, what can be changed is sent: its name, description and settings."""
+        """Update the name, the description and the settings of a project."""
         update = (
             _project_update(updated_project)
             if isinstance(updated_project, Project)
             else updated_project
         )
-        return cast(
+        return await self._call(
+            "UpdateProject",
             Project,
-            (
-                await self.call(
-                    "UpdateProject", path={"projectId": project_id}, content=self._json(update)
-                )
-            ).value,
+            path={"projectId": project_id},
+            content=self._json(update),
+            meter=meter,
         )
 
-    async def delete_project(self, project_id: Id) -> None:
-        """Delete a project with all that is in it. One with a published iteration is refused."""
-        await self.call("DeleteProject", path={"projectId": project_id})
+    async def delete_project(self, project_id: Id, *, meter: Meter | None = None) -> None:
+        """Delete a project with all its contents.
 
-    async def get_artifact(self, project_id: Id, path: str) -> bytes:
-        """The file behind a relative URI of a resource with a private network (since v3.3)."""
-        return cast(
-            bytes,
-            (
-                await self.call("GetArtifact", path={"projectId": project_id}, query={"path": path})
-            ).value,
+        The service refuses to delete a project with a published iteration.
+        """
+        await self._call("DeleteProject", NoneType, path={"projectId": project_id}, meter=meter)
+
+    async def get_artifact(self, project_id: Id, path: str, *, meter: Meter | None = None) -> bytes:
+        """Return the file at a relative URI of a resource with a private network (since v3.3)."""
+        return await self._call(
+            "GetArtifact", bytes, path={"projectId": project_id}, query={"path": path}, meter=meter
         )
 
-    async def export_project(self, project_id: Id) -> ProjectExport:
-        """A token by which the project can be imported elsewhere (since v3.2)."""
-        return cast(
-            ProjectExport, (await self.call("ExportProject", path={"projectId": project_id})).value
+    async def export_project(self, project_id: Id, *, meter: Meter | None = None) -> ProjectExport:
+        """Return a token by which another resource can import the project (since v3.2)."""
+        return await self._call(
+            "ExportProject", ProjectExport, path={"projectId": project_id}, meter=meter
         )
 
-    async def import_project(self, token: str, *, name: str | None = None) -> Project:
-        """Begin to import a project by the token of its export (since v3.2; `name` since v3.3). See the answer's `status`."""
-        return cast(
-            Project, (await self.call("ImportProject", query={"token": token, "name": name})).value
+    async def import_project(
+        self, token: str, *, name: str | None = None, meter: Meter | None = None
+    ) -> Project:
+        """Start to import a project by the token of its export (since v3.2; `name` since v3.3).
+
+        The `status` in the response shows the state.
+        """
+        return await self._call(
+            "ImportProject", Project, query={"token": token, "name": name}, meter=meter
         )
 
 

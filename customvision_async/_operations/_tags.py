@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from typing import cast
+from types import NoneType
 
 from msgspec import UNSET
 
+from .._transport.base import Meter
 from .._versions import ApiVersion
 from ..models import Id, Tag, TagUpdate
 from ._call import Caller
@@ -14,37 +15,61 @@ __all__ = ["TagOperations"]
 
 
 class TagOperations(Caller):
-    """See the module."""
+    """The operations on tags."""
 
-    async def get_tags(self, project_id: Id, *, iteration_id: Id | None = None) -> list[Tag]:
-        """All tags of a project, or of one of its iterations."""
-        return cast(
-            "list[Tag]",
-            (
-                await self.call(
-                    "GetTags", path={"projectId": project_id}, query={"iterationId": iteration_id}
-                )
-            ).value,
+    async def get_tags(
+        self, project_id: Id, *, iteration_id: Id | None = None, meter: Meter | None = None
+    ) -> list[Tag]:
+        """Return all tags of a project, or of one of its iterations."""
+        return await self._call(
+            "GetTags",
+            list[Tag],
+            path={"projectId": project_id},
+            query={"iterationId": iteration_id},
+            meter=meter,
         )
 
     async def create_tag(
-        self, project_id: Id, name: str, *, description: str | None = None, type: str | None = None
+        self,
+        project_id: Id,
+        name: str,
+        *,
+        description: str | None = None,
+        type: str | None = None,
+        meter: Meter | None = None,
     ) -> Tag:
-        """Create a tag; its name must be new. `type` needs v2.2: "Regular", "Negative", and from v3.3 "GeneralProduct"."""
+        """Create a tag with a new name.
+
+        `type` needs v2.2: "Regular", "Negative", and from v3.3 "GeneralProduct".
+        """
         query = {"name": name, "description": description, "type": type}
-        return cast(
-            Tag, (await self.call("CreateTag", path={"projectId": project_id}, query=query)).value
+        return await self._call(
+            "CreateTag", Tag, path={"projectId": project_id}, query=query, meter=meter
         )
 
-    async def get_tag(self, project_id: Id, tag_id: Id, *, iteration_id: Id | None = None) -> Tag:
-        """One tag."""
+    async def get_tag(
+        self,
+        project_id: Id,
+        tag_id: Id,
+        *,
+        iteration_id: Id | None = None,
+        meter: Meter | None = None,
+    ) -> Tag:
+        """Return a tag."""
         path = {"projectId": project_id, "tagId": tag_id}
-        return cast(
-            Tag, (await self.call("GetTag", path=path, query={"iterationId": iteration_id})).value
+        return await self._call(
+            "GetTag", Tag, path=path, query={"iterationId": iteration_id}, meter=meter
         )
 
-    async def update_tag(self, project_id: Id, tag_id: Id, updated_tag: Tag | TagUpdate) -> Tag:
-        """Change a tag. Of a Tag, what can be changed is sent: its name, description and type (from v2.2)."""
+    async def update_tag(
+        self,
+        project_id: Id,
+        tag_id: Id,
+        updated_tag: Tag | TagUpdate,
+        *,
+        meter: Meter | None = None,
+    ) -> Tag:
+        """Update the name, the description and the type (since v2.2) of a tag."""
         update = updated_tag
         if isinstance(update, Tag):
             has_type = self.version >= ApiVersion.V2_2
@@ -54,10 +79,12 @@ class TagOperations(Caller):
                 type=update.type if has_type else UNSET,
             )
         path = {"projectId": project_id, "tagId": tag_id}
-        return cast(
-            Tag, (await self.call("UpdateTag", path=path, content=self._json(update))).value
+        return await self._call(
+            "UpdateTag", Tag, path=path, content=self._json(update), meter=meter
         )
 
-    async def delete_tag(self, project_id: Id, tag_id: Id) -> None:
-        """Delete a tag; images that had it stay."""
-        await self.call("DeleteTag", path={"projectId": project_id, "tagId": tag_id})
+    async def delete_tag(self, project_id: Id, tag_id: Id, *, meter: Meter | None = None) -> None:
+        """Delete a tag. Its images stay."""
+        await self._call(
+            "DeleteTag", NoneType, path={"projectId": project_id, "tagId": tag_id}, meter=meter
+        )

@@ -2,25 +2,55 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
-from typing import Any
+from collections.abc import AsyncIterable, Awaitable, Callable, Iterable, Sequence
+from typing import Any, TypeAlias, TypeVar
 from uuid import UUID
 
 from .. import limits
 from .._batch.chunker import ChunkLimits
 from .._batch.report import ItemResult, Progress
-from .._batch.run import BatchRun, BatchSpec
+from .._batch.run import BatchRun
+from .._batch.settler import Send
+from .._batch.spec import BatchSpec, Prepare
 from .._batch.work_item import WorkItem
-from .._batching import BatchCaller, classify_error, image_id, items_from_ids
-from .._events import ChunkCompleted, Observer, notify
+from .._batching import BatchContext, chunk_events, classify_error, image_id, items_from_ids
+from .._events import Observer
 from .._operations import Operations
 from .._options import Concurrency
 from .._transport.download import Downloader
-from ..models import Tag
+from ..models import Image, ImagePerformance, Iteration, StoredSuggestedTagAndRegion, Tag
 from ..models.inputs import TagLike
 from .tag_resolver import TagResolver
 
-__all__ = ["ProjectBase", "as_tags", "prepare_ids"]
+__all__ = [
+    "ImageLike",
+    "ImageT",
+    "IterationLike",
+    "ProjectBase",
+    "Source",
+    "as_tags",
+    "prepare_ids",
+]
+
+T = TypeVar("T")
+
+Source: TypeAlias = Iterable[T] | AsyncIterable[T]
+"""Any number of items. The type of a run's items is that of its source's."""
+
+ImageLike: TypeAlias = (
+    str | UUID | Image | ImagePerformance | StoredSuggestedTagAndRegion | ItemResult[object, Image]
+)
+"""An image of the project as a caller gives it: its id, a model, or the result of its upload."""
+
+ImageT = TypeVar("ImageT", bound=ImageLike)
+"""The form that a caller gives images in, and gets them back in as the items of the results.
+
+Where this is not one form, mypy takes a list such as ``["6f1c...", image]`` for one of any objects.
+An overload with :data:`ImageLike` then accepts it, though mypy says that it never could.
+"""
+
+IterationLike: TypeAlias = str | UUID | Iteration
+"""An iteration as a caller gives it: its id or its model."""
 
 
 class ProjectBase:
@@ -49,9 +79,9 @@ class ProjectBase:
         self._prediction_resource_id = prediction_resource_id
 
     async def _tag_id(self, tag: TagLike) -> str:
-        return str((await self._tags_once((tag,))())[0])
+        return (await self._tags_once((tag,))())[0]
 
-    def _tags_once(self, tags: tuple[TagLike, ...]) -> Callable[[], Any]:
+    def _tags_once(self, tags: tuple[TagLike, ...]) -> Callable[[], Awaitable[tuple[str, ...]]]:
         """A function that gives the ids of `tags`, looked up the first time."""
         book = TagResolver(self.operations, self.id)
         found: list[tuple[str, ...]] = []
@@ -66,31 +96,28 @@ class ProjectBase:
 
     # --- how a run is made
 
-    def _calls(self) -> BatchCaller:
-        return BatchCaller(self.operations, self.id, Progress())
+    def _calls(self) -> BatchContext:
+        return BatchContext(self.operations, self.id, Progress())
 
     def _run(
         self,
-        source: Any,
-        calls: BatchCaller,
-        prepare: Any,
-        send: Any,
+        source: Source[object],
+        calls: BatchContext,
+        prepare: Prepare,
+        send: Send,
         limit: ChunkLimits,
         verb: str,
     ) -> BatchRun[Any, Any]:
-        def settled(items: int, succeeded: int, failed: int, seconds: float) -> None:
-            notify(self._observers, ChunkCompleted(verb, items, succeeded, failed, seconds))
-
-        job = BatchSpec(
+        spec = BatchSpec(
             prepare,
             send,
             classify_error,
             limit,
-            chunks=self._concurrency.max_requests,
-            on_chunk=settled,
+            max_in_flight=self._concurrency.max_requests,
+            on_chunk=chunk_events(self._observers, verb),
             progress=calls.progress,
         )
-        return BatchRun(source, job)
+        return BatchRun(source, spec)
 
     def _url_limits(self, count: int) -> ChunkLimits:
         """As many ids as a URL holds beside its beginning, which is never longer than 300 bytes and the endpoint."""
@@ -105,10 +132,10 @@ def as_tags(tags: Iterable[TagLike]) -> tuple[TagLike, ...]:
     return tuple(tags)
 
 
-def prepare_ids(*, weight: int, read: Callable[[Any], str] = image_id) -> Any:
+def prepare_ids(*, size: int, read: Callable[[Any], str] = image_id) -> Prepare:
     async def prepare(
         start: int, items: Sequence[Any]
     ) -> Sequence[WorkItem | ItemResult[Any, Any]]:
-        return items_from_ids(start, items, weight=weight, read=read)
+        return items_from_ids(start, items, size=size, read=read)
 
     return prepare

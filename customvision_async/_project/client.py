@@ -2,41 +2,44 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from os import PathLike
-from typing import Any, Literal, TypeAlias
+from typing import Any, Literal, TypeAlias, TypeVar, cast, overload
 from uuid import UUID
 
 from .. import limits
 from .._batch.report import ItemResult
 from .._batch.run import BatchRun
-from .._batch.work_item import Outcome, Span, WorkItem, payloads_of
-from .._batching import DONE, image_id, item_failure, items_from_ids
+from .._batch.work_item import Outcome, WorkItem
+from .._batching import DONE, Prepared, image_id, items_from_ids, prepare_item
 from .._paging import AsyncItemPaged, one_page
 from .._wire.request import ValidatedIds, id_of
-from ..errors import BadRequestError, NotFoundError
+from ..errors import BadRequestError, NotFoundError, attempt
 from ..models import (
     Image,
     ImageFile,
     ImageFromPrediction,
     ImagePrediction,
+    ImageRegion,
     ImageRegionCreateEntry,
+    ImageRegionCreateResult,
     ImageUrl,
     Project,
     Region,
+    SkippedItem,
     StoredImagePrediction,
     Tag,
     TagType,
     TagUpdate,
 )
-from ..models.inputs import TagLike
-from .base import as_tags, prepare_ids
+from ..models.inputs import ImageInput, TagLike
+from .base import ImageLike, ImageT, IterationLike, Source, as_tags, prepare_ids
 from .exports import ExportMethods
 from .image_list import ImageList
 from .iterations import IterationMethods
 from .predictions import PredictionMethods
-from .regions import normalize_box, region_limits, send_regions
-from .tag_resolver import TagResolver, UnknownTag
+from .regions import normalize_box, region_key, region_limits, send_regions
+from .tag_resolver import TagResolver
 from .tags import (
     metadata_limits,
     send_metadata,
@@ -47,10 +50,7 @@ from .tags import (
 )
 from .uploads import Uploads, checked_metadata, upload_limits
 
-__all__ = ["ImageLike", "ProjectClient", "RegionOn"]
-
-ImageLike: TypeAlias = str | UUID | Image | ItemResult[Any, Any]
-"""An image as a person gives it: its id, its model, or the result of its upload."""
+__all__ = ["ProjectClient", "ProjectLike"]
 
 _SINGLE = (
     str, bytes, bytearray, memoryview, PathLike, UUID, ImageFile, ImageUrl, ImageFromPrediction, ImagePrediction, StoredImagePrediction
@@ -61,6 +61,17 @@ _NO_SUCH_REGION = frozenset({"BadRequestInvalidIds", "NotFoundRegion", "NotFound
 
 RegionOn: TypeAlias = tuple[ImageLike, Region] | ImageRegionCreateEntry
 """A region and the image it goes on."""
+
+RegionLike: TypeAlias = str | UUID | ImageRegion | ImageRegionCreateResult | ItemResult[object, str]
+"""A region of an image as a caller gives it: its id, its model, or the result of its creation."""
+
+UploadItem: TypeAlias = ImageInput | SkippedItem
+"""What the source of an upload may yield."""
+
+InputT = TypeVar("InputT", bound=ImageInput)
+UploadT = TypeVar("UploadT", bound=UploadItem)
+RegionOnT = TypeVar("RegionOnT", bound=RegionOn)
+RegionT = TypeVar("RegionT", bound=RegionLike)
 
 
 class ProjectClient(IterationMethods, ExportMethods, PredictionMethods):
@@ -79,9 +90,37 @@ class ProjectClient(IterationMethods, ExportMethods, PredictionMethods):
 
     # --- images
 
+    @overload
     def upload_images(
-        self, images: Any, *, tags: Iterable[TagLike] = (), create_missing_tags: bool = False
-    ) -> BatchRun[Any, Image]:
+        self,
+        images: InputT,
+        *,
+        tags: Iterable[TagLike] = (),
+        create_missing_tags: bool = False,
+    ) -> BatchRun[InputT, Image]: ...
+    @overload
+    def upload_images(
+        self,
+        images: Source[UploadT],
+        *,
+        tags: Iterable[TagLike] = (),
+        create_missing_tags: bool = False,
+    ) -> BatchRun[UploadT, Image]: ...
+    @overload
+    def upload_images(
+        self,
+        images: ImageInput | Source[UploadItem],
+        *,
+        tags: Iterable[TagLike] = (),
+        create_missing_tags: bool = False,
+    ) -> BatchRun[UploadItem, Image]: ...
+    def upload_images(
+        self,
+        images: ImageInput | Source[UploadItem],
+        *,
+        tags: Iterable[TagLike] = (),
+        create_missing_tags: bool = False,
+    ) -> BatchRun[UploadItem, Image]:
         """Upload any number of images: files, bytes, URLs and predictions together.
 
         Args:
@@ -94,13 +133,13 @@ class ProjectClient(IterationMethods, ExportMethods, PredictionMethods):
         case its tags and regions are made sure of. A file that is no picture, over 6 MB, over 10,240 pixels a side or
         over 25:1 fails before it is sent, and costs the others nothing.
         """
-        if isinstance(images, _SINGLE) or hasattr(images, "read"):
-            images = [images]
+        single = isinstance(images, _SINGLE) or hasattr(images, "read")
+        source = cast("Source[UploadItem]", [images] if single else images)
         calls = self._calls()
         book = TagResolver(self.operations, self.id, create_missing=create_missing_tags)
         uploads = Uploads(calls, book, as_tags(tags))
         return self._run(
-            images,
+            source,
             calls,
             uploads.prepare,
             uploads.send,
@@ -108,15 +147,22 @@ class ProjectClient(IterationMethods, ExportMethods, PredictionMethods):
             "upload_images",
         )
 
-    def delete_images(
-        self, images: Iterable[ImageLike] | AsyncIterable[ImageLike]
-    ) -> BatchRun[ImageLike, None]:
+    @overload
+    def delete_images(self, images: Source[ImageT]) -> BatchRun[ImageT, None]: ...
+    @overload
+    def delete_images(  # type: ignore[overload-cannot-match]  # see ImageT
+        self, images: Source[ImageLike]
+    ) -> BatchRun[ImageLike, None]: ...
+    def delete_images(self, images: Source[ImageLike]) -> BatchRun[ImageLike, None]:
         """Delete images; one that is not there (any more) counts as deleted. They go from the workspace, not from trained iterations."""
         calls = self._calls()
 
         async def send(units: Sequence[WorkItem]) -> Sequence[Outcome]:
             try:
-                await calls("DeleteImages", units, {"imageIds": ValidatedIds(payloads_of(units))})
+                with calls.metered(units) as meter:
+                    await self.operations.delete_images(
+                        self.id, ValidatedIds([unit.payload for unit in units]), meter=meter
+                    )
             except NotFoundError as error:
                 if len(units) > 1 or error.code != "NotFoundImage":
                     raise
@@ -125,14 +171,22 @@ class ProjectClient(IterationMethods, ExportMethods, PredictionMethods):
         return self._run(
             images,
             calls,
-            prepare_ids(weight=37),
+            prepare_ids(size=37),
             send,
             self._url_limits(limits.IDS_PER_DELETE.value),
             "delete_images",
         )
 
+    @overload
     def tag_images(
-        self, images: Iterable[ImageLike] | AsyncIterable[ImageLike], tags: Iterable[TagLike]
+        self, images: Source[ImageT], tags: Iterable[TagLike]
+    ) -> BatchRun[ImageT, None]: ...
+    @overload
+    def tag_images(  # type: ignore[overload-cannot-match]  # see ImageT
+        self, images: Source[ImageLike], tags: Iterable[TagLike]
+    ) -> BatchRun[ImageLike, None]: ...
+    def tag_images(
+        self, images: Source[ImageLike], tags: Iterable[TagLike]
     ) -> BatchRun[ImageLike, None]:
         """Put every one of `tags` on every image. A result is marked `duplicate` where the image had them all."""
         calls = self._calls()
@@ -142,13 +196,10 @@ class ProjectClient(IterationMethods, ExportMethods, PredictionMethods):
             start: int, items: Sequence[Any]
         ) -> Sequence[WorkItem | ItemResult[Any, Any]]:
             ids = await find()
-            units = items_from_ids(start, items, weight=len(ids))
-            if isinstance(units, Span):
-                units.loads = [(image, ids) for image in units.loads]
-            else:
-                for unit in units:
-                    if isinstance(unit, WorkItem):
-                        unit.payload = (unit.payload, ids)
+            units = items_from_ids(start, items, size=len(ids))
+            for unit in units:
+                if isinstance(unit, WorkItem):
+                    unit.payload = (unit.payload, ids)
             return units
 
         return self._run(
@@ -160,8 +211,16 @@ class ProjectClient(IterationMethods, ExportMethods, PredictionMethods):
             "tag_images",
         )
 
+    @overload
     def untag_images(
-        self, images: Iterable[ImageLike] | AsyncIterable[ImageLike], tags: Iterable[TagLike]
+        self, images: Source[ImageT], tags: Iterable[TagLike]
+    ) -> BatchRun[ImageT, None]: ...
+    @overload
+    def untag_images(  # type: ignore[overload-cannot-match]  # see ImageT
+        self, images: Source[ImageLike], tags: Iterable[TagLike]
+    ) -> BatchRun[ImageLike, None]: ...
+    def untag_images(
+        self, images: Source[ImageLike], tags: Iterable[TagLike]
     ) -> BatchRun[ImageLike, None]:
         """Take every one of `tags` off every image."""
         calls = self._calls()
@@ -178,14 +237,22 @@ class ProjectClient(IterationMethods, ExportMethods, PredictionMethods):
 
         return self._run(images, calls, prepare, send, untag_limits(), "untag_images")
 
+    @overload
     def update_image_metadata(
-        self, images: Iterable[ImageLike] | AsyncIterable[ImageLike], metadata: Mapping[str, str]
+        self, images: Source[ImageT], metadata: Mapping[str, str]
+    ) -> BatchRun[ImageT, None]: ...
+    @overload
+    def update_image_metadata(  # type: ignore[overload-cannot-match]  # see ImageT
+        self, images: Source[ImageLike], metadata: Mapping[str, str]
+    ) -> BatchRun[ImageLike, None]: ...
+    def update_image_metadata(
+        self, images: Source[ImageLike], metadata: Mapping[str, str]
     ) -> BatchRun[ImageLike, None]:
         """Set `metadata` (text to text, at most 10 pairs) on every image (since v3.3).
 
         Raises:
             LimitExceeded: too many pairs, or one too long.
-            ValueError: the version has no metadata.
+            UnsupportedOperation: the version has no metadata.
         """
         checked = dict(checked_metadata(metadata, self.operations.version) or {})
         calls = self._calls()
@@ -202,7 +269,7 @@ class ProjectClient(IterationMethods, ExportMethods, PredictionMethods):
         *,
         tagged: bool | None = None,
         tags: Iterable[TagLike] = (),
-        iteration: Any = None,
+        iteration: IterationLike | None = None,
         order: Literal["newest", "oldest"] = "newest",
         filter: str | None = None,
         page_size: int = limits.MAX_PAGE_SIZE.value,
@@ -227,13 +294,13 @@ class ProjectClient(IterationMethods, ExportMethods, PredictionMethods):
         *,
         tagged: bool | None = None,
         tags: Iterable[TagLike] = (),
-        iteration: Any = None,
+        iteration: IterationLike | None = None,
         filter: str | None = None,
     ) -> int:
         """How many images :meth:`list_images` would give."""
         return await self._images(tagged, as_tags(tags), iteration, filter).count()
 
-    async def get_image(self, image: ImageLike, *, iteration: Any = None) -> Image:
+    async def get_image(self, image: ImageLike, *, iteration: IterationLike | None = None) -> Image:
         """One image as the service has it now (since v2.0).
 
         Raises:
@@ -245,14 +312,17 @@ class ProjectClient(IterationMethods, ExportMethods, PredictionMethods):
         if not found:
             raise NotFoundError(
                 f"the project has no image {image_id(image)}",
-                status=404,
-                code="NotFoundImage",
+                status=200,
                 operation="GetImagesByIds",
             )
         return found[0]
 
     def _images(
-        self, tagged: bool | None, tags: tuple[TagLike, ...], iteration: Any, filter: str | None
+        self,
+        tagged: bool | None,
+        tags: tuple[TagLike, ...],
+        iteration: IterationLike | None,
+        filter: str | None,
     ) -> ImageList:
         iteration_id = None if iteration is None else id_of(iteration, "iteration")
         return ImageList(
@@ -268,9 +338,7 @@ class ProjectClient(IterationMethods, ExportMethods, PredictionMethods):
 
     # --- regions
 
-    def create_regions(
-        self, regions: Iterable[RegionOn] | AsyncIterable[RegionOn]
-    ) -> BatchRun[RegionOn, str]:
+    def create_regions(self, regions: Source[RegionOnT]) -> BatchRun[RegionOnT, str]:
         """Put regions on images (since v2.0): pairs of an image and a :class:`Region`. A result's `value` is the id of the region.
 
         The image gets the region's tag too. A result is marked `duplicate` where the region was there.
@@ -278,13 +346,11 @@ class ProjectClient(IterationMethods, ExportMethods, PredictionMethods):
         calls = self._calls()
         book = TagResolver(self.operations, self.id)
 
-        async def prepare(
-            start: int, items: Sequence[Any]
-        ) -> list[WorkItem | ItemResult[Any, Any]]:
-            pairs = [_pair(item) for item in items]
+        async def prepare(start: int, items: Sequence[Any]) -> list[Prepared]:
+            pairs = [attempt(_pair, item) for item in items]
             await book.learn(pair[1].tag for pair in pairs if isinstance(pair, tuple))
             return [
-                _region_unit(index, item, pair, book)
+                prepare_item(index, item, _region_unit, index, item, pair, book)
                 for index, (item, pair) in enumerate(zip(items, pairs, strict=True), start)
             ]
 
@@ -297,7 +363,7 @@ class ProjectClient(IterationMethods, ExportMethods, PredictionMethods):
             "create_regions",
         )
 
-    def delete_regions(self, regions: Iterable[Any] | AsyncIterable[Any]) -> BatchRun[Any, None]:
+    def delete_regions(self, regions: Source[RegionT]) -> BatchRun[RegionT, None]:
         """Delete regions, given by id or as those of an image; one that is not there counts as deleted.
 
         An image loses the tag with its last region of that tag.
@@ -306,13 +372,16 @@ class ProjectClient(IterationMethods, ExportMethods, PredictionMethods):
 
         async def send(units: Sequence[WorkItem]) -> Sequence[Outcome]:
             try:
-                await calls("DeleteImageRegions", units, {"regionIds": payloads_of(units)})
+                with calls.metered(units) as meter:
+                    await self.operations.delete_image_regions(
+                        self.id, [unit.payload for unit in units], meter=meter
+                    )
             except (NotFoundError, BadRequestError) as error:
                 if len(units) > 1 or error.code not in _NO_SUCH_REGION:
                     raise
             return [DONE] * len(units)
 
-        def read(region: Any) -> str:
+        def read(region: object) -> str:
             return id_of(
                 getattr(region, "region_id", None) or getattr(region, "value", None) or region,
                 "region",
@@ -320,12 +389,12 @@ class ProjectClient(IterationMethods, ExportMethods, PredictionMethods):
 
         limit = self._url_limits(limits.REGIONS_PER_DELETE.value)
         return self._run(
-            regions, calls, prepare_ids(weight=37, read=read), send, limit, "delete_regions"
+            regions, calls, prepare_ids(size=37, read=read), send, limit, "delete_regions"
         )
 
     # --- tags
 
-    def list_tags(self, *, iteration: Any = None) -> AsyncItemPaged[Tag]:
+    def list_tags(self, *, iteration: IterationLike | None = None) -> AsyncItemPaged[Tag]:
         """The tags, all at once, each with its number of images."""
         return AsyncItemPaged(
             lambda: one_page(lambda: self.operations.get_tags(self.id, iteration_id=iteration))
@@ -380,34 +449,36 @@ async def _unique_ids(start: int, items: Sequence[Any]) -> list[WorkItem | ItemR
     return units
 
 
-def _pair(item: Any) -> tuple[str, Region] | Exception:
-    try:
-        if isinstance(item, ImageRegionCreateEntry):
-            region = Region(
-                tag=UUID(item.tag_id),
-                left=item.left,
-                top=item.top,
-                width=item.width,
-                height=item.height,
-            )
-            return id_of(item.image_id, "image"), region
-        image, region = item
-        if not isinstance(region, Region):
-            raise TypeError(
-                f"expected a pair of an image and a Region, not {type(region).__name__}"
-            )
-        return image_id(image), region
-    except (TypeError, ValueError) as error:
-        return error
+def _pair(item: Any) -> tuple[str, Region]:
+    """Return an item of `create_regions` as the id of an image and a region.
+
+    Raises:
+        ValueError, TypeError: it is none.
+    """
+    if isinstance(item, ImageRegionCreateEntry):
+        region = Region(
+            tag=UUID(item.tag_id),
+            left=item.left,
+            top=item.top,
+            width=item.width,
+            height=item.height,
+        )
+        return id_of(item.image_id, "image"), region
+    image, region = item
+    if not isinstance(region, Region):
+        raise TypeError(f"expected a pair of an image and a Region, not {type(region).__name__}")
+    return image_id(image), region
 
 
 def _region_unit(
     index: int, item: Any, pair: tuple[str, Region] | Exception, book: TagResolver
-) -> WorkItem | ItemResult[Any, Any]:
+) -> WorkItem:
     if isinstance(pair, Exception):
-        return item_failure(index, item, pair)
-    try:
-        placed = (book.id_of(pair[1].tag), *normalize_box(pair[1]))
-    except (UnknownTag, ValueError) as error:
-        return item_failure(index, item, error)
-    return WorkItem(index, item, (pair[0], (placed,)), 1, key=(pair[0], placed))
+        raise pair
+    image, region = pair
+    placed = (book.id_of(region.tag), *normalize_box(region))
+    return WorkItem(index, item, (image, (placed,)), 1, key=region_key(image, placed))
+
+
+ProjectLike: TypeAlias = str | UUID | Project | ProjectClient
+"""A project as a caller gives it: its id, its model or its client."""

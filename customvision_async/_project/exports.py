@@ -6,19 +6,20 @@ import os
 import re
 from collections.abc import Awaitable, Callable
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 from .._batching import image_id
 from .._operations import Operations
 from .._paging import AsyncItemPaged, one_page
 from .._polling import AsyncLROPoller, Polling, PollingMethod, PollResult, StartOnce
+from .._transport.base import Meter
 from .._transport.download import save
 from .._wire.request import id_of
 from ..errors import DownloadLinkExpired, NotFoundError
 from ..models import Export, ExportFlavor, ExportPlatform, ExportStatus, Image, ProjectExport
-from .base import ProjectBase
+from ..models.inputs import PredictionLike
+from .base import ImageLike, IterationLike, ProjectBase
 from .image_list import ImageList
-from .iterations import IterationLike
 
 __all__ = ["ExportMethods"]
 
@@ -115,7 +116,7 @@ class ExportMethods(ProjectBase):
 
     async def download_image(
         self,
-        image: Any,
+        image: ImageLike | PredictionLike,
         path: str | os.PathLike[str],
         *,
         size: Literal["original", "resized", "thumbnail"] = "original",
@@ -145,8 +146,7 @@ class ExportMethods(ProjectBase):
             what = f"no image {which}" if not found else f"no {size} picture of image {which}"
             raise NotFoundError(
                 f"the project has {what}",
-                status=404,
-                code="NotFoundImage",
+                status=200,
                 operation="GetImagesByIds",
             )
         return await self._download(url, path, "DownloadImage", _IMAGE_BYTES, overwrite)
@@ -228,8 +228,7 @@ class _Export(PollingMethod[Export, Export]):
             name = f"{self._platform} {self._flavor or ''}".strip()
             raise NotFoundError(
                 f"the iteration has no export for {name}",
-                status=404,
-                code="NotFound",
+                status=200,
                 operation="GetExports",
             )
         return _export_seen(found, retry_after)
@@ -285,14 +284,18 @@ class _Export(PollingMethod[Export, Export]):
         platform, flavor = (
             (self._platform, self._flavor) if begun is None else (begun.platform, begun.flavor)
         )
-        answer = await self._operations.call("GetExports", path=self._path)
-        exports: list[Export] = [
-            export for export in answer.value if _same(export.platform, platform)
+        meter = Meter()
+        exports = [
+            export
+            for export in await self._operations.get_exports(
+                self._path["projectId"], self._path["iterationId"], meter=meter
+            )
+            if _same(export.platform, platform)
         ]
         exact = [export for export in exports if _same(export.flavor, flavor)]
         if not exact and begun is None and flavor is None:
             exact = exports
-        return (exact[0] if exact else None), answer.retry_after
+        return (exact[0] if exact else None), meter.retry_after
 
 
 def _same(one: str | None, other: str | None) -> bool:

@@ -1,19 +1,22 @@
 """How the images of a project are listed and counted in each version of the API.
 
-From v3.3 one operation lists all; before, the tagged and the untagged are walked one after the other. v1.2 cannot count.
+From v3.3 one operation lists all. Before, the tagged and the untagged are two lists, and the shorter
+one is walked twice. v1.2 cannot count.
 """
 
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from contextlib import aclosing
+from datetime import datetime
 from operator import attrgetter
 from typing import Any, Literal
 
 from .. import limits
 from .._operations import Operations
-from .._paging import AsyncItemPaged, merged, skip_pages
+from .._paging import AsyncItemPaged, Fetch, merged, skip_pages, until_agreed
 from .._versions import ApiVersion
+from .._wire.operation_spec import require
 from ..errors import LimitExceeded
 from ..models import Image
 from .tags import parts
@@ -62,16 +65,22 @@ class ImageList:
 
     async def count(self) -> int:
         """How many there are."""
-        operations, project, iteration = self._operations, self._project_id, self._iteration_id
         tags = await self._find_tags() if self._by_tag else ()
-        if operations.version < ApiVersion.V2_0 or len(tags) > _URL_TAGS:
+        if not self._countable or len(tags) > _URL_TAGS:
             return sum(
                 [len(page) async for page in self._pages("newest", limits.MAX_PAGE_SIZE.value)]
             )
-        if operations.version >= ApiVersion.V3_3:
-            return await operations.get_image_count(
-                project,
-                iteration_id=iteration,
+        return await self._counted(tags)
+
+    @property
+    def _countable(self) -> bool:
+        return self._operations.version >= ApiVersion.V2_0
+
+    async def _counted(self, tags: Sequence[str]) -> int:
+        if self._operations.version >= ApiVersion.V3_3:
+            return await self._operations.get_image_count(
+                self._project_id,
+                iteration_id=self._iteration_id,
                 tagging_status=self._status(),
                 filter=self._filter,
                 tag_ids=tags or None,
@@ -79,101 +88,139 @@ class ImageList:
         self._refuse_filter()
         count = 0
         if self._tagged is not False:
-            count += await operations.get_tagged_image_count(
-                project, iteration_id=iteration, tag_ids=tags or None
-            )
+            count += await self._count_one(True, tags)
         if self._tagged is not True:
-            count += await operations.get_untagged_image_count(project, iteration_id=iteration)
+            count += await self._count_one(False, ())
         return count
 
-    async def _pages(self, order: Order, size: int) -> AsyncGenerator[Sequence[Image], None]:
-        tags = await self._find_tags() if self._by_tag else ()
-        if len(tags) > limits.TAGS_PER_FILTER.value:
-            walks = [
-                self._walk(self._tagged, list(part), order, size)
-                for part in parts(tags, limits.TAGS_PER_FILTER.value)
-            ]
-            sign = -1 if order == "newest" else 1
-            pages = merged(
-                walks,
+    async def _count_one(self, tagged: bool, tags: Sequence[str]) -> int:
+        """Count the tagged or the untagged images (before v3.3)."""
+        operations, project, iteration = self._operations, self._project_id, self._iteration_id
+        if tagged:
+            return await operations.get_tagged_image_count(
+                project, iteration_id=iteration, tag_ids=tags or None
+            )
+        return await operations.get_untagged_image_count(project, iteration_id=iteration)
+
+    def _pages(self, order: Order, size: int) -> AsyncGenerator[Sequence[Image], None]:
+        if self._by_tag:
+            return self._with_tags(order, size)
+        if self._operations.version < ApiVersion.V3_3 and self._tagged is None:
+            return self._both(order, size)
+        return self._walk(self._tagged, (), order, size)
+
+    async def _with_tags(self, order: Order, size: int) -> AsyncGenerator[Sequence[Image], None]:
+        """Yield the images with one of the tags: one walk, or one for each part of many tags.
+
+        An image may lose a tag of one part and gain one of another meanwhile. It is then in the list
+        all the time and may yet be missed by the walks of both, so all are walked a second time.
+        """
+        tags = await self._find_tags()
+        each = [list(part) for part in parts(tags, limits.TAGS_PER_FILTER.value)]
+        sign = -1 if order == "newest" else 1
+
+        def walks() -> list[AsyncGenerator[Sequence[Image], None]]:
+            return [self._walk(True, part, order, size) for part in each]
+
+        def together() -> AsyncGenerator[Sequence[Image], None]:
+            return merged(
+                walks(),
                 _id,
                 lambda image: sign * (image.created.timestamp() if image.created else 0.0),
             )
-            async with aclosing(pages):
-                async for page in pages:
-                    yield page
-            return
-        if self._operations.version < ApiVersion.V3_3 and self._tagged is None:
-            async with aclosing(self._both(order, size)) as both:
-                async for page in both:
-                    yield page
-            return
-        async with aclosing(self._walk(self._tagged, list(tags), order, size)) as pages:
+
+        if len(each) == 1:
+            pages = self._walk(True, each[0], order, size)
+        else:
+            pages = until_agreed([together], 2, _id, _created)
+        async with aclosing(pages):
             async for page in pages:
                 yield page
 
     async def _both(self, order: Order, size: int) -> AsyncGenerator[Sequence[Image], None]:
-        """The tagged, then the untagged. One that is tagged meanwhile is in neither walk: the number of tagged ones tells."""
-        seen: set[str] = set()
-        found = 0
-        for turn, tagged in enumerate((True, False, True)):
-            if turn == 2 and not await self._more_tagged(found):
-                return
-            async with aclosing(self._walk(tagged, [], order, size)) as pages:
-                async for page in pages:
-                    fresh = [image for image in page if image.id not in seen]
-                    seen.update(image.id for image in fresh)
-                    yield fresh
-            if turn == 0:
-                found = len(seen)
+        """Yield the tagged and the untagged images, which are two lists before v3.3.
 
-    async def _more_tagged(self, found: int) -> bool:
-        operations = self._operations
-        if operations.version < ApiVersion.V2_0:
-            return False
-        return found != await operations.get_tagged_image_count(
-            self._project_id, iteration_id=self._iteration_id
-        )
+        An image that moves from one list to the other may be missed by the walk of each. A third
+        walk, of the list that was walked first, has it. That is the shorter list, where the service
+        counts them: its second walk then costs least. An image is missed only if it moves at least
+        twice, each time between the walks. No sequence of requests to two lists can exclude that; the
+        more walks there are, the less likely it is, so more are made where the last has found movement.
+        """
+        counts: dict[bool, int | None] = {False: None, True: None}
+        if self._countable:
+            for tagged in counts:
+                counts[tagged] = await self._count_one(tagged, ())
+        first = (counts[True] or 0) < (counts[False] or 0)
+
+        def walk_of(tagged: bool) -> Callable[[], AsyncGenerator[Sequence[Image], None]]:
+            return lambda: self._walk(tagged, (), order, size, counts[tagged])
+
+        walks = until_agreed([walk_of(first), walk_of(not first)], 3, _id, _created)
+        async with aclosing(walks) as pages:
+            async for page in pages:
+                yield page
 
     def _walk(
-        self, tagged: bool | None, tags: list[str], order: Order, size: int
+        self,
+        tagged: bool | None,
+        tags: Sequence[str],
+        order: Order,
+        size: int,
+        expected: int | None = None,
     ) -> AsyncGenerator[Sequence[Image], None]:
         operations = self._operations
-        common: dict[str, Any] = {
-            "iteration_id": self._iteration_id,
-            "order_by": order.capitalize(),
-        }
 
-        async def fetch(take: int, skip: int) -> Sequence[Image]:
+        def fetch_by(order: Order) -> Fetch[Image]:
+            common: dict[str, Any] = {
+                "iteration_id": self._iteration_id,
+                "order_by": order.capitalize(),
+            }
+
+            async def fetch(take: int, skip: int) -> Sequence[Image]:
+                if operations.version >= ApiVersion.V3_3:
+                    return await operations.get_images(
+                        self._project_id,
+                        tagging_status=self._status(),
+                        tag_ids=tags or None,
+                        filter=self._filter,
+                        take=take,
+                        skip=skip,
+                        **common,
+                    )
+                self._refuse_filter()
+                if tagged:
+                    return await operations.get_tagged_images(
+                        self._project_id, tag_ids=tags or None, take=take, skip=skip, **common
+                    )
+                return await operations.get_untagged_images(
+                    self._project_id, take=take, skip=skip, **common
+                )
+
+            return fetch
+
+        async def count() -> int:
             if operations.version >= ApiVersion.V3_3:
-                return await operations.get_images(
-                    self._project_id,
-                    tagging_status=self._status(),
-                    tag_ids=tags or None,
-                    filter=self._filter,
-                    take=take,
-                    skip=skip,
-                    **common,
-                )
-            self._refuse_filter()
-            if tagged:
-                return await operations.get_tagged_images(
-                    self._project_id, tag_ids=tags or None, take=take, skip=skip, **common
-                )
-            return await operations.get_untagged_images(
-                self._project_id, take=take, skip=skip, **common
-            )
+                return await self._counted(tags)
+            return await self._count_one(bool(tagged), tags)
 
-        return skip_pages(fetch, _id, size=size, ahead=self._ahead)
+        return skip_pages(
+            fetch_by(order),
+            _id,
+            size=size,
+            ahead=self._ahead,
+            count=count if self._countable else None,
+            expected=expected,
+            backwards=fetch_by("oldest") if order == "newest" else None,
+            created=_created,
+        )
 
     def _status(self) -> str:
         return "All" if self._tagged is None else "Tagged" if self._tagged else "Untagged"
 
     def _refuse_filter(self) -> None:
         if self._filter is not None:
-            raise ValueError(
-                f"filter is not in {self._operations.version}: the first version that has it is v3.3"
-            )
+            require(self._operations.version, ApiVersion.V3_3, "filter of a list of images")
 
 
 _id: Callable[[Image], str] = attrgetter("id")
+_created: Callable[[Image], datetime | None] = attrgetter("created")

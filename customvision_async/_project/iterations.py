@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Iterable
-from typing import Literal, TypeAlias
-from uuid import UUID
+from typing import Literal
 
 from .. import limits
 from .._operations import Operations
@@ -29,12 +28,9 @@ from ..models import (
     TrainingType,
 )
 from ..models.inputs import TagLike
-from .base import ProjectBase, as_tags
+from .base import IterationLike, ProjectBase, as_tags
 
-__all__ = ["IterationLike", "IterationMethods"]
-
-IterationLike: TypeAlias = str | UUID | Iteration
-"""An iteration as a person gives it: its id or its model."""
+__all__ = ["IterationMethods"]
 
 _FAILED = frozenset({"failed", "canceled", "cancelled"})
 _IDLE = frozenset({"", "new"})
@@ -164,11 +160,8 @@ class IterationMethods(ProjectBase):
         Raises:
             LimitExceeded: too many tags, or a page over 256.
         """
-        which, wanted, find = (
-            id_of(iteration, "iteration"),
-            as_tags(tags),
-            self._tags_once(as_tags(tags)),
-        )
+        which, wanted = id_of(iteration, "iteration"), as_tags(tags)
+        find = self._tags_once(wanted)
         if page_size > limits.MAX_PAGE_SIZE.value:
             raise LimitExceeded(limits.MAX_PAGE_SIZE, page_size)
         if order not in ("newest", "oldest"):
@@ -180,9 +173,18 @@ class IterationMethods(ProjectBase):
                 self.id, which, tag_ids=tag_ids, order_by=order.capitalize(), take=take, skip=skip
             )
 
+        async def count() -> int:
+            return await self.operations.get_image_performance_count(
+                self.id, which, tag_ids=await find() if wanted else None
+            )
+
         return AsyncItemPaged(
             lambda: skip_pages(
-                fetch, lambda one: one.id, size=page_size, ahead=self._concurrency.prefetch_pages
+                fetch,
+                lambda one: one.id,
+                size=page_size,
+                ahead=self._concurrency.prefetch_pages,
+                count=count,
             )
         )
 
@@ -250,9 +252,8 @@ class IterationMethods(ProjectBase):
             BadRequestError: code BadRequestIterationNotPublished where it is not published.
         """
         meter = Meter()
-        path = {"projectId": self.id, "iterationId": iteration}
         try:
-            await self.operations.call("UnpublishIteration", path=path, meter=meter)
+            await self.operations.unpublish_iteration(self.id, iteration, meter=meter)
         except BadRequestError as error:
             if not (
                 meter.in_doubt and error.code == "BadRequestIterationNotPublished"
@@ -292,10 +293,9 @@ class _Training(PollingMethod[Iteration, Iteration]):
         return await self._get(state.id)
 
     async def _get(self, iteration: str) -> PollResult[Iteration]:
-        answer = await self._operations.call(
-            "GetIteration", path={"projectId": self._project_id, "iterationId": iteration}
-        )
-        return _seen(answer.value, answer.retry_after)
+        meter = Meter()
+        found = await self._operations.get_iteration(self._project_id, iteration, meter=meter)
+        return _seen(found, meter.retry_after)
 
     def result(self, state: Iteration) -> Iteration:
         """The iteration."""

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, AsyncIterable, Awaitable, Callable, Iterable, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Sequence
 from datetime import datetime
-from typing import Any, Literal, TypeVar
+from typing import Literal, TypeVar, overload
 
 import msgspec
 
 from .. import limits
 from .._batch.chunker import ChunkLimits
 from .._batch.run import BatchRun
-from .._batch.work_item import UNANSWERED, Done, Failed, Outcome, Resend, WorkItem, payloads_of
+from .._batch.work_item import UNANSWERED, Done, Failed, Outcome, Resend, WorkItem
 from .._batching import DONE, image_id
 from .._inputs.normalize import content_error_as_os_error, load_image
 from .._paging import AsyncItemPaged
@@ -29,13 +29,13 @@ from ..models import (
     SuggestedTagAndRegion,
     SuggestedTagAndRegionQueryToken,
 )
-from ..models.inputs import ImageUrl, TagLike
-from .base import ProjectBase, as_tags, prepare_ids
-from .iterations import IterationLike
+from ..models.inputs import ImageSource, ImageUrl, PredictionLike, TagLike
+from .base import ImageLike, ImageT, IterationLike, ProjectBase, Source, as_tags, prepare_ids
 
 __all__ = ["PredictionMethods"]
 
 T = TypeVar("T")
+PredictionT = TypeVar("PredictionT", bound=PredictionLike)
 
 _STUCK = 3
 """Pages in a row without one new item, after which a service is taken to repeat itself for ever."""
@@ -45,7 +45,11 @@ class PredictionMethods(ProjectBase):
     """The verbs of :class:`~customvision_async.ProjectClient` on predictions and suggestions."""
 
     async def quick_test(
-        self, image: Any, *, iteration: IterationLike | None = None, store: bool | None = None
+        self,
+        image: ImageSource,
+        *,
+        iteration: IterationLike | None = None,
+        store: bool | None = None,
     ) -> ImagePrediction:
         """What a trained iteration (the project's default one unless given) says about a picture, up to 6 MB.
 
@@ -128,15 +132,16 @@ class PredictionMethods(ProjectBase):
             else PredictionQueryTag(id=await self._tag_id(tag))
         )
 
-    def delete_predictions(
-        self, predictions: Iterable[Any] | AsyncIterable[Any]
-    ) -> BatchRun[Any, None]:
+    def delete_predictions(self, predictions: Source[PredictionT]) -> BatchRun[PredictionT, None]:
         """Delete kept predictions, given by id or model, any number; one that is not there (any more) counts as deleted."""
         calls = self._calls()
 
         async def send(units: Sequence[WorkItem]) -> Sequence[Outcome]:
             try:
-                await calls("DeletePrediction", units, {"ids": payloads_of(units)})
+                with calls.metered(units) as meter:
+                    await self.operations.delete_prediction(
+                        self.id, [unit.payload for unit in units], meter=meter
+                    )
             except NotFoundError as error:
                 if error.code == "NotFoundProject" or not error.code.startswith("NotFound"):
                     raise
@@ -144,14 +149,14 @@ class PredictionMethods(ProjectBase):
                     return [Resend(Failed(str(error), error.code, error))] * len(units)
             return [DONE] * len(units)
 
-        def read(prediction: Any) -> str:
+        def read(prediction: PredictionLike) -> str:
             return id_of(prediction, "prediction")
 
         limit = self._url_limits(limits.PREDICTIONS_PER_DELETE.value)
         return self._run(
             predictions,
             calls,
-            prepare_ids(weight=37, read=read),
+            prepare_ids(size=37, read=read),
             send,
             limit,
             "delete_predictions",
@@ -177,11 +182,8 @@ class PredictionMethods(ProjectBase):
             order: by how certain the iteration is.
             page_size: how many at once; the service's choice unless given.
         """
-        which, wanted, find = (
-            id_of(iteration, "iteration"),
-            as_tags(tags),
-            self._tags_once(as_tags(tags)),
-        )
+        which, wanted = id_of(iteration, "iteration"), as_tags(tags)
+        find = self._tags_once(wanted)
         sort = {
             "most_certain": SortBy.UNCERTAINTY_ASCENDING,
             "least_certain": SortBy.UNCERTAINTY_DESCENDING,
@@ -217,9 +219,17 @@ class PredictionMethods(ProjectBase):
             self.id, iteration, tag_ids=ids, threshold=threshold
         )
 
+    @overload
     def suggest_tags_and_regions(
-        self, iteration: IterationLike, images: Iterable[Any] | AsyncIterable[Any]
-    ) -> BatchRun[Any, SuggestedTagAndRegion]:
+        self, iteration: IterationLike, images: Source[ImageT]
+    ) -> BatchRun[ImageT, SuggestedTagAndRegion | None]: ...
+    @overload
+    def suggest_tags_and_regions(  # type: ignore[overload-cannot-match]  # see ImageT
+        self, iteration: IterationLike, images: Source[ImageLike]
+    ) -> BatchRun[ImageLike, SuggestedTagAndRegion | None]: ...
+    def suggest_tags_and_regions(
+        self, iteration: IterationLike, images: Source[ImageLike]
+    ) -> BatchRun[ImageLike, SuggestedTagAndRegion | None]:
         """What an iteration would tag each of any number of images with (since v3.1).
 
         A result's `value` is the suggestion, or None where there is none.
@@ -229,10 +239,10 @@ class PredictionMethods(ProjectBase):
         limit = ChunkLimits(limits.IMAGES_PER_SUGGESTION.value)
 
         async def send(units: Sequence[WorkItem]) -> Sequence[Outcome]:
-            query = {"iterationId": which, "imageIds": payloads_of(units)}
-            found: list[SuggestedTagAndRegion] = (
-                await calls("SuggestTagsAndRegions", units, query)
-            ).value
+            with calls.metered(units) as meter:
+                found = await self.operations.suggest_tags_and_regions(
+                    self.id, which, [unit.payload for unit in units], meter=meter
+                )
             if len(units) == 1 and len(found) <= 1:
                 return [Done(value=found[0] if found else None)]
             by_id = {one.id.lower(): one for one in found}
@@ -242,10 +252,10 @@ class PredictionMethods(ProjectBase):
             return [Done(value=by_id.get(unit.payload)) for unit in units]
 
         return self._run(
-            images, calls, prepare_ids(weight=1), send, limit, "suggest_tags_and_regions"
+            images, calls, prepare_ids(size=1), send, limit, "suggest_tags_and_regions"
         )
 
-    async def get_region_proposals(self, image: Any) -> ImageRegionProposal:
+    async def get_region_proposals(self, image: ImageLike) -> ImageRegionProposal:
         """Where things may be in an image, whatever they are, the most confident first (since v2.0)."""
         return await self.operations.get_image_region_proposals(self.id, image_id(image))
 

@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import math
+import struct
 from collections import defaultdict
 from collections.abc import Sequence
 
 from .. import limits
 from .._batch.chunker import ChunkLimits
 from .._batch.work_item import UNANSWERED, Done, Failed, Outcome, WorkItem
-from .._batching import BatchCaller
-from .._wire import bodies
+from .._batching import BatchContext
 from .._wire.bodies import RegionTuple
-from ..models import Image, Region
+from ..errors import attempt, shown, words_of
+from ..models import ImageRegionCreateEntry, Region
 from .tags import parts
 
-__all__ = ["Box", "normalize_box", "region_limits", "same_box", "send_regions"]
+__all__ = ["Box", "normalize_box", "region_key", "region_limits", "same_box", "send_regions"]
 
 Box = tuple[float, float, float, float]
 """left, top, width, height: fractions of the picture, from the top left corner."""
@@ -32,12 +33,12 @@ def normalize_box(region: Region) -> Box:
     Raises:
         ValueError: it is not a rectangle within the picture; the message says why.
     """
-    try:
-        left, top, width, height = (
-            float(value) for value in (region.left, region.top, region.width, region.height)
-        )
-    except (TypeError, ValueError):
-        raise ValueError(f"a region has four numbers: {region!r}") from None
+    given = attempt(
+        lambda: [float(edge) for edge in (region.left, region.top, region.width, region.height)]
+    )
+    if isinstance(given, Exception):  # no numbers, one beyond a float (10**400), or what they raise
+        raise ValueError(f"a region has four numbers: {shown(region)}: {words_of(given)}")
+    left, top, width, height = given
     numbers = f"left={left:g}, top={top:g}, width={width:g}, height={height:g}"
     if not all(map(math.isfinite, (left, top, width, height))):
         raise ValueError(f"a region has four finite numbers, this one has {numbers}")
@@ -58,6 +59,15 @@ def normalize_box(region: Region) -> Box:
     return left, top, width, height
 
 
+def region_key(image: str, region: RegionTuple) -> tuple[str, ...]:
+    """Return what two regions have in common that are one to the service, which keeps single precision.
+
+    It refuses a batch that has the same region twice.
+    """
+    tag, *box = region
+    return (image.lower(), tag.lower(), struct.pack("<4f", *box).hex())
+
+
 def same_box(one: Sequence[float], other: Sequence[float]) -> bool:
     """Whether two boxes are the same to the service."""
     return all(abs(a - b) < _FLOAT32 for a, b in zip(one, other, strict=True))
@@ -69,18 +79,28 @@ def region_limits() -> ChunkLimits:
 
 
 async def send_regions(
-    calls: BatchCaller, units: Sequence[WorkItem], *, named: bool = True
+    calls: BatchContext, units: Sequence[WorkItem], *, named: bool = True
 ) -> list[Outcome]:
     """Put the regions of each unit (its load: the image's id and the regions) on its image.
 
     The answer is joined by image, tag and box: it has no other key, and no order to rely on. Of regions that were there it does
     not say the ids: `named` asks for these, too.
     """
-    entries = [(unit.payload[0], region) for unit in units for region in unit.payload[1]]
+    entries = list(
+        {
+            region_key(unit.payload[0], region): (unit.payload[0], region)
+            for unit in units
+            for region in unit.payload[1]
+        }.values()
+    )
     answers: dict[tuple[str, str], list[tuple[Box, str, str]]] = defaultdict(list)
     for part in parts(entries, limits.REGIONS_PER_BATCH.value):
-        content = bodies.regions_batch(part, calls.operations.version)
-        summary = (await calls("CreateImageRegions", units, {}, content)).value
+        with calls.metered(units) as meter:
+            summary = await calls.operations.create_image_regions(
+                calls.project_id,
+                [_create_entry(image, region) for image, region in part],
+                meter=meter,
+            )
         for word, answered in (
             ("made", summary.created),
             ("there", summary.duplicated),
@@ -94,8 +114,17 @@ async def send_regions(
     return await _named(calls, units, outcomes) if named else outcomes
 
 
+def _create_entry(
+    image_id: str, region: tuple[str, float, float, float, float]
+) -> ImageRegionCreateEntry:
+    tag_id, left, top, width, height = region
+    return ImageRegionCreateEntry(
+        image_id=image_id, tag_id=tag_id, left=left, top=top, width=width, height=height
+    )
+
+
 async def _named(
-    calls: BatchCaller, units: Sequence[WorkItem], outcomes: list[Outcome]
+    calls: BatchContext, units: Sequence[WorkItem], outcomes: list[Outcome]
 ) -> list[Outcome]:
     """The outcomes with the ids of the regions that were there before, perhaps by our own earlier attempt."""
     nameless = [
@@ -105,10 +134,14 @@ async def _named(
     ]
     if not nameless:
         return outcomes
-    query = {"imageIds": list(dict.fromkeys(units[place].payload[0] for place in nameless))}
-    images: dict[str, Image] = {
-        image.id.lower(): image for image in (await calls("GetImagesByIds", (), query)).value
-    }
+    ids = list(dict.fromkeys(units[place].payload[0] for place in nameless))
+    with calls.metered(()) as meter:
+        images = {
+            image.id.lower(): image
+            for image in await calls.operations.get_images_by_ids(
+                calls.project_id, ids, meter=meter
+            )
+        }
     for place in nameless:
         image_id, regions = units[place].payload
         outcome = outcomes[place]
@@ -129,12 +162,10 @@ def _outcome(unit: WorkItem, answers: dict[tuple[str, str], list[tuple[Box, str,
     words: list[str] = []
     region_id = ""
     for tag, *box in regions:
-        found = next(
-            (answer for answer in answers.get((image, tag), ()) if same_box(answer[0], box)), None
-        )
-        if found is None:
+        near = [answer for answer in answers.get((image, tag), ()) if same_box(answer[0], box)]
+        if not near:
             return UNANSWERED
-        answers[image, tag].remove(found)
+        found = min(near, key=lambda answer: math.dist(answer[0], box))
         words.append(found[1])
         region_id = found[2]
     if "over" in words:

@@ -5,16 +5,19 @@ from __future__ import annotations
 from collections.abc import Iterable
 from uuid import UUID
 
+from .._batch.settler import FailureAction
+from .._batching import classify_error
 from .._operations import Operations
 from .._wire.request import id_of
 from ..errors import (
-    BadRequestError,
-    ConflictError,
     ConnectError,
+    CustomVisionError,
     DecodeError,
     InternalServerError,
     ServiceError,
     TransportError,
+    attempt,
+    shown,
 )
 from ..models import Tag
 from ..models.inputs import TagLike
@@ -22,7 +25,12 @@ from ..models.inputs import TagLike
 __all__ = ["TagResolver", "UnknownTag"]
 
 
-class UnknownTag(LookupError):
+_SHOWN = 60
+"""Characters of a name that an error shows."""
+_REFUSED = (FailureAction.DIVIDE, FailureAction.DOWN, FailureAction.TOO_LARGE)
+
+
+class UnknownTag(CustomVisionError, LookupError):
     """No tag of the project has the name, or it could not be made; the message says what to do."""
 
 
@@ -44,7 +52,8 @@ class TagResolver:
         Raises:
             CustomVisionError: the tags could not be listed.
         """
-        names = {tag for tag in tags if isinstance(tag, str)}
+        found = [attempt(_name_of, tag) for tag in tags]
+        names = {name for name in found if isinstance(name, str)}
         if not names:
             return
         if self._ids is None:
@@ -63,22 +72,24 @@ class TagResolver:
         if isinstance(tag, Tag):
             return id_of(tag, "tag")
         if isinstance(tag, UUID):
-            return str(tag)
+            return id_of(tag, "tag")
         if not isinstance(tag, str):
             raise UnknownTag(f"a tag is a name, an id or a Tag, not {type(tag).__name__}")
+        tag = str.__str__(tag)  # a subclass may hash and compare as it likes
         ids = self._ids or {}
         if tag in ids:
             return ids[tag]
         if _is_uuid(tag):
             return str(UUID(tag))
         if tag in self._refused:
-            raise UnknownTag(f"the tag {tag!r} could not be created: {self._refused[tag]}")
-        names = ", ".join(repr(name) for name in sorted(ids)[:10]) + (
+            raise UnknownTag(f"the tag {_cut(tag)} could not be created: {self._refused[tag]}")
+        names = ", ".join(_cut(name) for name in sorted(ids)[:10]) + (
             ", ..." if len(ids) > 10 else ""
         )
         there = f"its tags are {names}" if ids else "it has no tags"
         raise UnknownTag(
-            f"the project has no tag {tag!r} ({there}): create it first, or have an upload make it (create_missing_tags)"
+            f"the project has no tag {_cut(tag)} ({there}): create it first, or have an upload"
+            " make it (create_missing_tags)"
         )
 
     async def _listed(self) -> dict[str, str]:
@@ -106,14 +117,14 @@ class TagResolver:
                         return
                     if last or isinstance(error, ConnectError):
                         raise
-        except (BadRequestError, ConflictError) as error:
-            if error.code == "BadRequestTagNameNotUnique":
+        except (ValueError, TypeError, ServiceError, DecodeError) as error:
+            if not _is_about_the_name(error):
+                raise
+            if getattr(error, "code", "") == "BadRequestTagNameNotUnique":
                 ids.update(await self._listed())
                 self._adopt(name, ids)
             if name not in ids:
                 self._refused[name] = str(error)
-        except (ValueError, TypeError, InternalServerError, DecodeError) as error:
-            self._refused[name] = str(error)
 
     @staticmethod
     def _adopt(name: str, ids: dict[str, str]) -> None:
@@ -121,6 +132,24 @@ class TagResolver:
         alike = [known for known in ids if known.casefold() == name.casefold()]
         if name not in ids and len(alike) == 1:
             ids[name] = ids[alike[0]]
+
+
+def _name_of(tag: object) -> str | None:
+    """Return a tag that is a name as plain text: a subclass may hash and compare as it likes."""
+    return str.__str__(tag) if isinstance(tag, str) else None
+
+
+def _is_about_the_name(error: Exception) -> bool:
+    """Return whether another tag may fare better: the request was refused, not the caller."""
+    return isinstance(error, InternalServerError) or classify_error(error) in _REFUSED
+
+
+def _cut(name: str) -> str:
+    return (
+        shown(name)
+        if len(name) <= _SHOWN
+        else f"{shown(name[:_SHOWN])}... ({len(name):,} characters)"
+    )
 
 
 def _is_uuid(text: str) -> bool:

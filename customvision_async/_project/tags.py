@@ -7,9 +7,8 @@ from typing import TypeVar
 
 from .. import limits
 from .._batch.chunker import ChunkLimits
-from .._batch.work_item import UNANSWERED, Done, Failed, Outcome, Resend, WorkItem, payloads_of
-from .._batching import DONE, BatchCaller
-from .._wire import bodies
+from .._batch.work_item import UNANSWERED, Done, Failed, Outcome, Resend, WorkItem
+from .._batching import DONE, BatchContext
 from .._wire.advice import VAGUE_STATUSES, status_help
 
 __all__ = [
@@ -44,16 +43,16 @@ def untag_limits() -> ChunkLimits:
     return ChunkLimits(limits.IMAGES_PER_UNTAG.value)
 
 
-async def send_tags(calls: BatchCaller, units: Sequence[WorkItem]) -> list[Outcome]:
+async def send_tags(calls: BatchContext, units: Sequence[WorkItem]) -> list[Outcome]:
     """Add the tags of each unit to its image. Pairs that are there already are well. An image with over 128 tags takes several calls."""
-    loads: Sequence[TagPairs] = payloads_of(units)
+    loads: Sequence[TagPairs] = [unit.payload for unit in units]
     pairs = [(image, tag) for image, tags in loads for tag in tags]
     made: set[tuple[str, str]] = set()
     there: set[tuple[str, str]] = set()
     over: set[tuple[str, str]] = set()
     for part in parts(pairs, limits.TAG_PAIRS_PER_BATCH.value):
-        content = bodies.pairs_batch(part, calls.operations.version)
-        summary = (await calls("CreateImageTags", units, {}, content)).value
+        with calls.metered(units) as meter:
+            summary = await calls.operations.create_image_tags(calls.project_id, part, meter=meter)
         made |= {(entry.image_id.lower(), entry.tag_id.lower()) for entry in summary.created}
         there |= {(entry.image_id.lower(), entry.tag_id.lower()) for entry in summary.duplicated}
         over |= {(entry.image_id.lower(), entry.tag_id.lower()) for entry in summary.exceeded}
@@ -86,12 +85,13 @@ def _outcome(
 
 
 async def send_untag(
-    calls: BatchCaller, units: Sequence[WorkItem], tags: Sequence[str]
+    calls: BatchContext, units: Sequence[WorkItem], tags: Sequence[str]
 ) -> list[Outcome]:
     """Take `tags` off the images; each 20 tags are a call."""
-    ids = payloads_of(units)
+    ids = [unit.payload for unit in units]
     for part in parts(tags, limits.TAGS_PER_UNTAG.value):
-        await calls("DeleteImageTags", units, {"imageIds": ids, "tagIds": list(part)})
+        with calls.metered(units) as meter:
+            await calls.operations.delete_image_tags(calls.project_id, ids, part, meter=meter)
     return [DONE] * len(units)
 
 
@@ -101,12 +101,14 @@ def metadata_limits() -> ChunkLimits:
 
 
 async def send_metadata(
-    calls: BatchCaller, units: Sequence[WorkItem], metadata: Mapping[str, str]
+    calls: BatchContext, units: Sequence[WorkItem], metadata: Mapping[str, str]
 ) -> list[Outcome]:
     """Set `metadata` on the images."""
-    content = bodies.json_body(dict(metadata), calls.operations.version)
-    answer = await calls("UpdateImageMetadata", units, {"imageIds": payloads_of(units)}, content)
-    statuses = {entry.image_id.lower(): str(entry.status) for entry in answer.value.images}
+    with calls.metered(units) as meter:
+        summary = await calls.operations.update_image_metadata(
+            calls.project_id, [unit.payload for unit in units], metadata, meter=meter
+        )
+    statuses = {entry.image_id.lower(): str(entry.status) for entry in summary.images}
     return [_metadata_outcome(statuses.get(unit.payload)) for unit in units]
 
 

@@ -8,10 +8,13 @@ tell apart what is there already: so they are never assumed and never doubled.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Mapping, Sequence
-from datetime import timedelta
+import secrets
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from datetime import datetime, timedelta
+from itertools import islice
 from pathlib import PurePath
-from typing import Any
+from typing import Any, TypeAlias
+from urllib.parse import unquote
 from uuid import UUID
 
 import anyio
@@ -23,34 +26,45 @@ from .._batch.chunker import ChunkLimits
 from .._batch.report import ItemResult
 from .._batch.settler import settle_all
 from .._batch.work_item import UNANSWERED, Done, Failed, Outcome, Resend, WorkItem
-from .._batching import BatchCaller, classify_error, item_failure
+from .._batching import BatchContext, Prepared, classify_error, prepare_item, skipped_item
 from .._content import Blob, ContentError
 from .._inputs.image_header import inspect_given
-from .._operations import Answer
+from .._operations import NamedBlob
+from .._transport.base import Meter
 from .._versions import ApiVersion
-from .._wire import bodies
 from .._wire.advice import VAGUE_STATUSES, status_help
 from .._wire.bodies import RegionTuple
+from .._wire.operation_spec import require
 from .._wire.request import id_of, plain_text
-from ..errors import CustomVisionError, LimitExceeded
+from ..errors import LimitExceeded, attempt, called, shown, words_of
 from ..models import (
     Image,
     ImageCreateResult,
+    ImageCreateSummary,
     ImageFile,
+    ImageFileCreateBatch,
+    ImageFileCreateEntry,
     ImageFromPrediction,
+    ImageIdCreateBatch,
+    ImageIdCreateEntry,
     ImagePrediction,
     ImageUrl,
+    ImageUrlCreateBatch,
+    ImageUrlCreateEntry,
     Region,
     SkippedItem,
     StoredImagePrediction,
+    Tag,
 )
 from ..models.inputs import TagLike
 from ..sources import ScannedImage
 from .regions import normalize_box, region_limits, same_box, send_regions
-from .tag_resolver import TagResolver, UnknownTag
+from .tag_resolver import TagResolver
 from .tags import metadata_limits, send_metadata, send_tags, tag_limits
 
 __all__ = ["Uploads", "checked_metadata", "upload_limits"]
+
+_Input: TypeAlias = "ImageFile | ImageUrl | ImageFromPrediction | SkippedItem"
 
 _OVERHEAD = 250
 """Bytes of a body around one picture, generously; and so for each of its tags and regions."""
@@ -90,23 +104,6 @@ _FILES = (ImageFile, None)
 """The lane of files without metadata."""
 
 
-class _Entry(msgspec.Struct, eq=False):
-    """One picture of a create call, in whichever batch body."""
-
-    name: str
-    tag_ids: tuple[str, ...]
-    regions: tuple[RegionTuple, ...]
-    blob: Blob | None = None
-
-    @property
-    def url(self) -> str:
-        return self.name
-
-    @property
-    def id(self) -> str:
-        return self.name
-
-
 def upload_limits(chunk_bytes: int) -> ChunkLimits:
     """What one create call may hold."""
     most = min(chunk_bytes, limits.MAX_BODY_BYTES.value)
@@ -116,7 +113,7 @@ def upload_limits(chunk_bytes: int) -> ChunkLimits:
 class Uploads:
     """The `prepare` and `send` of one upload run."""
 
-    def __init__(self, calls: BatchCaller, book: TagResolver, tags: Iterable[TagLike]) -> None:
+    def __init__(self, calls: BatchContext, book: TagResolver, tags: Iterable[TagLike]) -> None:
         self._calls = calls
         self._version = calls.operations.version
         self._book = book
@@ -134,28 +131,27 @@ class Uploads:
         """Look at the files (in one hop to a worker thread), find the tags, make the units."""
         if self._plans and (units := self._planned(start, items)) is not None:
             return units
-        given = [_as_input(item) for item in items]
+        given = [attempt(_input_of, item) for item in items]
         await self._book.learn(
             tag
             for one in given
-            if isinstance(one, (ImageFile, ImageUrl, ImageFromPrediction))
+            if not isinstance(one, (SkippedItem, Exception))
             for tag in (*self._common, *one.tags, *(region.tag for region in one.regions))
-            if isinstance(tag, str)
         )
         blobs = [one.blob if isinstance(one, ScannedImage) else None for one in given]
-        unseen = [
-            place
+        unseen = {
+            place: one
             for place, one in enumerate(given)
             if isinstance(one, ImageFile) and blobs[place] is None
-        ]
+        }
         seen: dict[int, Blob | Exception] = {}
         if unseen:
             looked = await anyio.to_thread.run_sync(
-                lambda: [inspect_given(given[place]) for place in unseen]
+                lambda: [attempt(inspect_given, one) for one in unseen.values()]
             )
             seen = dict(zip(unseen, looked, strict=True))
         return [
-            self._unit(start + place, items[place], one, blobs[place] or seen.get(place))
+            self._prepared(start + place, items[place], one, blobs[place] or seen.get(place))
             for place, one in enumerate(given)
         ]
 
@@ -163,12 +159,15 @@ class Uploads:
         self, start: int, items: Sequence[Any]
     ) -> list[WorkItem | ItemResult[Any, Any]] | None:
         """The units of files of a folder whose tags were all met before: the short way, for most. None where there is anything else."""
-        plans, units = self._plans, list[WorkItem | ItemResult[Any, Any]]()
-        for index, item in enumerate(items, start):
-            blob: Blob | None = item.blob if type(item) is ScannedImage else None
-            plan = plans.get(item.tags) if blob is not None else None
-            if plan is None or blob is None:
+        found: list[tuple[Blob, _Plan]] = []
+        for item in items:
+            blob = item.blob if type(item) is ScannedImage else None
+            plan = self._plans.get(item.tags) if isinstance(blob, Blob) else None
+            if plan is None or not isinstance(blob, Blob):
                 return None
+            found.append((blob, plan))
+        units: list[WorkItem | ItemResult[Any, Any]] = []
+        for index, (item, (blob, plan)) in enumerate(zip(items, found, strict=True), start):
             size = blob.size
             load = Upload(blob, plan.tags, (), plan.after_tags, (), None)
             held = self._held_by(blob) if blob.ahead else 0
@@ -189,35 +188,37 @@ class Uploads:
             )
         return units
 
-    def _unit(
-        self, index: int, item: Any, one: Any, blob: Blob | Exception | None
-    ) -> WorkItem | ItemResult[Any, Any]:
+    def _prepared(
+        self, index: int, item: Any, one: _Input | Exception, blob: Blob | Exception | None
+    ) -> Prepared:
         if isinstance(one, SkippedItem):
-            result = item_failure(index, item, f"{one.name}: {one.reason}", "Skipped")
-            return msgspec.structs.replace(result, skipped=True)
-        if isinstance(one, Exception):
-            return item_failure(index, item, one)
-        if isinstance(blob, Exception):
-            return item_failure(index, item, blob)
-        try:
-            return self._checked(index, item, one, blob)
-        except (UnknownTag, ValueError, TypeError, CustomVisionError) as problem:
-            if blob is not None:
-                blob.taken()  # the report keeps the item, and is not to keep its bytes
-            return item_failure(index, item, problem)
+            return skipped_item(index, item, one)
+        unit = prepare_item(index, item, self._unit, index, item, one, blob)
+        if isinstance(blob, Blob) and not isinstance(unit, WorkItem):
+            blob.taken()  # the report keeps the item, and is not to keep its bytes
+        return unit
 
-    def _checked(
-        self, index: int, item: Any, one: ImageFile | ImageUrl | ImageFromPrediction, blob: Any
+    def _unit(
+        self,
+        index: int,
+        item: Any,
+        one: ImageFile | ImageUrl | ImageFromPrediction | Exception,
+        blob: Any,
     ) -> WorkItem:
+        if isinstance(one, Exception):
+            raise one
+        if isinstance(blob, Exception):
+            raise blob
         tags = self._tag_ids(one.tags)
         regions = tuple(
             (self._book.id_of(region.tag), *normalize_box(region)) for region in one.regions
         )
-        if regions and self._version < ApiVersion.V2_0:
-            raise ValueError(
-                f"regions are not in {self._version}: the first version that has them is v2.0"
-            )
+        if regions:
+            require(self._version, ApiVersion.V2_0, "a region of an image")
         metadata = checked_metadata(one.metadata, self._version)
+        kind = next(
+            kind for kind in (ImageFile, ImageUrl, ImageFromPrediction) if isinstance(one, kind)
+        )
         with_it, after = _split_tags(tags, regions)
         if len(with_it) + len(after) > limits.TAGS_PER_IMAGE.value:
             raise LimitExceeded(
@@ -235,16 +236,13 @@ class Uploads:
         )
         stamp = tuple(sorted(metadata.items())) if metadata else None
         weight = _OVERHEAD + _TAG_BYTES * len(load.tags) + _REGION_BYTES * len(load.regions)
-        lane = (
-            _FILES
-            if isinstance(one, ImageFile) and stamp is None
-            else (ImageFile if isinstance(one, ImageFile) else type(one), stamp)
-        )
+        lane = _FILES if kind is ImageFile and stamp is None else (kind, stamp)
         unit = WorkItem(index, item, load, weight, with_it, partition=lane)
         if (
             type(one) is ScannedImage
             and not regions
             and not metadata
+            and _are_plain(one.tags)
             and one.tags not in self._plans
             and len(self._plans) < _KNOWN
         ):
@@ -277,9 +275,12 @@ class Uploads:
         return held
 
     def _tag_ids(self, tags: tuple[TagLike, ...]) -> tuple[str, ...]:
-        ids = self._known.get(tags)
+        plain = _are_plain(tags)
+        ids = self._known.get(tags) if plain else None
         if ids is None:
             ids = tuple(dict.fromkeys(self._book.id_of(tag) for tag in (*self._common, *tags)))
+            if not plain:
+                return ids
             if len(self._known) >= _KNOWN:
                 self._known.clear()
             self._known[tags] = ids
@@ -295,68 +296,61 @@ class Uploads:
                 unit.payload.sent_at = now
                 held += unit.memory
         try:
-            answer = await self._create(units)
+            names = _names(units)
+            with self._calls.metered(units, creates=True) as meter:
+                summary = await self._create(units, names, meter)
         except ContentError as error:
+            error.__traceback__ = None  # a cycle, and those frames hold buffers
             return [_unreadable(unit, error) for unit in units]
         finally:
             self._held -= held
-        outcomes = self._joined(units, answer)
+        outcomes = _joined(units, names, summary.images, meter.date)
         return await self._completed(units, outcomes)
 
-    async def _create(self, units: Sequence[WorkItem]) -> Answer:
+    async def _create(
+        self, units: Sequence[WorkItem], names: Sequence[str], meter: Meter
+    ) -> ImageCreateSummary:
+        """Send one chunk by the operation that fits it."""
+        operations, project_id = self._calls.operations, self._calls.project_id
         first = units[0]
-        version = self._version
+        metadata = first.payload.metadata  # the items of a chunk share it
         if isinstance(first.payload.source, Blob):
             kinds = {unit.affinity for unit in units}
-            if (
-                len(kinds) == 1 and None not in kinds
-            ):  # one set of tags and nothing else: the bytes go as they are
-                content = bodies.multipart(
-                    [(str(n), unit.payload.source) for n, unit in enumerate(units)],
-                    field="imageData",
+            if len(kinds) == 1 and None not in kinds:
+                # One set of tags and nothing else: the bytes go as they are.
+                parts = [
+                    NamedBlob(name, unit.payload.source)
+                    for name, unit in zip(names, units, strict=True)
+                ]
+                return await operations.create_images_from_data(
+                    project_id, parts, tag_ids=first.payload.tags, meter=meter
                 )
-                return await self._calls(
-                    "CreateImagesFromData",
-                    units,
-                    {"tagIds": list(first.payload.tags) or None},
-                    content,
-                    creates=True,
+            files = [
+                ImageFileCreateEntry(
+                    name, unit.payload.source, unit.payload.tags, _regions(unit.payload)
                 )
-            entries = [
-                _Entry(str(n), unit.payload.tags, unit.payload.regions, unit.payload.source)
-                for n, unit in enumerate(units)
+                for name, unit in zip(names, units, strict=True)
             ]
-            content = bodies.files_batch(entries, (), first.payload.metadata, version)  # type: ignore[arg-type]  # every blob is there
-            return await self._calls("CreateImagesFromFiles", units, {}, content, creates=True)
-        entries = [
-            _Entry(unit.payload.source, unit.payload.tags, unit.payload.regions) for unit in units
+            return await operations.create_images_from_files(
+                project_id, ImageFileCreateBatch(files, metadata=metadata), meter=meter
+            )
+        if _kind(first) is ImageUrl:
+            urls = [
+                ImageUrlCreateEntry(unit.payload.source, unit.payload.tags, _regions(unit.payload))
+                for unit in units
+            ]
+            return await operations.create_images_from_urls(
+                project_id, ImageUrlCreateBatch(urls, metadata=metadata), meter=meter
+            )
+        predictions = [
+            ImageIdCreateEntry(unit.payload.source, unit.payload.tags, _regions(unit.payload))
+            for unit in units
         ]
-        if isinstance(first.item, ImageUrl):
-            content = bodies.urls_batch(entries, (), first.payload.metadata, version)
-            return await self._calls("CreateImagesFromUrls", units, {}, content, creates=True)
-        content = bodies.ids_batch(entries, (), first.payload.metadata, version)
-        return await self._calls("CreateImagesFromPredictions", units, {}, content, creates=True)
+        return await operations.create_images_from_predictions(
+            project_id, ImageIdCreateBatch(predictions, metadata=metadata), meter=meter
+        )
 
     # --- from its answer to outcomes
-
-    def _joined(self, units: Sequence[WorkItem], answer: Answer) -> list[Outcome]:
-        """Join by name: the service answers in whatever order. A chunk of one needs no name."""
-        results: Sequence[ImageCreateResult] = answer.value.images
-        if len(units) == 1 and len(results) == 1:
-            return [_outcome(units[0], results[0], answer)]
-        blobs = isinstance(units[0].payload.source, Blob)
-        by_name: dict[str, ImageCreateResult | None] = {}
-        for result in results:
-            name = result.source_url or ""
-            if blobs:
-                name = name.strip('"')
-            elif isinstance(units[0].item, ImageFromPrediction):
-                name = name.lower()
-            if (other := by_name.setdefault(name, result)) is not result and other != result:
-                by_name[name] = None  # it says two things of one picture: ask again
-        names = map(str, range(len(units))) if blobs else (unit.payload.source for unit in units)
-        found = (by_name.get(name) for name in names)
-        return [_outcome(unit, result, answer) for unit, result in zip(units, found, strict=True)]
 
     async def _completed(self, units: Sequence[WorkItem], outcomes: list[Outcome]) -> list[Outcome]:
         """Add what did not go with the create call, and for pictures that were there before everything."""
@@ -416,11 +410,14 @@ class Uploads:
 
     async def _send_missing(self, units: Sequence[WorkItem]) -> list[Outcome]:
         """Put the regions of each unit on its image, but for those that are there: the service tells them apart by the last digit."""
-        query = {"imageIds": [unit.payload[0] for unit in units]}
-        there: dict[str, Image] = {
-            image.id.lower(): image
-            for image in (await self._calls("GetImagesByIds", (), query)).value
-        }
+        calls = self._calls
+        with calls.metered(()) as meter:
+            there = {
+                image.id.lower(): image
+                for image in await calls.operations.get_images_by_ids(
+                    calls.project_id, [unit.payload[0] for unit in units], meter=meter
+                )
+            }
         missing: list[WorkItem] = []
         for unit in units:
             image_id, regions = unit.payload
@@ -438,32 +435,45 @@ class Uploads:
         return await send_regions(self._calls, missing, named=False)
 
 
-def _as_input(item: Any) -> Any:
-    """What a person gave, as one of the inputs; an exception where it is none."""
-    if isinstance(item, (ImageFile, ImageUrl, ImageFromPrediction)):
-        given: tuple[object, ...] = item.regions
-        wrong = next((region for region in given if not isinstance(region, Region)), None)
-        return (
-            item
-            if wrong is None
-            else TypeError(f"{item.name or 'the bytes'}: a region is a Region, not {wrong!r:.80}")
-        )
+def _kind(unit: WorkItem) -> type:
+    """Return which of the inputs a unit was made from."""
+    lane: Any = unit.partition  # (kind, metadata)
+    kind: type = lane[0]
+    return kind
+
+
+def _are_plain(tags: Iterable[object]) -> bool:
+    """Return whether tags may be keys of a dict: a caller's object may compare as it likes."""
+    return all(type(tag) is str or type(tag) is Tag or type(tag) is UUID for tag in tags)
+
+
+def _input_of(item: Any) -> _Input:
+    """Return an item as one of the inputs.
+
+    Raises:
+        TypeError: it is none.
+    """
     if isinstance(item, SkippedItem):
         return item
-    try:
-        if isinstance(item, (str, PurePath, os.PathLike)):
-            return ImageFile(item)
-        if isinstance(item, (bytes, bytearray, memoryview)):
-            return ImageFile(data=item)
-        if isinstance(item, UUID):
-            return ImageFromPrediction(item)
-        if isinstance(item, (ImagePrediction, StoredImagePrediction)):
-            return ImageFromPrediction(item.id)
-        if hasattr(item, "read"):
-            return ImageFile(file=item)
-    except TypeError as error:
-        return error
-    return TypeError(
+    if isinstance(item, (ImageFile, ImageUrl, ImageFromPrediction)):
+        given: tuple[object, ...] = item.regions
+        for region in given:
+            if not isinstance(region, Region):
+                raise TypeError(
+                    f"{called(item) or 'the bytes'}: a region is a Region, not {shown(region)}"
+                )
+        return item
+    if isinstance(item, (str, PurePath, os.PathLike)):
+        return ImageFile(item)
+    if isinstance(item, (bytes, bytearray, memoryview)):
+        return ImageFile(data=item)
+    if isinstance(item, UUID):
+        return ImageFromPrediction(item)
+    if isinstance(item, (ImagePrediction, StoredImagePrediction)):
+        return ImageFromPrediction(item.id)
+    if hasattr(item, "read"):
+        return ImageFile(file=item)
+    raise TypeError(
         f"cannot upload a {type(item).__name__}: give an ImageFile, an ImageUrl, a path, bytes, an open file or a prediction"
     )
 
@@ -471,23 +481,52 @@ def _as_input(item: Any) -> Any:
 def checked_metadata(
     metadata: Mapping[str, str] | None, version: ApiVersion
 ) -> Mapping[str, str] | None:
-    """`metadata`, or None where there is none. Raises ValueError, TypeError or LimitExceeded where the service would not take it."""
-    if not metadata:
+    """Return a copy of `metadata`, or None where there is none.
+
+    Raises:
+        ValueError, TypeError, LimitExceeded: It cannot be read, or the service would not take it.
+        UnsupportedOperation: The version has no metadata.
+    """
+    if metadata is None:
         return None
-    if not isinstance(metadata, Mapping):  # what a person gave
+    if not isinstance(metadata, Mapping):  # what a caller gave
         raise TypeError(f"metadata is a mapping of text to text, not {type(metadata).__name__}")
-    if version < ApiVersion.V3_3:
-        raise ValueError(f"metadata is not in {version}: the first version that has it is v3.3")
-    if len(metadata) > limits.METADATA_PAIRS.value:
-        raise LimitExceeded(limits.METADATA_PAIRS, len(metadata))
-    for key, value in metadata.items():
-        if not isinstance(key, str) or not isinstance(value, str):  # type: ignore[redundant-expr]  # what a person gave
-            raise TypeError(f"metadata is text to text, not {key!r}: {value!r}")
+    pairs = _pairs_of(metadata)
+    if not pairs:
+        return None
+    require(version, ApiVersion.V3_3, "metadata of an image")
+    if len(pairs) > limits.METADATA_PAIRS.value:
+        raise LimitExceeded(limits.METADATA_PAIRS, len(pairs))
+    checked: dict[str, str] = {}
+    for key, value in pairs:
+        if not isinstance(key, str) or not isinstance(value, str):  # what a caller gave
+            raise TypeError(f"metadata is text to text, not {shown(key)}: {shown(value)}")
+        key, value = str.__str__(key), str.__str__(value)
         if len(key) > limits.METADATA_KEY_LENGTH.value:
             raise LimitExceeded(limits.METADATA_KEY_LENGTH, len(key), key[:40])
         if len(value) > limits.METADATA_VALUE_LENGTH.value:
             raise LimitExceeded(limits.METADATA_VALUE_LENGTH, len(value), key)
-    return metadata
+        try:
+            f"{key}{value}".encode()
+        except UnicodeEncodeError:
+            raise ValueError(
+                f"metadata cannot be written as UTF-8: {key!r}: {value[:80]!r}"
+            ) from None
+        checked[key] = value
+    return checked
+
+
+def _pairs_of(metadata: Mapping[Any, Any]) -> list[tuple[Any, Any]]:
+    """Return the pairs of a caller's mapping, which may raise, yield what is no pair, or never end.
+
+    Of one that never ends, or has more pairs than there may be, all that counts is that it does.
+    """
+    pairs = attempt(
+        lambda: [(k, v) for k, v in islice(metadata.items(), limits.METADATA_PAIRS.value + 1)]
+    )
+    if isinstance(pairs, Exception):
+        raise ValueError(f"the metadata cannot be read: {words_of(pairs)}")
+    return pairs
 
 
 def _split_tags(
@@ -502,7 +541,53 @@ def _split_tags(
     return frozenset(ordered[:most]), frozenset(ordered[most:])
 
 
-def _outcome(unit: WorkItem, result: ImageCreateResult | None, answer: Answer) -> Outcome:
+def _regions(upload: Upload) -> tuple[Region, ...]:
+    return tuple(Region(tag, *box) for tag, *box in upload.regions)
+
+
+def _names(units: Sequence[WorkItem]) -> list[str]:
+    """Return the name of each image in one request, by which the response is joined.
+
+    No other request has the names of files, so a response to another request names none of them.
+    """
+    if isinstance(units[0].payload.source, Blob):
+        nonce = secrets.token_hex(8)
+        return [f"{nonce}{n:02}" for n in range(len(units))]
+    return [unit.payload.source for unit in units]
+
+
+def _joined(
+    units: Sequence[WorkItem],
+    names: Sequence[str],
+    results: Sequence[ImageCreateResult],
+    date: datetime | None,
+) -> list[Outcome]:
+    """Return the outcome of each unit.
+
+    Results are joined by name alone, also that of one image: they come in any order, and the
+    response may be to another request.
+    """
+    key = _key(units)
+    by_name: dict[str, ImageCreateResult | None] = {}
+    for result in results:
+        name = key(result.source_url or "")
+        if (other := by_name.setdefault(name, result)) is not result and other != result:
+            by_name[name] = None  # it says two things of one image: ask again
+    found = (by_name.get(key(name)) for name in names)
+    return [_outcome(unit, result, date) for unit, result in zip(units, found, strict=True)]
+
+
+def _key(units: Sequence[WorkItem]) -> Callable[[str], str]:
+    """Return what makes a name of a request and the same name in a response equal."""
+    if isinstance(units[0].payload.source, Blob):
+        return lambda name: name.strip('"')
+    if _kind(units[0]) is ImageFromPrediction:
+        return str.lower
+    # Alone, a URL may come back written in another way. In company that may be another URL.
+    return (lambda url: unquote(url.partition("#")[0]).casefold()) if len(units) == 1 else str
+
+
+def _outcome(unit: WorkItem, result: ImageCreateResult | None, date: datetime | None) -> Outcome:
     if result is None:
         unit.in_doubt = True  # it may have landed all the same
         return UNANSWERED
@@ -511,7 +596,7 @@ def _outcome(unit: WorkItem, result: ImageCreateResult | None, answer: Answer) -
         return Done(
             status,
             result.image,
-            status == "OKDuplicate" and not _is_own_retry(unit, result.image, answer),
+            status == "OKDuplicate" and not _is_own_retry(unit, result.image, date),
         )
     if status == "OK":
         unit.in_doubt = True
@@ -522,7 +607,7 @@ def _outcome(unit: WorkItem, result: ImageCreateResult | None, answer: Answer) -
     return Resend(failure) if status in VAGUE_STATUSES else failure
 
 
-def _is_own_retry(unit: WorkItem, image: Image | None, answer: Answer) -> bool:
+def _is_own_retry(unit: WorkItem, image: Image | None, date: datetime | None) -> bool:
     """Whether a duplicate is the work of an earlier attempt of ours whose answer was lost.
 
     Only a unit in doubt can be; then the image is ours if it is younger than our first attempt, by the clock of the
@@ -530,23 +615,17 @@ def _is_own_retry(unit: WorkItem, image: Image | None, answer: Answer) -> bool:
     """
     if not unit.in_doubt:
         return False
-    if (
-        image is None
-        or image.created is None
-        or answer.date is None
-        or unit.payload.sent_at is None
-    ):
+    if image is None or image.created is None or date is None or unit.payload.sent_at is None:
         return True
-    first_sent = answer.date - timedelta(seconds=anyio.current_time() - unit.payload.sent_at)
+    first_sent = date - timedelta(seconds=anyio.current_time() - unit.payload.sent_at)
     return image.created >= first_sent - _CLOCKS_APART
 
 
 def _unreadable(unit: WorkItem, error: ContentError) -> Outcome:
     """A body that broke off took no effect: the culprit fails, the others go again as they are."""
     if unit.payload.source is error.blob:
-        return Failed(
-            error.reason, cause=error.with_traceback(None)
-        )  # kept with the report, and those frames hold buffers
+        where = msgspec.structs.replace(error.blob, data=None, file=None)
+        return Failed(error.reason, cause=ContentError(where, error.reason))
     return Resend(Failed("its batch could not be sent"), together=True)
 
 

@@ -1,14 +1,14 @@
-"""How many calls a second: nothing until the first refusal, then a rate that stays just under what is allowed.
+"""Control the rate of requests: unlimited until the first refusal, then just below the quota.
 
-What is known after a refusal at some rate is where the limit was, not how it is counted. So the rate goes a little
-under it and stays there, for as long as another refusal would cost times a factor; then it rises, at first slowly,
-since the limit has most likely stayed, then ever faster, since it has most likely gone (another client has left). A
-refusal in the slow part says the same again. Refusals before that say that the limit has come down: each takes away
-more than the last. One at a rate far above what was ever taken up says that a bucket has run empty, or that the limit
-went up: the truth is between.
+A refusal shows where the limit was, not how it is counted. The rate goes a little below it and
+stays there, for as long as another refusal would cost, times a factor. Then it rises: first slowly,
+because the limit has probably stayed, then ever faster, because it has probably gone, as when
+another client has left. A refusal in the slow part confirms the limit. Refusals before it mean that
+the limit is lower, and each lowers the rate more than the one before. A refusal at a rate far above
+the accepted one means that a bucket was emptied or that the limit rose, so the truth is between.
 
-Calls start evenly. A timer that was late is caught up with, but not so that some second sees one call more than the
-rate: services count calls in a sliding second as well as by buckets.
+Requests start evenly. A late timer is made up for, but no second has one request more than the
+rate, because services count in sliding seconds as well as in buckets.
 """
 
 from __future__ import annotations
@@ -20,51 +20,56 @@ from dataclasses import dataclass
 __all__ = ["AdaptiveRate", "Call"]
 
 SLOWEST = 0.05
-"""Calls a second, at the least: who stops cannot learn."""
+"""Minimum rate. A client that stops learns nothing."""
 SAFETY_MARGIN = 0.02
-"""Share of the ceiling by which to stay under it at first."""
+"""Share of the ceiling to stay below it at first."""
 STEP = 0.03
-"""Share of the rate that a refusal takes away where the limit was looked for."""
+"""Share of the rate that a refusal takes away near the limit."""
 STEP_AGAIN, STEP_MOST = 0.05, 0.15
-"""The same for each one in a row before that: once, twice ... as much, up to the second. A small bucket refuses some by chance."""
+"""The same below the limit: times the number of refusals in a row, up to the second value. A small
+bucket refuses some requests by chance."""
 PROBE_SECONDS, RISE_BY_CALLS = 6.0, 25.0
-"""Seconds, or calls if that is longer, in which the search gets 10 % above the ceiling; in twice that, four times the ceiling."""
+"""Seconds, or requests if that is longer, in which the rate rises to 10 % above the ceiling. In
+twice that it rises to four times the ceiling."""
 HOLD_SECONDS, STAY_MOST = 6.0, 90.0
-"""Seconds for which to stay under the ceiling, at the least and at the most."""
+"""Minimum and maximum seconds below the ceiling."""
 STAY_UNKNOWN, RISE_UNKNOWN = 2.0, 2.0
-"""The same two after the first refusal: a burst says little of the rate."""
+"""The same after the first refusal, because a burst says little of the rate."""
 STAY_KNOWN = 20.0
-"""Seconds to stay, at first, under a rate that was given."""
+"""Seconds below a rate that was given, at first."""
 STAY_BY_PAUSE, STAY_BY_CALLS = 60.0, 30.0
-"""Seconds to stay by what a refusal costs: so many times the pause, if there is one, and so many calls."""
+"""Seconds below the ceiling by the cost of a refusal: factors of the pause and of the interval."""
 SLOW = 2.0
-"""Calls a second below which nothing is counted in calls: it would take too long to notice that there may be more."""
+"""Rate below which times are in seconds and not in requests, so that a higher limit is noticed."""
 NEAR = 0.8
-"""What was taken up, as a share of the rate, from which the limit is known well."""
+"""Share of the rate that must have been accepted for the limit to be reliable."""
 LATE = 0.02
-"""Seconds by which a timer may be late without the calls after it being late too."""
+"""Seconds by which a timer may be late without delaying the requests after it."""
 
 
 @dataclass(slots=True, eq=False)
 class Call:
-    """One admitted call. Times are seconds."""
+    """An admitted request. Times are in seconds."""
 
     upload: bool
     started: float
     sent: float | None = None
-    """When the body was out."""
+    """Time at which the body was out."""
     open: bool = True
     refused: bool = False
 
     @property
     def arrived(self) -> float:
-        """About when the service had it, whole."""
+        """Approximate time at which the service had the whole request."""
         return self.started if self.sent is None else self.sent
 
 
 @dataclass(slots=True)
 class _Burst:
-    """What went out before the first refusal: as far as it is not refused too, it is what a second allows."""
+    """The requests before the first refusal.
+
+    Those of them that are accepted show the quota of a second.
+    """
 
     taken: int
     seconds: float
@@ -72,31 +77,33 @@ class _Burst:
 
 
 class AdaptiveRate:
-    """The rate of calls, from the refusals. `rate` is one that is known from the start, or None for no bound as yet."""
+    """The rate of requests. `rate` is the rate known from the start, or None for no limit yet."""
 
     def __init__(self, rate: float | None = None) -> None:
         self._ceiling = rate or 1.0
         self._stay = HOLD_SECONDS if rate is None else STAY_KNOWN
         self._age = 0.0
-        """Seconds since the last cut, but for those in which the pace kept nobody waiting: they prove nothing."""
+        """Seconds since the last cut in which the rate kept a request waiting. Others prove
+        nothing."""
         self._paced = rate is not None
         self._next = 0.0
         self._kept_waiting = False
         self._calls: deque[Call] = deque(maxlen=64)
         self._taken = 0
         self._since: float | None = None
-        """Of the last cut, or the first call: what was taken up is counted from here, without pauses of `_paused` seconds in all."""
+        """Time of the last cut, or of the first request. Accepted requests are counted from
+        here, without pauses of `_paused` seconds in total."""
         self._span = 0.0
         self._paused = 0.0
         self._resumed = -math.inf
         self._again = 0
-        """Refusals before the limit was looked for again."""
+        """Refusals before the rate rose again."""
         self._burst: _Burst | None = None
         self._rise = max(PROBE_SECONDS, RISE_BY_CALLS / self._ceiling)
 
     @property
     def rate(self) -> float | None:
-        """Calls a second, now; None for no bound."""
+        """Return the current rate in requests per second, or None for no limit."""
         return self._rate if self._paced else None
 
     @property
@@ -110,18 +117,18 @@ class AdaptiveRate:
         return max(SLOWEST, self._ceiling * (1.0 + change))
 
     def wait(self, now: float) -> float:
-        """Seconds until the next call is due."""
+        """Return the seconds until the next request is due."""
         pause = max(0.0, self._next - now) if self._paced else 0.0
         self._kept_waiting = self._kept_waiting or pause > 0
         return pause
 
     def paused(self, now: float, seconds: float) -> None:
-        """Nothing was allowed to start for the last `seconds`."""
+        """Record that nothing was allowed to start for the last `seconds`."""
         self._paused += seconds
         self._resumed = now
 
     def start(self, call: Call) -> None:
-        """A call starts."""
+        """Record the start of a request."""
         now = call.started
         self._taken += 1
         if self._since is None:
@@ -139,7 +146,10 @@ class AdaptiveRate:
             self._next = max(self._next, self._calls[-number].started + number / self._rate)
 
     def refused(self, now: float, call: Call, pause: float | None) -> None:
-        """`call` was refused for rate. `pause` is what that costs in seconds, or None where the call says nothing of the rate."""
+        """Record a refusal of `call`.
+
+        `pause` is its cost in seconds, or None if it says nothing of the rate.
+        """
         call.refused = True
         if self._since is not None and call.started >= self._since:
             self._taken -= 1
@@ -152,7 +162,7 @@ class AdaptiveRate:
             self._ceiling = (self._burst.taken + 1) / self._burst.seconds
 
     def _cut(self, now: float, pause: float) -> None:
-        """Lower the ceiling, and say for how long to stay there."""
+        """Lower the ceiling, and return how long to stay below it."""
         since = now if self._since is None else self._since
         elapsed = max(1e-3, now - since)
         if self._paced:
@@ -181,7 +191,7 @@ class AdaptiveRate:
         self._since = now
 
     def _lowered(self, rate: float, elapsed: float, pause: float) -> tuple[float, bool]:
-        """The new ceiling, and whether it is a good one."""
+        """Return the new ceiling, and whether it is reliable."""
         if self._age > self._stay:
             self._again = 0
             going = max(
@@ -200,7 +210,7 @@ class AdaptiveRate:
         ), self._again < 2
 
     def _speed(self, since: float) -> float:
-        """Calls started a second, lately."""
+        """Return the recent rate of starts."""
         starts = [call.started for call in self._calls if call.started >= since][-16:]
         if len(starts) < 5:
             return math.inf

@@ -1,9 +1,9 @@
-"""One attempt over aiohttp: the one file of the client that knows it.
+"""Send one attempt with aiohttp. This module and `blob_reader` are the only ones that import it.
 
-aiohttp's errors hold the request's headers, so none leaves here: ours are raised where no other is being handled, with
-nothing of aiohttp in their context. What aiohttp would do by itself is switched off: redirects (it would carry the
-key to another host), cookies, proxies of the environment, decompression without bound, and sending an idempotent
-request again without telling.
+Errors of aiohttp hold the headers of the request, so none leaves this module: errors are raised
+without aiohttp in their context. Features of aiohttp that would be unsafe are off: redirects, which
+would send the key to another host, cookies, proxies of the environment, unlimited decompression,
+and silent retries of idempotent requests.
 """
 
 from __future__ import annotations
@@ -11,7 +11,9 @@ from __future__ import annotations
 import asyncio
 import errno
 import os
+import select
 import ssl
+import weakref
 import zlib
 from collections.abc import Callable, Mapping
 from types import TracebackType
@@ -19,7 +21,10 @@ from urllib.parse import urlsplit
 
 import aiohttp
 from aiohttp.abc import AbstractStreamWriter
+from aiohttp.client_proto import ResponseHandler
+from aiohttp.connector import Connection
 from aiohttp.payload import Payload
+from aiohttp.tracing import Trace
 from yarl import URL
 
 from .._content import Content, ContentError
@@ -40,20 +45,26 @@ __all__ = ["AiohttpTransport", "tls_context"]
 
 
 def tls_context(ca_file: str | None = None) -> ssl.SSLContext:
-    """Verified TLS 1.2 or newer, trusting the system's authorities, or those of `ca_file` alone."""
+    """Return a context for verified TLS 1.2 or newer.
+
+    It trusts the authorities of the system, or only those of `ca_file`.
+    """
     context = ssl.create_default_context(cafile=ca_file)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     return context
 
 
 class _PhaseTimer:
-    """The clock of one attempt: which phase it is in and when that phase is over time."""
+    """The timeouts of one attempt, one for each phase."""
 
     def __init__(self, timeouts: Timeouts, on_sent: Callable[[], None] | None) -> None:
         self.timeouts = timeouts
         self.phase = "connect"
         self.body_done = False
         self.body_error: Exception | None = None
+        self.unwritten = 0
+        """Bytes of the body that the connection does not have yet."""
+        self.transport: asyncio.WriteTransport | None = None
         self._on_sent = on_sent
         self._scope = asyncio.timeout(None)
         self._loop = asyncio.get_running_loop()
@@ -74,7 +85,7 @@ class _PhaseTimer:
         await self._scope.__aexit__(kind, error, trace)
 
     def enter(self, phase: str, seconds: float) -> None:
-        """A phase begins, and is over time in `seconds`."""
+        """Begin a phase that may take `seconds`."""
         self.phase = phase
         self._due = self._loop.time() + seconds
         if self._timer is None or self._due < self._timer.when():
@@ -86,18 +97,26 @@ class _PhaseTimer:
         self._timer = self._loop.call_at(when, self._look)
 
     def _look(self) -> None:
-        """One timer for all phases, set anew only when it has run out: a phase begins with every piece of a body."""
+        """Check the phases with one timer, which is only set again when it has fired."""
         self._timer = None
         if self._loop.time() < self._due:
             self._look_at(self._due)
         elif not self._scope.expired():
             self._scope.reschedule(self._loop.time())
 
+    @property
+    def body_is_out(self) -> bool:
+        """Whether the system has the whole body. `body_done` may follow later."""
+        return self.body_done or (
+            self.unwritten <= 0
+            and (self.transport is None or self.transport.get_write_buffer_size() == 0)
+        )
+
     def writing(self) -> None:
         self.enter("write", self.timeouts.write)
 
     def sent(self) -> None:
-        """The body is out (or the request has none)."""
+        """The body is out, or there is none."""
         if not self.body_done:
             self.body_done = True
             if self._on_sent is not None:
@@ -111,41 +130,43 @@ class _PhaseTimer:
         said = {
             "connect": "no connection within {0:g} s",
             "write": "the peer took nothing of the body for {0:g} s",
-            "wait": "no answer within {0:g} s",
-            "read": "the answer was not whole {0:g} s after it began",
+            "wait": "no response within {0:g} s",
+            "read": "the response was not complete {0:g} s after it began",
         }
         return said[self.phase].format(seconds)
 
 
 class _Body(Payload):
-    """A :class:`Content` as aiohttp takes it: of known length, and streamed."""
+    """A :class:`Content` for aiohttp, streamed and of known length."""
 
     _autoclose = True
 
     def __init__(self, content: Content, watch: _PhaseTimer) -> None:
         super().__init__(content, content_type=content.content_type)
+        watch.unwritten = content.length
         self._size = content.length
         self._content = content
         self._watch = watch
 
     def decode(self, encoding: str = "utf-8", errors: str = "strict") -> str:
-        """Not text."""
+        """The body is not text."""
         raise TypeError("a body that is streamed is not text")
 
     async def write(self, writer: AbstractStreamWriter) -> None:
-        """Stream all of it."""
+        """Stream the body."""
         await self.write_with_length(writer, None)
 
     async def write_with_length(
         self, writer: AbstractStreamWriter, content_length: int | None
     ) -> None:
-        """Stream all of it; the length is exact, so there is nothing to cut."""
+        """Stream the body. Its length is exact."""
         watch = self._watch
 
-        transport: asyncio.WriteTransport | None = getattr(writer, "transport", None)
+        watch.transport = transport = getattr(writer, "transport", None)
 
         async def write(piece: Buffer) -> bool:
             watch.writing()
+            watch.unwritten -= len(piece)
             await writer.write(piece)
             return transport is not None and transport.get_write_buffer_size() == 0
 
@@ -153,7 +174,7 @@ class _Body(Payload):
         try:
             await stream(self._content, write)
         except (OSError, aiohttp.ClientError):
-            raise  # the link's
+            raise  # of the connection
         except Exception as error:
             watch.body_error = error
             raise
@@ -162,9 +183,10 @@ class _Body(Payload):
 
 
 class AiohttpTransport:
-    """Sends over aiohttp, with connections kept alive. Made anywhere, opened by the first request, in its event loop.
+    """Send with aiohttp over connections that are kept alive.
 
-    `connections` is the most at once. A `session` given is used as it is, and left open: it belongs to its owner.
+    It may be created anywhere. The first request opens it in its event loop. `connections` is the
+    maximum at once. A `session` that is given stays open.
     """
 
     def __init__(
@@ -193,7 +215,7 @@ class AiohttpTransport:
         *,
         on_sent: Callable[[], None] | None = None,
     ) -> Response:
-        """One attempt; see :class:`~.base.Transport`."""
+        """Send one attempt. See :class:`~.base.Transport`."""
         _refuse_injection(request, headers)
         watch = _PhaseTimer(self._timeouts, on_sent)
         failure: Exception
@@ -203,7 +225,7 @@ class AiohttpTransport:
         except (CustomVisionError, ContentError) as error:
             failure = error
         except (aiohttp.ClientError, OSError, _Wrapped) as error:
-            failure = watch.body_error or _ours(error, request, watch)
+            failure = watch.body_error or _translate_error(error, request, watch)
         failure.__cause__ = failure.__context__ = None
         raise failure
 
@@ -221,13 +243,11 @@ class AiohttpTransport:
         if request.content is not None:
             body = _Body(request.content, watch)
             lines["Content-Type"] = request.content.content_type
-        answer = await session.request(
+        response = await session.request(
             request.method,
             URL(request.url, encoded=True),
             headers=lines,
-            skip_auto_headers=(
-                "Content-Type",
-            ),  # for a POST without a body aiohttp would make one up
+            skip_auto_headers=("Content-Type",),  # aiohttp would add one to a POST without a body
             data=body,
             allow_redirects=False,
             auto_decompress=False,
@@ -237,14 +257,20 @@ class AiohttpTransport:
             middlewares=(_NoRetryMiddleware(watch, has_body=body is not None),),
         )
         try:
-            whole = await _read(answer, request, watch)
+            if response.status // 100 == 2 and not watch.body_is_out:
+                raise ResponseLost(
+                    f"a success ({response.status}) came before all of the request was sent, so it"
+                    " is the response to another",
+                    operation=request.operation,
+                )
+            whole = await _read(response, request, watch)
         except BaseException:
-            answer.close()
+            response.close()
             raise
         if watch.body_done:
-            answer.release()
-        else:  # an answer before the end of the body: what is left of it is not wanted
-            answer.close()
+            response.release()
+        else:  # a response before the end of the body, whose rest is not wanted
+            response.close()
             watch.sent()
         return whole
 
@@ -253,14 +279,14 @@ class AiohttpTransport:
             raise ClientClosed
         if self._given is not None:
             return self._given
-        if fresh:  # a connection that the server has just let go would leave in doubt what must not be repeated
+        if fresh:  # a connection that the server has just closed would leave the request in doubt
             self._fresh = self._fresh or self._open(force_close=True)
             return self._fresh
         self._kept = self._kept or self._open(force_close=False)
         return self._kept
 
     def _open(self, *, force_close: bool) -> aiohttp.ClientSession:
-        connector = aiohttp.TCPConnector(limit=self._connections, force_close=force_close)
+        connector = _Connector(limit=self._connections, force_close=force_close)
         return aiohttp.ClientSession(
             connector=connector, cookie_jar=aiohttp.DummyCookieJar(), trust_env=False
         )
@@ -268,20 +294,66 @@ class AiohttpTransport:
     def _context(self, url: str) -> ssl.SSLContext | bool:
         if self._ssl is None:
             if not url.startswith("https:"):
-                return True  # aiohttp's default, never come to use
-            self._ssl = tls_context()  # reads the system's authorities: some 30 ms
+                return True  # the default of aiohttp, never used
+            self._ssl = tls_context()  # reads the authorities of the system, in about 30 ms
         return self._ssl
 
     async def aclose(self) -> None:
-        """Close the connections that were opened here."""
+        """Close the connections, unless the session was given."""
         self._closed = True
         for session in (self._kept, self._fresh):
             if session is not None:
                 await session.close()
 
 
+class _Connector(aiohttp.TCPConnector):
+    """A pool that never returns a connection with waiting bytes.
+
+    Bytes on an idle connection are a response to an earlier request. aiohttp would take them for
+    the response to the next one.
+    """
+
+    def __init__(self, *, limit: int, force_close: bool) -> None:
+        super().__init__(limit=limit, force_close=force_close)
+        self._reused = weakref.WeakSet[ResponseHandler]()
+
+    async def connect(
+        self, req: aiohttp.ClientRequest, traces: list[Trace], timeout: aiohttp.ClientTimeout
+    ) -> Connection:
+        """Return a quiet connection from the pool, or a new one. Close those that are not quiet."""
+        while True:
+            connection = await super().connect(req, traces, timeout)
+            protocol = connection.protocol
+            if protocol is None or _is_quiet(protocol):
+                if protocol is not None:
+                    self._reused.add(protocol)
+                return connection
+            connection.close()
+            if protocol not in self._reused:
+                raise _SpokeFirst
+
+
+class _SpokeFirst(aiohttp.ClientConnectionError):
+    """The peer wrote on a new connection before the request."""
+
+
+def _is_quiet(protocol: ResponseHandler) -> bool:
+    """Return whether no byte has arrived on an idle connection, read or in its socket."""
+    if protocol.should_close:
+        return False
+    transport = protocol.transport
+    number = -1 if transport is None else transport.get_extra_info("socket").fileno()
+    if number < 0:
+        return False
+    if not hasattr(select, "poll"):  # Windows
+        return not select.select([number], [], [], 0)[0]
+    poll = select.poll()
+    poll.register(number, select.POLLIN)
+    return not poll.poll(0)
+
+
 class _NoRetryMiddleware:
-    """A middleware that translates errors inside aiohttp's own loop of retries, which then has nothing to catch."""
+    """Translate errors inside the retry loop of aiohttp, which then has nothing to catch."""
 
     def __init__(self, watch: _PhaseTimer, *, has_body: bool) -> None:
         self._watch = watch
@@ -307,8 +379,8 @@ class _Wrapped(Exception):
         self.error = error
 
 
-def _ours(error: Exception, request: Request, watch: _PhaseTimer) -> TransportError:
-    """`error` of aiohttp or the system in our words: was anything sent, and what to do."""
+def _translate_error(error: Exception, request: Request, watch: _PhaseTimer) -> TransportError:
+    """Return an error of this package for one of aiohttp or the system, with advice."""
     if isinstance(error, _Wrapped):
         error = error.error
     operation = request.operation
@@ -331,11 +403,21 @@ def _ours(error: Exception, request: Request, watch: _PhaseTimer) -> TransportEr
                 f"{host} is not a known host: is the endpoint right, and the network up?",
                 operation=operation,
             )
+        case _SpokeFirst():
+            return ConnectError(
+                f"no connection to {peer}: it wrote before it was asked, so it is no HTTP server:"
+                " is the port right?",
+                operation=operation,
+            )
         case aiohttp.ClientConnectorError() | aiohttp.InvalidURL():
             why = f"{_reason(error)} (is the endpoint right, and the network up?)"
             return ConnectError(f"no connection to {peer}: {why}", operation=operation)
         case _:
-            when = "while the answer was read" if watch.phase == "read" else "before an answer came"
+            when = (
+                "while the response was read"
+                if watch.phase == "read"
+                else "before a response arrived"
+            )
             return ResponseLost(
                 f"the connection broke {when}: {_reason(error)}", operation=operation
             )
@@ -349,7 +431,7 @@ def _host_of(url: str) -> str:
 
 
 def _peer_of(url: str) -> str:
-    """The host of `url`, with its port where that is not the default one."""
+    """Return the host of `url`, with its port unless that is the default."""
     host = _host_of(url)
     try:
         port = urlsplit(url).port
@@ -365,7 +447,7 @@ def _peer_of(url: str) -> str:
 
 
 def _reason(error: Exception) -> str:
-    """The system's words for `error`, never aiohttp's repr."""
+    """Return the words of the system for `error`, never the repr of aiohttp."""
     inner = getattr(error, "certificate_error", None) or getattr(error, "os_error", None) or error
     if isinstance(inner, ssl.SSLCertVerificationError):
         return inner.verify_message
@@ -374,18 +456,18 @@ def _reason(error: Exception) -> str:
             return "what answers there does not speak TLS: is the port right?"
         return inner.reason or "the handshake failed"
     if isinstance(inner, ConnectionResetError):
-        return os.strerror(errno.ECONNRESET)  # asyncio's own has no number
+        return os.strerror(errno.ECONNRESET)  # that of asyncio has no errno
     if isinstance(inner, OSError) and inner.errno is not None and inner.errno > 0:
-        return os.strerror(inner.errno)  # asyncio's own words repeat the address
+        return os.strerror(inner.errno)  # the message of asyncio repeats the address
     return type(inner).__name__
 
 
 _NO_TLS = frozenset({"WRONG_VERSION_NUMBER", "HTTP_REQUEST", "UNKNOWN_PROTOCOL"})
-"""OpenSSL's words for an answer that is none of TLS."""
+"""Reasons of OpenSSL for a response that is not TLS."""
 
 
 def _refuse_injection(request: Request, headers: Mapping[str, str]) -> None:
-    """A line break in what becomes a line of the head would write another header, or another request."""
+    """Raise if the text has a line break, which would add a header or a request."""
     content_type = "" if request.content is None else request.content.content_type
     texts = [request.method, content_type]
     texts += [text for pair in (*request.headers.items(), *headers.items()) for text in pair]
@@ -396,54 +478,62 @@ def _refuse_injection(request: Request, headers: Mapping[str, str]) -> None:
     ):
         del headers, texts
         raise ValueError(
-            f"{request.operation}: a line break or another character that no HTTP head can carry in its URL or a header"
+            f"{request.operation}: a line break or another character that no HTTP head can carry"
+            " in its URL or a header"
         )
 
 
 def _fits_a_line(url: str) -> bool:
-    """Whether `url` is printable ASCII without a space. It may be long: 8,000 characters of ids."""
+    """Return whether `url` is printable ASCII without spaces.
+
+    It may be long: 8,000 characters of ids.
+    """
     return url.isascii() and not url.encode().translate(None, _OF_A_URL)
 
 
 _OF_A_URL = bytes(range(0x21, 0x7F))
 
 
-async def _read(answer: aiohttp.ClientResponse, request: Request, watch: _PhaseTimer) -> Response:
-    """The whole answer, of bounded size and in bounded time."""
-    if answer.status // 100 == 3:
-        target = _host_of(answer.headers.get("Location", ""))
+async def _read(response: aiohttp.ClientResponse, request: Request, watch: _PhaseTimer) -> Response:
+    """Return the whole response, within its limits of size and time."""
+    if response.status // 100 == 3:
+        target = _host_of(response.headers.get("Location", ""))
         raise DecodeError(
-            f"{request.operation}: the service redirects ({answer.status}) to {target or 'another place of the same host'}; redirects are "
+            f"{request.operation}: the service redirects ({response.status}) to"
+            f" {target or 'another place of the same host'}; redirects are "
             "not followed, since they would carry the key along: is the endpoint right?"
         )
     if watch.body_done:
         watch.enter("read", watch.timeouts.read)
-    inflate = _inflater(answer.headers.get("Content-Encoding", ""), request)
+    inflate = _inflater(response.headers.get("Content-Encoding", ""), request)
     chunks: list[bytes] = []
     size = 0
-    async for chunk in answer.content.iter_any():
+    async for chunk in response.content.iter_any():
         if inflate is not None:
             chunk = inflate(chunk, request.response_bytes - size + 1)
         size += len(chunk)
         if size > request.response_bytes:
             raise DecodeError(
-                f"{request.operation}: the answer is over {request.response_bytes:,} bytes, more than any real one"
+                f"{request.operation}: the response is over {request.response_bytes:,} bytes, more"
+                " than any real one"
             )
         chunks.append(chunk)
     headers: dict[str, str] = {}
-    for name, value in answer.headers.items():
+    for name, value in response.headers.items():
         lower = name.lower()
         headers[lower] = f"{headers[lower]}, {value}" if lower in headers else value
-    return Response(answer.status, headers, chunks[0] if len(chunks) == 1 else b"".join(chunks))
+    return Response(response.status, headers, chunks[0] if len(chunks) == 1 else b"".join(chunks))
 
 
 def _inflater(encoding: str, request: Request) -> Callable[[bytes, int], bytes] | None:
-    """What undoes `encoding`, which was not asked for but may come from a proxy; bounded, so that no bomb goes off."""
+    """Return a bounded decompressor for `encoding`, which a proxy may have added."""
     if encoding.strip().lower() in {"", "identity"}:
         return None
     if encoding.strip().lower() not in {"gzip", "x-gzip", "deflate"}:
         raise DecodeError(
-            f"{request.operation}: the answer is encoded as {encoding[:40]!r}, which was not asked for"
+            f"{request.operation}: the response is encoded as {encoding[:40]!r}, which was not"
+            " asked"
+            " for"
         )
     decoder = zlib.decompressobj(zlib.MAX_WBITS | 32)
 
@@ -452,7 +542,7 @@ def _inflater(encoding: str, request: Request) -> Callable[[bytes, int], bytes] 
             return decoder.decompress(chunk, most)
         except zlib.error:
             raise DecodeError(
-                f"{request.operation}: the answer's compression cannot be read"
+                f"{request.operation}: the response's compression cannot be read"
             ) from None
 
     return inflate

@@ -1,7 +1,7 @@
-"""A file that is there whole or not at all, whatever interrupts its writing.
+"""Write a file that is complete or absent, whatever interrupts the writing.
 
-Blocking calls go to worker threads; those that open, name or remove the file are never left half done: a task that is
-cancelled meanwhile lets the thread finish, and what it leaves is tidied up.
+Blocking calls run in worker threads. A cancelled task lets the thread that opens, renames or
+removes the file finish, and cleans up after it.
 """
 
 from __future__ import annotations
@@ -19,7 +19,10 @@ T = TypeVar("T")
 
 
 class AtomicFile:
-    """The file while it is being written, under another name beside its place. Readable by its owner alone."""
+    """A file that is being written, under a temporary name in the same folder.
+
+    Only its owner may read it.
+    """
 
     def __init__(self, target: str, overwrite: bool) -> None:
         self._target = target
@@ -28,11 +31,11 @@ class AtomicFile:
         self._file: BinaryIO | None = None
 
     async def write(self, data: bytes) -> None:
-        """Add `data`."""
+        """Append `data`."""
         await _in_thread(self._open_file.write, data)
 
     async def restart(self) -> None:
-        """Begin anew: forget what was written."""
+        """Discard the data written so far."""
         await _in_thread(self._restart)
 
     @property
@@ -40,29 +43,29 @@ class AtomicFile:
         assert self._file is not None
         return self._file
 
-    # What follows blocks.
+    # The methods below block.
 
     def _restart(self) -> None:
         self._open_file.seek(0)
         self._open_file.truncate()
 
     def open(self) -> None:
-        """Make the file."""
+        """Create the file."""
         if os.path.isdir(self._target):
             raise IsADirectoryError(f"{self._target} is a folder: give the name of the file")
         if not self._overwrite and os.path.lexists(self._target):
             raise FileExistsError(f"{self._target} is there already")
         self._file = open(self._part, "xb", opener=lambda name, flags: os.open(name, flags, 0o600))  # noqa: SIM115 - see finish, drop
 
-    def finish(self) -> None:
-        """Bring it to the disk and give it its name."""
+    def commit(self) -> None:
+        """Flush the file to the disk and rename it."""
         try:
             with self._open_file as file:
                 file.flush()
                 os.fsync(file.fileno())
             self._name()
         except BaseException:
-            self.drop()
+            self.discard()
             raise
         _sync_folder(os.path.dirname(self._target) or ".")
 
@@ -71,18 +74,18 @@ class AtomicFile:
             os.replace(self._part, self._target)
             return
         try:
-            os.link(self._part, self._target)  # fails where somebody was faster
+            os.link(self._part, self._target)  # fails if the target exists by now
         except FileExistsError:
             raise
-        except OSError:  # a file system without links
+        except OSError:  # the file system has no links
             os.rename(self._part, self._target)
         else:
             os.unlink(self._part)
 
-    def drop(self) -> None:
-        """Leave nothing behind."""
+    def discard(self) -> None:
+        """Remove the file."""
         if self._file is not None:
-            self._file.close()  # waits for a write that is under way
+            self._file.close()  # waits for a write in progress
             try:
                 os.unlink(self._part)
             except OSError:
@@ -95,7 +98,7 @@ def _sync_folder(folder: str) -> None:
     descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
     try:
         os.fsync(descriptor)
-    except OSError:  # a file system that cannot: the file itself is safe
+    except OSError:  # the file system cannot; the file itself is safe
         pass
     finally:
         os.close(descriptor)
@@ -105,21 +108,23 @@ def _sync_folder(folder: str) -> None:
 async def atomic_file(
     path: str | os.PathLike[str], *, overwrite: bool
 ) -> AsyncIterator[AtomicFile]:
-    """A file to write to, which gets its name at the end of the block; after an exception nothing is left of it.
+    """Give a file to write to.
+
+    The file gets its name at the end of the block. After an error nothing is left of it.
 
     Raises:
-        FileExistsError: it is there, and is not to be overwritten.
-        IsADirectoryError: it is a folder.
-        OSError: it cannot be written.
+        FileExistsError: `path` exists, and must not be overwritten.
+        IsADirectoryError: `path` is a folder.
+        OSError: The file cannot be written.
     """
     file = AtomicFile(os.fspath(path), overwrite)
-    await _to_the_end(file.open, after_cancel=file.drop)
+    await _to_the_end(file.open, after_cancel=file.discard)
     try:
         yield file
     except BaseException:
-        file.drop()  # here, on the event loop, where nothing can interrupt it: it is quick
+        file.discard()  # on the event loop, where nothing interrupts it; it is quick
         raise
-    await _to_the_end(file.finish)
+    await _to_the_end(file.commit)
 
 
 async def _in_thread(act: Callable[..., object], *arguments: object) -> None:
@@ -129,7 +134,7 @@ async def _in_thread(act: Callable[..., object], *arguments: object) -> None:
 async def _to_the_end(
     act: Callable[[], None], *, after_cancel: Callable[[], None] | None = None
 ) -> None:
-    """Let `act` come to its end in a thread, whether it is waited for or not; then do what is due after a cancelled wait."""
+    """Run `act` in a thread to its end, even if cancelled. Then clean up."""
     work = asyncio.get_running_loop().run_in_executor(None, act)
     try:
         await asyncio.shield(work)
@@ -138,7 +143,7 @@ async def _to_the_end(
         def ended(done: asyncio.Future[None]) -> None:
             failed = (
                 done.cancelled() or done.exception() is not None
-            )  # asking for it keeps it from being reported as forgotten
+            )  # mark the exception as retrieved
             if after_cancel is not None and not failed:
                 after_cancel()
 

@@ -1,9 +1,10 @@
-"""The seam between those who know the service and those who move bytes: a request, a response, a sender."""
+"""The interface between operations and transports: a request, a response, a transport."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Protocol
 
 from .._content import Content
@@ -11,11 +12,12 @@ from .._content import Content
 __all__ = ["RESPONSE_BYTES", "ClientClosed", "Meter", "Request", "Response", "Transport"]
 
 RESPONSE_BYTES = 16 * 1024 * 1024
-"""An answer longer than this, counted after decompression, is refused. The largest real one (256 images) is under 0.5 MB."""
+"""Maximum size of a response, after decompression. The largest known one (256 images) is under
+0.5 MB."""
 
 
 class ClientClosed(RuntimeError):
-    """The client has been closed: nothing is sent any more."""
+    """The client has been closed and sends nothing."""
 
     def __init__(self) -> None:
         super().__init__("the client is closed")
@@ -23,24 +25,32 @@ class ClientClosed(RuntimeError):
 
 @dataclass(slots=True)
 class Meter:
-    """What a request came to, in sends: written by the transport as it goes, so that it is right after an exception too.
+    """Count what one call costs, and keep what its response says beside the body.
 
-    `requests` were sent, `retries` of them again; `bytes_sent` counts bodies. `in_doubt` says that one of them may have
-    taken effect without our hearing of it.
+    The counts are written while the call runs, so they are right after an exception too.
     """
 
     requests: int = 0
+    """Requests sent, retries included."""
     retries: int = 0
+    """Requests sent again."""
     bytes_sent: int = 0
+    """Bytes of request bodies, retries included."""
     in_doubt: bool = False
+    """An attempt may have taken effect although its response was lost."""
+    retry_after: float | None = None
+    """Seconds to wait before the next request, if the response says so."""
+    date: datetime | None = None
+    """The time of the response by the service's clock."""
 
 
 @dataclass(frozen=True, slots=True)
 class Request:
     """One HTTP request, without the credential.
 
-    `url` is whole and already percent-encoded. `operation` names it in errors and events. `repeatable` says whether
-    it may be sent again when an earlier answer was lost: its effect is the same, or told apart, the second time.
+    `url` is complete and percent-encoded. `operation` names the request in errors and events.
+    `repeatable` allows another attempt after a response was lost, because a second request has no
+    further effect, or one that its response reports.
     """
 
     method: str
@@ -55,10 +65,10 @@ class Request:
 
 @dataclass(frozen=True, slots=True)
 class Response:
-    """An answer, whatever its status: header names in lower case, the body whole.
+    """A response of any status. Names of headers are in lower case.
 
-    `attempts` is how many times the request was sent. `in_doubt` tells that an earlier attempt was sent and its answer
-    lost (or was a 408 or 5xx), so that its effect may have been there before this attempt.
+    `attempts` is the number of attempts. `in_doubt` is true if the response to an earlier attempt
+    was lost, or was a 408 or 5xx, so that the effect may be that of the earlier attempt.
     """
 
     status: int
@@ -69,7 +79,7 @@ class Response:
 
 
 class Transport(Protocol):
-    """One attempt over the wire. The in-memory stand-in of the tests is the other implementation."""
+    """One attempt of a request. Tests replace it by a service in memory."""
 
     async def send(
         self,
@@ -78,17 +88,17 @@ class Transport(Protocol):
         *,
         on_sent: Callable[[], None] | None = None,
     ) -> Response:
-        """Send `request` with `headers` (the credential) added.
+        """Send `request` with `headers`, which hold the credential.
 
-        `on_sent` is called once, when the last byte of the body has been handed to the link (or was found not to be
-        wanted): what the body held can be let go, and the time that the service takes begins.
+        `on_sent` is called once, when the last byte of the body has been given to the connection,
+        or is not wanted. Then the memory of the body is free, and the service begins to work.
 
         Raises:
-            ConnectError: nothing was sent.
-            RequestTimeout: a phase took too long.
-            ResponseLost: sent, and no whole answer.
-            DecodeError: the answer is over `response_bytes`, or a redirect.
-            ContentError: a blob of the body could not be read; the request took no effect.
+            ConnectError: Nothing was sent.
+            RequestTimeout: A phase took too long.
+            ResponseLost: The request was sent, and no complete response arrived.
+            DecodeError: The response is over `response_bytes`, or is a redirect.
+            ContentError: A blob of the body could not be read. The request had no effect.
         """
         ...
 

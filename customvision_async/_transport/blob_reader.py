@@ -1,8 +1,8 @@
-"""Reading files from where the service keeps them: other hosts, named by the service's answers, and never given the key.
+"""Read files from hosts that a response names. The key is never sent there.
 
-An address that comes in an answer is not trusted. The host must be of a list (Azure's blob stores, and what the owner of the client
-adds), the scheme https, and the addresses the name resolves to must be public ones; that is looked at as the connection is
-made, so a name that changes its address between two looks gains nothing. Redirects are not followed.
+A URL in a response is not trusted. The host must be on a list, the scheme https, and the host must
+resolve to public addresses. That is checked as the connection is made, so a name that changes its
+address between two lookups gains nothing. Redirects are not followed.
 """
 
 from __future__ import annotations
@@ -39,19 +39,19 @@ _NAT64 = ipaddress.ip_network("64:ff9b::/96")
 
 @dataclass(frozen=True, slots=True)
 class _Allowed:
-    """Why an address may be asked: `private` says that its name may lie in a private network."""
+    """The rule that allows a host. `private` allows addresses of a private network."""
 
     private: bool = False
 
 
 class BlobHosts:
-    """Where files may be read from.
+    """The hosts that files may be read from.
 
-    Args:
-        added: besides :data:`AZURE_BLOBS`. Each is a host ("files.example.com", which may then lie in a private network, as behind
-            a private endpoint), the end of host names (".example.com"), or an origin with scheme and port
-            ("https://127.0.0.1:8443"); plain http only for a literal loopback address, such as an emulator's.
-        endpoint: of the client. If it is a literal loopback address itself, files of that same origin may be read.
+    Args: added: Each is a host ("files.example.com", which may be in a private network, as behind a
+        private endpoint), the end of host names (".example.com"), or an origin with scheme and port
+        ("https://127.0.0.1:8443"). Plain http is for literal loopback addresses only. endpoint:
+        Endpoint of the client. If it is a literal loopback address, files of the same origin may be
+        read.
     """
 
     def __init__(self, added: Iterable[str] = (), *, endpoint: str = "") -> None:
@@ -72,7 +72,7 @@ class BlobHosts:
                 self.exact.add(one.lower().rstrip("."))
 
     def check(self, url: str, operation: str) -> None:
-        """Raise ConnectError unless `url` may be read from. Nothing is sent and no name looked up."""
+        """Raise ConnectError unless `url` may be read. Send nothing and resolve no name."""
         try:
             parts = urlsplit(url)
             port = parts.port
@@ -101,7 +101,8 @@ class BlobHosts:
         ):
             where = host if port in (None, 443) else f"{host}:{port}"
             raise ConnectError(
-                f"{where} is not a host that files are read from; if it is to be one, make the client with blob_hosts=[...]",
+                f"{where} is not a host that files are read from; if it is to be one, make the"
+                " client with blob_hosts=[...]",
                 operation=operation,
             )
         if _is_address(host):
@@ -140,7 +141,10 @@ def _is_address(host: str) -> bool:
 
 
 def is_allowed_address(text: str, *, private: bool) -> bool:
-    """Whether a name may resolve to this address: public, or (`private`) of a private network; never loopback or link-local."""
+    """Return whether a host may have this address:
+
+    public, or with `private` of a private network.
+    """
     address = ipaddress.ip_address(text)
     if isinstance(address, ipaddress.IPv6Address):
         inner = address.ipv4_mapped or address.sixtofour
@@ -160,7 +164,7 @@ def is_allowed_address(text: str, *, private: bool) -> bool:
 
 
 class _SafeResolver(AbstractResolver):
-    """Resolves names, and refuses those that lead to where no blob store is."""
+    """Resolve names, and reject addresses where no blob store can be."""
 
     def __init__(self, hosts: BlobHosts, inner: AbstractResolver | None = None) -> None:
         self._hosts = hosts
@@ -181,17 +185,18 @@ class _SafeResolver(AbstractResolver):
 
 
 class PrivateAddressError(OSError):
-    """The name leads to an address that is no public one."""
+    """The host has an address that is not public."""
 
     def __init__(self, host: str) -> None:
         super().__init__(
-            f"{host} resolves to an address that is not public; name the host in blob_hosts=[...] if that is meant"
+            f"{host} resolves to an address that is not public; name the host in blob_hosts=[...]"
+            " if that is meant"
         )
 
 
 @dataclass(frozen=True, slots=True)
 class BlobPart:
-    """An answer whose body is still to come, in `pieces`. Names of headers are in lower case."""
+    """A response whose body arrives in `pieces`. Names of headers are in lower case."""
 
     status: int
     headers: Mapping[str, str]
@@ -199,7 +204,7 @@ class BlobPart:
 
 
 class BlobReader:
-    """Reads files, a piece at a time. Has no key and takes none. Opened by the first read, in its event loop."""
+    """Read files piece by piece, without a key. The first read opens it in its event loop."""
 
     def __init__(
         self,
@@ -209,7 +214,7 @@ class BlobReader:
         connections: int = 16,
         resolver: AbstractResolver | None = None,
     ) -> None:
-        self.hosts = hosts or BlobHosts()
+        self.hosts: BlobHosts = hosts or BlobHosts()
         self._timeouts = timeouts or Timeouts()
         self._ssl = ssl_context
         self._connections = connections
@@ -221,13 +226,13 @@ class BlobReader:
     async def open(
         self, url: str, *, start: int = 0, validator: str = "", operation: str = "Download"
     ) -> AsyncIterator[BlobPart]:
-        """Ask for the file at `url`; from byte `start` on, if it is still the one that `validator` (an ETag) is of.
+        """Request the file at `url`, from byte `start` on if it still has the ETag `validator`.
 
         Raises, here and from `pieces`:
-            ConnectError: it may not be read from there, or no connection could be made.
-            RequestTimeout: nothing came for `Timeouts.read` seconds.
-            ResponseLost: the connection broke.
-            DecodeError: a redirect, or an encoding that was not asked for.
+            ConnectError: The URL may not be read, or there is no connection.
+            RequestTimeout: Nothing arrived for `Timeouts.read` seconds.
+            ResponseLost: The connection broke.
+            DecodeError: A redirect, or an encoding that was not requested.
         """
         self.hosts.check(url, operation)
         host = urlsplit(url).hostname or ""
@@ -237,7 +242,7 @@ class BlobReader:
             if validator:
                 headers["If-Range"] = validator
         failure: Exception | None = None
-        answer: aiohttp.ClientResponse | None = None
+        response: aiohttp.ClientResponse | None = None
         try:
             timeout = aiohttp.ClientTimeout(
                 total=None,
@@ -245,7 +250,7 @@ class BlobReader:
                 sock_connect=self._timeouts.connect,
                 sock_read=self._timeouts.read,
             )
-            answer = await self._session().get(
+            response = await self._session().get(
                 URL(url, encoded=True),
                 headers=headers,
                 allow_redirects=False,
@@ -253,22 +258,22 @@ class BlobReader:
                 timeout=timeout,
             )
         except (aiohttp.ClientError, OSError, ValueError) as error:
-            failure = _ours(error, host, operation)
-        if failure is not None or answer is None:
+            failure = _translate_error(error, host, operation)
+        if failure is not None or response is None:
             assert failure is not None
             raise failure
         try:
-            _refuse_strange(answer, operation)
+            _refuse_strange(response, operation)
             yield BlobPart(
-                answer.status,
-                {name.lower(): value for name, value in answer.headers.items()},
-                _pieces(answer, host, operation),
+                response.status,
+                {name.lower(): value for name, value in response.headers.items()},
+                _pieces(response, host, operation),
             )
         finally:
-            if answer.content.at_eof():
-                answer.release()
+            if response.content.at_eof():
+                response.release()
             else:
-                answer.close()
+                response.close()
 
     def _session(self) -> aiohttp.ClientSession:
         if self._closed:
@@ -290,16 +295,18 @@ class BlobReader:
             await self._kept.close()
 
 
-def _refuse_strange(answer: aiohttp.ClientResponse, operation: str) -> None:
-    if answer.status // 100 == 3:
+def _refuse_strange(response: aiohttp.ClientResponse, operation: str) -> None:
+    if response.status // 100 == 3:
         target = (
-            urlsplit(answer.headers.get("Location", "")).hostname
+            urlsplit(response.headers.get("Location", "")).hostname
             or "another place of the same host"
         )
         raise DecodeError(
-            f"{operation}: the host of the file redirects ({answer.status}) to {target}; redirects are not followed"
+            f"{operation}: the host of the file redirects ({response.status}) to {target};"
+            " redirects"
+            " are not followed"
         )
-    encoding = answer.headers.get("Content-Encoding", "").strip().lower()
+    encoding = response.headers.get("Content-Encoding", "").strip().lower()
     if encoding not in ("", "identity"):
         raise DecodeError(
             f"{operation}: the file comes encoded as {encoding[:40]!r}, which was not asked for"
@@ -307,15 +314,15 @@ def _refuse_strange(answer: aiohttp.ClientResponse, operation: str) -> None:
 
 
 async def _pieces(
-    answer: aiohttp.ClientResponse, host: str, operation: str
+    response: aiohttp.ClientResponse, host: str, operation: str
 ) -> AsyncIterator[bytes]:
     while True:
         failure: Exception | None = None
         piece = b""
         try:
-            piece = await answer.content.readany()
+            piece = await response.content.readany()
         except (aiohttp.ClientError, OSError) as error:
-            failure = _ours(error, host, operation, reading=True)
+            failure = _translate_error(error, host, operation, reading=True)
         if failure is not None:
             raise failure
         if not piece:
@@ -323,10 +330,10 @@ async def _pieces(
         yield piece
 
 
-def _ours(
+def _translate_error(
     error: Exception, host: str, operation: str, *, reading: bool = False
 ) -> ConnectError | RequestTimeout | ResponseLost:
-    """`error` in our words. Never its repr: that has the address in it, with the signature that opens the file."""
+    """Return an error of this package. Never use the repr, which has the URL with its signature."""
     match error:
         case aiohttp.ConnectionTimeoutError():
             return RequestTimeout(

@@ -1,13 +1,14 @@
-"""The bytes of a body, from where they are to the link, without ever being in memory together.
+"""Stream the bytes of a body to the connection without holding the body in memory.
 
-How it works. :func:`assemble` is a plain generator that fills buffers of 128 KiB (small pieces joined, large ones
-sliced, base64 on the way) and hands them out. Where every byte it needs is in memory or in the page cache, it runs
-on the event loop: no hop to a thread is cheaper than such a read. The first read that would wait for a disk is
-noticed (Linux tells, by ``RWF_NOWAIT``), and goes to a thread; after a few of them worker threads run the same generator to
-the end, a megabyte a hop and one hop ahead of the link. Where the system cannot tell, they do so from the start.
+:func:`iter_pieces` is a generator that fills buffers of 128 KiB: small pieces joined, large ones
+sliced, base64 on the way. If all bytes are in memory or in the page cache, it runs on the event
+loop, because a hop to a thread costs more than such a read. The first read that would block is
+detected (Linux has ``RWF_NOWAIT``) and runs in a thread. After a few, worker threads run the
+generator to the end, a megabyte per hop and one hop ahead of the connection. If the system cannot
+detect it, they do so from the start.
 
-The figures behind the sizes: pieces of 64 to 128 KiB cost least CPU, larger ones page faults; a pause of one turn of
-the loop each 256 KiB keeps it held for milliseconds only.
+Pieces of 64 to 128 KiB cost least CPU, and larger ones page faults. A pause of one turn of the loop
+per 256 KiB keeps it responsive within milliseconds.
 """
 
 from __future__ import annotations
@@ -18,32 +19,35 @@ import errno
 import functools
 import os
 import stat
-import threading
 from collections.abc import Awaitable, Callable, Generator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from typing import IO
 
-from .._content import Blob, Content, ContentError
+from .._blocking import lacks_descriptors, when_descriptors_allow
+from .._content import Blob, Content, ContentError, restored
+from ..errors import attempt, words_of
 
 try:
     import pybase64
-except ImportError:  # the extra "speed": twenty times faster
+except ImportError:  # the extra "speed" is twenty times faster
     _b64encode: Callable[[memoryview], bytes] = functools.partial(
         binascii.b2a_base64, newline=False
     )
 else:
     _b64encode = pybase64.b64encode
 
-__all__ = ["PIECE", "Buffer", "assemble", "stream"]
+__all__ = ["PIECE", "Buffer", "iter_pieces", "stream"]
 
 Buffer = bytes | memoryview
 
 PIECE = 128 * 1024
-_RAW_PIECE = PIECE // 4 * 3 // 3 * 3  # what becomes one piece as base64
+_RAW_PIECE = PIECE // 4 * 3 // 3 * 3  # it becomes one piece as base64
 _YIELD_EVERY = 256 * 1024
 _GROUP = 1024 * 1024
 _PATIENCE = 4
-"""Reads of one body that would wait, before threads read the rest: now and then a page is not there in a file that otherwise is."""
+"""Reads of one body that would block, before threads read the rest. A single page may be missing
+in the cache."""
 _NOWAIT: int | None = getattr(os, "RWF_NOWAIT", None)
 _OPEN_FLAGS = functools.reduce(
     int.__or__,
@@ -55,20 +59,20 @@ _OPEN_FLAGS = functools.reduce(
 _NO_FOLLOW = getattr(os, "O_NOFOLLOW", 0)
 
 _slow_devices: set[int] = set()
-"""Devices that cannot tell whether a read would wait (network file systems): their files are read in threads."""
+"""Devices that cannot detect blocking reads, such as network file systems. Threads read their
+files."""
 
 _workers: ThreadPoolExecutor | None = None
-_file_lock = threading.Lock()
 
 
 class WouldWait(Exception):
-    """This read would hold up the event loop."""
+    """This read would block the event loop."""
 
 
 class Reader:
-    """How blobs are read: without ever waiting, or (once `may_wait`) in a thread that may.
+    """How blobs are read: without blocking, or in a thread if `may_wait`.
 
-    `spare` is a buffer that was sent and may be filled again: in the cache still, where a new one would not be.
+    `spare` is a buffer that was sent and can be filled again. It is still in the CPU cache.
     """
 
     __slots__ = ("may_wait", "spare")
@@ -78,7 +82,7 @@ class Reader:
         self.spare: memoryview | None = None
 
     def buffer(self) -> memoryview:
-        """An empty piece."""
+        """Return an empty piece."""
         spare, self.spare = self.spare, None
         return spare if spare is not None and len(spare) == PIECE else memoryview(bytearray(PIECE))
 
@@ -92,12 +96,23 @@ def _read_at(descriptor: int, view: memoryview, offset: int) -> int:
     return len(data)
 
 
-def open_blob(blob: Blob) -> int:
-    """A descriptor of the file of `blob`, which is a regular file and the one that was looked at."""
+def open_blob(blob: Blob, *, may_wait: bool = True) -> int:
+    """Return a descriptor of the file of `blob`. It must be the regular file that was inspected.
+
+    Raises:
+        WouldWait: There is no descriptor left, and `may_wait` is not set.
+        ContentError: The file cannot be opened, or is not the one that was inspected.
+    """
     assert blob.path is not None
+    flags = _OPEN_FLAGS | (0 if blob.follow else _NO_FOLLOW)
     try:
-        descriptor = os.open(blob.path, _OPEN_FLAGS | (0 if blob.follow else _NO_FOLLOW))
+        if may_wait:
+            descriptor = when_descriptors_allow(os.open, blob.path, flags)
+        else:
+            descriptor = os.open(blob.path, flags)
     except OSError as error:
+        if not may_wait and lacks_descriptors(error):
+            raise WouldWait from None
         reason = (
             "it is a symbolic link"
             if error.errno == errno.ELOOP and not blob.follow
@@ -107,28 +122,34 @@ def open_blob(blob: Blob) -> int:
     except ValueError:
         raise ContentError(blob, "the file cannot be read: its path holds a NUL") from None
     try:
-        now = os.fstat(descriptor)
-        if blob.stamp == (now.st_dev, now.st_ino, now.st_mtime_ns) and now.st_size == blob.size:
-            return descriptor
-        if not stat.S_ISREG(now.st_mode):
-            raise ContentError(blob, "it is not a regular file")
-        if now.st_size != blob.size:
-            raise ContentError(
-                blob,
-                f"the file has changed since it was looked at: {blob.size:,} bytes then, {now.st_size:,} now",
-            )
-        if blob.stamp is not None:
-            raise ContentError(
-                blob, "the file has changed since it was looked at: it was written to or replaced"
-            )
+        _check_unchanged(blob, descriptor)
     except BaseException:
         os.close(descriptor)
         raise
     return descriptor
 
 
+def _check_unchanged(blob: Blob, descriptor: int) -> None:
+    """Raise ContentError unless the open file is the one that was inspected, unchanged."""
+    now = os.fstat(descriptor)
+    if blob.stamp == (now.st_dev, now.st_ino, now.st_mtime_ns) and now.st_size == blob.size:
+        return
+    if not stat.S_ISREG(now.st_mode):
+        raise ContentError(blob, "it is not a regular file")
+    if now.st_size != blob.size:
+        raise ContentError(
+            blob,
+            f"the file has changed since it was looked at: {blob.size:,} bytes then,"
+            f" {now.st_size:,} now",
+        )
+    if blob.stamp is not None:
+        raise ContentError(
+            blob, "the file has changed since it was looked at: it was written to or replaced"
+        )
+
+
 class _Source:
-    """The bytes of one blob in turn, `left` of them."""
+    """The bytes of one blob. `left` is the number of bytes to come."""
 
     __slots__ = ("_blob", "_data", "_descriptor", "_offset", "_reader", "left")
 
@@ -139,16 +160,19 @@ class _Source:
         self._descriptor = -1
         self.left = blob.size
         data = blob.taken() if blob.ahead else blob.data
-        self._data = None if data is None else memoryview(data).cast("B")
+        try:
+            self._data = None if data is None else memoryview(data).cast("B")
+        except ValueError:
+            raise ContentError(blob, "the bytes cannot be read: their view was released") from None
         if self._data is not None and len(self._data) != blob.size:
             raise ContentError(blob, "the bytes have changed in length since they were looked at")
 
-    def some(self, view: memoryview) -> int:
-        """Put the next bytes in `view`, at least one and none beyond the blob's; gives how many.
+    def readinto(self, view: memoryview) -> int:
+        """Read the next bytes into `view`, at least one, and return their number.
 
         Raises:
-            WouldWait: nothing was read; in a thread it may be.
-            ContentError: the blob is not as it was planned.
+            WouldWait: Nothing was read. In a thread it may be.
+            ContentError: The blob has changed.
         """
         if len(view) > self.left:
             view = view[: self.left]
@@ -165,6 +189,8 @@ class _Source:
             )
         self._offset += count
         self.left -= count
+        if not self.left and self._descriptor >= 0:  # it was written to while it was read
+            _check_unchanged(self._blob, self._descriptor)
         return count
 
     def _some_of_path(self, view: memoryview) -> int:
@@ -177,7 +203,7 @@ class _Source:
                     and self._blob.stamp[0] in _slow_devices
                 ):
                     raise WouldWait
-                self._descriptor = open_blob(self._blob)
+                self._descriptor = open_blob(self._blob, may_wait=may_wait)
             if may_wait:
                 return _read_at(self._descriptor, view, self._offset)
             return os.preadv(self._descriptor, (view,), self._offset, _NOWAIT or 0)
@@ -194,16 +220,17 @@ class _Source:
         assert self._blob.file is not None
         if not self._reader.may_wait:
             raise WouldWait
-        try:
-            with _file_lock:  # one file may stand in several requests, and has one position
-                self._blob.file.seek(self._blob.offset + self._offset)
-                data = self._blob.file.read(len(view))
-        except OSError as error:
-            raise ContentError(
-                self._blob, f"the file cannot be read: {error.strerror or error}"
-            ) from None
-        except ValueError:
-            raise ContentError(self._blob, "the file cannot be read: it has been closed") from None
+        count = attempt(self._read, self._blob.file, view)
+        if isinstance(count, Exception):
+            closed = attempt(getattr, self._blob.file, "closed", False) is True
+            reason = "it has been closed" if closed else words_of(count)
+            raise ContentError(self._blob, f"the file cannot be read: {reason}")
+        return count
+
+    def _read(self, file: IO[bytes], view: memoryview) -> int:
+        with restored(file):
+            file.seek(self._blob.offset + self._offset)
+            data = file.read(len(view))
         view[: len(data)] = data
         return len(data)
 
@@ -213,11 +240,13 @@ class _Source:
             self._descriptor = -1
 
 
-def assemble(content: Content, reader: Reader) -> Generator[Buffer | None, None, None]:
-    """The pieces of `content`, in order; None where going on would wait for a disk (set `reader.may_wait`, then go on).
+def iter_pieces(content: Content, reader: Reader) -> Generator[Buffer | None, None, None]:
+    """Yield the pieces of `content` in order. Yield None if the next read would block.
+
+    After None, set `reader.may_wait` and continue in a thread.
 
     Raises:
-        ContentError: a blob is not as it was planned.
+        ContentError: A blob has changed or cannot be read.
     """
     return _assemble_base64(content, reader) if content.base64 else _assemble_raw(content, reader)
 
@@ -241,7 +270,7 @@ def _assemble_raw(content: Content, reader: Reader) -> Generator[Buffer | None, 
         try:
             while source.left:
                 try:
-                    at += source.some(buffer[at:])
+                    at += source.readinto(buffer[at:])
                 except WouldWait:
                     yield None
                     continue
@@ -275,7 +304,7 @@ def _assemble_base64(content: Content, reader: Reader) -> Generator[Buffer | Non
                     done = 0
                     while done < len(view):
                         try:
-                            done += source.some(view[done:])
+                            done += source.readinto(view[done:])
                         except WouldWait:
                             yield None
                     parts.append(_b64encode(view))
@@ -293,17 +322,17 @@ def _assemble_base64(content: Content, reader: Reader) -> Generator[Buffer | Non
 
 
 Write = Callable[[Buffer], Awaitable[object]]
-"""Takes a piece; what it gives is true where the piece is sent or copied already, so that it may be filled again."""
+"""Write a piece. Return whether it has been sent or copied, so that it may be filled again."""
 
 
 async def stream(content: Content, write: Write) -> None:
-    """Give every byte of `content` to `write`, in pieces, letting the loop breathe between them.
+    """Write `content` in pieces, with turns of the event loop between them.
 
     Raises:
-        ContentError: a blob is not as it was planned.
+        ContentError: A blob has changed or cannot be read.
     """
     reader = Reader()
-    pieces = assemble(content, reader)
+    pieces = iter_pieces(content, reader)
     hops = 0
     breath = _YIELD_EVERY
     try:
@@ -325,26 +354,26 @@ async def stream(content: Content, write: Write) -> None:
                 breath = _YIELD_EVERY
                 await asyncio.sleep(0)
     except BaseException:
-        with suppress(ValueError):  # it runs in a thread still, which closes it
+        with suppress(ValueError):  # it still runs in a thread, which closes it
             pieces.close()
         raise
     await _stream_from_threads(pieces, write)
 
 
 async def _next_from_thread(pieces: Generator[Buffer | None, None, None]) -> Buffer | None:
-    """The next piece, read where one may wait."""
+    """Return the next piece, read in a thread."""
     ahead = _pool().submit(next, pieces, b"")
     try:
         return await asyncio.wrap_future(ahead)
     except asyncio.CancelledError:
         ahead.add_done_callback(
             lambda _: pieces.close()
-        )  # a generator that runs in a thread can only be closed after
+        )  # a generator that runs in a thread can be closed only later
         raise
 
 
 def _group(pieces: Generator[Buffer | None, None, None]) -> list[Buffer]:
-    """The next megabyte of pieces, in a thread that may wait. Empty at the end."""
+    """Return the next megabyte of pieces, read in a thread. Empty at the end."""
     group: list[Buffer] = []
     size = 0
     for piece in pieces:
@@ -364,7 +393,7 @@ async def _stream_from_threads(pieces: Generator[Buffer | None, None, None], wri
             ahead = workers.submit(_group, pieces)
             breath = _YIELD_EVERY
             group.reverse()
-            while group:  # what is sent is let go
+            while group:  # release the sent pieces
                 breath -= len(group[-1])
                 await write(group.pop())
                 if breath <= 0:
@@ -373,11 +402,11 @@ async def _stream_from_threads(pieces: Generator[Buffer | None, None, None], wri
     finally:
         ahead.add_done_callback(
             lambda _: pieces.close()
-        )  # a generator that runs in a thread can only be closed after
+        )  # a generator that runs in a thread can be closed only later
 
 
 def _pool() -> ThreadPoolExecutor:
-    """The threads that read for all clients of the process."""
+    """Return the reader threads of the process."""
     global _workers
     if _workers is None:
         _workers = ThreadPoolExecutor(max_workers=4, thread_name_prefix="customvision-read")
@@ -390,4 +419,4 @@ def _forget_workers() -> None:
 
 
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_forget_workers)  # a child has none of the threads
+    os.register_at_fork(after_in_child=_forget_workers)  # a child process has no such threads

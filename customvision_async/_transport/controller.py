@@ -1,9 +1,10 @@
-"""How fast to go, learnt from what comes back. No clock and no waiting in here: time is passed in, in seconds.
+"""Control concurrency and rate by the responses. No clock and no waits: times are arguments.
 
-Three bounds hold at once. *Upload slots*: few bodies on the link together. *In flight*: grows by one with each answer
-until Little's law says that more would only queue (2 x throughput x the service's own time + 8). *Pace*: calls a
-second, from the first 429 on (`pace.py`). What a refusal costs sets how often another is risked there: a service that
-refuses every call until its Retry-After is over is noticed, and left alone for that long.
+Three limits apply at once. *Upload slots*: few bodies on the link at a time. *In flight*: grows by
+one with each response, until Little's law says that more would only queue (2 x throughput x the
+service's own time + 8). *Rate*: requests per second, from the first 429 on (`adaptive_rate.py`). A
+service that refuses every request until its Retry-After is over is detected, and left alone for
+that time.
 """
 
 from __future__ import annotations
@@ -21,13 +22,18 @@ LOST = 0.7
 LITTLES_LAW_FACTOR = 2.0
 HEADROOM = 8.0
 WINDOW = 24
-"""Answers from which one mean of the service's time is taken (the first time a third of it, before much can queue)."""
+"""Answers from which one mean of the service's time is taken (the first time a third of it,
+before much can queue)."""
 VERDICT = 3
-"""Calls refused, all sent while a Retry-After was running and none taken up then, from which a service that refuses every call is known."""
+"""Calls refused, all sent while a Retry-After was running and none taken up then, from which a
+service that refuses every call is known."""
 
 
 class _ServiceTime:
-    """The service's own time for a call, from the end of the body: the least mean of the last windows."""
+    """The service's own time for a request, from the end of the body:
+
+    the least mean of recent windows.
+    """
 
     def __init__(self) -> None:
         self._sum = 0.0
@@ -46,11 +52,11 @@ class _ServiceTime:
         return min(self._means, default=None)
 
 
-class _Verdict:
-    """Whether the service refuses every call until a Retry-After is over: decided by calls that are sent meanwhile.
+class _PauseDetector:
+    """Whether the service refuses every request until a Retry-After is over.
 
-    Where it does, sending stops for the rest of it; now and then, ever more rarely, one call half way through such a
-    pause asks whether it still does.
+    Requests that are sent meanwhile show it. If so, sending stops for the rest of the pause. Ever
+    more rarely, one request in the middle of a pause checks whether that is still so.
     """
 
     def __init__(self, always: bool) -> None:
@@ -81,7 +87,10 @@ class _Verdict:
         self._asked = self._asked or now < self._until
 
     def refused(self, now: float, call: Call, retry_after: float) -> bool:
-        """`call` was refused. Whether that says anything of the rate: not while others are running out."""
+        """Record a refusal. Return whether it says anything of the rate.
+
+        It does not while others that were sent during a pause are still in flight.
+        """
         if self._began < call.started and call.arrived < self._until and not self._some:
             if self._every:
                 self._rest = min(2 * self._rest + 1, 31)
@@ -100,13 +109,16 @@ class _Verdict:
         return True
 
     def accepted(self, call: Call) -> None:
-        """`call` was taken up: during a Retry-After, that settles it."""
+        """Record that a request was accepted, which settles the question during a Retry-After."""
         if self._began < call.started and call.arrived < self._surely_until:
             self._every, self._some, self._refused, self._rest, self._rests = False, True, 0, 0, 0
 
 
 class Controller:
-    """Admission by what was learnt. Tell it of each call: started, body sent, then accepted, refused or lost."""
+    """Admission by the responses so far.
+
+    Report each request: started, body sent, then accepted, refused or lost.
+    """
 
     def __init__(self, options: Concurrency | None = None) -> None:
         options = options or Concurrency()
@@ -119,13 +131,13 @@ class Controller:
         self._flight_bound = False
         self._service = _ServiceTime()
         self._answers: deque[float] = deque(maxlen=32)
-        self._verdict = _Verdict(options.on_throttle == "all")
+        self._verdict = _PauseDetector(options.on_throttle == "all")
         self._cut_at = -math.inf
         self._lost_at = -math.inf
         self._paused_since: float | None = None
 
-    def restrain(self, options: Concurrency) -> None:
-        """Another client joins: the lower caps hold, and a rate that it knows is better than none."""
+    def tighten(self, options: Concurrency) -> None:
+        """Add the options of another client: the lower limits apply, and a known rate is used."""
         self.requests = min(self.requests, options.max_requests)
         self.uploads = min(self.uploads, options.max_uploads)
         if options.requests_per_second is not None and self._pace.rate is None:
@@ -133,12 +145,12 @@ class Controller:
 
     @property
     def rate(self) -> float | None:
-        """The pace in calls a second; None while there is none."""
+        """The current rate in requests per second, or None."""
         return self._pace.rate
 
     @property
     def limit(self) -> int:
-        """Calls in flight at the most, now."""
+        """The current maximum of requests in flight."""
         limit = self._limit
         base = self._service.base
         if base is not None and len(self._answers) > 8:
@@ -147,7 +159,7 @@ class Controller:
         return max(1, min(self.requests, int(limit)))
 
     def wait(self, now: float, *, upload: bool) -> float:
-        """Seconds until a call that stands ready may start: 0 for now, infinity for when another ends or its body is out."""
+        """Return the seconds until a request may start: infinity if another must end first."""
         if upload and self.uploading >= self.uploads:
             return math.inf
         if self.in_flight >= self.limit:
@@ -161,7 +173,7 @@ class Controller:
         return self._pace.wait(now)
 
     def start(self, now: float, *, upload: bool) -> Call:
-        """A call starts."""
+        """Record the start of a request."""
         if self._paused_since is not None:
             self._pace.paused(now, now - self._paused_since)
             self._paused_since = None
@@ -173,13 +185,13 @@ class Controller:
         return call
 
     def body_sent(self, now: float, call: Call) -> None:
-        """The body of `call` is out: its upload slot is free."""
+        """Record that the body is out."""
         if call.open and call.sent is None:
             call.sent = now
             self.uploading -= call.upload
 
     def accepted(self, now: float, call: Call) -> None:
-        """`call` was answered, and not refused for rate."""
+        """Record a response that is not a 429."""
         if not self._close(now, call):
             return
         if call.sent is not None:
@@ -191,7 +203,7 @@ class Controller:
             self._flight_bound = False
 
     def lost(self, now: float, call: Call) -> None:
-        """`call` has no good answer: the service may be at its end."""
+        """Record that there was no good response: the service may be overloaded."""
         if (
             self._close(now, call) and call.started > self._lost_at
         ):  # calls that were out together are one piece of news
@@ -199,11 +211,11 @@ class Controller:
             self._lost_at = now
 
     def abandoned(self, now: float, call: Call) -> None:
-        """`call` was given up by its caller: that teaches nothing."""
+        """Record that the caller was cancelled. Learn nothing."""
         self._close(now, call)
 
     def refused(self, now: float, call: Call, retry_after: float | None) -> None:
-        """`call` was answered 429."""
+        """Record a 429."""
         if not self._close(now, call):
             return
         telling = self._verdict.refused(now, call, retry_after or 0.0)

@@ -1,4 +1,7 @@
-"""Who is asking: a key that can be rotated and is never shown, or anything that gives tokens; and where it may be sent."""
+"""Credentials:
+
+a key that can be rotated and is never shown, or a source of tokens; endpoint checks.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +13,7 @@ import os
 import re
 import time
 from collections.abc import Awaitable, Callable, Mapping
-from typing import Any, NoReturn, Protocol, runtime_checkable
+from typing import NoReturn, Protocol, SupportsIndex, runtime_checkable
 from urllib.parse import urlsplit
 
 __all__ = [
@@ -20,39 +23,40 @@ __all__ = [
     "TokenCredential",
     "authenticate",
     "check_endpoint",
-    "sealed",
+    "mask_secret",
 ]
 
 TOKEN_SCOPE = "https://cognitiveservices.azure.com/.default"  # noqa: S105 - a scope, no secret
 """The scope of Microsoft Entra tokens for every Azure AI service."""
 
 REFRESH_BEFORE = 300.0
-"""Seconds before a token's end at which the next one is asked for (azure-core's figure)."""
+"""Seconds before a token expires at which the next one is requested, as in azure-core."""
 
 _SALT = os.urandom(16)
 
 
 class Secret(str):
-    """A header value that shows itself only to the wire: its repr, in a traceback or a log, is stars."""
+    """A header value whose repr, in a traceback or a log, is stars."""
 
     __slots__ = ()
 
     def __repr__(self) -> str:
         return "'***'"
 
-    def __reduce_ex__(self, protocol: Any) -> NoReturn:
+    def __reduce_ex__(self, protocol: SupportsIndex) -> NoReturn:
         raise TypeError("a credential cannot be pickled or copied")
 
 
 class KeyCredential:
-    """A subscription key. It can be replaced while clients use it, and cannot be printed, pickled or copied.
+    """A subscription key.
 
-    A training key and a prediction key differ, and so may their endpoints; both are on the resource's page
-    "Keys and Endpoint" of the Azure portal.
+    It can be replaced while clients use it, and cannot be printed, pickled or copied. A training
+    key and a prediction key differ, and so may their endpoints. Both are on the page "Keys and
+    Endpoint" of the resource in the Azure portal.
 
     Raises:
-        TypeError: the key is not a string.
-        ValueError: the key is empty, or has a blank, a control character or anything else a header cannot carry.
+        TypeError: The key is not a string.
+        ValueError: The key is empty, or has a character that a header cannot carry.
     """
 
     __slots__ = ("_key",)
@@ -61,12 +65,12 @@ class KeyCredential:
         problem = _problem(key)
         if problem is None:
             self._key = Secret(key)
-        del key  # so that no traceback with locals shows it
+        del key  # no traceback with locals may show it
         if problem is not None:
             raise problem
 
     def update(self, key: str) -> None:
-        """Use `key` from the next request on: rotate keys without stopping the work."""
+        """Use `key` from the next request on, to rotate keys without stopping."""
         problem = _problem(key)
         if problem is None:
             self._key = Secret(key)
@@ -77,9 +81,10 @@ class KeyCredential:
     def __repr__(self) -> str:
         return "KeyCredential(***)"
 
-    def __reduce_ex__(self, protocol: Any) -> NoReturn:
+    def __reduce_ex__(self, protocol: SupportsIndex) -> NoReturn:
         raise TypeError(
-            "a KeyCredential cannot be pickled or copied: make one where it is used, from the environment or a vault"
+            "a KeyCredential cannot be pickled or copied: make one where it is used, from the"
+            " environment or a vault"
         )
 
 
@@ -92,17 +97,19 @@ def _problem(key: object) -> Exception | None:
         )
     if key != key.strip():
         return ValueError(
-            "the key begins or ends with a blank or a newline: strip what was read from the file or variable"
+            "the key begins or ends with a blank or a newline: strip what was read from the file"
+            " or variable"
         )
     if not all("!" <= character <= "~" for character in key):
         return ValueError(
-            "the key has a blank, a control character or a letter outside ASCII: it was not copied whole or clean"
+            "the key has a blank, a control character or a letter outside ASCII: it was not copied"
+            " whole or clean"
         )
     return None
 
 
 class AccessToken(Protocol):
-    """What a token credential gives: `token`, and `expires_on` in seconds since 1970 (azure-core's AccessToken)."""
+    """A token: `token`, and `expires_on` in seconds since 1970, as in azure-core."""
 
     @property
     def token(self) -> str: ...
@@ -112,10 +119,11 @@ class AccessToken(Protocol):
 
 @runtime_checkable
 class TokenCredential(Protocol):
-    """Anything with azure-identity's asynchronous `get_token`, such as `azure.identity.aio.DefaultAzureCredential`."""
+    """A class with the asynchronous `get_token` of azure-identity, such as
+    `azure.identity.aio.DefaultAzureCredential`."""
 
     def get_token(self, *scopes: str) -> Awaitable[AccessToken]:
-        """A token for `scopes`."""
+        """Return a token for `scopes`."""
         ...
 
 
@@ -128,23 +136,23 @@ class KeyAuth:
         self.fingerprint = hashlib.blake2b(
             _key_of(credential).encode(), key=_SALT, digest_size=16
         ).hexdigest()
-        """Tells keys apart within this process, and nothing else: it is salted anew in each."""
+        """Distinguish keys within this process. The salt differs in each process."""
 
     async def headers(self) -> Mapping[str, str]:
-        """The header to send with each request."""
+        """Return the header."""
         return {self._header: _key_of(self._credential)}
 
-    async def renewed(self, refused: Mapping[str, str]) -> bool:
-        """After a 401 to `refused`: whether the key has been rotated meanwhile, so that asking again makes sense."""
+    async def refresh(self, refused: Mapping[str, str]) -> bool:
+        """Return whether the key has been rotated since the request with `refused`."""
         return refused.get(self._header) != _key_of(self._credential)
 
 
 def _key_of(credential: KeyCredential) -> Secret:
-    return credential._key  # pyright: ignore[reportPrivateUsage]  # the one place that reads it
+    return credential._key  # pyright: ignore[reportPrivateUsage]  # the only place that reads it
 
 
 class TokenAuth:
-    """The `Authorization` header of a token credential: one token for all, asked for again before it ends, by one task at a time."""
+    """The `Authorization` header. One token is shared, and one task at a time renews it."""
 
     def __init__(
         self,
@@ -160,18 +168,21 @@ class TokenAuth:
         self._expires = 0.0
         self._lock = asyncio.Lock()
         self.fingerprint = "token"
-        """Tokens work on the resource's own host name only, which tells resources apart by itself."""
+        """Tokens work only on the host name of the resource, which identifies the resource."""
 
     async def headers(self) -> Mapping[str, str]:
-        """The header to send with each request. An error of the credential comes up as it is, unless the last token still holds."""
+        """Return the header.
+
+        Raise errors of the credential, unless the last token is still valid.
+        """
         if self._clock() >= self._expires - REFRESH_BEFORE:
             async with self._lock:
                 if self._clock() >= self._expires - REFRESH_BEFORE:
                     await self._refresh()
         return {"Authorization": self._value}
 
-    async def renewed(self, refused: Mapping[str, str]) -> bool:
-        """After a 401 to `refused`: ask for a token again, and tell whether it is another one."""
+    async def refresh(self, refused: Mapping[str, str]) -> bool:
+        """Request a new token after a 401 for `refused`. Return whether it differs."""
         async with self._lock:
             if self._value == refused.get("Authorization"):
                 self._expires = 0.0
@@ -183,7 +194,8 @@ class TokenAuth:
             answer = self._credential.get_token(self._scope)
             if not inspect.isawaitable(answer):
                 raise TypeError(
-                    "the credential's get_token is not asynchronous: take the one of azure.identity.aio"
+                    "the credential's get_token is not asynchronous: take the one of"
+                    " azure.identity.aio"
                 )
             token = await answer
             self._value, self._expires = Secret(f"Bearer {token.token}"), float(token.expires_on)
@@ -192,26 +204,26 @@ class TokenAuth:
                 raise
 
 
-def sealed(
+def mask_secret(
     credential: str | KeyCredential | TokenCredential,
 ) -> str | KeyCredential | TokenCredential:
-    """The same credential; a key given as text can no longer be shown by a traceback with locals."""
+    """Return the credential with a string key masked, so that no traceback with locals shows it."""
     return Secret(credential) if isinstance(credential, str) else credential
 
 
 def authenticate(
     credential: str | KeyCredential | TokenCredential, header: str
 ) -> KeyAuth | TokenAuth:
-    """What adds `credential` to a request: a key goes in `header`, a token in `Authorization`.
+    """Return the authentication for `credential`: a key in `header`, or a token.
 
     Raises:
-        TypeError: it is none of the three.
-        ValueError: a key that no header can carry.
+        TypeError: `credential` is not a credential.
+        ValueError: The key has a character that no header can carry.
     """
     if isinstance(credential, str):
         problem = _problem(credential)
         if problem is not None:
-            del credential  # so that no traceback with locals shows it
+            del credential  # no traceback with locals may show it
             raise problem
         credential = KeyCredential(credential)
     if isinstance(credential, KeyCredential):
@@ -219,25 +231,30 @@ def authenticate(
     if callable(getattr(credential, "get_token", None)):
         return TokenAuth(credential)
     raise TypeError(
-        "a credential is a key (str or KeyCredential) or has an asynchronous get_token (azure.identity.aio), "
+        "a credential is a key (str or KeyCredential) or has an asynchronous get_token"
+        " (azure.identity.aio), "
         f"not {type(credential).__name__}"
     )
 
 
 _LABEL = re.compile(r"(?!-)[a-z0-9_-]{1,63}(?<!-)")
-_ADVICE = "it reads like https://<resource>.cognitiveservices.azure.com (the Azure portal, Keys and Endpoint)"
+_ADVICE = (
+    "it reads like https://<resource>.cognitiveservices.azure.com"
+    " (the Azure portal, Keys and Endpoint)"
+)
 
 
 def check_endpoint(endpoint: str) -> str:
-    """`endpoint` in its plain form: scheme, host in lower case, port if not the usual one, no slash at the end.
+    """Return `endpoint` in plain form: scheme, host in lower case, port unless default, no slash.
 
-    A key must not travel in the clear or to a host that is not what it seems: https only, http for a literal loopback
-    address alone; no user name, query or fragment; no host in another alphabet or in a number's disguise. A path
-    from ``/customvision`` on, as in the URLs of the documentation, is cut off; any other is kept (API gateways).
+    A key must not be sent in the clear or to a host in disguise. The scheme must be https, or http
+    for a literal loopback address. There must be no user name, query or fragment, and no host in
+    another alphabet or written as a number. A path from ``/customvision`` on, as in the
+    documentation, is removed. Any other path is kept, for API gateways.
 
     Raises:
-        TypeError: it is not a string.
-        ValueError: it is not such a URL; the message says why.
+        TypeError: `endpoint` is not a string.
+        ValueError: The URL is not allowed. The message says why.
     """
     if not isinstance(endpoint, str):  # pyright: ignore[reportUnnecessaryIsInstance] - what a person gave
         raise TypeError(f"an endpoint is a string, not {type(endpoint).__name__}")
@@ -245,7 +262,8 @@ def check_endpoint(endpoint: str) -> str:
         raise ValueError(f"the endpoint is empty: {_ADVICE}")
     if not all("!" <= character <= "~" for character in endpoint) or "\\" in endpoint:
         raise ValueError(
-            f"the endpoint has a blank, a control character, a backslash or a letter outside ASCII: {_ADVICE}"
+            "the endpoint has a blank, a control character, a backslash or a letter outside"
+            f" ASCII: {_ADVICE}"
         )
     try:
         parts = urlsplit(endpoint)
@@ -263,7 +281,8 @@ def check_endpoint(endpoint: str) -> str:
     host, loopback = _host(parts.hostname)
     if parts.scheme != "https" and not (parts.scheme == "http" and loopback):
         raise ValueError(
-            f"the endpoint begins with {parts.scheme}://, which would show the key to the network: https only "
+            f"the endpoint begins with {parts.scheme}://, which would show the key to the network:"
+            " https only "
             "(http is for 127.0.0.1 and [::1], where an emulator may be)"
         )
     usual = {"https": 443, "http": 80}[parts.scheme]
@@ -273,7 +292,7 @@ def check_endpoint(endpoint: str) -> str:
 
 
 def _host(name: str) -> tuple[str, bool]:
-    """The host as it is written in a URL, and whether it is a literal loopback address."""
+    """Return the host as written in a URL, and whether it is a literal loopback address."""
     try:
         address = ipaddress.ip_address(name)
     except ValueError:
@@ -284,7 +303,8 @@ def _host(name: str) -> tuple[str, bool]:
             ) from None
         if labels[-1].isdigit() or re.fullmatch(r"0x[0-9a-f]*", labels[-1]):
             raise ValueError(
-                f"the endpoint's host {name!r} is a number in disguise: write an IP address in its usual form"
+                f"the endpoint's host {name!r} is a number in disguise: write an IP address in its"
+                " usual form"
             ) from None
         return ".".join(labels), False
     if (
@@ -294,12 +314,14 @@ def _host(name: str) -> tuple[str, bool]:
         or getattr(address, "scope_id", None)
     ):
         raise ValueError(
-            f"the endpoint's host {name} is a link-local, unspecified or multicast address, where no resource can be"
+            f"the endpoint's host {name} is a link-local, unspecified or multicast address, where"
+            " no resource can be"
         )
     if isinstance(address, ipaddress.IPv6Address):
         if address.ipv4_mapped is not None:
             raise ValueError(
-                f"the endpoint's host {name} is an IPv4 address in disguise: write {address.ipv4_mapped}"
+                f"the endpoint's host {name} is an IPv4 address in disguise: write"
+                f" {address.ipv4_mapped}"
             )
         return f"[{address.compressed}]", address.is_loopback
     return str(address), address.is_loopback

@@ -1,7 +1,7 @@
-"""A file of the service onto the disk: whole or not at all.
+"""Download a file to the disk, complete or not at all.
 
-What came is made sure of (its length, and its MD5 where the host gives one) before the file gets its name. A connection that
-breaks is taken up where it broke, if the host can do so and the file is the same.
+The length, and the MD5 if the host gives one, are checked before the file gets its name. After a
+broken connection the download resumes, if the host supports it and the file is the same.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from typing import Any
 import anyio
 
 from .._options import Retry
+from .._statuses import meaning_of
 from ..errors import (
     DecodeError,
     DownloadLinkExpired,
@@ -29,18 +30,18 @@ from ..errors import (
 )
 from .atomic_file import AtomicFile, atomic_file
 from .blob_reader import BlobPart, BlobReader
-from .retry import RETRIED_STATUSES, parse_retry_after
+from .retry import parse_retry_after
 
 __all__ = ["Downloader", "save"]
 
 _WRITE = 1 << 20
-"""Bytes written by one hop to a worker thread."""
+"""Bytes to write per call of a worker thread."""
 _PROGRESS = 1 << 16
-"""Bytes more than ever before that count as getting on."""
+"""Bytes beyond the previous maximum that count as progress."""
 
 
 class _HostUnavailable(InternalServerError):
-    """The host cannot now; `retry_after` is the wait it asks for."""
+    """The host is temporarily unavailable. `retry_after` is the wait that it asks for."""
 
     def __init__(self, retry_after: float | None, **fields: Any) -> None:
         super().__init__("the host of the file cannot give it now", **fields)
@@ -48,7 +49,7 @@ class _HostUnavailable(InternalServerError):
 
 
 class Downloader:
-    """Downloads over one reader, with the client's ideas of when to try again."""
+    """Download over one reader, with the retries of the client."""
 
     def __init__(self, reader: BlobReader, retry: Retry | None = None) -> None:
         self._reader = reader
@@ -63,14 +64,14 @@ class Downloader:
         most: int,
         overwrite: bool = True,
     ) -> Path:
-        """Download the file at `url` to `path`, and give the path.
+        """Download the file at `url` to `path`, and return the path.
 
         Raises:
-            FileExistsError: `path` is there, and is not to be overwritten.
-            OSError: it cannot be written.
-            DownloadLinkExpired: the address is no longer valid.
-            ServiceError, TransportError: it could not be read.
-            DecodeError: it is over `most` bytes, or is not what the host says it is.
+            FileExistsError: `path` exists, and must not be overwritten.
+            OSError: The file cannot be written.
+            DownloadLinkExpired: The URL is no longer valid.
+            ServiceError, TransportError: The file could not be read.
+            DecodeError: The file is too large, or is not the one that the host describes.
         """
         self._reader.hosts.check(url, operation)
         async with atomic_file(path, overwrite=overwrite) as file:
@@ -90,7 +91,7 @@ async def save(data: bytes, path: str | os.PathLike[str], *, overwrite: bool = T
 
 
 class _Transfer:
-    """One file on its way, over as many connections as it takes."""
+    """The download of one file, over as many connections as it takes."""
 
     def __init__(
         self,
@@ -115,7 +116,7 @@ class _Transfer:
         self._digest = hashlib.md5(usedforsecurity=False)
 
     async def run(self) -> None:
-        """To the end."""
+        """Download to the end."""
         failures = 0
         while True:
             asked: float | None = None
@@ -125,7 +126,7 @@ class _Transfer:
             except TransportError as error:
                 failure: Exception = error
             except ServiceError as error:
-                if error.status not in RETRIED_STATUSES:
+                if not meaning_of(error.status).retried:
                     raise
                 failure, asked = (
                     error,
@@ -143,7 +144,7 @@ class _Transfer:
     async def _attempt(self) -> None:
         start = self._there if self._validator else 0
         if start and start == self._total:
-            start = 0  # all of it came and it was not right
+            start = 0  # all of it arrived and was wrong
         async with self._reader.open(
             self._url, start=start, validator=self._validator, operation=self._operation
         ) as part:
@@ -189,7 +190,7 @@ class _Transfer:
                     await self._write(waiting)
                     waiting, size = [], 0
         except TransportError:
-            await self._write(waiting)  # what has come need not come again
+            await self._write(waiting)  # data that has arrived is not requested again
             raise
         await self._write(waiting)
 
@@ -217,7 +218,7 @@ class _Transfer:
 
 
 def _range_of(headers: Mapping[str, str], start: int, total: int | None) -> bool:
-    """Whether the part that comes is the rest of the file that was begun."""
+    """Return whether the response is the rest of the file that was begun."""
     unit, _, rest = headers.get("content-range", "").partition(" ")
     span, _, whole = rest.partition("/")
     return (
@@ -228,7 +229,7 @@ def _range_of(headers: Mapping[str, str], start: int, total: int | None) -> bool
 
 
 async def _refusal(part: BlobPart, operation: str) -> Exception:
-    """What an answer without the file means."""
+    """Return the error of a response without the file."""
     status = part.status
     body = b""
     async for piece in part.pieces:
@@ -249,6 +250,6 @@ async def _refusal(part: BlobPart, operation: str) -> Exception:
         )
     if status == 404:
         return NotFoundError("the file is not there (any more)", **fields)
-    if status >= 500 or status in RETRIED_STATUSES:
+    if meaning_of(status).may_have_effect or meaning_of(status).retried:
         return _HostUnavailable(parse_retry_after(part.headers, body, time.time()), **fields)
     return ServiceError("the host of the file refuses it", **fields)

@@ -1,4 +1,4 @@
-"""A request on its way: admitted by the limiter, sent, judged, and sent again where that is right."""
+"""Send a request: wait for admission, attempt, and retry if that is right."""
 
 from __future__ import annotations
 
@@ -11,28 +11,29 @@ from typing import Protocol
 from .._content import ContentError
 from .._events import Observer, RequestCompleted, RetryScheduled, notify
 from .._options import Retry
+from .._statuses import meaning_of
 from ..errors import RequestTimeout, ResponseLost, TransportError
 from .base import ClientClosed, Meter, Request, Response, Transport
-from .retry import RetryBudget, RetryPolicy, maybe_taken_up, never_sent
+from .retry import RetryBudget, RetryPolicy, may_have_effect_of, never_sent
 from .throttle import Limiter, Permit
 
 __all__ = ["Auth", "Pipeline"]
 
 
 class Auth(Protocol):
-    """What adds the credential to a request."""
+    """Add the credential to a request."""
 
     async def headers(self) -> Mapping[str, str]:
-        """The headers that carry the credential."""
+        """Return the headers with the credential."""
         ...
 
-    async def renewed(self, refused: Mapping[str, str]) -> bool:
-        """After a 401 to `refused`: whether there is another credential to try."""
+    async def refresh(self, refused: Mapping[str, str]) -> bool:
+        """Return whether there is another credential to try after a 401 for `refused`."""
         ...
 
 
 class _RequestState:
-    """What one request has met so far."""
+    """The attempts of one request so far."""
 
     def __init__(self) -> None:
         self.started = 0.0
@@ -43,7 +44,7 @@ class _RequestState:
         self.headers: Mapping[str, str] = {}
 
     def sent(self, now: float, meter: Meter | None) -> None:
-        """One more send begins."""
+        """Count an attempt."""
         if not self.sends:
             self.started = now
         self.sends += 1
@@ -53,15 +54,16 @@ class _RequestState:
 
     @property
     def attempts(self) -> int:
-        """Sends that were not refused for rate: a refused one was never taken up."""
+        """Attempts that were not throttled. A throttled one had no effect."""
         return self.sends - self.refusals
 
 
 class Pipeline:
-    """Sends requests until they have a final answer.
+    """Send requests until they have a final response.
 
-    `limiter` gives the limiter that applies in the running event loop (``functools.partial(shared_limiter, ...)``);
-    it is asked at the first request. `clock` is seconds since 1970, for a Retry-After that is a date.
+    `limiter` returns the limiter of the running event loop (``functools.partial(shared_limiter,
+    ...)``) and is called at the first request. `clock` returns seconds since 1970, for a
+    Retry-After that is a date.
     """
 
     def __init__(
@@ -82,129 +84,128 @@ class Pipeline:
         self._budget = RetryBudget(retry.retry_ratio, retry.min_retries)
         self._make_limiter: Callable[[], Limiter] = limiter or Limiter
         self._limiter: Limiter | None = None
-        self._met = False
+        self._reachable = False
         self._observers = tuple(observers)
         self._clock = clock
 
     async def send(self, request: Request) -> Response:
-        """Send `request`, waiting for admission and sending again as the retry options allow.
+        """Send `request`, and retry as the options allow.
 
-        The answer is the last one, whatever its status; `attempts` and `in_doubt` are filled in.
+        Return the last response, whatever its status, with `attempts` and `in_doubt`.
 
-        Raises:
-            TransportError: the last attempt had no answer. It is a ResponseLost where an earlier attempt may have
-                taken effect although the last one cannot have.
-            DecodeError: the answer is too long, or a redirect.
-            ContentError: a part of the body could not be read.
+        Raises: TransportError: The last attempt had no response. It is a ResponseLost if an earlier
+            attempt may have had an effect although the last one cannot have. DecodeError: The
+            response is too long, or is a redirect. ContentError: A part of the body could not be
+            read.
         """
         if self._limiter is None:
             self._limiter = self._make_limiter()
         limiter = self._limiter
-        journey = _RequestState()
-        ticket = await limiter.admit(upload=request.content is not None)
+        state = _RequestState()
+        permit = await limiter.acquire(upload=request.content is not None)
         while True:
-            outcome = await self._attempt(request, journey, ticket)
-            delay = await self._judge(request, outcome, journey)
-            taken_up = maybe_taken_up(outcome)
+            outcome = await self._attempt(request, state, permit)
+            delay = await self._judge(request, outcome, state)
+            taken_up = may_have_effect_of(outcome)
             if request.meter is not None and taken_up:
                 request.meter.in_doubt = True
             if delay is None:
-                return _final(request, outcome, journey)
-            journey.in_doubt = journey.in_doubt or taken_up
+                return _final(request, outcome, state)
+            state.in_doubt = state.in_doubt or taken_up
             notify(
                 self._observers,
-                RetryScheduled(request.operation, journey.sends, delay, _reason(outcome)),
+                RetryScheduled(request.operation, state.sends, delay, _reason(outcome)),
             )
             await asyncio.sleep(delay)
-            ticket = await limiter.admit(upload=request.content is not None, again=True)
+            permit = await limiter.acquire(upload=request.content is not None, again=True)
             if (
-                limiter.now() - journey.started > self._policy.deadline
+                limiter.now() - state.started > self._policy.deadline
             ):  # the pace has become slow meanwhile
-                ticket.abandoned()
-                return _final(request, outcome, journey)
+                permit.abandoned()
+                return _final(request, outcome, state)
 
     async def _attempt(
-        self, request: Request, journey: _RequestState, ticket: Permit
+        self, request: Request, state: _RequestState, permit: Permit
     ) -> Response | TransportError:
-        """One send."""
+        """Send once."""
         outcome: Response | TransportError
         now = asyncio.get_running_loop().time
         try:
-            journey.headers = await self._auth.headers()
+            state.headers = await self._auth.headers()
         except BaseException:
-            ticket.abandoned()
+            permit.abandoned()
             raise
-        if not journey.sends:
+        if not state.sends:
             self._budget.request()
         began = now()
-        journey.sent(began, request.meter)
+        state.sent(began, request.meter)
         try:
-            outcome = await self._transport.send(request, journey.headers, on_sent=ticket.body_sent)
+            outcome = await self._transport.send(request, state.headers, on_sent=permit.body_sent)
         except TransportError as error:
             outcome = error
         except BaseException as error:
             if request.meter is not None and not isinstance(error, (ContentError, ClientClosed)):
-                request.meter.in_doubt = (
-                    True  # given up, or an answer that cannot be read: it may have been taken up
-                )
-            self._report(request, journey, type(error).__name__, now() - began, ticket)
-            ticket.abandoned()
+                # It was cancelled, or the response cannot be read. It may have had an effect.
+                request.meter.in_doubt = True
+            self._report(request, state, type(error).__name__, now() - began, permit)
+            permit.abandoned()
             raise
-        self._settle(ticket, outcome)
+        self._settle(permit, outcome)
         if isinstance(outcome, Response) and outcome.status == 429:
-            journey.refusals += 1
-        self._report(request, journey, outcome, now() - began, ticket)
+            state.refusals += 1
+        self._report(request, state, outcome, now() - began, permit)
         return outcome
 
-    def _settle(self, ticket: Permit, outcome: Response | TransportError) -> None:
-        """Tell the limiter how it went."""
-        if not isinstance(outcome, Response) or outcome.status in {408, 502, 503, 504}:
-            ticket.lost()
+    def _settle(self, permit: Permit, outcome: Response | TransportError) -> None:
+        """Report the outcome to the limiter."""
+        if not isinstance(outcome, Response) or meaning_of(outcome.status).overload:
+            permit.lost()
         elif outcome.status == 429:
-            ticket.refused(self._policy.asked(outcome, self._clock()))
+            permit.refused(self._policy.asked(outcome, self._clock()))
         else:
-            ticket.accepted()
+            permit.accepted()
 
     async def _judge(
-        self, request: Request, outcome: Response | TransportError, journey: _RequestState
+        self, request: Request, outcome: Response | TransportError, state: _RequestState
     ) -> float | None:
-        self._met = self._met or isinstance(outcome, Response)
-        if isinstance(outcome, Response) and outcome.status == 401 and not journey.renewed:
-            journey.renewed = True
-            return 0.0 if await self._auth.renewed(journey.headers) else None
-        elapsed = asyncio.get_running_loop().time() - journey.started
+        self._reachable = self._reachable or isinstance(outcome, Response)
+        if isinstance(outcome, Response) and outcome.status == 401 and not state.renewed:
+            state.renewed = True
+            return 0.0 if await self._auth.refresh(state.headers) else None
+        elapsed = asyncio.get_running_loop().time() - state.started
         delay = self._policy.decide(
             request,
             outcome,
-            attempts=journey.attempts,
-            refusals=journey.refusals,
+            attempts=state.attempts,
+            refusals=state.refusals,
             elapsed=elapsed,
             now=self._clock(),
-            met=self._met,
+            reachable=self._reachable,
         )
         if (
             delay is None
             or never_sent(outcome)
             or (isinstance(outcome, Response) and outcome.status == 429)
         ):
-            return delay  # the budget spares a service that fails: one that was not reached needs none, and refusals the limiter minds
+            # The budget spares a service that fails. The limiter handles refusals.
+            return delay
         return delay if self._budget.retry() else None
 
     def _report(
         self,
         request: Request,
-        journey: _RequestState,
+        state: _RequestState,
         outcome: Response | TransportError | str,
         seconds: float,
-        ticket: Permit,
+        permit: Permit,
     ) -> None:
-        sent = request.content.length if request.content is not None and ticket.body_is_sent else 0
+        sent = request.content.length if request.content is not None and permit.body_is_sent else 0
         if request.meter is not None:
             request.meter.bytes_sent += sent
         status, error = (outcome.status, "") if isinstance(outcome, Response) else (0, str(outcome))
         notify(
             self._observers,
-            RequestCompleted(request.operation, journey.sends, status, seconds, sent, error),
+            RequestCompleted(request.operation, state.sends, status, seconds, sent, error),
         )
 
     async def aclose(self) -> None:
@@ -216,13 +217,11 @@ def _reason(outcome: Response | TransportError) -> str:
     return f"status {outcome.status}" if isinstance(outcome, Response) else str(outcome)
 
 
-def _final(
-    request: Request, outcome: Response | TransportError, journey: _RequestState
-) -> Response:
-    attempts = max(1, journey.attempts)
+def _final(request: Request, outcome: Response | TransportError, state: _RequestState) -> Response:
+    attempts = max(1, state.attempts)
     if isinstance(outcome, Response):
-        return Response(outcome.status, outcome.headers, outcome.body, attempts, journey.in_doubt)
-    if journey.in_doubt and not maybe_taken_up(outcome):
+        return Response(outcome.status, outcome.headers, outcome.body, attempts, state.in_doubt)
+    if state.in_doubt and not may_have_effect_of(outcome):
         said = str(outcome).removeprefix(f"{request.operation}: ")
         raise ResponseLost(
             f"an earlier attempt may have taken effect, its answer was lost; then: {said}",

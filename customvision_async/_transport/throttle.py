@@ -1,7 +1,8 @@
-"""The limiter: lets calls start when the controller says so. One for all clients of a process that share a quota.
+"""The limiter: start requests when the controller allows it.
 
-Who waits is let in by age, calls that were refused or failed before first; a body that waits for an upload slot does
-not keep back a call without one. All waiting is by timers of the event loop, so that a loop in virtual time drives it.
+All clients of a process that share a quota share a limiter. Requests are admitted by age, and
+retries first. A body that waits for an upload slot does not hold up a request without a body. All
+waits are timers of the event loop, so a virtual clock can drive them.
 """
 
 from __future__ import annotations
@@ -18,7 +19,10 @@ __all__ = ["Limiter", "Permit", "shared_limiter"]
 
 
 class Permit:
-    """The right to send once. Whoever holds it says when the body is out, and then, once, how it ended."""
+    """Permission for one attempt.
+
+    The holder reports when the body is out, and then the outcome, once.
+    """
 
     __slots__ = ("_call", "_limiter")
 
@@ -28,37 +32,37 @@ class Permit:
 
     @property
     def body_is_sent(self) -> bool:
-        """Whether the whole body went out."""
+        """Whether the whole body was sent."""
         return self._call.sent is not None
 
     def body_sent(self) -> None:
-        """The body is out: the upload slot is free, the service's time begins."""
+        """The body is out: free the upload slot, and start to measure the time of the service."""
         self._limiter.controller.body_sent(self._limiter.now(), self._call)
         self._limiter.pump()
 
     def accepted(self) -> None:
-        """There was an answer, and it was no refusal for rate."""
+        """There was a response other than 429."""
         self._limiter.controller.accepted(self._limiter.now(), self._call)
         self._limiter.pump()
 
     def refused(self, retry_after: float | None) -> None:
-        """The answer was 429."""
+        """The response was a 429."""
         self._limiter.controller.refused(self._limiter.now(), self._call, retry_after)
         self._limiter.pump()
 
     def lost(self) -> None:
-        """There was no answer, or one that says that the service is at its end."""
+        """There was no response, or one that says that the service is overloaded."""
         self._limiter.controller.lost(self._limiter.now(), self._call)
         self._limiter.pump()
 
     def abandoned(self) -> None:
-        """The caller gave up: nothing is learnt."""
+        """The caller was cancelled. Learn nothing."""
         self._limiter.controller.abandoned(self._limiter.now(), self._call)
         self._limiter.pump()
 
 
 class _Waiter:
-    """One call that stands ready."""
+    """A request that is ready to start."""
 
     __slots__ = ("future", "order")
 
@@ -82,13 +86,17 @@ class Limiter:
         self._timer: asyncio.TimerHandle | None = None
 
     def now(self) -> float:
-        """The time of the running loop."""
+        """Return the time of the running loop."""
         return asyncio.get_running_loop().time()
 
-    async def admit(self, *, upload: bool, again: bool = False) -> Permit:
-        """Wait for the right to send. `upload`: there is a body; `again`: it has been sent before, and goes first.
+    async def acquire(self, *, upload: bool, again: bool = False) -> Permit:
+        """Wait until an attempt may start.
 
-        Whoever is given a ticket must end it (accepted, refused, lost or abandoned), whatever happens.
+        The holder of a permit must end it: accepted, refused, lost or abandoned.
+
+        Args:
+            upload: The request has a body.
+            again: It is a retry, which is admitted first.
         """
         loop = asyncio.get_running_loop()
         queue = self._queues[upload]
@@ -112,7 +120,7 @@ class Limiter:
             raise
 
     def pump(self) -> None:
-        """Let in who may start now, and set the timer for who may start next."""
+        """Admit the requests that may start now, and set the timer for the next."""
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
@@ -123,7 +131,11 @@ class Limiter:
             self._timer = asyncio.get_running_loop().call_at(now + pause, self.pump)
 
     def _let_in_one(self, now: float) -> float:
-        """Let the first in line start: 0. Else the seconds until somebody may, infinity where only an ended call helps."""
+        """Admit the first request in line, and return 0.
+
+        If it may not start yet, return the seconds until one may, or infinity if another must end
+        first.
+        """
         for upload in self._by_age():
             pause = self.controller.wait(now, upload=upload)
             if pause <= 0:
@@ -131,11 +143,11 @@ class Limiter:
                 waiter.future.set_result(self.controller.start(now, upload=upload))
                 return 0.0
             if math.isfinite(pause):
-                return pause  # the pace, or a pause: it holds for all
+                return pause  # the rate, or a pause, applies to all
         return math.inf
 
     def _by_age(self) -> list[bool]:
-        """The queues that somebody waits in, the one with the first in line first."""
+        """Return the queues that are not empty, the one with the oldest request first."""
         for queue in self._queues.values():
             while queue and queue[0].future.done():
                 heapq.heappop(queue)
@@ -151,15 +163,15 @@ _limiters: WeakKeyDictionary[
 
 
 def shared_limiter(host: str, fingerprint: str, options: Concurrency) -> Limiter:
-    """The limiter of the running event loop for a resource: `host` with the `fingerprint` of the key.
+    """Return the limiter of the running event loop for a host and the fingerprint of a key.
 
-    It lives while a client holds it. A client that joins brings its own options: of two caps the lower holds for both,
-    since the quota is one.
+    It exists while a client holds it. A client that joins adds its options: the lower of two limits
+    applies to both, because the quota is one.
     """
     here = _limiters.setdefault(asyncio.get_running_loop(), WeakValueDictionary())
     limiter = here.get((host, fingerprint))
     if limiter is None:
         here[host, fingerprint] = limiter = Limiter(options)
     else:
-        limiter.controller.restrain(options)
+        limiter.controller.tighten(options)
     return limiter

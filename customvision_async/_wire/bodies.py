@@ -1,4 +1,4 @@
-"""The bodies of requests, planned without reading a picture: bytes, and blobs where the pictures go."""
+"""Plan the bodies of requests: bytes, and blobs in place of the images, which are read later."""
 
 from __future__ import annotations
 
@@ -10,9 +10,8 @@ import msgspec
 
 from .._content import Blob, Content
 from .._versions import ApiVersion, PredictionVersion
-from ..errors import UnsupportedOperation
 from .codec import encode
-from .operation_spec import Version
+from .operation_spec import Version, require
 
 __all__ = [
     "RegionTuple",
@@ -27,7 +26,7 @@ __all__ = [
 ]
 
 RegionTuple: TypeAlias = tuple[str, float, float, float, float]
-"""A region as it is sent: the id of its tag, left, top, width, height."""
+"""A region on the wire: the id of its tag, left, top, width, height."""
 
 _JSON = "application/json; charset=utf-8"
 
@@ -40,7 +39,7 @@ class _Entry(Protocol):
 
 
 class FileEntry(_Entry, Protocol):
-    """A picture of a files batch, under the name the answer gives back."""
+    """An image of a files batch. The response repeats its name."""
 
     @property
     def name(self) -> str: ...
@@ -49,7 +48,7 @@ class FileEntry(_Entry, Protocol):
 
 
 class UrlEntry(_Entry, Protocol):
-    """A picture of a URL batch."""
+    """An image of a URL batch."""
 
     @property
     def url(self) -> str: ...
@@ -63,18 +62,21 @@ class IdEntry(_Entry, Protocol):
 
 
 def octet_stream(blob: Blob) -> Content:
-    """One picture as the whole body."""
+    """Return a body that is one image."""
     return Content("application/octet-stream", (blob,))
 
 
 def multipart(parts: Sequence[tuple[str, Blob]], *, field: str | None = None) -> Content:
-    """Pictures as they are, one part each. The name of a part comes back in the answer, in double quotes.
+    """Return a multipart body with one part per image. The response repeats the name of a part.
 
-    A part has the name as its form name too, unless `field` gives one for all: the service looks at neither (two
-    clients by Microsoft's engineers number their parts; the official SDK says "imageData").
+    Args:
+        parts: File name and blob of each image.
+        field: Form name of all parts. By default it is the file name. The service ignores it: two
+            clients by Microsoft's engineers number their parts, and the official SDK sends
+            "imageData".
 
     Raises:
-        ValueError: a name has a line break or NUL.
+        ValueError: A name has a line break or NUL.
     """
     boundary = secrets.token_hex(16)
     pieces: list[bytes | Blob] = []
@@ -83,7 +85,10 @@ def multipart(parts: Sequence[tuple[str, Blob]], *, field: str | None = None) ->
     between = f'{opening}\r\nContent-Disposition: form-data; name="'
     for name, blob in parts:
         quoted = _quoted(name)
-        head = f'{between}{common or quoted}"; filename="{quoted}"\r\nContent-Type: application/octet-stream\r\n\r\n'
+        head = (
+            f'{between}{common or quoted}"; filename="{quoted}"\r\n'
+            "Content-Type: application/octet-stream\r\n\r\n"
+        )
         pieces += (head.encode(), blob)
         between = f'\r\n{opening}\r\nContent-Disposition: form-data; name="'
     pieces.append((f"\r\n{opening}--\r\n" if pieces else f"{opening}--\r\n").encode())
@@ -97,11 +102,12 @@ def _quoted(name: str) -> str:
         raise ValueError(
             f"the name of a part must not have a line break or NUL in it: {name[:80]!r}"
         )
-    return _writable(name).replace('"', "%22")  # as browsers write it; backslashes stay as they are
+    # As browsers do. Backslashes are not escaped.
+    return _writable(name).replace('"', "%22")
 
 
 def _writable(text: str) -> str:
-    """`text` with what is not Unicode (bytes of a file name that are not UTF-8) replaced."""
+    """Replace lone surrogates, which stand for bytes of a file name that are not UTF-8."""
     try:
         text.encode()
     except UnicodeEncodeError:
@@ -110,7 +116,7 @@ def _writable(text: str) -> str:
 
 
 def json_body(value: Any, version: Version) -> Content:
-    """A model or plain data in the dialect of the version."""
+    """Return a JSON body in the key case of the version."""
     return Content(_JSON, (encode(value, pascal=_pascal(version)),))
 
 
@@ -120,10 +126,10 @@ def files_batch(
     metadata: Mapping[str, str] | None,
     version: Version,
 ) -> Content:
-    """The body of CreateImagesFromFiles. The pictures stand in it as blobs, to be sent as base64.
+    """Return the body of CreateImagesFromFiles, with blobs to send as base64.
 
     Raises:
-        UnsupportedOperation: the version lacks regions or metadata, and there are some.
+        UnsupportedOperation: There are regions or metadata, and the version lacks them.
     """
     pascal = _pascal(version)
     images, name, contents = (
@@ -152,7 +158,7 @@ def urls_batch(
     metadata: Mapping[str, str] | None,
     version: Version,
 ) -> Content:
-    """The body of CreateImagesFromUrls; raises as :func:`files_batch`."""
+    """Return the body of CreateImagesFromUrls. See :func:`files_batch` for errors."""
     images = [{"url": entry.url, **_extras(entry, version)} for entry in entries]
     return json_body({"images": images, **_common(tag_ids, metadata, version)}, version)
 
@@ -163,18 +169,18 @@ def ids_batch(
     metadata: Mapping[str, str] | None,
     version: Version,
 ) -> Content:
-    """The body of CreateImagesFromPredictions; raises as :func:`files_batch`."""
+    """Return the body of CreateImagesFromPredictions. See :func:`files_batch` for errors."""
     images = [{"id": entry.id, **_extras(entry, version)} for entry in entries]
     return json_body({"images": images, **_common(tag_ids, metadata, version)}, version)
 
 
 def pairs_batch(pairs: Sequence[tuple[str, str]], version: Version) -> Content:
-    """The body of CreateImageTags: pairs of an image's and a tag's id."""
+    """Return the body of CreateImageTags, from pairs of image id and tag id."""
     return json_body({"tags": [{"imageId": image, "tagId": tag} for image, tag in pairs]}, version)
 
 
 def regions_batch(regions: Sequence[tuple[str, RegionTuple]], version: Version) -> Content:
-    """The body of CreateImageRegions: the id of an image, and a region to put on it."""
+    """Return the body of CreateImageRegions, from pairs of image id and region."""
     return json_body(
         {"regions": [{"imageId": image, **_region(region)} for image, region in regions]}, version
     )
@@ -194,7 +200,7 @@ def _extras(entry: _Entry, version: Version) -> dict[str, object]:
     if entry.tag_ids:
         extras["tagIds"] = list(entry.tag_ids)
     if entry.regions:
-        _need(ApiVersion.V2_0, version, "regions")
+        require(version, ApiVersion.V2_0, "a region of an image")
         extras["regions"] = [_region(region) for region in entry.regions]
     return extras
 
@@ -206,14 +212,6 @@ def _common(
     if tag_ids:
         common["tagIds"] = list(tag_ids)
     if metadata:
-        _need(ApiVersion.V3_3, version, "metadata")
+        require(version, ApiVersion.V3_3, "metadata of an image")
         common["metadata"] = dict(metadata)
     return common
-
-
-def _need(first: ApiVersion, version: Version, what: str) -> None:
-    if version < first:
-        raise UnsupportedOperation(
-            f"{version} has no {what} on images: the first version that has them is {first}",
-            operation="", version=version.value, first_version=first.value,
-        )  # fmt: skip

@@ -1,8 +1,7 @@
-"""JSON in the two dialects: PascalCase keys for v1.x, camelCase from v2.0. Pure functions, no I/O.
+"""Encode and decode JSON: PascalCase keys in v1.x, camelCase keys from v2.0. No I/O.
 
-The service's JSON is the same in both but for the first letter of each key, so one family of models serves: an answer
-in the old dialect (and one that has ``null`` where a list belongs, which is legal in v1.2 to v2.2) takes a second,
-slower way through plain dicts.
+Only the first letter of each key differs, so both share the models. A response with PascalCase
+keys, or with ``null`` instead of a list as in v1.2 to v2.2, is decoded through plain dicts.
 """
 
 from __future__ import annotations
@@ -21,12 +20,12 @@ T = TypeVar("T")
 
 
 def camel_keys(value: Any) -> Any:
-    """`value` with the first letter of every key in lower case, at every depth."""
+    """Return `value` with the first letter of every key, at every depth, in lower case."""
     return _rekeyed(value, lambda key: key[:1].lower() + key[1:])
 
 
 def pascal_keys(value: Any) -> Any:
-    """`value` with the first letter of every key in upper case, at every depth."""
+    """Return `value` with the first letter of every key, at every depth, in upper case."""
     return _rekeyed(value, lambda key: key[:1].upper() + key[1:])
 
 
@@ -52,10 +51,12 @@ def _decoder(kind: Any) -> msgspec.json.Decoder[Any]:
 
 
 def decode(body: bytes, kind: type[T], *, pascal: bool = False) -> T:
-    """Decode `body` as `kind`. Absent, null and empty lists come out alike; unknown fields and enum values are taken.
+    """Decode `body` as `kind`.
+
+    Absent and null lists are empty lists. Unknown fields are ignored, and unknown enum values kept.
 
     Raises:
-        DecodeError: it is not JSON, or of another shape; the message says where.
+        DecodeError: The body is not JSON or has another shape. The message says where.
     """
     try:
         if not pascal:
@@ -72,12 +73,12 @@ def decode(body: bytes, kind: type[T], *, pascal: bool = False) -> T:
         return msgspec.convert(plain, kind)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError, ValueError) as error:
         raise DecodeError(
-            f"the answer cannot be read: {error}; it begins with {_opening(body)}"
+            f"the response cannot be read: {error}; it begins with {_opening(body)}"
         ) from None
 
 
 def encode(value: Any, *, pascal: bool = False) -> bytes:
-    """Encode a model or plain data as compact JSON in the dialect; keys that are ``UNSET`` are left out."""
+    """Encode a model or plain data as compact JSON. Fields that are ``UNSET`` are left out."""
     if pascal:
         value = pascal_keys(msgspec.to_builtins(value))
     return msgspec.json.encode(value)

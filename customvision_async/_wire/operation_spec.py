@@ -1,4 +1,4 @@
-"""What is said of one operation of the REST API: a row of the table, and the questions asked of it."""
+"""The description of one operation of the REST API, a row of the table of operations."""
 
 from __future__ import annotations
 
@@ -9,19 +9,35 @@ from .._versions import ApiVersion, PredictionVersion
 from ..errors import UnsupportedOperation
 from ..limits import Limit
 
-__all__ = ["BodyKind", "Kind", "Operation", "Param", "Version"]
+__all__ = ["BodyKind", "Kind", "OperationSpec", "Param", "Version", "require"]
 
 Version: TypeAlias = ApiVersion | PredictionVersion
 Kind: TypeAlias = Literal["id", "ids", "text", "texts", "int", "float", "bool"]
 BodyKind: TypeAlias = Literal["json", "image", "images"]
 
 
+def require(version: Version, first: Version, feature: str, operation: str = "") -> None:
+    """Raise UnsupportedOperation if `version` is before `first`, which introduced `feature`."""
+    if version < first:
+        raise UnsupportedOperation(
+            f"{feature} is not in {version}: the first version that has it is {first}",
+            operation=operation,
+            version=version.value,
+            first_version=first.value,
+        )
+
+
 @dataclass(frozen=True, slots=True)
 class Param:
-    """A query parameter. Lists travel as one value with commas, in every version.
+    """A query parameter. Every version takes a list as one value with commas.
 
-    `required_until` is the last version that requires it; `since` the first that has it. `limit` counts the items of
-    a list, or bounds the number.
+    Attributes:
+        name: Name on the wire.
+        kind: Type of the value.
+        required: Every version requires it.
+        limit: Maximum number of items of a list, or maximum of a number.
+        since: First version that has it.
+        required_until: Last version that requires it.
     """
 
     name: str
@@ -32,24 +48,36 @@ class Param:
     required_until: Version | None = None
 
     def is_required(self, version: Version) -> bool:
-        """Whether a call in this version must have it."""
+        """Return whether the version requires the parameter."""
         return self.required or (self.required_until is not None and version <= self.required_until)
 
 
 @dataclass(frozen=True, slots=True)
-class Operation:
-    """One operation. `path` is relative to the base path of the API; its placeholders name ids, but `{publishedName}`.
+class OperationSpec:
+    """One operation.
 
-    `answer` is the type the body of a success decodes to: None for an empty one, bytes for a file as it is. `body` is
-    "json", "image" (one picture) or "images" (up to 64); `body_schema` its name in the reference, `body_since` the first
-    version that has one. `repeatable`: it may be sent again after an answer was lost, since its effect is the same, or
-    told apart, the second time.
+    Attributes:
+        id: The operationId of the reference.
+        method: HTTP method.
+        path: Path below the base path of the API. Placeholders are ids, except `{publishedName}`.
+        response: Type of the decoded body of a success: None if empty, bytes for a file.
+        first, last: First and last version that has the operation.
+        query: Query parameters.
+        body: "json", "image" (one image), "images" (up to 64 images), or None.
+        body_schema: Name of the body's schema in the reference.
+        body_since: First version that has a body.
+        body_required: A request must have a body.
+        statuses: Success statuses, each with the first version that documents it.
+        repeatable: It may be sent again after a response was lost, because a second request has no
+            further effect, or one that the response reports.
+        old_path: Last version with another path, and that path.
+        old_response: Last version with another response, and its type.
     """
 
     id: str
     method: Literal["GET", "POST", "PATCH", "DELETE"]
     path: str
-    answer: Any
+    response: Any
     first: Version
     last: Version
     query: tuple[Param, ...] = ()
@@ -60,17 +88,15 @@ class Operation:
     statuses: tuple[tuple[int, Version | None], ...] = ((200, None),)
     repeatable: bool = True
     old_path: tuple[Version, str] | None = None
-    """The last version of another path, and that path."""
-    old_answer: tuple[Version, Any] | None = None
-    """The last version of another answer, and its type."""
+    old_response: tuple[Version, Any] | None = None
 
     @property
     def api(self) -> Literal["Training", "Prediction"]:
-        """The API that has it."""
+        """The API of the operation."""
         return "Training" if isinstance(self.first, ApiVersion) else "Prediction"
 
     def in_version(self, version: Version) -> bool:
-        """Whether the version has the operation."""
+        """Return whether the version has the operation."""
         return type(version) is type(self.first) and self.first <= version <= self.last
 
     def check(self, version: Version) -> None:
@@ -78,40 +104,43 @@ class Operation:
         if self.in_version(version):
             return
         if type(version) is not type(self.first):
-            why = f"it is of the {self.api} API"
+            reason = f"it is of the {self.api} API"
         elif version < self.first:
-            why = f"the first version that has it is {self.first}; make the client with api_version={self.first.value!r} or later"
+            reason = (
+                f"the first version that has it is {self.first};"
+                f" make the client with api_version={self.first.value!r} or later"
+            )
         else:
-            why = f"the last version that has it is {self.last}"
+            reason = f"the last version that has it is {self.last}"
         raise UnsupportedOperation(
-            f"{self.id} is not in {version}: {why}",
+            f"{self.id} is not in {version}: {reason}",
             operation=self.id,
             version=version.value,
             first_version=self.first.value,
         )
 
     def path_in(self, version: Version) -> str:
-        """The path template of the version."""
+        """Return the path template in the version."""
         return (
             self.old_path[1]
             if self.old_path is not None and version <= self.old_path[0]
             else self.path
         )
 
-    def answer_in(self, version: Version) -> Any:
-        """The type of the answer in the version."""
+    def response_in(self, version: Version) -> Any:
+        """Return the type of the response in the version."""
         return (
-            self.old_answer[1]
-            if self.old_answer is not None and version <= self.old_answer[0]
-            else self.answer
+            self.old_response[1]
+            if self.old_response is not None and version <= self.old_response[0]
+            else self.response
         )
 
     def statuses_in(self, version: Version) -> frozenset[int]:
-        """The success statuses that the version documents."""
+        """Return the success statuses that the version documents."""
         return frozenset(
             status for status, since in self.statuses if since is None or version >= since
         )
 
     def has_body(self, version: Version) -> bool:
-        """Whether a request in the version may have a body."""
+        """Return whether a request in the version may have a body."""
         return self.body is not None and (self.body_since is None or version >= self.body_since)

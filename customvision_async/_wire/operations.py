@@ -1,12 +1,14 @@
-"""Every operation of every version of the Training API (v1.2 to v3.4-preview) and the Prediction API (v1.1 to v3.1).
+"""The operations of the Training API (v1.2 to v3.4-preview) and the Prediction API (v1.1 to v3.1).
 
-A test holds the rows against the service's OpenAPI documents: method, path, parameters, limits, bodies, answers. What
-those do not say, whether an operation may be repeated, is decided here:
+A test compares the rows with the OpenAPI documents of the service. These do not say whether an
+operation may be repeated, which is decided here:
 
-* Reads, deletes, and PATCHes have the same effect the second time.
-* An image, a tag pair or a region that is there already is answered as a duplicate, so those are told apart.
-* A picture sent for prediction a second time gives the same answer; at worst the service stores it twice for 30 days.
-* What makes a thing of its own each time (a project, a tag, an iteration, an export, a published name) is not repeated.
+* A second read, delete or PATCH has no further effect.
+* The response reports an image, a tag pair or a region that is there already as a duplicate.
+* A second prediction of an image has the same result. The service may store the image twice, for 30
+  days.
+* An operation that creates a project, a tag, an iteration, an export or a published name is not
+  repeated, because each request would create another.
 """
 
 from __future__ import annotations
@@ -35,7 +37,7 @@ from ..models import (
     Tag,
     TagList,
 )
-from .operation_spec import Operation, Param, Version
+from .operation_spec import OperationSpec, Param, Version
 
 __all__ = ["OPERATIONS", "operation_spec"]
 
@@ -64,11 +66,11 @@ _STORE = Param("store", "bool", since=_T.V3_1)
 _FILTER = (Param("taggingStatus", "text"), Param("$filter", "text"))
 
 _PROJECTS = (
-    Operation("GetDomains", "GET", "/domains", list[Domain], _T.V1_2, _NEWEST),
-    Operation("GetDomain", "GET", "/domains/{domainId}", Domain, _T.V1_2, _NEWEST),
-    Operation("GetAccountInfo", "GET", "/account", Account, _T.V1_2, _T.V1_2),
-    Operation("GetProjects", "GET", "/projects", list[Project], _T.V1_2, _NEWEST),
-    Operation(
+    OperationSpec("GetDomains", "GET", "/domains", list[Domain], _T.V1_2, _NEWEST),
+    OperationSpec("GetDomain", "GET", "/domains/{domainId}", Domain, _T.V1_2, _NEWEST),
+    OperationSpec("GetAccountInfo", "GET", "/account", Account, _T.V1_2, _T.V1_2),
+    OperationSpec("GetProjects", "GET", "/projects", list[Project], _T.V1_2, _NEWEST),
+    OperationSpec(
         "CreateProject", "POST", "/projects", Project, _T.V1_2, _NEWEST,
         query=(
             Param("name", "text", required=True),
@@ -77,15 +79,24 @@ _PROJECTS = (
             Param("classificationType", "text", since=_T.V2_1),
             Param("targetExportPlatforms", "texts", since=_T.V3_0),
         ),
-        body="json", body_schema="CreateProjectOptions", body_since=_T.V3_4_PREVIEW, body_required=False,
+        body="json", body_schema="CreateProjectOptions", body_since=_T.V3_4_PREVIEW,
+        body_required=False,
         repeatable=False,
     ),
-    Operation("GetProject", "GET", _PROJECT, Project, _T.V1_2, _NEWEST),
-    Operation("UpdateProject", "PATCH", _PROJECT, Project, _T.V1_2, _NEWEST, body="json", body_schema="Project"),
-    Operation("DeleteProject", "DELETE", _PROJECT, None, _T.V1_2, _NEWEST, statuses=_NO_CONTENT),
-    Operation("GetArtifact", "GET", f"{_PROJECT}/artifacts", bytes, _T.V3_3, _NEWEST, query=(Param("path", "text", required=True),)),
-    Operation("ExportProject", "GET", f"{_PROJECT}/export", ProjectExport, _T.V3_2, _NEWEST),
-    Operation(
+    OperationSpec("GetProject", "GET", _PROJECT, Project, _T.V1_2, _NEWEST),
+    OperationSpec(
+        "UpdateProject", "PATCH", _PROJECT, Project, _T.V1_2, _NEWEST, body="json",
+        body_schema="Project",
+    ),
+    OperationSpec(
+        "DeleteProject", "DELETE", _PROJECT, None, _T.V1_2, _NEWEST, statuses=_NO_CONTENT,
+    ),
+    OperationSpec(
+        "GetArtifact", "GET", f"{_PROJECT}/artifacts", bytes, _T.V3_3, _NEWEST,
+        query=(Param("path", "text", required=True),),
+    ),
+    OperationSpec("ExportProject", "GET", f"{_PROJECT}/export", ProjectExport, _T.V3_2, _NEWEST),
+    OperationSpec(
         "ImportProject", "POST", "/projects/import", Project, _T.V3_2, _NEWEST,
         query=(Param("token", "text", required=True), Param("name", "text", since=_T.V3_3)),
         repeatable=False,
@@ -93,54 +104,75 @@ _PROJECTS = (
 )  # fmt: skip
 
 _TAGS = (
-    Operation(
+    OperationSpec(
         "GetTags", "GET", f"{_PROJECT}/tags", list[Tag], _T.V1_2, _NEWEST,
-        query=(_ITERATION_ID,), old_answer=(_T.V1_2, TagList),
+        query=(_ITERATION_ID,), old_response=(_T.V1_2, TagList),
     ),
-    Operation(
+    OperationSpec(
         "CreateTag", "POST", f"{_PROJECT}/tags", Tag, _T.V1_2, _NEWEST,
-        query=(Param("name", "text", required=True), Param("description", "text"), Param("type", "text", since=_T.V2_2)),
+        query=(
+            Param("name", "text", required=True), Param("description", "text"),
+            Param("type", "text", since=_T.V2_2),
+        ),
         repeatable=False,
     ),
-    Operation("GetTag", "GET", _TAG, Tag, _T.V1_2, _NEWEST, query=(_ITERATION_ID,)),
-    Operation("UpdateTag", "PATCH", _TAG, Tag, _T.V1_2, _NEWEST, body="json", body_schema="Tag"),
-    Operation("DeleteTag", "DELETE", _TAG, None, _T.V1_2, _NEWEST, statuses=_NO_CONTENT),
+    OperationSpec("GetTag", "GET", _TAG, Tag, _T.V1_2, _NEWEST, query=(_ITERATION_ID,)),
+    OperationSpec(
+        "UpdateTag", "PATCH", _TAG, Tag, _T.V1_2, _NEWEST, body="json", body_schema="Tag",
+    ),
+    OperationSpec("DeleteTag", "DELETE", _TAG, None, _T.V1_2, _NEWEST, statuses=_NO_CONTENT),
 )  # fmt: skip
 
 _IMAGE_LISTS = (
-    Operation(
+    OperationSpec(
         "GetImages", "GET", _IMAGES, list[Image], _T.V3_3, _NEWEST,
         query=(_ITERATION_ID, _TAG_IDS, *_FILTER, *_PAGE),
     ),
-    Operation("GetImageCount", "GET", f"{_IMAGES}/count", int, _T.V3_3, _NEWEST, query=(_ITERATION_ID, *_FILTER, _TAG_IDS_COUNT)),
-    Operation("GetTaggedImages", "GET", f"{_IMAGES}/tagged", list[Image], _T.V1_2, _NEWEST, query=(_ITERATION_ID, _TAG_IDS, *_PAGE)),
-    Operation("GetTaggedImageCount", "GET", f"{_IMAGES}/tagged/count", int, _T.V2_0, _NEWEST, query=(_ITERATION_ID, _TAG_IDS_COUNT)),
-    Operation("GetUntaggedImages", "GET", f"{_IMAGES}/untagged", list[Image], _T.V1_2, _NEWEST, query=(_ITERATION_ID, *_PAGE)),
-    Operation("GetUntaggedImageCount", "GET", f"{_IMAGES}/untagged/count", int, _T.V2_0, _NEWEST, query=(_ITERATION_ID,)),
-    Operation(
+    OperationSpec(
+        "GetImageCount", "GET", f"{_IMAGES}/count", int, _T.V3_3, _NEWEST,
+        query=(_ITERATION_ID, *_FILTER, _TAG_IDS_COUNT),
+    ),
+    OperationSpec(
+        "GetTaggedImages", "GET", f"{_IMAGES}/tagged", list[Image], _T.V1_2, _NEWEST,
+        query=(_ITERATION_ID, _TAG_IDS, *_PAGE),
+    ),
+    OperationSpec(
+        "GetTaggedImageCount", "GET", f"{_IMAGES}/tagged/count", int, _T.V2_0, _NEWEST,
+        query=(_ITERATION_ID, _TAG_IDS_COUNT),
+    ),
+    OperationSpec(
+        "GetUntaggedImages", "GET", f"{_IMAGES}/untagged", list[Image], _T.V1_2, _NEWEST,
+        query=(_ITERATION_ID, *_PAGE),
+    ),
+    OperationSpec(
+        "GetUntaggedImageCount", "GET", f"{_IMAGES}/untagged/count", int, _T.V2_0, _NEWEST,
+        query=(_ITERATION_ID,),
+    ),
+    OperationSpec(
         "GetImagesByIds", "GET", f"{_IMAGES}/id", list[Image], _T.V2_0, _NEWEST,
         query=(Param("imageIds", "ids", limit=limits.IDS_PER_GET), _ITERATION_ID),
     ),
 )  # fmt: skip
 
 _IMAGE_CHANGES = (
-    Operation(
+    OperationSpec(
         "CreateImagesFromData", "POST", _IMAGES, ImageCreateSummary, _T.V1_2, _NEWEST,
         query=(_TAGS_OF_BATCH,), body="images", body_schema="file", statuses=_MULTI,
     ),
-    Operation(
+    OperationSpec(
         "CreateImagesFromFiles", "POST", f"{_IMAGES}/files", ImageCreateSummary, _T.V1_2, _NEWEST,
         body="json", body_schema="ImageFileCreateBatch", statuses=_MULTI,
     ),
-    Operation(
-        "CreateImagesFromPredictions", "POST", f"{_IMAGES}/predictions", ImageCreateSummary, _T.V1_2, _NEWEST,
+    OperationSpec(
+        "CreateImagesFromPredictions", "POST", f"{_IMAGES}/predictions", ImageCreateSummary,
+        _T.V1_2, _NEWEST,
         body="json", body_schema="ImageIdCreateBatch", statuses=_MULTI,
     ),
-    Operation(
+    OperationSpec(
         "CreateImagesFromUrls", "POST", f"{_IMAGES}/urls", ImageCreateSummary, _T.V1_2, _NEWEST,
         body="json", body_schema="ImageUrlCreateBatch", statuses=_MULTI,
     ),
-    Operation(
+    OperationSpec(
         "DeleteImages", "DELETE", _IMAGES, None, _T.V1_2, _NEWEST,
         query=(
             Param("imageIds", "ids", limit=limits.IDS_PER_DELETE, required_until=_T.V3_0),
@@ -149,20 +181,21 @@ _IMAGE_CHANGES = (
         ),
         statuses=((204, None), (202, _T.V3_1)),
     ),
-    Operation(
-        "UpdateImageMetadata", "POST", f"{_IMAGES}/metadata", ImageMetadataUpdateSummary, _T.V3_3, _NEWEST,
+    OperationSpec(
+        "UpdateImageMetadata", "POST", f"{_IMAGES}/metadata", ImageMetadataUpdateSummary, _T.V3_3,
+        _NEWEST,
         query=(Param("imageIds", "ids", required=True, limit=limits.IMAGES_PER_METADATA_UPDATE),),
         body="json", body_schema="map", statuses=_MULTI,
     ),
-    Operation(
+    OperationSpec(
         "CreateImageTags", "POST", f"{_IMAGES}/tags", ImageTagCreateSummary, _T.V2_0, _NEWEST,
         body="json", body_schema="ImageTagCreateBatch",
     ),
-    Operation(
+    OperationSpec(
         "PostImageTags", "POST", f"{_IMAGES}/tags", ImageTagCreateSummary, _T.V1_2, _T.V1_2,
         body="json", body_schema="ImageTagCreateBatch",
     ),
-    Operation(
+    OperationSpec(
         "DeleteImageTags", "DELETE", f"{_IMAGES}/tags", None, _T.V1_2, _NEWEST,
         query=(
             Param("imageIds", "ids", required=True, limit=limits.IMAGES_PER_UNTAG),
@@ -170,37 +203,46 @@ _IMAGE_CHANGES = (
         ),
         statuses=_NO_CONTENT,
     ),
-    Operation(
-        "CreateImageRegions", "POST", f"{_IMAGES}/regions", ImageRegionCreateSummary, _T.V2_0, _NEWEST,
+    OperationSpec(
+        "CreateImageRegions", "POST", f"{_IMAGES}/regions", ImageRegionCreateSummary, _T.V2_0,
+        _NEWEST,
         body="json", body_schema="ImageRegionCreateBatch", statuses=_MULTI,
     ),
-    Operation(
+    OperationSpec(
         "DeleteImageRegions", "DELETE", f"{_IMAGES}/regions", None, _T.V2_0, _NEWEST,
-        query=(Param("regionIds", "ids", required=True, limit=limits.REGIONS_PER_DELETE),), statuses=_NO_CONTENT,
+        query=(Param("regionIds", "ids", required=True, limit=limits.REGIONS_PER_DELETE),),
+        statuses=_NO_CONTENT,
     ),
-    Operation(
-        "GetImageRegionProposals", "POST", f"{_IMAGES}/{{imageId}}/regionproposals", ImageRegionProposal, _T.V2_0, _NEWEST,
+    OperationSpec(
+        "GetImageRegionProposals", "POST", f"{_IMAGES}/{{imageId}}/regionproposals",
+        ImageRegionProposal, _T.V2_0, _NEWEST,
         old_path=(_T.V2_2, "/{projectId}/images/{imageId}/regionproposals"),
     ),
 )  # fmt: skip
 
 _SUGGESTIONS = (
-    Operation(
-        "QuerySuggestedImages", "POST", f"{_IMAGES}/suggested", SuggestedTagAndRegionQuery, _T.V3_1, _NEWEST,
+    OperationSpec(
+        "QuerySuggestedImages", "POST", f"{_IMAGES}/suggested", SuggestedTagAndRegionQuery,
+        _T.V3_1, _NEWEST,
         query=(_ITERATION_REQUIRED,), body="json", body_schema="SuggestedTagAndRegionQueryToken",
     ),
-    Operation(
-        "QuerySuggestedImageCount", "POST", f"{_IMAGES}/suggested/count", dict[str, int], _T.V3_1, _NEWEST,
+    OperationSpec(
+        "QuerySuggestedImageCount", "POST", f"{_IMAGES}/suggested/count", dict[str, int], _T.V3_1,
+        _NEWEST,
         query=(_ITERATION_REQUIRED,), body="json", body_schema="TagFilter",
     ),
-    Operation(
-        "SuggestTagsAndRegions", "POST", f"{_PROJECT}/tagsandregions/suggestions", list[SuggestedTagAndRegion], _T.V3_1, _NEWEST,
-        query=(_ITERATION_REQUIRED, Param("imageIds", "ids", required=True, limit=limits.IMAGES_PER_SUGGESTION)),
+    OperationSpec(
+        "SuggestTagsAndRegions", "POST", f"{_PROJECT}/tagsandregions/suggestions",
+        list[SuggestedTagAndRegion], _T.V3_1, _NEWEST,
+        query=(
+            _ITERATION_REQUIRED,
+            Param("imageIds", "ids", required=True, limit=limits.IMAGES_PER_SUGGESTION),
+        ),
     ),
 )  # fmt: skip
 
 _ITERATIONS = (
-    Operation(
+    OperationSpec(
         "TrainProject", "POST", f"{_PROJECT}/train", Iteration, _T.V1_2, _NEWEST,
         query=(
             Param("trainingType", "text", since=_T.V3_0),
@@ -211,26 +253,41 @@ _ITERATIONS = (
         body="json", body_schema="TrainingParameters", body_since=_T.V3_2, body_required=False,
         repeatable=False,
     ),
-    Operation("GetIterations", "GET", f"{_PROJECT}/iterations", list[Iteration], _T.V1_2, _NEWEST),
-    Operation("GetIteration", "GET", _ITERATION, Iteration, _T.V1_2, _NEWEST),
-    Operation("UpdateIteration", "PATCH", _ITERATION, Iteration, _T.V1_2, _NEWEST, body="json", body_schema="Iteration"),
-    Operation("DeleteIteration", "DELETE", _ITERATION, None, _T.V1_2, _NEWEST, statuses=_NO_CONTENT),
-    Operation("GetExports", "GET", f"{_ITERATION}/export", list[Export], _T.V1_2, _NEWEST),
-    Operation(
+    OperationSpec(
+        "GetIterations", "GET", f"{_PROJECT}/iterations", list[Iteration], _T.V1_2, _NEWEST,
+    ),
+    OperationSpec("GetIteration", "GET", _ITERATION, Iteration, _T.V1_2, _NEWEST),
+    OperationSpec(
+        "UpdateIteration", "PATCH", _ITERATION, Iteration, _T.V1_2, _NEWEST, body="json",
+        body_schema="Iteration",
+    ),
+    OperationSpec(
+        "DeleteIteration", "DELETE", _ITERATION, None, _T.V1_2, _NEWEST, statuses=_NO_CONTENT,
+    ),
+    OperationSpec("GetExports", "GET", f"{_ITERATION}/export", list[Export], _T.V1_2, _NEWEST),
+    OperationSpec(
         "ExportIteration", "POST", f"{_ITERATION}/export", Export, _T.V1_2, _NEWEST,
         query=(Param("platform", "text", required=True), Param("flavor", "text", since=_T.V2_0)),
         repeatable=False,
     ),
-    Operation(
-        "GetIterationPerformance", "GET", f"{_ITERATION}/performance", IterationPerformance, _T.V1_2, _NEWEST,
-        query=(Param("threshold", "float", required_until=_T.V1_2), Param("overlapThreshold", "float", since=_T.V2_0)),
+    OperationSpec(
+        "GetIterationPerformance", "GET", f"{_ITERATION}/performance", IterationPerformance,
+        _T.V1_2, _NEWEST,
+        query=(
+            Param("threshold", "float", required_until=_T.V1_2),
+            Param("overlapThreshold", "float", since=_T.V2_0),
+        ),
     ),
-    Operation(
-        "GetImagePerformances", "GET", f"{_ITERATION}/performance/images", list[ImagePerformance], _T.V2_0, _NEWEST,
+    OperationSpec(
+        "GetImagePerformances", "GET", f"{_ITERATION}/performance/images", list[ImagePerformance],
+        _T.V2_0, _NEWEST,
         query=(_TAG_IDS, *_PAGE),
     ),
-    Operation("GetImagePerformanceCount", "GET", f"{_ITERATION}/performance/images/count", int, _T.V2_0, _NEWEST, query=(_TAG_IDS_COUNT,)),
-    Operation(
+    OperationSpec(
+        "GetImagePerformanceCount", "GET", f"{_ITERATION}/performance/images/count", int, _T.V2_0,
+        _NEWEST, query=(_TAG_IDS_COUNT,),
+    ),
+    OperationSpec(
         "PublishIteration", "POST", f"{_ITERATION}/publish", bool, _T.V3_0, _NEWEST,
         query=(
             Param("publishName", "text", required=True),
@@ -239,34 +296,40 @@ _ITERATIONS = (
         ),
         repeatable=False,
     ),
-    Operation("UnpublishIteration", "DELETE", f"{_ITERATION}/publish", None, _T.V3_0, _NEWEST, statuses=_NO_CONTENT),
+    OperationSpec(
+        "UnpublishIteration", "DELETE", f"{_ITERATION}/publish", None, _T.V3_0, _NEWEST,
+        statuses=_NO_CONTENT,
+    ),
 )  # fmt: skip
 
 _STORED = (
-    Operation(
+    OperationSpec(
         "DeletePrediction", "DELETE", f"{_PROJECT}/predictions", None, _T.V1_2, _NEWEST,
-        query=(Param("ids", "ids", required=True, limit=limits.PREDICTIONS_PER_DELETE),), statuses=_NO_CONTENT,
+        query=(Param("ids", "ids", required=True, limit=limits.PREDICTIONS_PER_DELETE),),
+        statuses=_NO_CONTENT,
     ),
-    Operation(
-        "QueryPredictions", "POST", f"{_PROJECT}/predictions/query", PredictionQueryResult, _T.V2_0, _NEWEST,
+    OperationSpec(
+        "QueryPredictions", "POST", f"{_PROJECT}/predictions/query", PredictionQueryResult,
+        _T.V2_0, _NEWEST,
         body="json", body_schema="PredictionQueryToken",
     ),
-    Operation(
-        "QueryPredictionResults", "POST", f"{_PROJECT}/predictions/query", PredictionQueryResult, _T.V1_2, _T.V1_2,
+    OperationSpec(
+        "QueryPredictionResults", "POST", f"{_PROJECT}/predictions/query", PredictionQueryResult,
+        _T.V1_2, _T.V1_2,
         body="json", body_schema="PredictionQueryToken",
     ),
-    Operation(
+    OperationSpec(
         "QuickTestImage", "POST", f"{_PROJECT}/quicktest/image", ImagePrediction, _T.V1_2, _NEWEST,
         query=(_ITERATION_ID, _STORE), body="image", body_schema="file",
     ),
-    Operation(
+    OperationSpec(
         "QuickTestImageUrl", "POST", f"{_PROJECT}/quicktest/url", ImagePrediction, _T.V1_2, _NEWEST,
         query=(_ITERATION_ID, _STORE), body="json", body_schema="ImageUrl",
     ),
 )  # fmt: skip
 
 
-def _predict(id: str, end: str, *, published: str = "") -> Operation:
+def _predict(id: str, end: str, *, published: str = "") -> OperationSpec:
     by_url = "url" in end
     path, first, last = f"/{{projectId}}/{end}", _P.V1_1, _P.V2_0
     query: tuple[Param, ...] = (_ITERATION_ID, Param("application", "text"))
@@ -277,9 +340,10 @@ def _predict(id: str, end: str, *, published: str = "") -> Operation:
             _P_NEWEST,
         )
         query = query[1:]
-    return Operation(
+    return OperationSpec(
         id, "POST", path, ImagePrediction, first, last,
-        query=query, body="json" if by_url else "image", body_schema="ImageUrl" if by_url else "file",
+        query=query, body="json" if by_url else "image",
+        body_schema="ImageUrl" if by_url else "file",
     )  # fmt: skip
 
 
@@ -298,7 +362,7 @@ _PREDICTION = (
     _predict("PredictImageUrlWithNoStore", "url/nostore"),
 )
 
-OPERATIONS: dict[str, Operation] = {
+OPERATIONS: dict[str, OperationSpec] = {
     row.id: row
     for group in (
         _PROJECTS,
@@ -322,11 +386,11 @@ _RENAMED = {
 }
 
 
-def operation_spec(operation_id: str, version: Version) -> Operation:
-    """The row of an operation, under the name the version has for it.
+def operation_spec(operation_id: str, version: Version) -> OperationSpec:
+    """Return an operation. Two operations have different ids in different versions.
 
     Raises:
-        UnsupportedOperation: the version lacks it.
+        UnsupportedOperation: The version lacks the operation.
     """
     row = OPERATIONS[operation_id]
     if not row.in_version(version) and operation_id in _RENAMED:

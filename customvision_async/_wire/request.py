@@ -1,4 +1,4 @@
-"""From a row and what the caller gives to a method and a URL. What cannot be right is refused here, before it is sent."""
+"""Build the method, URL and headers of a request. Reject invalid arguments before it is sent."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from urllib.parse import quote
 from uuid import UUID
 
 from .._versions import ApiVersion, PredictionVersion
-from ..errors import LimitExceeded, UnsupportedOperation
-from .operation_spec import Operation, Param, Version
+from ..errors import LimitExceeded
+from .operation_spec import OperationSpec, Param, Version, require
 
 __all__ = [
     "ValidatedIds",
     "all_canonical_ids",
     "base_path",
-    "build",
+    "build_request",
     "id_of",
     "ids_of",
     "plain_text",
@@ -41,13 +41,10 @@ _IN_IDS = b"0123456789abcdef-,"
 
 
 def all_canonical_ids(values: Sequence[object]) -> bool:
-    """Whether all of `values` are ids written as :func:`id_of` writes them: many looked at in one go."""
+    """Return whether all values are ids in the form of :func:`id_of`. Fast for many values."""
     try:
         text = ",".join(cast("Sequence[str]", values)).encode()
-    except (
-        TypeError,
-        UnicodeEncodeError,
-    ):  # something else than text is among them, or text that is no Unicode
+    except (TypeError, UnicodeEncodeError):
         return False
     count, step = len(values), _LENGTH + 1
     return (
@@ -61,155 +58,163 @@ def all_canonical_ids(values: Sequence[object]) -> bool:
 
 
 class ValidatedIds(list[str]):
-    """Ids that have been looked at, as :func:`id_of` gives them: they are not looked at again."""
+    """Ids that :func:`id_of` has returned, so they need no validation."""
 
 
-def id_of(value: object, what: str = "id") -> str:
-    """The id that `value` is (text, uuid.UUID) or has (a model), in lower case with dashes.
+def id_of(value: object, name: str = "id") -> str:
+    """Return the id of a string, a UUID or a model, in lower case with dashes.
 
     Raises:
-        ValueError: it does not read as a UUID. `what` names it in the message.
-        TypeError: it is neither text nor a UUID nor has an `id`.
+        ValueError: The string is not a UUID. The message begins with `name`.
+        TypeError: `value` is neither a string nor a UUID, and has no `id`.
     """
     if type(value) is str and _CANONICAL(value):
         return value
     if isinstance(value, UUID):
-        return str(value)
+        return UUID.__str__(value)
     if not isinstance(value, str):
         inner = getattr(value, "id", None)
         if inner is None:
             raise TypeError(
-                f"{what} must be a string, a uuid.UUID or a model with an id, not {type(value).__name__}"
+                f"{name} must be a string, a uuid.UUID or a model with an id,"
+                f" not {type(value).__name__}"
             )
-        return id_of(inner, what)
+        return id_of(inner, name)
+    # A subclass may override __str__.
+    value = str.__str__(value)
     try:
         return str(UUID(value))
     except ValueError:
         raise ValueError(
-            f"{what} must be an id such as 12345678-1234-1234-1234-123456789abc, not {value[:80]!r}"
+            f"{name} must be an id such as 12345678-1234-1234-1234-123456789abc, not {value[:80]!r}"
         ) from None
 
 
-def ids_of(values: Iterable[object], what: str = "id") -> list[str]:
-    """The ids of several; see :func:`id_of`."""
+def ids_of(values: Iterable[object], name: str = "id") -> list[str]:
+    """Return the ids of several values. See :func:`id_of`."""
     if isinstance(values, (str, UUID)):
-        raise TypeError(f"{what} must be a sequence of ids, not one: put it in a list")
+        raise TypeError(f"{name} must be a sequence of ids, not one: put it in a list")
     if isinstance(values, list) and (isinstance(values, ValidatedIds) or all_canonical_ids(values)):
         return cast("list[str]", values)
     return [
-        value if type(value) is str and _CANONICAL(value) else id_of(value, what)
+        value if type(value) is str and _CANONICAL(value) else id_of(value, name)
         for value in values
     ]
 
 
-def plain_text(value: object, what: str) -> str:
-    """`value` as text for a URL. Line breaks and NUL are refused: nothing the service names has them, and injections do.
+def plain_text(value: object, name: str) -> str:
+    """Return text for a URL.
+
+    No name of the service has a line break or NUL, but injections do.
 
     Raises:
-        ValueError: it has one, or cannot be written as UTF-8.
-        TypeError: it is not a string.
+        ValueError: The text has a line break or NUL, or cannot be encoded as UTF-8.
+        TypeError: `value` is not a string.
     """
     if not isinstance(value, str):
-        raise TypeError(f"{what} must be a str, not {type(value).__name__}")
+        raise TypeError(f"{name} must be a str, not {type(value).__name__}")
+    # A subclass may override __str__.
+    value = str.__str__(value)
     if _UNSAFE(value):
-        raise ValueError(f"{what} must not have a line break or NUL in it: {value[:80]!r}")
+        raise ValueError(f"{name} must not have a line break or NUL in it: {value[:80]!r}")
     try:
         value.encode()
     except UnicodeEncodeError:
-        raise ValueError(f"{what} cannot be written as UTF-8: {value[:80]!r}") from None
-    return str(value)
+        raise ValueError(f"{name} cannot be written as UTF-8: {value[:80]!r}") from None
+    return value
 
 
 def base_path(version: Version) -> str:
-    """The path before every operation's: ``/customvision/v3.3/training``. Before v3.0 the API's name has a capital."""
+    """Return the path before that of each operation, such as ``/customvision/v3.3/training``."""
+    # Before v3.0, the name of the API is capitalized.
     api = "Training" if isinstance(version, ApiVersion) else "Prediction"
     return f"/customvision/{version.value}/{api if version in _CAPITAL else api.lower()}"
 
 
-def build(
-    row: Operation,
+def build_request(
+    spec: OperationSpec,
     version: Version,
     endpoint: str,
     path: Mapping[str, Any],
     query: Mapping[str, Any],
 ) -> tuple[str, str, dict[str, str]]:
-    """The method, the URL (whole, percent-encoded) and the headers of a request, without the credential's.
+    """Return the method, the percent-encoded URL and the headers, without the credential.
 
-    `path` and `query` are by their names on the wire; a query value of None is left out.
+    Args:
+        spec: The operation.
+        version: The API version.
+        endpoint: The endpoint of the resource.
+        path: Values of the placeholders of the path, by name.
+        query: Values of the query parameters, by name. None is left out.
 
     Raises:
-        UnsupportedOperation: the version lacks the operation, or a parameter that was given.
-        LimitExceeded: a list or number is over its limit.
-        ValueError: an id is none, a text has a line break, or a required parameter is missing.
+        UnsupportedOperation: The version lacks the operation, or a parameter that was given.
+        LimitExceeded: A list or a number is over its limit.
+        ValueError: An id is invalid, a text has a line break, or a required parameter is missing.
     """
-    row.check(version)
+    spec.check(version)
     pairs = []
-    unknown = query.keys() - {param.name for param in row.query}
+    unknown = query.keys() - {param.name for param in spec.query}
     if unknown:
-        raise TypeError(f"{row.id} has no parameter {sorted(unknown)[0]!r}")
-    for param in row.query:
+        raise TypeError(f"{spec.id} has no parameter {sorted(unknown)[0]!r}")
+    for param in spec.query:
         value = query.get(param.name)
         if value is None:
             if param.is_required(version):
-                raise ValueError(f"{row.id} needs {param.name}")
+                raise ValueError(f"{spec.id} needs {param.name}")
             continue
-        if param.since is not None and version < param.since:
-            raise _lacks(row, param, version)
-        pairs.append(f"{param.name}={_encoded(row, param, value)}")
-    url = endpoint.rstrip("/") + base_path(version) + _path(row, version, path)
-    headers = {"Accept": "application/octet-stream" if row.answer is bytes else "application/json"}
-    return row.method, f"{url}?{'&'.join(pairs)}" if pairs else url, headers
+        if param.since is not None:
+            require(version, param.since, f"{param.name} of {spec.id}", spec.id)
+        pairs.append(f"{param.name}={_encoded(spec, param, value)}")
+    url = endpoint.rstrip("/") + base_path(version) + _path(spec, version, path)
+    headers = {
+        "Accept": "application/octet-stream" if spec.response is bytes else "application/json"
+    }
+    return spec.method, f"{url}?{'&'.join(pairs)}" if pairs else url, headers
 
 
-def _lacks(row: Operation, param: Param, version: Version) -> UnsupportedOperation:
-    first = param.since.value if param.since is not None else None
-    return UnsupportedOperation(
-        f"{row.id} has no {param.name} in {version}: the first version that has it is {first}",
-        operation=row.id, version=version.value, first_version=first,
-    )  # fmt: skip
-
-
-def _path(row: Operation, version: Version, given: Mapping[str, Any]) -> str:
+def _path(spec: OperationSpec, version: Version, given: Mapping[str, Any]) -> str:
     def fill(match: re.Match[str]) -> str:
         name = match[1]
         if name not in given:
-            raise TypeError(f"{row.id} needs {name}")
+            raise TypeError(f"{spec.id} needs {name}")
         if name != "publishedName":
             return id_of(given[name], name)
         text = plain_text(given[name], name)
-        if text.strip(".") == "":  # "", "." and "..": a path would lose or climb a step
+        # An empty name, "." or ".." would change the path.
+        if text.strip(".") == "":
             raise ValueError(f"{name} must be the name of a published iteration, not {text!r}")
         return quote(text, safe="")
 
-    return re.sub(r"\{(\w+)\}", fill, row.path_in(version))
+    return re.sub(r"\{(\w+)\}", fill, spec.path_in(version))
 
 
-def _encoded(row: Operation, param: Param, value: Any) -> str:
-    what = f"{row.id}: {param.name}"
+def _encoded(spec: OperationSpec, param: Param, value: Any) -> str:
+    name = f"{spec.id}: {param.name}"
     match param.kind:
         case "ids":
-            ids = ids_of(value, what)
+            ids = ids_of(value, name)
             if not ids and param.required:
-                raise ValueError(f"{what} is empty")
-            _within(param, len(ids), what)
+                raise ValueError(f"{name} is empty")
+            _within(param, len(ids), name)
             return ",".join(ids)
         case "texts":
             if isinstance(value, str):
-                raise TypeError(f"{what} must be a sequence of strings, not one: put it in a list")
-            return ",".join(quote(plain_text(item, what), safe="") for item in value)
+                raise TypeError(f"{name} must be a sequence of strings, not one: put it in a list")
+            return ",".join(quote(plain_text(item, name), safe="") for item in value)
         case "id":
-            return id_of(value, what)
+            return id_of(value, name)
         case "bool":
             return "true" if value else "false"
         case "int":
-            _within(param, int(value), what)
+            _within(param, int(value), name)
             return str(int(value))
         case "float":
             return repr(float(value))
         case "text":
-            return quote(plain_text(value, what), safe="")
+            return quote(plain_text(value, name), safe="")
 
 
-def _within(param: Param, actual: int, what: str) -> None:
+def _within(param: Param, actual: int, name: str) -> None:
     if param.limit is not None and actual > param.limit.value:
-        raise LimitExceeded(param.limit, actual, what)
+        raise LimitExceeded(param.limit, actual, name)

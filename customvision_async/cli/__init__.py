@@ -16,6 +16,9 @@ _INSTALL = "In the clone it was installed from: pip install '.[cli,emulator]'"
 
 def main() -> NoReturn:
     """Run the command line on ``sys.argv`` and leave with its exit code."""
+    from ._opening import open_missing_streams
+
+    open_missing_streams()
     try:
         from ._run import run
 

@@ -9,6 +9,7 @@ from cyclopts import App, Group, Parameter
 from . import projects, tags
 from ._exit import HELP
 from .demo import demo
+from .doctor import doctor
 from .emulator import emulator
 from .images import delete, list_images, tag, untag
 from .upload import upload
@@ -56,5 +57,6 @@ app.command(
 )
 app.command(projects.app)
 app.command(tags.app)
+app.command(doctor, group="Projects")
 app.command(emulator, group=Group("Without the service", sort_key=3))
 app.command(demo, group="Without the service")

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeAlias
 
 import anyio
 from anyio import get_cancelled_exc_class
@@ -22,6 +23,7 @@ __all__ = ["Account", "BatchRunner"]
 
 _SHOWN = 10
 """Lines about failed items, and about skipped ones, that go to the screen; the rest is counted there and whole in the file."""
+_Take: TypeAlias = Callable[[ItemResult[Any, Any]], None]
 _LOOKING = 3.0
 """Seconds that a stopped run may spend on finding out what it had not reached."""
 
@@ -52,38 +54,53 @@ class BatchRunner:
         start: Callable[[StoppableSource], BatchRun[Any, Any]],
         feed: StoppableSource,
         *,
+        settled: Callable[[ItemResult[Any, Any]], None] = lambda _: None,
         conclude: Callable[[Account], None],
     ) -> Account:
-        """Run `start(feed)` to the end, or until it is stopped; `conclude` gets the account in any case, cancelled or not."""
+        """Run `start(feed)` to the end, or until it is stopped.
+
+        `settled` gets each result, and then `conclude` the account, also if the run is cancelled.
+        """
         run = start(feed)
         error: Exception | None = None
+        told: dict[str, int] = {}
+
+        def take(result: ItemResult[Any, Any]) -> None:
+            settled(result)
+            self._tell(result, told)
+
         try:
-            error = await self._watch(run, feed)
+            error = await self._watch(run, feed, take)
         except get_cancelled_exc_class():
-            conclude(await self._account(run, feed, None))
+            conclude(await self._account(run, feed, None, take))
             raise
-        account = await self._account(run, feed, error)
+        account = await self._account(run, feed, error, take)
         conclude(account)
         await self.interrupt.obey()
         return account
 
-    async def _watch(self, run: BatchRun[Any, Any], feed: StoppableSource) -> Exception | None:
+    async def _watch(
+        self, run: BatchRun[Any, Any], feed: StoppableSource, take: _Take
+    ) -> Exception | None:
         meter = Meter(
             run.progress,
             lambda: run.progress.total if run.progress.total is not None else self.total(),
         )
-        told: dict[str, int] = {}
         try:
             with self.interrupt.stopping_with(feed.stop):
                 async with run, shown(meter, self.screen, self.noun):
                     async for result in run:
-                        self._tell(result, told)
+                        take(result)
         except Exception as error:  # noqa: BLE001  # after the summary it is raised again, by whoever asked for the run
             return error
         return None
 
     async def _account(
-        self, run: BatchRun[Any, Any], feed: StoppableSource, error: Exception | None
+        self,
+        run: BatchRun[Any, Any],
+        feed: StoppableSource,
+        error: Exception | None,
+        take: _Take,
     ) -> Account:
         report = run.report
         if self.interrupt.code is None and error is None:
@@ -91,6 +108,9 @@ class BatchRunner:
         found: list[Any] = []
         whole = False
         with anyio.CancelScope(shield=True):
+            with suppress(Exception):  # the error of the run: it is told already
+                async for result in run:  # what had settled when the run was left
+                    take(result)
             found, whole = await feed.rest(report.submitted, _LOOKING)
             await feed.aclose()
         return Account(

@@ -6,6 +6,7 @@ import signal
 from enum import IntEnum
 
 from ..errors import CustomVisionError, LimitExceeded, ServiceError, UnsupportedOperation
+from ..sources import OtherProjectError
 
 __all__ = ["HELP", "CommandError", "ExitCode", "explain"]
 
@@ -24,7 +25,7 @@ class ExitCode(IntEnum):
 
 
 HELP = (
-    "Exit codes: 0 all well; 1 some items failed, or there was nothing to upload; 2 wrong use, a missing file, project, tag or extra; "
+    "Exit codes: 0 all well; 1 some items failed, there was nothing to upload, or the doctor found a problem; 2 wrong use, a missing file, project, tag or extra; "
     "3 no credentials, or the service refused or could not be reached; 70 a fault of this program; "
     "130 Ctrl-C; 141 the reader of the output went away; 143 SIGTERM."
 )
@@ -43,6 +44,9 @@ def explain(error: BaseException) -> tuple[str, ExitCode]:
     match error:
         case CommandError():
             return str(error), error.code
+        case OtherProjectError():
+            advice = "Give that project, or delete the first line of the file to send them anyway."
+            return f"{error}. {advice}", ExitCode.USAGE
         case LimitExceeded() | UnsupportedOperation():
             return str(error), ExitCode.USAGE
         case LookupError() if not isinstance(

@@ -5,12 +5,15 @@ from __future__ import annotations
 import json
 import os
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
+from itertools import count
 from pathlib import Path
-from tempfile import gettempdir
-from typing import Any
+from typing import Any, TextIO
 
+import msgspec
+
+from .. import ItemResult, ProjectClient
 from .._content import ContentError
 from ..errors import (
     BadRequestError,
@@ -19,25 +22,132 @@ from ..errors import (
     LimitExceeded,
     UnsupportedOperation,
 )
-from ..sources import manifest_entry
-from ._batch_runner import Account
+from ..sources import Origin, manifest_entry
+from ._opening import open_new, open_special, private_folder
 
-__all__ = ["count_unretryable", "default_files", "unfinished_items", "write_failed"]
+__all__ = ["FailedItems"]
 
 _PASSING = frozenset({"", "OK", "ErrorUnknown", "ErrorStorage"})
 """Statuses of an item that say nothing against it."""
 _NOT_THERE = (FileNotFoundError, PermissionError, IsADirectoryError, NotADirectoryError)
 
 
-def default_files() -> tuple[Path, Path]:
-    """A name of its own for each run, so that no run overwrites what another one left: here, or where anybody may write."""
-    name = time.strftime("customvision-failed-%Y%m%d-%H%M%S.jsonl")
-    return Path(name), Path(gettempdir(), name)
+class FailedItems:
+    """Write the failed-items file line by line, as results settle.
+
+    The first line names the project, so that no command sends the items to another one. Without `path`
+    the file is made at the first item that failed, under a name that no other run has: in the current
+    folder, else in a private folder below the temporary one. With `path` it is written beside it and
+    takes its place at the end, whole; a pipe or a device is written to as it is. What was written is
+    there however the process ends. An error of writing ends no upload: it is kept in `trouble`.
+    """
+
+    def __init__(self, project: ProjectClient, path: Path | None = None) -> None:
+        self.listed = 0
+        """Items in the file."""
+        self.unretryable = 0
+        """Failed items, listed or not, that would fail again as they are."""
+        self.path: Path | None = None
+        """Where the file is, once there is one."""
+        self.trouble = ""
+        """Why the file is missing or not complete, else empty."""
+        self._asked = path
+        self._origin = Origin(project.id, project.name, project.operations.endpoint)
+        self._file: TextIO | None = None
+
+    def add(self, result: ItemResult[Any, Any]) -> None:
+        """List the item of `result` with the cause, if it failed."""
+        if result.ok or result.skipped:
+            return
+        self.unretryable += not _may_land(result.error, result.status)
+        self._list(result.item, "failed", result.error, result.status)
+
+    def finish(self, pending: Iterable[object], not_begun: Iterable[object]) -> None:
+        """List the items without an outcome, and close the file."""
+        for item in pending:
+            self._list(item, "pending")
+        for item in not_begun:
+            self._list(item, "not begun")
+        if self._asked is not None:
+            self._open()
+        self.close()
+        if self._asked is None or self.path is None or self.trouble:
+            return
+        try:
+            if self.path != self._asked:
+                self.path.replace(self._asked.resolve())
+            self.path = self._asked
+        except OSError as error:
+            self._fail(error, self._asked)
+
+    def close(self) -> None:
+        """Close the file as it is."""
+        if self._file is not None:
+            try:
+                self._file.close()
+            except OSError as error:
+                self._fail(error, self.path)
+
+    def _list(
+        self, item: object, outcome: str, error: ItemError | None = None, status: str = ""
+    ) -> None:
+        entry = manifest_entry(item, error)
+        if entry is None or self.trouble:
+            return
+        self._write({"outcome": outcome, **({"status": status} if status else {}), **entry})
+        self.listed += not self.trouble
+
+    def _write(self, line: Mapping[str, Any]) -> None:
+        file = self._open()
+        if file is None:
+            return
+        try:
+            file.write(json.dumps(line) + "\n")
+            file.flush()
+        except OSError as error:
+            self._fail(error, self.path)
+
+    def _open(self) -> TextIO | None:
+        if self._file is None and not self.trouble:
+            try:
+                self.path, descriptor = (
+                    _open_default() if self._asked is None else _open_for(self._asked)
+                )
+            except OSError as error:
+                self._fail(error, self._asked or error.filename)
+                return None
+            self._file = open(descriptor, "w", encoding="ascii")  # noqa: SIM115  # see close
+            self._write({"failed_items_of": msgspec.to_builtins(self._origin)})
+        return self._file
+
+    def _fail(self, error: OSError, path: Path | str | None) -> None:
+        self.trouble = f"the failed-items file cannot be written: {error.strerror}: {path}"
 
 
-def count_unretryable(account: Account) -> int:
-    """How many of the failed items would fail again as they are: no picture, too large, a tag that is not there."""
-    return sum(not _may_land(result.error, result.status) for result in account.report.failures)
+def _open_default() -> tuple[Path, int]:
+    """Return the path and descriptor of a new file, in the current folder or in a private one."""
+    stem = time.strftime("customvision-failed-%Y%m%d-%H%M%S")
+    try:
+        return _open_unused(Path(), stem)
+    except OSError:
+        return _open_unused(private_folder(), stem)
+
+
+def _open_unused(folder: Path, stem: str) -> tuple[Path, int]:
+    for number in count(1):
+        path = folder / (f"{stem}.jsonl" if number == 1 else f"{stem}-{number}.jsonl")
+        with suppress(FileExistsError):
+            return path, open_new(path)
+    raise AssertionError  # count never ends
+
+
+def _open_for(path: Path) -> tuple[Path, int]:
+    """Return the path and descriptor to write to: a new file beside `path`, or what is there if it is special."""
+    if path.exists() and not path.is_file():
+        return path, open_special(path)
+    whole = path.resolve()
+    partial = whole.with_name(f".{whole.name[:200]}.{os.getpid()}.part")
+    return partial, open_new(partial)
 
 
 def _may_land(error: ItemError | None, status: str) -> bool:
@@ -54,42 +164,3 @@ def _may_land(error: ItemError | None, status: str) -> bool:
             return not isinstance(cause, _NOT_THERE)
         case _:  # of the connection or the service; all others are about what was given
             return isinstance(cause, CustomVisionError)
-
-
-def unfinished_items(account: Account) -> Iterator[dict[str, Any]]:
-    """The lines of the file: what failed, with the cause; then what was under way or not begun when the run was stopped."""
-    for result in account.report.failures:
-        yield from _lines(result.item, "failed", result.error, result.status)
-    for _, item in account.report.pending_items:
-        yield from _lines(item, "pending")
-    for item in account.rest:
-        yield from _lines(item, "not begun")
-
-
-def _lines(
-    item: object, outcome: str, error: ItemError | None = None, status: str = ""
-) -> Iterator[dict[str, Any]]:
-    entry = manifest_entry(item, error)
-    if entry is not None:
-        yield {"outcome": outcome, **({"status": status} if status else {}), **entry}
-
-
-def write_failed(path: Path, lines: Iterable[dict[str, Any]]) -> None:
-    """Write the file whole or not at all, readable by its owner alone. What is there and is no regular file (a pipe) is written to."""
-    if path.exists() and not path.is_file():
-        _write(os.open(path, os.O_WRONLY | os.O_APPEND), lines)
-        return
-    path = path.resolve()
-    temporary = path.with_name(f".{path.name[:200]}.{os.getpid()}.part")
-    try:
-        _write(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), lines)
-        temporary.replace(path)
-    except BaseException:
-        with suppress(OSError):
-            temporary.unlink()
-        raise
-
-
-def _write(descriptor: int, lines: Iterable[dict[str, Any]]) -> None:
-    with open(descriptor, "w", encoding="ascii") as file:
-        file.writelines(json.dumps(line) + "\n" for line in lines)

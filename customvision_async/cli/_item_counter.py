@@ -8,6 +8,9 @@ from collections.abc import Iterable
 
 __all__ = ["ItemCounter"]
 
+_HEADER = b'{"failed_items_of"'
+"""How the line of a failed-items file begins that names the project."""
+
 
 class ItemCounter:
     """Counts in a thread of its own; `total` is None until it is through, and stays None if something cannot be read."""
@@ -45,7 +48,9 @@ class ItemCounter:
                             total += 1
             if self._manifest is not None:
                 with open(self._manifest, "rb") as lines:
-                    total += sum(bool(line.strip()) for line in lines)
+                    total += sum(
+                        bool(line.strip()) and not line.startswith(_HEADER) for line in lines
+                    )
         except OSError:
             return
         self.total = total

@@ -19,6 +19,7 @@ import anyio
 from cyclopts import Group, Parameter
 
 from .. import ApiVersion, Event, NotFoundError, ProjectClient, RetryScheduled, TrainingClient
+from .._blocking import in_thread
 from ._exit import CommandError, ExitCode
 from ._output import Output
 from ._text import names
@@ -28,18 +29,25 @@ if TYPE_CHECKING:
 
 __all__ = [
     "DEFAULT_EMULATOR",
+    "DEFAULT_PROFILE",
+    "ENDPOINT",
+    "KEY",
     "PROJECTS",
     "CommonOptions",
     "OutputOptions",
     "ProjectOption",
+    "embedded",
     "emulator_class",
+    "environment",
     "find_project",
+    "parse_version",
     "read_env_file",
     "training_client",
 ]
 
 DEFAULT_EMULATOR = ".customvision-emulator"
-_ENDPOINT, _KEY = "VISION_TRAINING_ENDPOINT", "VISION_TRAINING_KEY"
+DEFAULT_PROFILE = "customvision-profile.json"
+ENDPOINT, KEY = "VISION_TRAINING_ENDPOINT", "VISION_TRAINING_KEY"
 _CLOSING = 3.0
 """Seconds for connections and the embedded emulator to close."""
 _WAIT = 0.5
@@ -76,7 +84,7 @@ class CommonOptions(OutputOptions):
     env_file: Annotated[
         Path | None,
         Parameter(
-            help=f"File with {_ENDPOINT}=... and {_KEY}=... lines; goes before the environment."
+            help=f"File with {ENDPOINT}=... and {KEY}=... lines; goes before the environment."
         ),
     ] = None
     emulator: Annotated[
@@ -118,18 +126,24 @@ def read_env_file(path: Path) -> dict[str, str]:
     return values
 
 
-def _credentials(common: CommonOptions) -> tuple[str, str]:
-    found: Mapping[str, str] = os.environ
-    if common.env_file is not None:
-        found = {**os.environ, **read_env_file(common.env_file)}
-    missing = [name for name in (_ENDPOINT, _KEY) if not found.get(name, "").strip()]
+async def environment(common: CommonOptions) -> Mapping[str, str]:
+    """Return the variables of the environment, overridden by those of the file."""
+    if common.env_file is None:
+        return os.environ
+    # It may be a pipe that nobody writes to.
+    return {**os.environ, **await in_thread(read_env_file, common.env_file)}
+
+
+async def _credentials(common: CommonOptions) -> tuple[str, str]:
+    found = await environment(common)
+    missing = [name for name in (ENDPOINT, KEY) if not found.get(name, "").strip()]
     if missing:
         raise CommandError(
             f"{' and '.join(missing)} not set. Take the endpoint and the key from the training resource's page in the Azure portal,\n"
             "set them in the environment or in a file given with --env-file; or try without a service: --emulator",
             ExitCode.SERVICE,
         )
-    return found[_ENDPOINT].strip(), found[_KEY].strip()
+    return found[ENDPOINT].strip(), found[KEY].strip()
 
 
 def emulator_class() -> type[Emulator]:
@@ -143,7 +157,8 @@ def emulator_class() -> type[Emulator]:
     return Emulator
 
 
-def _version(text: str) -> ApiVersion:
+def parse_version(text: str) -> ApiVersion:
+    """Return the version of that name."""
     for version in ApiVersion:
         if text.lower().removeprefix("v") == version.value.removeprefix("v"):
             return version
@@ -181,7 +196,8 @@ class RetryNotice:
 
 
 @asynccontextmanager
-async def _embedded(folder: str) -> AsyncIterator[Emulator]:
+async def embedded(folder: str) -> AsyncIterator[Emulator]:
+    """Run the emulator that is kept in `folder`."""
     emulator = emulator_class()(data=folder)
     try:
         await emulator.start()
@@ -199,13 +215,13 @@ async def _embedded(folder: str) -> AsyncIterator[Emulator]:
 @asynccontextmanager
 async def training_client(common: CommonOptions, screen: Output) -> AsyncIterator[TrainingClient]:
     """The client that the options ask for. Closing is shielded from a cancellation, and short."""
-    version = _version(common.api_version)
+    version = parse_version(common.api_version)
     stack = AsyncExitStack()
     try:
         if common.emulator is None:
-            endpoint, key = _credentials(common)
+            endpoint, key = await _credentials(common)
         else:
-            emulator = await stack.enter_async_context(_embedded(common.emulator))
+            emulator = await stack.enter_async_context(embedded(common.emulator))
             endpoint, key = emulator.endpoint, emulator.training_key
             screen.note(f"Emulator kept in {common.emulator}", style="dim")
         try:
@@ -225,9 +241,7 @@ async def find_project(client: TrainingClient, name_or_id: str) -> ProjectClient
     try:
         return await client.find_project(name_or_id)
     except NotFoundError as error:
-        if (
-            error.code != "NotFoundProject"
-        ):  # not a slip in the name: the endpoint has no projects at all
+        if error.status >= 400:  # the endpoint has no projects at all
             raise
         raise CommandError(
             f"{error.message}. Make it with --create-project or 'customvision projects create'."

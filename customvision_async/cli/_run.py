@@ -5,35 +5,51 @@ from __future__ import annotations
 import importlib.util
 import inspect
 import logging
-import os
 import sys
 import traceback
 from collections.abc import Awaitable, Callable, Sequence
+from typing import Any
 
 import anyio
 from cyclopts import CycloptsError, UnusedCliTokensError
 
 from ._app import app
 from ._exit import ExitCode, explain
-from ._options import DEFAULT_EMULATOR, OutputOptions
-from ._output import Output
+from ._options import DEFAULT_EMULATOR, DEFAULT_PROFILE, OutputOptions
+from ._output import Output, to_null
 from ._signals import Interrupt
-from ._text import names
+from ._text import names, printable
 
 __all__ = ["run"]
 
 
 def run(words: Sequence[str]) -> int:
     """Run the command line `words` and return its exit code."""
-    words = _with_emulator_folder(words)
+    words = _with_values(words)
     screen = Output(as_json="--json" in words)
+    try:
+        code = _run(words, screen)
+        sys.stdout.flush()
+        if screen.trouble:
+            screen.error(screen.trouble)
+            return code or ExitCode.USAGE
+    except BrokenPipeError:
+        # Whoever read the output went away, as `head` does: end without a word.
+        to_null(sys.stdout)
+        return ExitCode.BROKEN_PIPE
+    except OSError as error:  # of the output: a command reports its own
+        to_null(sys.stdout)
+        screen.error(f"the output cannot be written: {error.strerror}")
+        return ExitCode.USAGE
+    return code
+
+
+def _run(words: Sequence[str], screen: Output) -> int:
     try:
         command, bound, ignored = app.parse_args(words, print_error=False, exit_on_error=False)
         given = bound.arguments.get("common", OutputOptions())
         if given.debug:
-            logging.basicConfig(
-                level=logging.DEBUG, format="%(asctime)s %(name)s %(message)s", stream=sys.stderr
-            )
+            _log_to_stderr()
         if not inspect.iscoroutinefunction(command):  # --help, --version
             command(*bound.args, **bound.kwargs)
             return ExitCode.OK
@@ -49,10 +65,7 @@ def run(words: Sequence[str]) -> int:
         lambda: command(*bound.args, **bound.kwargs), screen, interrupt, debug=given.debug
     )
     fast = importlib.util.find_spec("uvloop") is not None
-    try:
-        return anyio.run(lambda: work, backend_options={"use_uvloop": fast})
-    except BrokenPipeError:
-        return _reader_gone()
+    return anyio.run(lambda: work, backend_options={"use_uvloop": fast})
 
 
 async def _guarded(
@@ -84,7 +97,8 @@ def _report(error: Exception, screen: Output, interrupt: Interrupt, *, debug: bo
     ):  # a task group's wrapping says nothing
         error = error.exceptions[0]
     if debug:
-        traceback.print_exception(error, file=sys.stderr)
+        for line in "".join(traceback.format_exception(error)).splitlines():
+            screen.note(line)
     message, code = explain(error)
     code = interrupt.code or code
     screen.error(message)
@@ -93,22 +107,37 @@ def _report(error: Exception, screen: Output, interrupt: Interrupt, *, debug: bo
     return code
 
 
-def _reader_gone() -> int:
-    """Whoever read our output went away, as `head` does: end without a word, and let the interpreter's last flush go nowhere."""
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-    return ExitCode.BROKEN_PIPE
+class _Formatter(logging.Formatter):
+    """Log lines that move no cursor, whatever a server or a file name puts into them."""
+
+    def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802  # the base's name
+        return printable(super().formatMessage(record))
+
+    def formatException(self, ei: Any) -> str:  # noqa: N802  # the base's name
+        return "\n".join(map(printable, super().formatException(ei).splitlines()))
 
 
-def _with_emulator_folder(words: Sequence[str]) -> list[str]:
-    """``--emulator`` takes the next word as its folder unless that is an option; alone, it means the default folder."""
+def _log_to_stderr() -> None:
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(_Formatter("%(asctime)s %(name)s %(message)s"))
+    logging.basicConfig(level=logging.DEBUG, handlers=[handler])
+
+
+_OPTIONAL = {"--emulator": DEFAULT_EMULATOR, "--probe": DEFAULT_PROFILE}
+"""Options whose value may be left out, and what they mean then."""
+
+
+def _with_values(words: Sequence[str]) -> list[str]:
+    """Give each of :data:`_OPTIONAL` a value: the next word, unless that is an option or there is none."""
     result: list[str] = []
     for index, word in enumerate(words):
         if word == "--":
             return [*result, *words[index:]]
-        result.append(word.removesuffix("=") if word == "--emulator=" else word)
+        name = word.removesuffix("=")
+        result.append(name if name in _OPTIONAL else word)
         following = words[index + 1] if index + 1 < len(words) else "-"
-        if word == "--emulator=" or (word == "--emulator" and following.startswith("-")):
-            result.append(DEFAULT_EMULATOR)
+        if name in _OPTIONAL and (word != name or following.startswith("-")):
+            result.append(_OPTIONAL[name])
     return result
 
 

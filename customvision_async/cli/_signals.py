@@ -1,8 +1,8 @@
-"""Ctrl-C and SIGTERM: stop in good order, and never later than ten seconds after.
+"""Stop a command at Ctrl-C or SIGTERM, within ten seconds.
 
-The first signal asks the work to stop: a batch takes nothing more from its source and what is under way may land; work that has
-no such way, and a batch that has had its time, is cancelled. A second signal cancels at once. A watchdog thread ends
-the process if even that does not come to an end.
+The first signal stops the source of a batch, and requests in flight may finish. Other work, and a
+batch that takes longer, is cancelled. A second signal cancels at once. A watchdog thread ends the
+process if the cancellation does not: 9 s after the first signal, 1.5 s after the second.
 """
 
 from __future__ import annotations
@@ -26,7 +26,11 @@ __all__ = ["Interrupt"]
 _GRACE = 4.0
 """Seconds that what is under way may take to land."""
 _LAST = 9.0
-"""Seconds after which the process ends whatever happens."""
+"""Seconds from the first signal until the watchdog ends the process."""
+_LAST_AGAIN = 1.5
+"""Seconds from a second signal until the watchdog ends the process."""
+_LAST_WORDS = 0.3
+"""Seconds for the watchdog to write its message."""
 
 
 class Interrupt:
@@ -36,6 +40,7 @@ class Interrupt:
         self.code: ExitCode | None = None
         self._say = say
         self._stop: Callable[[], None] | None = None
+        self._signals = 0
 
     async def obey(self) -> None:
         """Once a signal has come: go no further."""
@@ -60,24 +65,26 @@ class Interrupt:
         before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
 
         def handler(number: int, frame: FrameType | None) -> None:
-            loop.call_soon_threadsafe(self._arrived, signal.Signals(number))
+            # Armed here and not on the loop, which a blocking call may hold.
+            self._signals += 1
+            if self._signals <= 2:
+                seconds = _LAST if self._signals == 1 else _LAST_AGAIN
+                watchdog = threading.Timer(seconds, _end, (_code(number),))
+                watchdog.daemon = True
+                watchdog.start()
+            loop.call_soon_threadsafe(self._arrived, number)
 
         try:
             for number in before:
-                try:
-                    loop.add_signal_handler(number, self._arrived, number)
-                except NotImplementedError:  # Windows
-                    signal.signal(number, handler)
+                signal.signal(number, handler)
             yield
         finally:
             for number, old in before.items():
-                with suppress(NotImplementedError):
-                    loop.remove_signal_handler(number)
                 signal.signal(number, old)
 
-    def _arrived(self, number: signal.Signals) -> None:
+    def _arrived(self, number: int) -> None:
         again = self.code is not None
-        self.code = ExitCode.INTERRUPTED if number == signal.SIGINT else ExitCode.TERMINATED
+        self.code = _code(number)
         if again or self._stop is None:
             self._scope.cancel()
         else:
@@ -86,15 +93,22 @@ class Interrupt:
             )
             self._stop()
             asyncio.get_running_loop().call_later(_GRACE, self._scope.cancel)
-        if not again:
-            watchdog = threading.Timer(_LAST, _end, (self.code,))
-            watchdog.daemon = True
-            watchdog.start()
+
+
+def _code(number: int) -> ExitCode:
+    return ExitCode.INTERRUPTED if number == signal.SIGINT else ExitCode.TERMINATED
 
 
 def _end(code: ExitCode) -> None:
+    # Nobody may read the output, and then a write never returns.
+    last_words = threading.Thread(target=_say_so, daemon=True)
+    last_words.start()
+    last_words.join(_LAST_WORDS)
+    os._exit(code)
+
+
+def _say_so() -> None:
     with suppress(Exception):
         sys.stdout.flush()
     with suppress(Exception):
-        os.write(2, b"customvision: did not come to an end in time and was ended\n")
-    os._exit(code)
+        os.write(2, b"customvision: did not stop in time and was ended\n")

@@ -1,4 +1,4 @@
-"""A source that can be told to stop, and that then knows what it had not given."""
+"""Sources of a batch that can be stopped, and that know the items not yet taken from them."""
 
 from __future__ import annotations
 
@@ -19,8 +19,9 @@ _GROUP = 256
 class StoppableSource:
     """The items of several sources, one source after another, for a batch run.
 
-    A source is an iterable, an async iterable, or has ``groups()``, an async iterator of lists (as a folder has). The run lets go of
-    what it was given when it ends; the sources stay open here, so that :meth:`rest` can say what a stopped run did not reach.
+    A source is an iterable, an async iterable, or has ``groups()``, an async iterator of lists, as
+    a folder has. The run closes its iterator when it ends. The sources stay open, so that
+    :meth:`rest` can return the items that a stopped run did not take.
     """
 
     def __init__(self, sources: Sequence[Any]) -> None:
@@ -28,15 +29,20 @@ class StoppableSource:
         self._step: asyncio.Future[list[Any]] | None = None
         self._recent: deque[Any] = deque()
         self._given = 0
-        self._stopped = False
+        self._stopped = asyncio.Event()
 
     def stop(self) -> None:
-        """Give nothing more to the run."""
-        self._stopped = True
+        """End the iteration, also while it waits for a source."""
+        self._stopped.set()
+
+    async def __aiter__(self) -> AsyncIterator[Any]:
+        async for group in self.groups():
+            for item in group:
+                yield item
 
     async def groups(self) -> AsyncIterator[list[Any]]:
-        """The items, in lists, until the end or until :meth:`stop`."""
-        while not self._stopped and (group := await self._next()):
+        """Yield lists of items until the end, or until :meth:`stop`."""
+        while group := await self._next_unless_stopped():
             self._given += len(group)
             self._recent.extend(group)
             while len(self._recent) > 4 * _GROUP:
@@ -44,14 +50,17 @@ class StoppableSource:
             yield group
 
     async def rest(self, submitted: int, seconds: float) -> tuple[list[Any], bool]:
-        """The items beyond the first `submitted`, and whether these are all, `seconds` being spent at the most on looking."""
+        """Return the items after the first `submitted`, and whether these are all.
+
+        Args:
+            submitted: Number of items that the run has taken.
+            seconds: Maximum time to read the sources.
+        """
         begin = len(self._recent) - (self._given - submitted)
         items = list(self._recent)[max(0, begin) :] if submitted < self._given else []
         whole = False
-        with (
-            anyio.move_on_after(seconds),
-            suppress(Exception),
-        ):  # a source that fails here has been or will be told of by the run
+        # The run reports the error of a source that fails.
+        with anyio.move_on_after(seconds), suppress(Exception):
             while group := await self._next():
                 items.extend(group)
             whole = True
@@ -66,16 +75,29 @@ class StoppableSource:
         for source in self._sources:
             await source.aclose()
 
+    async def _next_unless_stopped(self) -> list[Any]:
+        """Return the next list, or an empty one at the end or once stopped."""
+        stopped = asyncio.ensure_future(self._stopped.wait())
+        try:
+            await asyncio.wait((self._begin(), stopped), return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            stopped.cancel()
+        return [] if self._stopped.is_set() else await self._next()
+
     async def _next(self) -> list[Any]:
-        """The next list, or an empty one at the end. Taken by a task of its own: giving up waiting must not end a source in mid-step."""
-        if self._step is None:
-            self._step = asyncio.ensure_future(self._advance())
-        step = self._step
+        """Return the next list, or an empty one at the end."""
+        step = self._begin()
         try:
             return await asyncio.shield(step)
         finally:
             if step.done():
                 self._step = None
+
+    def _begin(self) -> asyncio.Future[list[Any]]:
+        """Return the task that takes the next list. It outlives a caller that is cancelled."""
+        if self._step is None:
+            self._step = asyncio.ensure_future(self._advance())
+        return self._step
 
     async def _advance(self) -> list[Any]:
         while self._sources:

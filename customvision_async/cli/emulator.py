@@ -41,6 +41,10 @@ async def emulator(
     tier: Annotated[
         Literal["F0", "S0"] | None, Parameter(help="Apply the limits and quotas of a tier.")
     ] = None,
+    profile: Annotated[
+        Path | None,
+        Parameter(help="JSON file that sets switches, as `customvision doctor --probe` writes it."),
+    ] = None,
     common: OutputOptions = OutputOptions(),  # noqa: B008  # frozen
     screen: Annotated[Output, Parameter(parse=False)],
 ) -> int:
@@ -58,5 +62,7 @@ async def emulator(
         screen.event("ready", endpoint=endpoint)
         sys.stdout.flush()
 
-    await serve(host, port, training_key, prediction_key, data, tier, announce=ready)
+    await serve(
+        host, port, training_key, prediction_key, data, tier, profile=profile, announce=ready
+    )
     return ExitCode.OK

@@ -6,7 +6,6 @@ import json
 import sys
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Annotated, Any
 
 import anyio
@@ -15,6 +14,7 @@ from cyclopts import Group, Parameter
 from cyclopts.validators import Number
 
 from .. import Image, ProjectClient
+from .._blocking import in_thread
 from ._batch_runner import Account, BatchRunner
 from ._exit import CommandError, ExitCode
 from ._options import CommonOptions, ProjectOption, find_project, training_client
@@ -233,7 +233,7 @@ async def _selected(
     if images:
         return list(dict.fromkeys(images))
     if chosen.ids_from is not None:
-        return list(dict.fromkeys(_read_ids(chosen.ids_from)))
+        return list(dict.fromkeys(await in_thread(_read_ids, chosen.ids_from)))
     found: AsyncIterator[Image] = aiter(
         project.list_images(tagged=chosen.tagged, tags=chosen.with_tag)
     )
@@ -243,11 +243,10 @@ async def _selected(
 def _read_ids(name: str) -> list[str]:
     """The ids in a file: the first word of each line, or where the line is an event of ours, its id."""
     try:
-        lines = (
-            sys.stdin.readlines()
-            if name == "-"
-            else Path(name).read_text(encoding="utf-8").splitlines()
-        )
+        # Unbuffered: a thread left behind in a buffered stdin aborts the interpreter at its end.
+        stdin = name == "-"
+        with open(0 if stdin else name, "rb", buffering=0, closefd=not stdin) as file:
+            lines = file.readall().decode().splitlines()
     except (OSError, UnicodeDecodeError) as error:
         raise CommandError(
             f"--ids-from {name}: {getattr(error, 'strerror', None) or 'not UTF-8 text'}"

@@ -13,7 +13,7 @@ from ._output import Output
 
 __all__ = ["app"]
 
-app = App(name="projects", help="List the projects, or create one.", group=PROJECTS)
+app: App = App(name="projects", help="List the projects, or create one.", group=PROJECTS)
 Given = Annotated[Output, Parameter(parse=False)]
 
 

@@ -13,7 +13,7 @@ from ._output import Output
 
 __all__ = ["app"]
 
-app = App(name="tags", help="List the tags of a project, or create one.", group=PROJECTS)
+app: App = App(name="tags", help="List the tags of a project, or create one.", group=PROJECTS)
 Given = Annotated[Output, Parameter(parse=False)]
 
 

@@ -11,12 +11,12 @@ from typing import Annotated, Any
 
 from cyclopts import Parameter
 
-from .. import NotFoundError, ProjectClient, TrainingClient
+from .. import ItemResult, NotFoundError, ProjectClient, TrainingClient
 from ..models import ImageFile, ImageUrl, SkippedItem
 from ..sources import images_from_manifest, images_in
 from ._batch_runner import Account, BatchRunner
 from ._exit import CommandError, ExitCode
-from ._failed_items import count_unretryable, default_files, unfinished_items, write_failed
+from ._failed_items import FailedItems
 from ._item_counter import ItemCounter
 from ._options import CommonOptions, ProjectOption, find_project, training_client
 from ._output import Output
@@ -78,7 +78,8 @@ async def upload(
             else ""
         )
         raise CommandError(f"nothing to upload: give a PATH or --from-failed FILE{hint}")
-    sources = _sources(paths, tag, tags_from_folders, from_failed)
+    folders = _folders(paths, tag, tags_from_folders)
+    _check_readable(from_failed)
     _check_writable(failed_file)
     census = ItemCounter([os.fspath(path) for path in paths], from_failed)
     try:
@@ -88,9 +89,10 @@ async def upload(
                 screen, interrupt, "image", "landed", described, lambda: census.total
             )
             named = frozenset(os.path.basename(path) for path in paths if not path.is_dir())
+            again = [] if from_failed is None else [_listed(from_failed, target, tag)]
             return await upload_from(
                 target,
-                sources,
+                [*folders, *again],
                 driver,
                 create_tags=create_tags,
                 failed_file=failed_file,
@@ -113,15 +115,24 @@ async def upload_from(
 ) -> int:
     """Upload what `sources` give, and return the exit code. `named`: files asked for by name, which must not be skipped."""
     code = ExitCode.OK
+    refused = False
+    failed = FailedItems(project, failed_file)
+
+    def settled(result: ItemResult[Any, Any]) -> None:
+        nonlocal refused
+        refused = refused or (result.skipped and _must_land(result.item, named))
+        failed.add(result)
 
     def conclude(account: Account) -> None:
         nonlocal code
-        code = _code(account, named)
-        _conclude(account, driver, failed_file, again, code)
+        code = ExitCode.ITEMS if refused or _is_short(account) else ExitCode.OK
+        failed.finish((item for _, item in account.report.pending_items), account.rest)
+        _conclude(account, driver, failed, again, code)
 
     account = await driver.drive(
         lambda feed: project.upload_images(feed, create_missing_tags=create_tags),
         StoppableSource(sources),
+        settled=settled,
         conclude=conclude,
     )
     if account.error is not None:
@@ -129,23 +140,29 @@ async def upload_from(
     return code
 
 
-def _sources(
-    paths: Sequence[Path], tags: Sequence[str], tags_from_folders: bool, from_failed: Path | None
-) -> list[Any]:
-    sources: list[Any] = []
+def _folders(paths: Sequence[Path], tags: Sequence[str], tags_from_folders: bool) -> list[Any]:
+    folders: list[Any] = []
     for path in paths:
         try:
-            sources.append(images_in(path, tags=tags, tags_from_folders=tags_from_folders))
+            folders.append(images_in(path, tags=tags, tags_from_folders=tags_from_folders))
         except OSError as error:
             raise CommandError(f"{path}: {error.strerror}") from None
-    if from_failed is not None:
+    return folders
+
+
+def _listed(path: Path, project: ProjectClient, tags: Sequence[str]) -> AsyncIterator[Any]:
+    """Return the items of a failed-items file of `project`."""
+    return _with_tags(images_from_manifest(path, project=project.id), tags)
+
+
+def _check_readable(path: Path | None) -> None:
+    if path is not None:
         try:
-            sources.append(_with_tags(images_from_manifest(from_failed), tags))
+            os.stat(path)
         except OSError as error:
             raise CommandError(
-                f"the --from-failed file cannot be read: {from_failed}: {error.strerror}"
+                f"the --from-failed file cannot be read: {path}: {error.strerror}"
             ) from None
-    return sources
 
 
 async def _with_tags(manifest: AsyncIterable[Any], tags: Sequence[str]) -> AsyncIterator[Any]:
@@ -172,7 +189,7 @@ async def _target(
     try:
         return await client.find_project(name)
     except NotFoundError as error:
-        if error.code != "NotFoundProject":
+        if error.status >= 400:
             raise
         made = await client.create_project(name, domain=domain)
         screen.note(f"Made project {name} ({made.id})")
@@ -200,14 +217,15 @@ def described(item: Any) -> Mapping[str, Any]:
     return fields
 
 
-def _code(account: Account, named: frozenset[str]) -> ExitCode:
+def _is_short(account: Account) -> bool:
+    """Return whether anything did not land that was to."""
     report = account.report
-    short = report.failed or report.pending or account.rest or not report.succeeded
-    refused = any(
-        getattr(skip.item, "name", None) in named or _is_manifest_line(skip.item)
-        for skip in report.skipped_items
-    )
-    return ExitCode.ITEMS if short or refused else ExitCode.OK
+    return bool(report.failed or report.pending or account.rest or not report.succeeded)
+
+
+def _must_land(item: object, named: frozenset[str]) -> bool:
+    """Return whether it is an error to skip `item`: a file asked for by name, or a line of a manifest."""
+    return getattr(item, "name", None) in named or _is_manifest_line(item)
 
 
 def _is_manifest_line(item: object) -> bool:
@@ -215,7 +233,7 @@ def _is_manifest_line(item: object) -> bool:
 
 
 def _conclude(
-    account: Account, driver: BatchRunner, failed_file: Path | None, again: str, code: ExitCode
+    account: Account, driver: BatchRunner, failed: FailedItems, again: str, code: ExitCode
 ) -> None:
     lines = driver.lines(account)
     stopped = account.error is not None or driver.interrupt.code is not None
@@ -228,8 +246,7 @@ def _conclude(
                 else "no file."
             )
         ]
-    path, trouble = _list_unlanded(account, failed_file)
-    mend = count_unretryable(account)
+    path, mend = failed.path, failed.unretryable
     repeat = account.report.failed + account.report.pending + len(account.rest) - mend
     if path is not None and (mend or repeat):
         lines.append(f"What did not land is listed in {path}{_advice(repeat, mend)}")
@@ -244,10 +261,10 @@ def _conclude(
         code,
         failed_file=str(path) if path is not None else None,
         to_repeat=repeat,
-        count_unretryable=mend,
+        unretryable=mend,
     )
-    if trouble:
-        driver.screen.error(trouble)
+    if failed.trouble:
+        driver.screen.error(failed.trouble)
 
 
 def _advice(repeat: int, mend: int) -> str:
@@ -258,19 +275,3 @@ def _advice(repeat: int, mend: int) -> str:
     if not repeat:
         return f", with the causes: {mended}. Then:"
     return f", with the causes: {repeat:,} worth another try; {mended}. To send them again:"
-
-
-def _list_unlanded(account: Account, failed_file: Path | None) -> tuple[Path | None, str]:
-    """Write the failed-items file if there is anything for it, or it was asked for: its path, or what went wrong."""
-    lines = list(unfinished_items(account))
-    if not lines and failed_file is None:
-        return None, ""
-    trouble = ""
-    for path in default_files() if failed_file is None else (failed_file,):
-        try:
-            write_failed(path, lines)
-        except OSError as error:
-            trouble = f"the failed-items file cannot be written: {error.strerror}: {path}"
-        else:
-            return path, ""
-    return None, trouble

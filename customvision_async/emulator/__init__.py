@@ -24,15 +24,25 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from ._faults import Fault, FaultKind, Faults
     from ._request_record import RequestRecord
-    from ._switches import Switches
+    from ._switches import SWITCHES, Switches
     from .server import Emulator, serve
 
-__all__ = ["Emulator", "Fault", "FaultKind", "Faults", "RequestRecord", "Switches", "serve"]
+__all__ = [
+    "SWITCHES",
+    "Emulator",
+    "Fault",
+    "FaultKind",
+    "Faults",
+    "RequestRecord",
+    "Switches",
+    "serve",
+]
 
 _MODULES = {
     "Emulator": ".server",
     "serve": ".server",
-    "RequestRecord": "._seen",
+    "RequestRecord": "._request_record",
+    "SWITCHES": "._switches",
     "Switches": "._switches",
 }
 

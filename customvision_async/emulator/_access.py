@@ -22,20 +22,24 @@ class Access:
     def __init__(
         self, training_key: str | None, prediction_key: str | None, tokens: tuple[str, ...]
     ) -> None:
-        self.training_key = training_key or secrets.token_hex(16)
-        self.prediction_key = prediction_key or self.training_key
+        self.training_key: str = training_key or secrets.token_hex(16)
+        self.prediction_key: str = prediction_key or self.training_key
         self.tokens = tokens
 
     def check(self, headers: Mapping[str, str], api: str) -> None:
         """Let a request in. Raises the gateway's 401 where neither key nor token is right."""
+        if not self.knows(headers, api):
+            raise GatewayFault(401, ACCESS_DENIED, reason="Access Denied")
+
+    def knows(self, headers: Mapping[str, str], api: str) -> bool:
+        """Return whether a request has the key of the API, or a token."""
         wanted = self.training_key if api == "Training" else self.prediction_key
         given = headers.get(f"{api}-Key") or headers.get("Ocp-Apim-Subscription-Key") or ""
-        if hmac.compare_digest(given.encode(), wanted.encode()):
-            return
+        # aiohttp gives the bytes of a header that are not UTF-8 as surrogates
+        if hmac.compare_digest(given.encode("utf-8", "surrogateescape"), wanted.encode()):
+            return True
         scheme, _, token = headers.get("Authorization", "").partition(" ")
-        if scheme.lower() == "bearer" and token in self.tokens:
-            return
-        raise GatewayFault(401, ACCESS_DENIED, reason="Access Denied")
+        return scheme.lower() == "bearer" and token in self.tokens
 
     def account(self, quota: Quota, state: State) -> dict[str, Any]:
         """The Account of v1.2."""

@@ -11,16 +11,25 @@ from urllib.parse import parse_qsl
 from .. import limits
 from .._versions import ApiVersion
 from ..limits import Limit
-from . import _bodies
+from ._bodies import any_case
 from ._ids import guid_key
 from ._image_files import Buffer
+from ._json import read_json
 from ._routes import Match
 from ._service_fault import ServiceFault
 
 if TYPE_CHECKING:
     from ._resource import Resource
 
-__all__ = ["HANDLERS", "SLOW_HANDLERS", "Answer", "Call", "handles", "handles_slowly"]
+__all__ = [
+    "HANDLERS",
+    "SLOW_HANDLERS",
+    "Answer",
+    "Call",
+    "handles",
+    "handles_slowly",
+    "unsupported",
+]
 
 
 @dataclass(slots=True)
@@ -57,19 +66,45 @@ class Call:
         return version if isinstance(version, ApiVersion) else _PREDICTION_AGE[version.value]
 
     @cached_property
-    def query(self) -> dict[str, str]:
-        """Query parameters by lower-case name, decoded."""
-        pairs = parse_qsl(self.raw_query, keep_blank_values=True)
-        return {name.lower(): value for name, value in pairs}
+    def query(self) -> dict[str, list[str]]:
+        """The values of the query parameters by lower-case name, decoded, in their order."""
+        values: dict[str, list[str]] = {}
+        for name, value in parse_qsl(self.raw_query, keep_blank_values=True):
+            values.setdefault(name.lower(), []).append(value)
+        return values
 
     @cached_property
     def json(self) -> Any:
-        """The body as JSON."""
-        return _bodies.read_json(self.body)
+        """The body as JSON. One that says it is something else is refused, in the service's words."""
+        kind = self.content_type.partition(";")[0].strip().lower()
+        if self.body and kind and kind.rpartition("/")[2].rpartition("+")[2] != "json":
+            raise unsupported(kind)
+        return read_json(self.body, self.world.switches.json_reader)
 
     def text(self, name: str) -> str | None:
-        """A query parameter, None where it is absent."""
-        return self.query.get(name.lower())
+        """A query parameter, None where it is absent; the first where there are several."""
+        values = self.query.get(name.lower())
+        if not values:
+            return None
+        return values[0] if self.world.switches.repeated_query == "all" else values[-1]
+
+    def texts(self, name: str) -> list[str]:
+        """A query parameter that is a list: joined by commas, given several times, or both."""
+        values = self.query.get(name.lower(), [])
+        if self.world.switches.repeated_query == "last":
+            values = values[-1:]
+        return [part for value in values for part in value.split(",") if part.strip()]
+
+    def choice(self, name: str, names: tuple[str, ...]) -> str:
+        """A query parameter that is one of the names in any case; the first of them where it is absent."""
+        given = self.text(name) or names[0]
+        found = any_case(given, names)
+        if found is None:
+            listed = f"{', '.join(names[:-1])} or {names[-1]}"
+            raise ServiceFault(
+                "BadRequest", f"The value '{given}' is not valid for {name}: {listed}."
+            )
+        return found
 
     def required(self, name: str) -> str:
         """A query parameter that must be there."""
@@ -100,10 +135,10 @@ class Call:
             raise ServiceFault(
                 "BadRequest", f"The value '{text}' is not valid for {name}."
             ) from None
-        if value < 0 or (most is not None and value > most.value):
+        highest = most.value if most else _INT_MAX
+        if not 0 <= value <= highest:
             raise ServiceFault(
-                "BadRequest",
-                f"{name} must be between 0 and {most.value if most else 'int.MaxValue'}, not {value}.",
+                "BadRequest", f"{name} must be between 0 and {highest}, not {text[:40]}."
             )
         return value
 
@@ -127,9 +162,8 @@ class Call:
         return _key(text, name) if text else None
 
     def keys(self, name: str, most: Limit | None = None) -> list[bytes]:
-        """Ids in the query: one value, joined by commas."""
-        text = self.text(name)
-        found = [_key(part, name) for part in text.split(",") if part.strip()] if text else []
+        """Ids in the query."""
+        found = [_key(part, name) for part in self.texts(name)]
         if most is not None and len(found) > most.value:
             raise ServiceFault(
                 "BadRequestExceededBatchSize",
@@ -148,12 +182,24 @@ class Call:
         return self.integer("skip", 0)
 
 
+_INT_MAX = 2**31 - 1
+
 _PREDICTION_AGE = {
     "v1.1": ApiVersion.V1_2,
     "v2.0": ApiVersion.V2_0,
     "v3.0": ApiVersion.V3_0,
     "v3.1": ApiVersion.V3_3,
 }
+
+
+def unsupported(kind: str) -> ServiceFault:
+    """Return the refusal of a body of another media type (azure-docs, issue 12513)."""
+    kind = kind.encode("utf-8", "replace").decode()  # bytes of a header that are not UTF-8
+    return ServiceFault(
+        "ErrorUnknown",
+        f"The request entity's media type '{kind}' is not supported for this resource.",
+        status=415,
+    )
 
 
 def _key(text: str, name: str) -> bytes:

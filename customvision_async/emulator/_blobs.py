@@ -19,7 +19,7 @@ from ._resource import Resource
 __all__ = ["BLOBS", "read_blob", "serve_blob"]
 
 _SIDES = {"t": 300, "r": 1600}
-_RANGE = re.compile(r"bytes=(\d+)-(\d*)")
+_RANGE = re.compile(r"bytes=([0-9]{1,18})-([0-9]{0,18})")
 
 BLOBS: dict[str, Callable[[Resource, bytes, str], bytes | None]] = {}
 """Containers beside those of pictures: prefix of the container -> (world, id in its name, blob) -> bytes."""
@@ -45,10 +45,12 @@ async def _picture(world: Resource, table: str, project: str, blob: str) -> byte
         f"SELECT digest FROM {table} WHERE id = ? AND project = ?", guid_key(id), guid_key(project)
     )
     data = world.picture(digest) if digest else None
-    if data is None or letter not in _SIDES:
+    if data is None or (letter not in _SIDES and world.switches.originals_kept):
         return data
     try:
-        return await asyncio.to_thread(_pictures.shrunk, data, _SIDES[letter])
+        if letter in _SIDES:
+            return await asyncio.to_thread(_pictures.shrunk, data, _SIDES[letter])
+        return await asyncio.to_thread(_pictures.rewritten, data)
     except Exception:  # noqa: BLE001 - a picture that was not looked at when it came (check_images="none")
         return data
 
@@ -69,7 +71,7 @@ async def serve_blob(
     headers = {"Accept-Ranges": "bytes", "ETag": f'"0x{checksum.hex()[:16].upper()}"'}
     found = _RANGE.fullmatch(asked_range or "")
     kind = "application/zip" if bytes(data[:2]) == b"PK" else _pictures.content_type(data)
-    if not found:
+    if not found or (found[2] and int(found[2]) < int(found[1])):  # no range: the whole blob
         return Answer(
             200,
             raw=data,

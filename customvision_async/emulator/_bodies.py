@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
-
-import msgspec
 
 from ._ids import guid_key
 from ._image_files import Buffer
@@ -15,12 +13,12 @@ from ._service_fault import ServiceFault
 
 __all__ = [
     "Part",
+    "any_case",
     "field",
     "keys_field",
     "list_field",
     "number_field",
     "parts_of",
-    "read_json",
     "text_field",
 ]
 
@@ -35,6 +33,11 @@ class Part:
     name: str
     filename: str | None
     data: Buffer
+
+
+def any_case(text: str, names: Iterable[str]) -> str | None:
+    """Return the name that `text` is whatever its case (as the service takes every enum), or None."""
+    return next((name for name in names if name.lower() == text.lower()), None)
 
 
 def field(value: Any, name: str) -> Any:
@@ -79,16 +82,6 @@ def keys_field(value: Any, name: str) -> list[bytes]:
         return [guid_key(str(id)) for id in list_field(value, name)]
     except ValueError as error:
         raise ServiceFault("BadRequestInvalidIds", f"{name}: {error}") from None
-
-
-def read_json(body: Buffer) -> Any:
-    """The JSON of a body, None for an empty one. Raises Refusal where it is none."""
-    if not body:
-        return None
-    try:
-        return msgspec.json.decode(body)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise ServiceFault("BadRequest", f"The request body is not valid JSON: {error}") from None
 
 
 def parts_of(body: Buffer, content_type: str) -> list[Part]:

@@ -1,4 +1,4 @@
-"""The domains of the service, with their real ids, in the order in which the service lists them (2020-11)."""
+"""The domains of the service, with their real ids, in the order in which the service lists them (2020-11), then those that came later."""
 
 from __future__ import annotations
 
@@ -11,7 +11,10 @@ __all__ = ["DOMAINS", "GENERAL", "Domain", "find_domain"]
 
 @dataclass(frozen=True, slots=True)
 class Domain:
-    """One domain; `megabytes` and `description` are of the exported model, where there is one."""
+    """One domain; `megabytes` and `description` are of the exported model, where there is one.
+
+    The `newer` ones came after the recording of 2020.
+    """
 
     id: str
     name: str
@@ -19,6 +22,7 @@ class Domain:
     platforms: tuple[str, ...] = ()
     megabytes: int = 0
     description: str = ""
+    newer: bool = False
 
     @property
     def exportable(self) -> bool:
@@ -70,6 +74,18 @@ DOMAINS: tuple[Domain, ...] = (
         13,
         "A SSD-like model for general detection problem.",
     ),
+    Domain("a8e3c40f-fb4a-466f-832a-5e457ae4a344", "General [A1]", "Classification", newer=True),
+    Domain("2e37d7fb-3a54-486a-b4d6-cfc369af0018", "General [A2]", "Classification", newer=True),
+    Domain(
+        "a1db07ca-a19a-4830-bae8-e004a42dc863",
+        "General (compact) [S1]",
+        "Classification",
+        _ALL,
+        5,
+        _MODEL.format("", "general"),
+        newer=True,
+    ),
+    Domain("9c616dff-2e7d-ea11-af59-1866da359ce6", "General [A1]", "ObjectDetection", newer=True),
 )
 GENERAL = DOMAINS[0]
 _BY_KEY = {guid_key(domain.id): domain for domain in DOMAINS}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
-from typing import Any, Literal, get_args
+from typing import Any, Literal, TypedDict, Unpack, get_args
 
 __all__ = ["Fault", "FaultKind", "Faults"]
 
@@ -93,6 +93,20 @@ class Fault:
         return self.probability >= 1.0 or dice.random() < self.probability
 
 
+class FaultDetails(TypedDict, total=False):
+    """The fields of a :class:`Fault` that only some kinds look at."""
+
+    status: int
+    body: bytes | None
+    headers: dict[str, str]
+    retry_after: str | float | None
+    seconds: float
+    location: str
+    size: int
+    edit: Callable[[Any], Any] | None
+    effect: bool | None
+
+
 class Faults:
     """The faults of an emulator, in the order in which they were added; a call meets at most one."""
 
@@ -108,7 +122,7 @@ class Faults:
         after: int = 0,
         times: int | None = 1,
         probability: float = 1.0,
-        **details: Any,
+        **details: Unpack[FaultDetails],
     ) -> Fault:
         """Let something go wrong with the next calls.
 

@@ -21,7 +21,16 @@ except ImportError as _missing:  # pragma: no cover - the tests have Pillow
         "the emulator needs Pillow, which is the extra 'emulator' of customvision_async: pip install pillow"
     ) from _missing
 
-__all__ = ["InvalidImage", "Picture", "content_type", "digest", "inspect", "shrunk", "signature"]
+__all__ = [
+    "InvalidImage",
+    "Picture",
+    "content_type",
+    "digest",
+    "inspect",
+    "rewritten",
+    "shrunk",
+    "signature",
+]
 
 Buffer = bytes | bytearray | memoryview
 
@@ -32,6 +41,10 @@ _KINDS: tuple[tuple[bytes, Any, str], ...] = (
     (b"GIF8", GifImageFile, "image/gif"),
     (b"BM", BmpImageFile, "image/bmp"),
 )
+
+
+_ORIENTATION = 0x0112
+_ON_ITS_SIDE = (5, 6, 7, 8)
 
 
 class InvalidImage(Exception):
@@ -69,11 +82,16 @@ def content_type(data: Buffer) -> str:
 
 
 def inspect(
-    data: Buffer, *, check: str = "header", most: int = limits.IMAGE_BYTES.value
+    data: Buffer,
+    *,
+    check: str = "header",
+    most: int = limits.IMAGE_BYTES.value,
+    turned: bool = False,
 ) -> Picture:
     """Look at a picture as the service does: kind by content, bytes, sides, aspect.
 
-    `check` is "header" (sizes are read from the header), "decode" (every pixel) or "none".
+    `check` is "header" (sizes are read from the header), "decode" (every pixel) or "none". The size is of
+    the image as it is stored, or (`turned`) as its EXIF orientation says it is to be seen.
 
     Raises:
         Unfit: with the status that the service gives.
@@ -88,6 +106,8 @@ def inspect(
     try:
         image = kind[0](io.BytesIO(data))
         width, height = image.size
+        if turned and image.getexif().get(_ORIENTATION, 1) in _ON_ITS_SIDE:
+            width, height = height, width
         if check == "decode":
             image.load()
     except Exception:  # noqa: BLE001 - Pillow raises whatever its parsers meet: all of it is a picture that cannot be read
@@ -116,6 +136,13 @@ def shrunk(data: Buffer, side: int) -> bytes:
     small.thumbnail((side, side), PillowImage.Resampling.BILINEAR)
     out = io.BytesIO()
     small.save(out, "JPEG", quality=80)
+    return out.getvalue()
+
+
+def rewritten(data: Buffer) -> bytes:
+    """Return the image written anew: the same to the eye, not the same bytes. Slow: for a thread."""
+    out = io.BytesIO()
+    _opened(data).convert("RGB").save(out, "JPEG", quality=95)
     return out.getvalue()
 
 

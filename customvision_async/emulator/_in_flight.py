@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator, Iterator
-from contextlib import contextmanager
+from contextlib import aclosing, contextmanager
 
 from aiohttp import HttpVersion11, hdrs, web
 
-__all__ = ["InFlightRequests", "continued", "dropped", "finished", "pieces"]
+__all__ = ["InFlightRequests", "continued", "dropped", "finished", "in_time", "pieces"]
 
 _LINGER_SECONDS = 10.0
+_STALL_SECONDS = 30.0
+_LEAST_RATE = 240.0  # bytes a second, as HTTP.sys and Kestrel want
 
 
 class InFlightRequests:
@@ -19,18 +21,22 @@ class InFlightRequests:
     def __init__(self) -> None:
         self.in_flight = 0
         self.most_in_flight = 0
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._tasks: dict[asyncio.Task[None], web.RequestHandler] = {}
+
+    def protocols(self) -> set[web.RequestHandler]:
+        """Return the connections of the requests that are being served."""
+        return set(self._tasks.values())
 
     @contextmanager
-    def one(self) -> Iterator[None]:
+    def one(self, request: web.Request) -> Iterator[None]:
         """Hold on to the current task, which serves a request and has sent its answer when the block ends."""
         task = asyncio.current_task()
         assert task is not None
-        self._tasks.add(task)
+        self._tasks[task] = request.protocol
         try:
             yield
         finally:
-            self._tasks.discard(task)
+            self._tasks.pop(task, None)
 
     @contextmanager
     def counted(self) -> Iterator[None]:
@@ -71,6 +77,21 @@ async def pieces(request: web.Request) -> AsyncGenerator[bytes, None]:
         if request.transport is not None:
             raise
         raise ConnectionResetError("the client left") from error
+
+
+async def in_time(body: AsyncGenerator[bytes, None]) -> AsyncGenerator[bytes, None]:
+    """Yield a body piece by piece. Raise TimeoutError where it stalls, or drips."""
+    loop = asyncio.get_running_loop()
+    begun, size = loop.time(), 0
+    async with aclosing(body):
+        while True:
+            due = min(loop.time(), begun + size / _LEAST_RATE) + _STALL_SECONDS
+            async with asyncio.timeout_at(due):
+                piece = await anext(body, None)
+            if piece is None:
+                return
+            size += len(piece)
+            yield piece
 
 
 async def finished(request: web.Request, response: web.StreamResponse) -> None:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import re
+import time
 from collections import deque
 from dataclasses import dataclass
+from email.utils import formatdate
 
 from ._routes import Match
 from ._service_fault import GatewayFault
@@ -80,6 +82,7 @@ class Gate:
         self._quota = quota
         self._given = calls_per_second
         self._penalty = switches.penalty
+        self._retry_after = switches.retry_after
         self._counter = _Bucket if switches.counting == "bucket" else _Second
         self._counters: dict[str, _Bucket | _Second] = {}
         self._shut_until: dict[str, float] = {}
@@ -93,7 +96,14 @@ class Gate:
         if self._shut_until.get(lane, 0.0) > now or not counter.take(now, rate):
             if self._penalty:
                 self._shut_until[lane] = max(self._shut_until.get(lane, 0.0), now + 1.0)
-            raise GatewayFault(429, _words(match, self._quota.tier), headers={"Retry-After": "1"})
+            raise GatewayFault(429, _words(match, self._quota.tier), headers=self._headers())
+
+    def _headers(self) -> dict[str, str]:
+        if self._retry_after == "none":
+            return {}
+        if self._retry_after == "seconds":
+            return {"Retry-After": "1"}
+        return {"Retry-After": formatdate(int(time.time()) + 2, usegmt=True)}  # at least a second
 
     def _lane(self, match: Match) -> tuple[str, float | None]:
         quota = self._quota

@@ -7,11 +7,13 @@ from __future__ import annotations
 import hashlib
 import hmac
 import random
+import re
 from base64 import b64encode
 from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any
 from urllib.parse import quote
 
+from .. import limits
 from . import _image_files as _pictures
 from ._domains import Domain, find_domain
 from ._ids import guid_text, instant
@@ -22,7 +24,10 @@ from ._switches import Switches
 
 __all__ = ["Resource"]
 
-_DAY = 24 * 3600 * 10_000_000
+_BLOB = re.compile(
+    r"https?://[^/?#]+/(?:i-[0-9a-f]{32}|predictionimages/[0-9a-f-]{36})/[^?#]+\?.*sig="
+)
+"""The address of an image, of this resource or another."""
 
 
 class Resource:
@@ -70,11 +75,26 @@ class Resource:
     def domain(self, id: str) -> Domain:
         """A domain by its id."""
         domain = find_domain(id)
-        if domain is None:
+        if domain is None or (domain.newer and not self.switches.newer_domains):
             raise ServiceFault("NotFoundDomain", f"Domain {id} was not found.")
         return domain
 
     # Pictures.
+
+    def inspect(
+        self, data: _pictures.Buffer, *, most: int = limits.IMAGE_BYTES.value
+    ) -> _pictures.Picture:
+        """Look at an image as far as the switches say. Raise Unfit where the service would not take it."""
+        return _pictures.inspect(
+            data, check=self.switches.check_images, most=most, turned=self.switches.turned_size
+        )
+
+    async def fetch_image(self, url: str, most: int) -> bytes:
+        """Fetch an image that a caller names by its URL. Raise Unfit where there is none to be had."""
+        foreign = _BLOB.match(url) and not url.startswith(f"{self.endpoint}/")
+        if foreign and not self.switches.cross_resource_fetch:
+            raise _pictures.InvalidImage("ErrorSource")
+        return await self.fetch(url, most)
 
     def keep(self, picture: _pictures.Picture) -> None:
         """Store the bytes of a picture, once."""
@@ -96,7 +116,7 @@ class Resource:
             [(digest,) for digest in digests],
         )
 
-    # Addresses. They look like the blob storage's: a container, a blob and a signature that lives for a day.
+    # Addresses. They look like the blob storage's: a container, a blob and a signature that lives for a time.
 
     def address(self, container: str, blob: str) -> str:
         """The address under which a blob is served: absolute and signed, or the relative path of a VNET resource."""
@@ -110,7 +130,8 @@ class Resource:
         return f"{self.endpoint}/{container}/", f"?{self._token(container)}"
 
     def _token(self, container: str) -> str:
-        until = instant(self.state.clock.now() + _DAY, digits=0)
+        lifetime = int(self.switches.address_seconds * 1e7)
+        until = instant(self.state.clock.now() + lifetime, digits=0)
         known = self._signed.get(container)
         if known is None or known[0] != until:
             if len(self._signed) > 1000:

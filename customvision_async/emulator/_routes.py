@@ -8,7 +8,7 @@ from urllib.parse import unquote
 
 from .._versions import ApiVersion, PredictionVersion
 
-__all__ = ["ROUTES", "Match", "Route", "find_route"]
+__all__ = ["ROUTES", "Match", "Route", "find_route", "is_api"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +35,11 @@ class Match:
     route: Route
     version: ApiVersion | PredictionVersion
     path: dict[str, str]
+
+
+def is_api(path: str) -> bool:
+    """Whether a path is under the APIs, and not that of a blob."""
+    return path.lstrip("/").lower().startswith("customvision")
 
 
 _P = "/projects/{projectId}"

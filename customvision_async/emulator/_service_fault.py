@@ -15,7 +15,6 @@ TOO_LARGE = "Operation timed out: the request body could not be read in time."
 
 _STATUS = {
     "BadRequest": 400,
-    "UnsupportedMediaType": 415,
     "Forbidden": 403,
     "NotFound": 404,
     "Conflict": 409,
@@ -24,13 +23,16 @@ _STATUS = {
 
 
 class ServiceFault(Exception):
-    """The service's own refusal: `code` is one of CustomVisionErrorCodes, and its beginning decides the status."""
+    """The service's own refusal: `code` is one of CustomVisionErrorCodes.
 
-    def __init__(self, code: str, message: str) -> None:
+    The beginning of the code decides the status, unless one is given.
+    """
+
+    def __init__(self, code: str, message: str, *, status: int | None = None) -> None:
         super().__init__(message)
         self.code = code
         self.message = message
-        self.status = next(
+        self.status = status or next(
             (status for prefix, status in _STATUS.items() if code.startswith(prefix)), 400
         )
 

@@ -96,7 +96,7 @@ class State:
 
     def __init__(self, folder: Path | None, seed: str | None) -> None:
         try:
-            self.db = _connect(folder)
+            self.db: sqlite3.Connection = _connect(folder)
         except (OSError, sqlite3.Error) as error:
             raise _unusable(folder, error) from error
         self.db.row_factory = sqlite3.Row
@@ -105,9 +105,9 @@ class State:
         except (OSError, sqlite3.Error) as error:
             self.db.close()
             raise _unusable(folder, error) from error
-        self.secret = self._meta("secret", secrets.token_hex(32)).encode()
-        self.ids = IdSource(None if seed is None else f"{seed}/{starts}")
-        self.clock = Clock()
+        self.secret: bytes = self._meta("secret", secrets.token_hex(32)).encode()
+        self.ids: IdSource = IdSource(None if seed is None else f"{seed}/{starts}")
+        self.clock: Clock = Clock()
 
     def _open(self) -> int:
         """Take hold of the database; returns how often it was opened, this time included."""

@@ -24,6 +24,7 @@ __all__ = [
     "project_json",
     "region_json",
     "tag_json",
+    "workspace_json",
 ]
 
 Json = dict[str, Any]
@@ -119,14 +120,10 @@ def _settings(row: Any, version: V) -> Json:
     rest: Json = {"useNegativeSet": True, "detectionParameters": None}
     if version < V.V3_1:
         return out | rest | (platforms if version >= V.V3_0 else {})
-    out |= (
-        platforms
-        | rest
-        | {"imageProcessingSettings": {"augmentationMethods": dict.fromkeys(_AUGMENTATIONS, True)}}
-    )
-    if version >= V.V3_4_PREVIEW:
-        out |= json.loads(row["options"])
-    return out
+    storage = json.loads(row["options"])
+    methods = dict.fromkeys(_AUGMENTATIONS, True) | storage.pop("augmentationMethods", {})
+    out |= platforms | rest | {"imageProcessingSettings": {"augmentationMethods": methods}}
+    return out | (storage if version >= V.V3_3 else {})
 
 
 def tag_json(row: Any, count: int, version: V) -> Json:
@@ -249,6 +246,21 @@ def iteration_json(world: Resource, row: Any, version: V, *, fresh: bool = False
     if version >= V.V2_1:
         out["classificationType"] = row["classification"] if done else None
     return out | _training_json(row, version, done)
+
+
+def workspace_json(project: Any) -> Json:
+    """The workspace of a project as v1.2 shows it: an iteration that is New, and has no domain yet."""
+    return {
+        "id": guid_text(project["workspace"]),
+        "name": f"Iteration {project['trained'] + 1}",
+        "isDefault": False,
+        "status": "New",
+        "created": _date(project["workspace_since"], V.V1_2),
+        "lastModified": _date(project["workspace_since"], V.V1_2),
+        "projectId": guid_text(project["id"]),
+        "exportable": False,
+        "domainId": None,
+    }
 
 
 def _training_json(row: Any, version: V, done: bool) -> Json:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 if TYPE_CHECKING:
+    from .. import PredictionClient, TrainingClient
     from . import Emulator
 
 __all__ = ["emulator", "prediction", "pytest_configure", "training"]
@@ -39,7 +40,7 @@ def emulator(request: pytest.FixtureRequest) -> Iterator[Emulator]:
 
 
 @pytest.fixture
-async def training(emulator: Emulator) -> AsyncIterator[Any]:
+async def training(emulator: Emulator) -> AsyncIterator[TrainingClient]:
     """A client of the emulator's training API."""
     from .. import TrainingClient
 
@@ -48,7 +49,7 @@ async def training(emulator: Emulator) -> AsyncIterator[Any]:
 
 
 @pytest.fixture
-async def prediction(emulator: Emulator) -> AsyncIterator[Any]:
+async def prediction(emulator: Emulator) -> AsyncIterator[PredictionClient]:
     """A client of the emulator's prediction API."""
     from .. import PredictionClient
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import dataclasses
 import inspect
-import logging
 import os
 import signal
 import ssl
@@ -14,38 +13,42 @@ from collections.abc import Callable, Coroutine
 from contextlib import AsyncExitStack
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Literal, Self, Unpack
+from typing import Any, Literal, Self, Unpack, cast
 
-import msgspec
 from aiohttp import hdrs, web
 
-from .._wire.codec import pascal_keys
 from . import _handlers as _handlers  # registers the operations
 from ._access import Access
-from ._api_request import HANDLERS, SLOW_HANDLERS, Answer, Call
+from ._api_request import Answer, Call
 from ._arguments import check_arguments, check_names
 from ._blobs import serve_blob
+from ._connections import IDLE_SECONDS, BoundedServer, http_log, misdirected, origin_form
+from ._dispatch import answered
 from ._faults import Fault, Faults
+from ._faulty_responses import deliver, refuse_connection
 from ._fetch import Fetcher
 from ._image_files import Buffer
-from ._in_flight import InFlightRequests, continued, dropped, finished, pieces
+from ._in_flight import InFlightRequests, continued, dropped, finished, in_time, pieces
 from ._quota import QUOTAS, Gate
 from ._request_record import RequestRecord
 from ._resource import Resource
-from ._responses import deliver, refuse_connection, send
-from ._routes import Match, find_route
-from ._service_fault import NOT_FOUND, GatewayFault, ServiceFault
+from ._responses import ALLOWED, as_recorded, encode, is_preflight, send, to_browsers
+from ._routes import Match, find_route, is_api
+from ._service_fault import NOT_FOUND, GatewayFault
 from ._state import State
-from ._switches import SwitchChanges, Switches
+from ._switches import SwitchChanges, Switches, read_profile
 from ._thread import LoopThread
 
 __all__ = ["Emulator", "serve"]
 
-_log = logging.getLogger(__name__)
 Tier = Literal["F0", "S0"] | None
 _LINE = 1 << 16  # 256 ids in the URL of a DELETE are 9,471 characters
 _READ_BUFFER = 1 << 18
 _GRACE_SECONDS = 1.0
+_TIMED_OUT = "The request timed out: its body was not read in time."
+_MISDIRECTED = (
+    "The request was sent to a name that is not this emulator's: use its address or localhost."
+)
 
 
 class Emulator:
@@ -66,10 +69,14 @@ class Emulator:
         calls_per_second: another rate than the tier's, for every kind of call.
         bearer_tokens: Entra tokens that are accepted in place of a key.
         seed: makes ids, shuffling and the dice of the faults the same in each run.
-        host: the address to listen on.
+        host: the address to listen on. On a loopback address requests for names with a dot are
+            refused with 421, lest a web page reaches the emulator by DNS rebinding; give the name
+            here, or serve over TLS, to use one.
         ssl_context: serve over TLS.
         log_size: how many requests :attr:`requests` keeps.
         switches: what no evidence settles; single ones may be given as further arguments (:class:`Switches` has the list).
+        profile: a JSON file ``{"switches": {...}}`` that sets some of them, such as the one that
+            ``customvision doctor --probe`` writes; what is given as a further argument goes before it.
 
     Raises TypeError or ValueError for arguments that cannot be. Entering raises OSError where it cannot listen on the port
     (another process does), or keep its state in the folder (not to be written, in use, or written by a newer version).
@@ -96,35 +103,35 @@ class Emulator:
         ssl_context: ssl.SSLContext | None = None,
         log_size: int = 10_000,
         switches: Switches | None = None,
+        profile: str | Path | None = None,
         **changes: Unpack[SwitchChanges],
     ) -> None:
         if tier not in QUOTAS:
             raise ValueError(f"there is no tier {tier!r}: F0, S0, or None for no limits")
-        keys = (training_key, prediction_key)
         check_arguments(
             host=host,
             port=port,
-            keys=keys,
+            keys=(training_key, prediction_key),
             calls_per_second=calls_per_second,
             bearer_tokens=bearer_tokens,
             ssl_context=ssl_context,
             log_size=log_size,
             data=data,
         )
-        check_names(changes, _NAMES)
-        self.switches = dataclasses.replace(switches or Switches(), **changes)
-        self.access = Access(training_key, prediction_key, bearer_tokens)
-        self.endpoint = ""
+        self.switches: Switches = _chosen(switches, profile, changes)
+        self.access: Access = Access(training_key, prediction_key, bearer_tokens)
+        self.endpoint: str = ""
         self.requests: deque[RequestRecord] = deque(maxlen=log_size)
         self._visits = InFlightRequests()
         self._seed = None if seed is None else str(seed)
-        self.faults = Faults(self._seed)
+        self.faults: Faults = Faults(self._seed)
         self._where = (host, port)
         self._ssl = ssl_context
         self._folder = None if data is None else Path(data)
         self._quota = QUOTAS[tier]
         self._gate = Gate(self._quota, calls_per_second, self.switches)
         self._world: Resource | None = None
+        self._listener: asyncio.Server | None = None
         self._closing = asyncio.Event()
         self._timers: set[asyncio.TimerHandle] = set()
         self._tasks: set[asyncio.Task[None]] = set()
@@ -174,7 +181,9 @@ class Emulator:
         world.account = lambda: self.access.account(self._quota, state)
         app = web.Application(client_max_size=0)
         app.router.add_route("*", "/{tail:.*}", self._handle, expect_handler=continued)
-        app.on_response_prepare.append(_as_recorded)
+        app.on_response_prepare.append(as_recorded)
+        if self.switches.cors:
+            app.on_response_prepare.append(to_browsers)
         self._runner = web.AppRunner(
             app,
             access_log=None,
@@ -183,10 +192,21 @@ class Emulator:
             read_bufsize=_READ_BUFFER,
             shutdown_timeout=_GRACE_SECONDS,
             lingering_time=0.0,  # done by `finished`
+            keepalive_timeout=IDLE_SECONDS,
+            auto_decompress=False,  # as in ASP.NET; a small body cannot become a large one
+            logger=http_log,
         )
         try:
             await self._runner.setup()
-            await web.TCPSite(self._runner, host, port, ssl_context=self._ssl, backlog=512).start()
+            server = self._runner.server
+            assert server is not None
+            self._listener = await asyncio.get_running_loop().create_server(
+                BoundedServer(server, self._visits.protocols),
+                host,
+                port,
+                ssl=self._ssl,
+                backlog=512,
+            )
         except OSError as error:
             await self.stop()
             reason = os.strerror(error.errno) if error.errno and error.errno > 0 else error.strerror
@@ -196,7 +216,7 @@ class Emulator:
         except BaseException:
             await self.stop()
             raise
-        port = self._runner.addresses[0][1]
+        port = self._listener.sockets[0].getsockname()[1]
         self.endpoint = world.endpoint = (
             f"{'https' if self._ssl else 'http'}://{f'[{host}]' if ':' in host else host}:{port}"
         )
@@ -216,8 +236,8 @@ class Emulator:
             rest.push_async_callback(self._fetcher.close)
             rest.push_async_callback(self._runner.cleanup)
             await asyncio.gather(*self._tasks, return_exceptions=True)
-            for site in self._runner.sites:
-                await site.stop()
+            if self._listener is not None:
+                self._listener.close()
             await self._visits.end(_GRACE_SECONDS)
 
     async def __aenter__(self) -> Self:
@@ -277,14 +297,17 @@ class Emulator:
     # Requests.
 
     async def _handle(self, request: web.Request) -> web.StreamResponse:
-        path, _, query = request.raw_path.partition("?")
-        match = find_route(request.method, path)
+        authority, target = origin_form(request.raw_path)
+        path, _, query = target.partition("?")
+        host = authority or request.headers.get(hdrs.HOST, "")
+        strange = self._ssl is None and misdirected(host, self._where[0])
+        match = 421 if strange else find_route(request.method, path)
         operation = (
-            match.route.operation if isinstance(match, Match) else "" if _is_api(path) else "Blob"
+            match.route.operation if isinstance(match, Match) else "" if is_api(path) else "Blob"
         )
         seen = RequestRecord.of(request, operation, path, query)
         self.requests.append(seen)
-        with self._visits.one():
+        with self._visits.one(request):
             try:
                 with self._visits.counted():
                     fault = self.faults.strike(operation)
@@ -307,7 +330,8 @@ class Emulator:
         try:
             if self.switches.refuse_early:
                 self._admit(request, match)
-            body = await self._body(request, seen)
+            known = self.access.knows(request.headers, match.route.api)
+            body = await self._body(request, seen, self.switches.body_bytes if known else 0)
             if not self.switches.refuse_early:
                 self._admit(request, match)
             call = Call(
@@ -318,7 +342,7 @@ class Emulator:
                 body,
                 request_id,
             )
-            answer = Answer() if fault and not fault.has_effect else await _answered(call)
+            answer = Answer() if fault and not fault.has_effect else await answered(call)
         except GatewayFault as refusal:
             answer = Answer(refusal.status, refusal.body, headers=refusal.headers)
             if fault:  # it did not come to that
@@ -326,14 +350,14 @@ class Emulator:
                 seen.fault = ""
             seen.status = answer.status
             return await send(
-                request, answer, _encode(answer, match), request_id, match, reason=refusal.reason
+                request, answer, encode(answer, match), request_id, match, reason=refusal.reason
             )
         if self.switches.think_seconds:
             await asyncio.sleep(self.switches.think_seconds)
         return await deliver(
             request,
             answer,
-            lambda: _encode(answer, match),
+            lambda: encode(answer, match),
             request_id,
             match,
             fault,
@@ -345,17 +369,23 @@ class Emulator:
         self.access.check(request.headers, match.route.api)
         self._gate.admit(match, asyncio.get_running_loop().time())
 
-    async def _body(self, request: web.Request, seen: RequestRecord) -> Buffer:
-        """The whole body. One that is too large is read to its end, then answered with 408."""
+    async def _body(self, request: web.Request, seen: RequestRecord, most: int) -> Buffer:
+        """Return the whole body; of one that is larger than `most` nothing is kept.
+
+        Raise the gateway's 408 for one that is too large (once it is read to its end) or too slow.
+        """
         kept: list[bytes] = []
-        async for piece in pieces(request):
-            seen.body_bytes += len(piece)
-            if seen.body_bytes <= self.switches.body_bytes:
-                kept.append(piece)
-            else:
-                kept.clear()
+        try:
+            async for piece in in_time(pieces(request)):
+                seen.body_bytes += len(piece)
+                if seen.body_bytes <= most:
+                    kept.append(piece)
+                else:
+                    kept.clear()
+        except TimeoutError:
+            raise GatewayFault(408, _TIMED_OUT) from None
         if seen.body_bytes > self.switches.body_bytes:
-            raise GatewayFault(408, "The request timed out: its body was not read in time.")
+            raise GatewayFault(408, _TIMED_OUT)
         return b"".join(kept)
 
     async def _elsewhere(
@@ -367,7 +397,11 @@ class Emulator:
         fault: Fault | None,
     ) -> web.StreamResponse:
         """What is no operation: blobs, and paths of nowhere."""
-        if request.method in ("GET", "HEAD") and not _is_api(seen.path):
+        if status == 421:
+            answer = Answer(421, GatewayFault(421, _MISDIRECTED).body)
+        elif status == 405 and is_preflight(request) and self.switches.cors:
+            answer = Answer(200, raw=b"", headers=ALLOWED)
+        elif request.method in ("GET", "HEAD") and not is_api(seen.path):
             answer = await serve_blob(world, seen.path, seen.query, request.headers.get(hdrs.RANGE))
         elif status == 405:
             answer = Answer(
@@ -382,7 +416,7 @@ class Emulator:
         return await deliver(
             request,
             answer,
-            lambda: _encode(answer, None),
+            lambda: encode(answer, None),
             request_id,
             None,
             fault,
@@ -391,51 +425,19 @@ class Emulator:
         )
 
 
+def _chosen(
+    switches: Switches | None, profile: str | Path | None, changes: SwitchChanges
+) -> Switches:
+    """Return the switches with what a profile, and then single arguments, say of them."""
+    check_names(changes, _NAMES)
+    if profile is not None:
+        changes = cast(SwitchChanges, read_profile(profile) | changes)
+    return dataclasses.replace(switches or Switches(), **changes)
+
+
 _NAMES = [name for name in inspect.signature(Emulator).parameters if name != "changes"] + [
     field.name for field in dataclasses.fields(Switches)
 ]
-
-
-def _is_api(path: str) -> bool:
-    """Whether a path is under the APIs, and not that of a blob."""
-    return path.lstrip("/").lower().startswith("customvision")
-
-
-async def _answered(call: Call) -> Answer:
-    """What the operation answers; its effect is whole or none."""
-    try:
-        if slow := SLOW_HANDLERS.get(call.operation):
-            return await slow(call)
-        with call.world.state.transaction():
-            return HANDLERS[call.operation](call)
-    except ServiceFault as refusal:
-        return Answer(refusal.status, refusal.body)
-    except (GatewayFault, asyncio.CancelledError):
-        raise
-    except Exception:  # noqa: BLE001 - a failure of the emulator looks like one of the service
-        _log.exception("the emulator failed in %s", call.operation)
-        return Answer(
-            500, ServiceFault("ErrorUnknown", "The emulator failed; its log says where.").body
-        )
-
-
-def _encode(answer: Answer, match: Match | None) -> Buffer:
-    if answer.raw is not None:
-        return answer.raw
-    if answer.value is None and answer.status in (202, 204):
-        return b""
-    value: Any = answer.value
-    if match is not None and str(match.version).startswith("v1"):
-        value = pascal_keys(value)
-    return msgspec.json.encode(value)
-
-
-async def _as_recorded(request: web.Request, response: web.StreamResponse) -> None:
-    """The real service names no server, and gives 204 a length and no type."""
-    response.headers.popall(hdrs.SERVER, None)
-    if response.status in (202, 204):
-        response.headers.popall(hdrs.CONTENT_TYPE, None)
-        response.headers[hdrs.CONTENT_LENGTH] = "0"
 
 
 async def serve(
@@ -446,6 +448,7 @@ async def serve(
     data: str | Path | None = None,
     tier: Tier = None,
     *,
+    profile: str | Path | None = None,
     announce: Callable[[str], None] = print,
     **changes: Unpack[SwitchChanges],
 ) -> None:
@@ -459,6 +462,7 @@ async def serve(
         prediction_key=prediction_key,
         data=data,
         tier=tier,
+        profile=profile,
         **changes,
     )
     async with emulator:

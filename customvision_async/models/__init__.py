@@ -1,4 +1,4 @@
-"""What the service speaks: its answers as frozen structs, its open enums, and what a person gives it."""
+"""The models: responses and request bodies of the service, its enums, and the inputs of callers."""
 
 from __future__ import annotations
 
@@ -41,7 +41,10 @@ from .images import (
 from .inputs import (
     ImageFile,
     ImageFromPrediction,
+    ImageInput,
+    ImageSource,
     ImageUrl,
+    PredictionLike,
     Region,
     SkippedItem,
     TagLike,
@@ -128,6 +131,7 @@ __all__ = [
     "ImageFromPrediction",
     "ImageIdCreateBatch",
     "ImageIdCreateEntry",
+    "ImageInput",
     "ImageMetadataUpdateEntry",
     "ImageMetadataUpdateStatus",
     "ImageMetadataUpdateSummary",
@@ -139,6 +143,7 @@ __all__ = [
     "ImageRegionCreateResult",
     "ImageRegionCreateSummary",
     "ImageRegionProposal",
+    "ImageSource",
     "ImageTag",
     "ImageTagCreateEntry",
     "ImageTagCreateSummary",
@@ -155,6 +160,7 @@ __all__ = [
     "OrderBy",
     "PerProjectQuota",
     "Prediction",
+    "PredictionLike",
     "PredictionQueryResult",
     "PredictionQueryTag",
     "PredictionQueryToken",

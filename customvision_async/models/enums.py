@@ -1,4 +1,7 @@
-"""The service's enumerations, with the values of all its versions. All are open: see :class:`OpenEnum`."""
+"""The enums of the service, with the values of all API versions. All are open enums.
+
+See :class:`OpenEnum`.
+"""
 
 from __future__ import annotations
 
@@ -22,7 +25,7 @@ __all__ = [
 
 
 class ImageCreateStatus(OpenEnum):
-    """What became of one image of a create batch. The first two are successes."""
+    """The status of one image of a create batch. OK and OK_DUPLICATE are successes."""
 
     OK = "OK"
     OK_DUPLICATE = "OKDuplicate"
@@ -41,12 +44,12 @@ class ImageCreateStatus(OpenEnum):
     ERROR_INVALID_TAG = "ErrorInvalidTag"
     """Since v3.4-preview."""
     ERROR_INVALID_REGION = "ErrorInvalidRegion"
-    """In no version's document, but seen (MicrosoftDocs/azure-docs#96584)."""
+    """Undocumented, but reported in MicrosoftDocs/azure-docs#96584."""
     ERROR_UNKNOWN = "ErrorUnknown"
 
 
 class ImageMetadataUpdateStatus(OpenEnum):
-    """What became of the metadata of one image (since v3.3)."""
+    """The status of one image of a metadata update (since v3.3)."""
 
     OK = "OK"
     ERROR_IMAGE_NOT_FOUND = "ErrorImageNotFound"
@@ -55,21 +58,25 @@ class ImageMetadataUpdateStatus(OpenEnum):
 
 
 class Classifier(OpenEnum):
-    """Whether an image has exactly one tag, or any number (since v2.1)."""
+    """MULTICLASS: exactly one tag per image. MULTILABEL: any number (since v2.1)."""
 
     MULTICLASS = "Multiclass"
     MULTILABEL = "Multilabel"
 
 
 class DomainType(OpenEnum):
-    """What a domain is for (since v2.0)."""
+    """The task of a domain (since v2.0)."""
 
     CLASSIFICATION = "Classification"
     OBJECT_DETECTION = "ObjectDetection"
 
 
 class TagType(OpenEnum):
-    """The kind of a tag: NEGATIVE says "none of the others" (since v2.2), GENERAL_PRODUCT is of retail projects (v3.3)."""
+    """The type of a tag.
+
+    NEGATIVE means none of the other tags (since v2.2). GENERAL_PRODUCT is for retail projects
+    (since v3.3).
+    """
 
     REGULAR = "Regular"
     NEGATIVE = "Negative"
@@ -77,14 +84,14 @@ class TagType(OpenEnum):
 
 
 class TrainingType(OpenEnum):
-    """How long to train: quickly, or for the budget given (since v3.0)."""
+    """REGULAR: quick training. ADVANCED: training up to a time budget (since v3.0)."""
 
     REGULAR = "Regular"
     ADVANCED = "Advanced"
 
 
 class ProjectStatus(OpenEnum):
-    """Where a project stands after an import (since v3.2)."""
+    """The status of the import of a project (since v3.2)."""
 
     SUCCEEDED = "Succeeded"
     IMPORTING = "Importing"
@@ -92,7 +99,7 @@ class ProjectStatus(OpenEnum):
 
 
 class ExportPlatform(OpenEnum):
-    """What a trained iteration can be exported for."""
+    """A target platform for the export of an iteration."""
 
     CORE_ML = "CoreML"
     TENSOR_FLOW = "TensorFlow"
@@ -115,7 +122,7 @@ class ExportFlavor(OpenEnum):
 
 
 class ExportStatus(OpenEnum):
-    """How far an export is."""
+    """The status of an export."""
 
     EXPORTING = "Exporting"
     FAILED = "Failed"
@@ -123,7 +130,7 @@ class ExportStatus(OpenEnum):
 
 
 class OrderBy(OpenEnum):
-    """The order of a list: SUGGESTED is for stored predictions alone."""
+    """The order of a list. SUGGESTED is for stored predictions only."""
 
     NEWEST = "Newest"
     OLDEST = "Oldest"
@@ -138,7 +145,7 @@ class SortBy(OpenEnum):
 
 
 class TaggingStatus(OpenEnum):
-    """Which images to list or count (since v3.3)."""
+    """A filter for lists and counts of images (since v3.3)."""
 
     ALL = "All"
     TAGGED = "Tagged"

@@ -1,4 +1,4 @@
-"""Images, the tags and regions on them, and what a batch of them comes to."""
+"""Images, their tags and regions, and the results of batches."""
 
 from __future__ import annotations
 
@@ -28,14 +28,18 @@ __all__ = [
 
 
 class ImageTag(Created, frozen=True, kw_only=True):
-    """A tag on an image. In the answer to a create call `tag_name` is None; lists fill it in."""
+    """A tag on an image. `tag_name` is set in lists, but not in responses to create requests."""
 
     tag_id: str
     tag_name: str | None = None
 
 
 class ImageRegion(Created, frozen=True, kw_only=True):
-    """A tagged region of an image: fractions of its width and height, from the top left corner, to seven digits."""
+    """A tagged region of an image.
+
+    `left` and `width` are fractions of the image width, `top` and `height` of its height, measured
+    from the top left corner. The service keeps seven digits.
+    """
 
     region_id: str
     tag_id: str
@@ -47,10 +51,10 @@ class ImageRegion(Created, frozen=True, kw_only=True):
 
 
 class Image(Created, frozen=True, kw_only=True):
-    """An image of a project. `width` and `height` are pixels.
+    """An image of a project. `width` and `height` are in pixels.
 
-    The URIs live for a day, then list the image again. Of images in a resource with a private network they are
-    relative paths, to be given to ``get_artifact`` (v3.3).
+    The URIs expire after a day. List the image again for new ones. In a resource with a private
+    network they are relative paths, to pass to ``get_artifact`` (v3.3).
     """
 
     id: str
@@ -63,20 +67,21 @@ class Image(Created, frozen=True, kw_only=True):
     regions: tuple[ImageRegion, ...] = ()
     metadata: dict[str, str] | None = None
     image_uri: str | None = None
-    """Of v1.2 to v2.1; see `original_uri`."""
+    """In v1.2 to v2.1 only. See `original_uri`."""
     predictions: tuple[Prediction, ...] = ()
-    """Of v1.2 alone."""
+    """In v1.2 only."""
 
     @property
     def original_uri(self) -> str | None:
-        """Where the picture is, as it was uploaded or the nearest to that which the version has."""
+        """URI of the image as uploaded, or the closest to it in this API version."""
         return self.original_image_uri or self.image_uri or self.resized_image_uri
 
 
 class ImageCreateResult(Model, frozen=True, kw_only=True):
-    """What became of one image of a create batch.
+    """The result of one image of a create batch.
 
-    `source_url` is the name sent (for uploads by data in double quotes), the URL, or the id of the prediction.
+    `source_url` is the uploaded name (in double quotes for uploads by data), the URL, or the id of
+    the prediction.
     """
 
     status: ImageCreateStatus
@@ -85,7 +90,7 @@ class ImageCreateResult(Model, frozen=True, kw_only=True):
 
 
 class ImageCreateSummary(Model, frozen=True, kw_only=True):
-    """What became of a create batch. The results may be in another order than the images were sent in."""
+    """The results of a create batch, in any order."""
 
     is_batch_successful: bool
     images: tuple[ImageCreateResult, ...] = ()
@@ -99,7 +104,7 @@ class ImageTagCreateEntry(Model, frozen=True, kw_only=True):
 
 
 class ImageTagCreateSummary(Model, frozen=True, kw_only=True):
-    """What became of tag pairs: made, there before, or over the limit of tags per image."""
+    """The results of tagging: pairs created, duplicated, or over the limit of tags per image."""
 
     created: tuple[ImageTagCreateEntry, ...] = ()
     duplicated: tuple[ImageTagCreateEntry, ...] = ()
@@ -107,7 +112,7 @@ class ImageTagCreateSummary(Model, frozen=True, kw_only=True):
 
 
 class ImageRegionCreateEntry(Model, frozen=True, kw_only=True):
-    """A region to put on an image; see :class:`ImageRegion` for the numbers."""
+    """A region to create on an image. See :class:`ImageRegion` for the coordinates."""
 
     image_id: str
     tag_id: str
@@ -118,7 +123,7 @@ class ImageRegionCreateEntry(Model, frozen=True, kw_only=True):
 
 
 class ImageRegionCreateResult(Model, frozen=True, kw_only=True):
-    """A region that was put on an image."""
+    """A region created on an image."""
 
     image_id: str
     tag_id: str
@@ -135,7 +140,10 @@ class ImageRegionCreateResult(Model, frozen=True, kw_only=True):
 
 
 class ImageRegionCreateSummary(Model, frozen=True, kw_only=True):
-    """What became of regions: made, there before, or over the limit of regions per image."""
+    """The results of creating regions.
+
+    Each region is created, duplicated, or exceeds the limit of regions per image.
+    """
 
     created: tuple[ImageRegionCreateResult, ...] = ()
     duplicated: tuple[ImageRegionCreateEntry, ...] = ()
@@ -143,7 +151,7 @@ class ImageRegionCreateSummary(Model, frozen=True, kw_only=True):
 
 
 class ImageMetadataUpdateEntry(Model, frozen=True, kw_only=True):
-    """What became of the metadata of one image (since v3.3)."""
+    """The result of one image of a metadata update (since v3.3)."""
 
     image_id: str
     status: ImageMetadataUpdateStatus
@@ -151,21 +159,21 @@ class ImageMetadataUpdateEntry(Model, frozen=True, kw_only=True):
 
 
 class ImageMetadataUpdateSummary(Model, frozen=True, kw_only=True):
-    """What became of a metadata update (since v3.3)."""
+    """The results of a metadata update (since v3.3)."""
 
     is_batch_successful: bool
     images: tuple[ImageMetadataUpdateEntry, ...] = ()
 
 
 class RegionProposal(Model, frozen=True, kw_only=True):
-    """A place where something may be, with no name for it; `confidence` is from 0 to 1."""
+    """A possible object in an image, without a tag. `confidence` is from 0 to 1."""
 
     confidence: float
     bounding_box: BoundingBox | None = None
 
 
 class ImageRegionProposal(Model, frozen=True, kw_only=True):
-    """Where things may be in an image (since v2.0)."""
+    """The possible objects in one image (since v2.0)."""
 
     image_id: str
     project_id: str | None = None
@@ -173,7 +181,7 @@ class ImageRegionProposal(Model, frozen=True, kw_only=True):
 
 
 class ImagePerformance(Model, frozen=True, kw_only=True):
-    """How an iteration did on one image of its training set (since v2.0)."""
+    """The performance of an iteration on one image of its training set (since v2.0)."""
 
     id: str
     predictions: tuple[Prediction, ...] = ()

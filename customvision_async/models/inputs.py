@@ -1,26 +1,40 @@
-"""What a person gives: images by file, URL or prediction, with tags and regions."""
+"""The inputs of callers: images by file, URL or prediction, with tags and regions."""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import BinaryIO, TypeAlias
+from typing import IO, TypeAlias
 from uuid import UUID
 
+from ..errors import attempt
+from .predictions import ImagePrediction, StoredImagePrediction
 from .tags import Tag
 
-__all__ = ["ImageFile", "ImageFromPrediction", "ImageUrl", "Region", "SkippedItem", "TagLike"]
+__all__ = [
+    "ImageFile",
+    "ImageFromPrediction",
+    "ImageInput",
+    "ImageSource",
+    "ImageUrl",
+    "PredictionLike",
+    "Region",
+    "SkippedItem",
+    "TagLike",
+]
 
 TagLike: TypeAlias = str | UUID | Tag
-"""A tag as a person gives it: its name, its id or its model."""
+"""A tag as a caller gives it: its name, its id or its model."""
 
 
 @dataclass(frozen=True, slots=True)
 class Region:
-    """A rectangle of a picture that shows `tag`: fractions of its width and height, from the top left corner.
+    """A rectangle of an image that shows `tag`.
 
-    Whether it lies within the picture is looked at when it is used, so that one bad region costs one image.
+    `left` and `width` are fractions of the image width, `top` and `height` of its height, measured
+    from the top left corner. The values are checked at upload, so an invalid region fails only its
+    image.
     """
 
     tag: TagLike
@@ -30,7 +44,7 @@ class Region:
     height: float
 
 
-def _listed(
+def _as_tuples(
     tags: Iterable[TagLike], regions: Iterable[Region]
 ) -> tuple[tuple[TagLike, ...], tuple[Region, ...]]:
     if isinstance(tags, str):
@@ -42,15 +56,26 @@ def _listed(
 
 @dataclass(frozen=True, slots=True, init=False)
 class ImageFile:
-    """A picture to upload: exactly one of `path`, `data` (bytes) and `file` (open, binary; read from where it stands).
+    """An image to upload, from exactly one of `path`, `data` and `file`.
 
-    `name` is what results call it (its path where none is given); it falls back to the name of the file, and need not be unique.
-    `tags` are names, ids or tags. `metadata` needs v3.3.
+    Args:
+        path: Path of the file.
+        data: Bytes of the image.
+        file: Open binary file, read from its current position.
+        name: Name of the image in results. Defaults to the name of the file. Names need not be
+            unique.
+        tags: Names, ids or models of tags.
+        regions: Tagged regions of the image.
+        metadata: Keys and values to store with the image (since v3.3).
+
+    Raises:
+        TypeError: Not exactly one of `path`, `data` and `file` was given, or an argument has the
+            wrong type.
     """
 
     path: str | os.PathLike[str] | None
     data: bytes | bytearray | memoryview | None = field(repr=False)
-    file: BinaryIO | None
+    file: IO[bytes] | None
     name: str | None
     tags: tuple[TagLike, ...]
     regions: tuple[Region, ...]
@@ -61,48 +86,62 @@ class ImageFile:
         path: str | os.PathLike[str] | None = None,
         *,
         data: bytes | bytearray | memoryview | None = None,
-        file: BinaryIO | None = None,
+        file: IO[bytes] | None = None,
         name: str | None = None,
         tags: Iterable[TagLike] = (),
         regions: Iterable[Region] = (),
         metadata: Mapping[str, str] | None = None,
     ) -> None:
-        """Raises TypeError unless exactly one of `path`, `data` and `file` is given, and of its type."""
-        given = (path is not None) + (data is not None) + (file is not None)
-        if given != 1:
+        source_count = (path is not None) + (data is not None) + (file is not None)
+        if source_count != 1:
             raise TypeError(
-                f"an ImageFile takes exactly one of path, data and file; {given} were given"
+                f"an ImageFile takes exactly one of path, data and file; {source_count} were given"
             )
         if path is not None and not isinstance(path, (str, os.PathLike)):
             raise TypeError(
-                f"path must be a str or an os.PathLike, not {type(path).__name__}; bytes go in data="
+                f"path must be a str or an os.PathLike, not {type(path).__name__}; "
+                "bytes go in data="
             )
         if data is not None and not isinstance(data, (bytes, bytearray, memoryview)):
             raise TypeError(f"data must be bytes, not {type(data).__name__}; a path goes in path=")
         if name is None:
-            name = _file_name(path if path is not None else getattr(file, "name", None))
+            name = _file_name(path, file)
         put = object.__setattr__
         put(self, "path", path)
         put(self, "data", data)
         put(self, "file", file)
         put(self, "name", name)
-        tags, regions = _listed(tags, regions)
+        tags, regions = _as_tuples(tags, regions)
         put(self, "tags", tags)
         put(self, "regions", regions)
         put(self, "metadata", metadata)
 
 
-def _file_name(path: object) -> str | None:
-    if isinstance(path, (str, os.PathLike)):
-        text = os.fspath(path)
+def _file_name(path: object, file: object) -> str | None:
+    source: object = path if path is not None else attempt(getattr, file, "name", None)
+    if isinstance(source, (str, os.PathLike)):
+        # The upload reports a path that raises.
+        text = attempt(lambda: os.fspath(source))
         if isinstance(text, str):
             return os.path.basename(text) or text
-    return None  # in memory, or opened by number
+    # The image is in memory, or the file was opened by descriptor.
+    return None
 
 
 @dataclass(frozen=True, slots=True, init=False)
 class ImageUrl:
-    """A picture for the service to fetch from `url`. `name` is what results call it, the URL unless given."""
+    """An image that the service fetches from `url`.
+
+    Args:
+        url: URL of the image.
+        name: Name of the image in results. Defaults to the URL.
+        tags: Names, ids or models of tags.
+        regions: Tagged regions of the image.
+        metadata: Keys and values to store with the image (since v3.3).
+
+    Raises:
+        TypeError: `url` is not a string, or `tags` is a single string or tag.
+    """
 
     url: str
     name: str | None
@@ -119,13 +158,12 @@ class ImageUrl:
         regions: Iterable[Region] = (),
         metadata: Mapping[str, str] | None = None,
     ) -> None:
-        """Raises TypeError if `url` is not a string."""
         if not isinstance(url, str):
             raise TypeError(f"url must be a str, not {type(url).__name__}")
         put = object.__setattr__
         put(self, "url", url)
         put(self, "name", url if name is None else name)
-        tags, regions = _listed(tags, regions)
+        tags, regions = _as_tuples(tags, regions)
         put(self, "tags", tags)
         put(self, "regions", regions)
         put(self, "metadata", metadata)
@@ -133,7 +171,18 @@ class ImageUrl:
 
 @dataclass(frozen=True, slots=True, init=False)
 class ImageFromPrediction:
-    """A stored prediction to make a training image of: its `id`. `name` is what results call it, the id unless given."""
+    """A stored prediction to create a training image from.
+
+    Args:
+        id: Id of the stored prediction.
+        name: Name of the image in results. Defaults to the id.
+        tags: Names, ids or models of tags.
+        regions: Tagged regions of the image.
+        metadata: Keys and values to store with the image (since v3.3).
+
+    Raises:
+        TypeError: `tags` is a single string or tag.
+    """
 
     id: str
     name: str | None
@@ -153,7 +202,7 @@ class ImageFromPrediction:
         put = object.__setattr__
         put(self, "id", str(id))
         put(self, "name", str(id) if name is None else name)
-        tags, regions = _listed(tags, regions)
+        tags, regions = _as_tuples(tags, regions)
         put(self, "tags", tags)
         put(self, "regions", regions)
         put(self, "metadata", metadata)
@@ -161,8 +210,22 @@ class ImageFromPrediction:
 
 @dataclass(frozen=True, slots=True)
 class SkippedItem:
-    """Something a source leaves out, and why: it stands in the report as skipped."""
+    """An item that a source skips. Reports count it as skipped, with `reason`."""
 
     name: str
     reason: str
     path: str | None = None
+
+
+ImageSource: TypeAlias = (
+    ImageFile | ImageUrl | str | os.PathLike[str] | bytes | bytearray | memoryview | IO[bytes]
+)
+"""One image as a caller gives it: a path, bytes, an open binary file, or one of the classes."""
+
+PredictionLike: TypeAlias = str | UUID | ImagePrediction | StoredImagePrediction
+"""A stored prediction as a caller gives it: its id or its model."""
+
+ImageInput: TypeAlias = (
+    ImageSource | ImageFromPrediction | UUID | ImagePrediction | StoredImagePrediction
+)
+"""One image to upload: an :data:`ImageSource`, or a stored prediction as its model or its UUID."""

@@ -1,4 +1,4 @@
-"""Iterations: what training makes, how good it is, and what it can be exported as."""
+"""Iterations, their performance, and their exports."""
 
 from __future__ import annotations
 
@@ -21,14 +21,17 @@ __all__ = [
 
 
 class CustomBaseModelInfo(Model, frozen=True, kw_only=True):
-    """The trained iteration that training begins from (since v3.4-preview)."""
+    """The trained iteration that training starts from (since v3.4-preview)."""
 
     project_id: str
     iteration_id: str
 
 
 class Iteration(Model, frozen=True, kw_only=True):
-    """One training of a project. `status` is free text of the service: "Training", "Completed", "Failed" are known."""
+    """One training of a project.
+
+    `status` is an open set of strings. "Training", "Completed" and "Failed" are known.
+    """
 
     id: str
     name: str
@@ -49,28 +52,32 @@ class Iteration(Model, frozen=True, kw_only=True):
     custom_base_model_info: CustomBaseModelInfo | None = None
     training_error_details: str | None = None
     is_default: bool | None = None
-    """Of v1.2 to v2.2, which have a default iteration in place of publishing."""
+    """In v1.2 to v2.2 only, which have a default iteration instead of publishing."""
 
     def __post_init__(self) -> None:
         make_aware(self, "created", "last_modified", "trained_at")
 
 
 class IterationUpdate(Body, frozen=True, kw_only=True):
-    """What can be changed of an iteration: its name, and until v2.2 whether it is the default."""
+    """Changes to an iteration: its name, and until v2.2 whether it is the default iteration."""
 
     name: str | UnsetType = UNSET
     is_default: bool | UnsetType = UNSET
 
 
 class TrainingParameters(Body, frozen=True, kw_only=True):
-    """The body of ``train_project``: the ids of the tags to train on (v3.2), the model to begin from (v3.4-preview)."""
+    """The body of ``train_project``.
+
+    `selected_tags` holds the ids of the tags to train on (since v3.2), `custom_base_model_info` the
+    iteration to start from (since v3.4-preview).
+    """
 
     selected_tags: tuple[str, ...] = ()
     custom_base_model_info: CustomBaseModelInfo | None = None
 
 
 class TagPerformance(Model, frozen=True, kw_only=True):
-    """How an iteration did on one tag: figures from 0 to 1."""
+    """The performance of an iteration on one tag. Values are from 0 to 1."""
 
     id: str
     name: str = ""
@@ -82,7 +89,7 @@ class TagPerformance(Model, frozen=True, kw_only=True):
 
 
 class IterationPerformance(Model, frozen=True, kw_only=True):
-    """How an iteration did: figures from 0 to 1."""
+    """The performance of an iteration. Values are from 0 to 1."""
 
     precision: float
     recall: float
@@ -93,7 +100,7 @@ class IterationPerformance(Model, frozen=True, kw_only=True):
 
 
 class Export(Model, frozen=True, kw_only=True):
-    """An export of an iteration for a platform; `download_uri` comes once `status` is DONE."""
+    """An export of an iteration for a platform. `download_uri` is set once `status` is DONE."""
 
     platform: ExportPlatform
     status: ExportStatus

@@ -1,4 +1,4 @@
-"""What a model says about a picture, and what the service keeps of it."""
+"""Predictions, stored predictions, and suggested tags and regions."""
 
 from __future__ import annotations
 
@@ -25,7 +25,11 @@ __all__ = [
 
 
 class BoundingBox(Model, frozen=True, kw_only=True):
-    """A box in a picture: fractions of its width and height, from the top left corner."""
+    """A box in an image.
+
+    `left` and `width` are fractions of the image width, `top` and `height` of its height, measured
+    from the top left corner.
+    """
 
     left: float
     top: float
@@ -34,7 +38,10 @@ class BoundingBox(Model, frozen=True, kw_only=True):
 
 
 class Prediction(Model, frozen=True, kw_only=True):
-    """One tag and how probable it is, from 0 to 1; where it is, if the model detects."""
+    """One predicted tag with its probability, from 0 to 1.
+
+    `bounding_box` is set for object detection.
+    """
 
     probability: float
     tag_id: str
@@ -42,7 +49,7 @@ class Prediction(Model, frozen=True, kw_only=True):
     bounding_box: BoundingBox | None = None
     tag_type: TagType | None = None
     tag: str | None = None
-    """The name v1.x uses; read `tag_name`, which has the value too."""
+    """The name of this field in v1.x. Read `tag_name`, which has the same value."""
 
     def __post_init__(self) -> None:
         if self.tag_name is None and self.tag is not None:
@@ -50,7 +57,7 @@ class Prediction(Model, frozen=True, kw_only=True):
 
 
 class ImagePrediction(Model, frozen=True, kw_only=True):
-    """What a model says about one picture, the most probable first."""
+    """The predictions for one image, the most probable first."""
 
     id: str
     project: str | None = None
@@ -63,7 +70,10 @@ class ImagePrediction(Model, frozen=True, kw_only=True):
 
 
 class StoredImagePrediction(Model, frozen=True, kw_only=True):
-    """A prediction the service kept with its picture, which may become a training image (v1.2 calls it Prediction)."""
+    """A prediction that the service stored with its image. It can become a training image.
+
+    v1.2 calls it Prediction.
+    """
 
     id: str
     project: str | None = None
@@ -75,19 +85,19 @@ class StoredImagePrediction(Model, frozen=True, kw_only=True):
     thumbnail_uri: str | None = None
     original_image_uri: str | None = None
     image_uri: str | None = None
-    """Of v1.2 to v2.1; see `original_uri`."""
+    """In v1.2 to v2.1 only. See `original_uri`."""
 
     def __post_init__(self) -> None:
         make_aware(self, "created")
 
     @property
     def original_uri(self) -> str | None:
-        """Where the picture is, as it was sent or the nearest to that which the version has."""
+        """URI of the image as sent, or the closest to it in this API version."""
         return self.original_image_uri or self.image_uri or self.resized_image_uri
 
 
 class PredictionQueryTag(Body, frozen=True, kw_only=True):
-    """A tag to ask stored predictions for, with the probabilities wanted."""
+    """A tag to filter stored predictions by, with a range of probabilities."""
 
     id: str
     min_threshold: float = 0.0
@@ -95,7 +105,7 @@ class PredictionQueryTag(Body, frozen=True, kw_only=True):
 
 
 class PredictionQueryToken(Body, frozen=True, kw_only=True):
-    """What stored predictions to ask for, and where to go on: the answer's token asks for the next page."""
+    """A query for stored predictions. The token of a response requests the next page."""
 
     session: str | None = None
     continuation: str | None = None
@@ -119,7 +129,7 @@ class PredictionQueryResult(Model, frozen=True, kw_only=True):
 
 
 class SuggestedTagAndRegion(Model, frozen=True, kw_only=True):
-    """What an iteration would tag an untagged image with (since v3.1)."""
+    """The tags and regions that an iteration suggests for an untagged image (since v3.1)."""
 
     id: str
     project: str | None = None
@@ -133,7 +143,7 @@ class SuggestedTagAndRegion(Model, frozen=True, kw_only=True):
 
 
 class StoredSuggestedTagAndRegion(SuggestedTagAndRegion, frozen=True, kw_only=True):
-    """The same, kept, with its picture."""
+    """Stored suggestions, with their image."""
 
     width: int = 0
     height: int = 0
@@ -144,7 +154,7 @@ class StoredSuggestedTagAndRegion(SuggestedTagAndRegion, frozen=True, kw_only=Tr
 
 
 class SuggestedTagAndRegionQueryToken(Body, frozen=True, kw_only=True):
-    """What suggestions to ask for, and where to go on: the answer's token asks for the next page (since v3.1)."""
+    """A query for suggestions (since v3.1). The token of a response requests the next page."""
 
     tag_ids: tuple[str, ...] = ()
     threshold: float | None = None

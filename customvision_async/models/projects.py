@@ -1,4 +1,4 @@
-"""Projects and the domains they are built on; in v1.2 also the account."""
+"""Projects, their domains, and the account of v1.2."""
 
 from __future__ import annotations
 
@@ -31,14 +31,14 @@ __all__ = [
 
 
 class ModelInformation(Model, frozen=True, kw_only=True):
-    """What a model of a domain weighs, in megabytes, and is (since v3.4-preview)."""
+    """The description and the estimated size of models of a domain (since v3.4-preview)."""
 
     description: str = ""
     estimated_model_size_in_megabytes: int | None = None
 
 
 class Domain(Model, frozen=True, kw_only=True):
-    """A starting point for training, made for a kind of picture; those called compact can be exported."""
+    """A base model for training, optimized for a kind of image. Compact domains can be exported."""
 
     id: str
     name: str = ""
@@ -50,7 +50,7 @@ class Domain(Model, frozen=True, kw_only=True):
 
 
 class ImageProcessingSettings(Model, frozen=True, kw_only=True):
-    """Which augmentations training uses (since v3.1)."""
+    """The augmentation methods that training uses (since v3.1)."""
 
     augmentation_methods: dict[str, bool] | None = None
 
@@ -67,7 +67,7 @@ class ProjectSettings(Model, frozen=True, kw_only=True):
     export_model_container_uri: str | None = None
     notification_queue_uri: str | None = None
     classification: Classifier | None = None
-    """The name v1.2 answers with; read `classification_type`, which has the value too."""
+    """The name of this field in v1.2. Read `classification_type`, which has the same value."""
 
     def __post_init__(self) -> None:
         if self.classification_type is None and self.classification is not None:
@@ -87,14 +87,14 @@ class Project(Model, frozen=True, kw_only=True):
     dr_mode_enabled: bool | None = None
     status: ProjectStatus | None = None
     current_iteration_id: str | None = None
-    """Of v1.2 alone."""
+    """In v1.2 only."""
 
     def __post_init__(self) -> None:
         make_aware(self, "created", "last_modified")
 
 
 class ProjectSettingsUpdate(Body, frozen=True, kw_only=True):
-    """The settings of a project that can be changed; what is left UNSET is not sent."""
+    """Changes to the settings of a project. UNSET fields are not sent."""
 
     domain_id: str | UnsetType = UNSET
     classification_type: Classifier | UnsetType | None = UNSET
@@ -103,7 +103,10 @@ class ProjectSettingsUpdate(Body, frozen=True, kw_only=True):
 
 
 class ProjectUpdate(Body, frozen=True, kw_only=True):
-    """What can be changed of a project; what is left UNSET is not sent (v3.x documents all but `settings` as required)."""
+    """Changes to a project. UNSET fields are not sent.
+
+    The specification of v3.x requires all fields except `settings`.
+    """
 
     name: str | UnsetType = UNSET
     description: str | UnsetType | None = UNSET
@@ -111,7 +114,7 @@ class ProjectUpdate(Body, frozen=True, kw_only=True):
 
 
 class ProjectExport(Model, frozen=True, kw_only=True):
-    """A project that can be imported elsewhere by its `token` (since v3.2)."""
+    """The export of a project. Import it into any resource by its `token` (since v3.2)."""
 
     token: str
     iteration_count: int = 0
@@ -122,14 +125,14 @@ class ProjectExport(Model, frozen=True, kw_only=True):
 
 
 class CreateProjectOptions(Body, frozen=True, kw_only=True):
-    """Where a new project puts its exports and notices (since v3.4-preview)."""
+    """The storage for exports and notifications of a new project (since v3.4-preview)."""
 
     export_model_container_uri: str | UnsetType = UNSET
     notification_queue_uri: str | UnsetType = UNSET
 
 
 class KeyPair(Model, frozen=True, kw_only=True):
-    """Two keys of an account (v1.2). Secrets: they are not in the repr."""
+    """Two keys of an account (v1.2). The repr hides them."""
 
     primary_key: str | None = None
     secondary_key: str | None = None
@@ -149,7 +152,7 @@ class ApiKeys(Model, frozen=True, kw_only=True):
 
 
 class Quota(Model, frozen=True, kw_only=True):
-    """How much of something is used (v1.2). `time_until_reset` is as the service writes it."""
+    """A quota and its usage (v1.2). `time_until_reset` is the unparsed text of the service."""
 
     total: int = 0
     used: int = 0
@@ -175,7 +178,7 @@ class AccountQuota(Model, frozen=True, kw_only=True):
 
 
 class Account(Model, frozen=True, kw_only=True):
-    """Who the key belongs to (v1.2)."""
+    """The account of the key (v1.2)."""
 
     user_name: str | None = None
     email: str | None = None

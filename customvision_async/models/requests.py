@@ -1,4 +1,4 @@
-"""The bodies of the create calls, as the REST reference has them: ids only, one call's worth."""
+"""The bodies of create requests, as in the REST reference. Tags and predictions are ids."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Protocol, TypeAlias
 from uuid import UUID
 
+from .._content import Blob
 from .inputs import Region
 
 __all__ = [
@@ -29,22 +30,22 @@ class HasId(Protocol):
 
 
 Id: TypeAlias = str | UUID | HasId
-"""An id as a person gives it: text, `uuid.UUID`, or the model that has it."""
+"""An id as a caller gives it: a string, a `uuid.UUID`, or a model with an id."""
 
 
 @dataclass(frozen=True, slots=True)
 class ImageFileCreateEntry:
-    """One picture of a files batch. The tag of a region must be an id here."""
+    """One image of an :class:`ImageFileCreateBatch`. The tags of regions must be ids."""
 
     name: str
-    contents: bytes = field(repr=False)
+    contents: bytes | Blob = field(repr=False)
     tag_ids: Sequence[Id] = ()
     regions: Sequence[Region] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class ImageUrlCreateEntry:
-    """One picture of a URL batch. The tag of a region must be an id here."""
+    """One image of an :class:`ImageUrlCreateBatch`. The tags of regions must be ids."""
 
     url: str
     tag_ids: Sequence[Id] = ()
@@ -53,7 +54,7 @@ class ImageUrlCreateEntry:
 
 @dataclass(frozen=True, slots=True)
 class ImageIdCreateEntry:
-    """One stored prediction of a predictions batch. The tag of a region must be an id here."""
+    """One prediction of an :class:`ImageIdCreateBatch`. The tags of regions must be ids."""
 
     id: Id
     tag_ids: Sequence[Id] = ()
@@ -62,7 +63,7 @@ class ImageIdCreateEntry:
 
 @dataclass(frozen=True, slots=True)
 class ImageFileCreateBatch:
-    """Up to 64 pictures and 20 tags; `tag_ids` and `metadata` go on all of them."""
+    """Up to 64 images and 20 tags. `tag_ids` and `metadata` apply to all images."""
 
     images: Sequence[ImageFileCreateEntry] = ()
     tag_ids: Sequence[Id] = ()
@@ -71,7 +72,7 @@ class ImageFileCreateBatch:
 
 @dataclass(frozen=True, slots=True)
 class ImageUrlCreateBatch:
-    """Up to 64 URLs and 20 tags; `tag_ids` and `metadata` go on all of them."""
+    """Up to 64 URLs and 20 tags. `tag_ids` and `metadata` apply to all images."""
 
     images: Sequence[ImageUrlCreateEntry] = ()
     tag_ids: Sequence[Id] = ()
@@ -80,7 +81,7 @@ class ImageUrlCreateBatch:
 
 @dataclass(frozen=True, slots=True)
 class ImageIdCreateBatch:
-    """Up to 64 stored predictions and 20 tags; `tag_ids` and `metadata` go on all of them."""
+    """Up to 64 stored predictions and 20 tags. `tag_ids` and `metadata` apply to all images."""
 
     images: Sequence[ImageIdCreateEntry] = ()
     tag_ids: Sequence[Id] = ()

@@ -11,7 +11,10 @@ __all__ = ["Tag", "TagFilter", "TagList", "TagUpdate"]
 
 
 class Tag(Model, frozen=True, kw_only=True):
-    """A tag of a project; `image_count` is how many images of the workspace (or the iteration asked for) have it."""
+    """A tag of a project.
+
+    `image_count` is the number of images with the tag, in the workspace or the requested iteration.
+    """
 
     id: str
     name: str
@@ -21,7 +24,7 @@ class Tag(Model, frozen=True, kw_only=True):
 
 
 class TagList(Model, frozen=True, kw_only=True):
-    """How v1.2 answers for the tags of a project."""
+    """The tags of a project in v1.2, with counts of images."""
 
     tags: tuple[Tag, ...] = ()
     total_tagged_images: int = 0
@@ -29,7 +32,10 @@ class TagList(Model, frozen=True, kw_only=True):
 
 
 class TagUpdate(Body, frozen=True, kw_only=True):
-    """What can be changed of a tag; what is left UNSET is not sent (v3.x documents all as required)."""
+    """Changes to a tag. UNSET fields are not sent.
+
+    The specification of v3.x requires all fields.
+    """
 
     name: str | UnsetType = UNSET
     description: str | UnsetType | None = UNSET
@@ -37,7 +43,7 @@ class TagUpdate(Body, frozen=True, kw_only=True):
 
 
 class TagFilter(Body, frozen=True, kw_only=True):
-    """Which suggested images to count: with which tags suggested, above which probability (since v3.1)."""
+    """A filter for counts of suggested images, by tags and minimum probability (since v3.1)."""
 
     tag_ids: tuple[str, ...] = ()
     threshold: float | None = None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 from collections.abc import Set as AbstractSet
 from itertools import combinations
 from random import Random
@@ -72,7 +73,7 @@ def fits(chunk: list[WorkItem], most: ChunkLimits) -> bool:
     keys = [unit.key for unit in chunk if unit.key is not None]
     return (
         len(chunk) <= most.count
-        and (most.weight is None or size_of(chunk) <= most.weight or len(chunk) == 1)
+        and (most.size is None or size_of(chunk) <= most.size or len(chunk) == 1)
         and (
             most.labels is None
             or len(frozenset().union(*(unit.distinct_labels for unit in chunk))) <= most.labels
@@ -97,26 +98,26 @@ def feed(chunker: Chunker, units: list[WorkItem], step: int) -> list[list[WorkIt
     most=limits,
     step=st.integers(1, 30),
     waiting=st.integers(1, 40),
-    held=st.integers(1, 200),
+    memory=st.integers(1, 200),
 )
 def test_every_unit_is_in_one_chunk_and_every_limit_is_kept(
-    units: list[WorkItem], most: ChunkLimits, step: int, waiting: int, held: int
+    units: list[WorkItem], most: ChunkLimits, step: int, waiting: int, memory: int
 ) -> None:
     """However units are fed and whatever may wait: each comes out once, in a chunk that fits, in the order of its like."""
-    chunker = Chunker(most, waiting=waiting, held=held)
+    chunker = Chunker(most, max_waiting=waiting, max_memory=memory)
     chunks = []
     for start in range(0, len(units), step):
         chunks += chunker.feed(units[start : start + step])
         assert chunker.waiting <= waiting
-        assert chunker.held <= held
+        assert chunker.memory <= memory
         gone = {unit.index for chunk in chunks for unit in chunk}
-        assert {unit.index for unit in chunker.waiting_units()} == {
+        assert {unit.index for unit in chunker.waiting_items()} == {
             unit.index for unit in units[: start + step]
         } - gone
-        assert chunker.waiting == len(chunker.waiting_units())
-        assert chunker.held == sum(unit.memory for unit in chunker.waiting_units())
+        assert chunker.waiting == len(chunker.waiting_items())
+        assert chunker.memory == sum(unit.memory for unit in chunker.waiting_items())
     chunks += chunker.flush()
-    assert chunker.waiting == chunker.held == 0
+    assert chunker.waiting == chunker.memory == 0
     assert Counter(unit.index for chunk in chunks for unit in chunk) == Counter(
         unit.index for unit in units
     )
@@ -128,12 +129,12 @@ def test_every_unit_is_in_one_chunk_and_every_limit_is_kept(
 @given(units=streams(), most=limits, step=st.integers(1, 50))
 def test_chunks_are_full(units: list[WorkItem], most: ChunkLimits, step: int) -> None:
     """Unforced, a chunk is sent when it is full by count or by weight, or too many of its kind do not go together."""
-    chunker = Chunker(most, waiting=10_000, held=10**9)
+    chunker = Chunker(most, max_waiting=10_000, max_memory=10**9)
     for start in range(0, len(units), step):
         for chunk in chunker.feed(units[start : start + step]):
             assert not mixed(chunk)
             full = len(chunk) == most.count or (
-                most.weight is not None and size_of(chunk) + 30 > most.weight
+                most.size is not None and size_of(chunk) + 30 > most.size
             )
             kin = {
                 unit.index
@@ -144,7 +145,7 @@ def test_chunks_are_full(units: list[WorkItem], most: ChunkLimits, step: int) ->
     left = chunker.flush()
     event(f"chunks at the end: {len(left)}")
     for one, other in combinations(left, 2):
-        assert not fits(one + other, most) or size_of(one) > (most.weight or size_of(one)), (
+        assert not fits(one + other, most) or size_of(one) > (most.size or size_of(one)), (
             "two chunks could have been one"
         )
 
@@ -155,14 +156,14 @@ def test_pure_kinds_stay_pure_where_that_costs_no_chunk(
     units: list[WorkItem], most: ChunkLimits
 ) -> None:
     """What is left is mixed only if there are fewer chunks for it."""
-    apart = Chunker(most, waiting=10_000, held=10**9)
+    apart = Chunker(most, max_waiting=10_000, max_memory=10**9)
     apart.feed(units)
     opened = {}
-    for unit in apart.waiting_units():
+    for unit in apart.waiting_items():
         opened.setdefault((unit.partition, unit.affinity), []).append(unit)
     pure = 0
     for kin in opened.values():
-        alone = Chunker(most, waiting=10_000, held=10**9)
+        alone = Chunker(most, max_waiting=10_000, max_memory=10**9)
         pure += len(alone.feed(kin)) + len(alone.flush())
     left = apart.flush()
     assert len(left) <= pure
@@ -189,7 +190,7 @@ def test_a_key_that_comes_back_does_not_cut_chunks_short() -> None:
 
 def test_many_kinds_are_sent_in_full_mixtures() -> None:
     """1,000 tag sets of 2 units each, of which 100 may wait: what is sent is full."""
-    chunker = Chunker(ChunkLimits(10), waiting=100)
+    chunker = Chunker(ChunkLimits(10), max_waiting=100)
     chunks = feed(chunker, [WorkItem(n, None, None, affinity=n // 2) for n in range(2000)], 7)
     assert {len(chunk) for chunk in chunks} == {10}
 
@@ -215,7 +216,7 @@ def test_a_mixture_is_weighed_as_what_it_becomes() -> None:
 
 def test_the_heaviest_memory_goes_first() -> None:
     """Units that hold memory are let go for memory, though others are more in number."""
-    chunker = Chunker(ChunkLimits(64), held=100)
+    chunker = Chunker(ChunkLimits(64), max_memory=100)
     chunker.feed([WorkItem(n, None, None, partition="files") for n in range(50)])
     chunks = [
         chunk
@@ -228,18 +229,18 @@ def test_the_heaviest_memory_goes_first() -> None:
 def test_the_weight_that_is_taken_is_learnt() -> None:
     """A refusal halves the weight; what lands after all gives it back: one bad unit does not make every chunk small."""
     most = ChunkLimits(64, 1000)
-    most.refused(800)
-    assert most.weight == 400
-    most.refused(800)
-    assert most.weight == 400
+    most.shrink(800)
+    assert most.size == 400
+    most.shrink(800)
+    assert most.size == 400
     for refused in (400, 200, 100, 50):  # the way down to a bad unit
-        most.refused(refused)
-    assert most.weight == 25
+        most.shrink(refused)
+    assert most.size == 25
     for landed in (25, 50, 100, 200, 400):  # its company
-        most.landed(landed)
-    assert most.weight == 400
-    most.refused(500)
-    assert most.weight == 400
+        most.accept(landed)
+    assert most.size == 400
+    most.shrink(500)
+    assert most.size == 400
 
 
 class Looked(frozenset[str]):
@@ -305,3 +306,32 @@ def test_chunks_of_many_sets_of_tags_are_well_filled(
         + chunker.flush()
     )
     assert len(labels) / len(chunks) >= fill
+
+
+@settings(max_examples=60, deadline=None)
+@given(sizes=st.lists(st.integers(0, 40), max_size=12), count=st.integers(1, 15))
+def test_items_that_are_alike_make_as_few_chunks_as_there_can_be(
+    sizes: list[int], count: int
+) -> None:
+    """However the source groups them: full chunks in the order of the source, and one rest."""
+    chunker = Chunker(ChunkLimits(count))
+    chunks: list[Sequence[WorkItem]] = []
+    start = 0
+    for size in sizes:
+        chunks += chunker.feed([WorkItem(start + n, None, None, 1) for n in range(size)])
+        start += size
+        assert chunker.waiting == len(chunker.waiting_items()) == start - sum(map(len, chunks))
+    chunks += chunker.flush()
+    assert [unit.index for chunk in chunks for unit in chunk] == list(range(start))
+    full, rest = divmod(start, count)
+    assert [len(chunk) for chunk in chunks] == [count] * full + [rest] * (rest > 0)
+
+
+def test_a_chunk_is_cut_by_the_weight_that_holds_when_it_is_filled() -> None:
+    """The weight that lands is learnt on the way: later chunks are lighter."""
+    limits = ChunkLimits(100)
+    chunker = Chunker(limits)
+    assert chunker.feed([WorkItem(n, None, None, 2) for n in range(10)]) == []
+    limits.shrink(80)
+    chunks = chunker.feed([WorkItem(n, None, None, 2) for n in range(10, 90)]) + chunker.flush()
+    assert [len(chunk) for chunk in chunks] == [20, 20, 20, 20, 10]

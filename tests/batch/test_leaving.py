@@ -4,21 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import gc
-import weakref
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import suppress
 from typing import Any
 
 import pytest
 
-from customvision_async._batch.work_item import Done, Outcome, Span, WorkItem, payloads_of
+from customvision_async._batch.work_item import Done, Outcome, WorkItem
 
 from ..support.engine import FakeTransport, Fatal, Poison, account, alone, batch
 from ..support.virtual_loop import run
-
-
-async def _span(start: int, items: Sequence[int]) -> Span:
-    return Span(start, items, items)
 
 
 class Deaf(FakeTransport):
@@ -30,7 +25,7 @@ class Deaf(FakeTransport):
 
     async def send(self, units: Sequence[WorkItem]) -> Sequence[Outcome]:
         """One request."""
-        self.sent.append(list(payloads_of(units)))
+        self.sent.append([unit.payload for unit in units])
         with suppress(asyncio.CancelledError):
             await asyncio.sleep(1.0)
         return self.answer(len(units))
@@ -51,7 +46,7 @@ def test_a_cancellation_that_sending_keeps_for_itself_ends_the_run(
 
     async def main() -> None:
         service = Deaf(answer)
-        one = batch(range(1000), service, chunks=8, prepare=_span)
+        one = batch(range(1000), service, max_in_flight=8)
         sent = 0
 
         async def watch() -> None:
@@ -78,10 +73,10 @@ def test_a_cancellation_that_sending_keeps_for_itself_ends_the_run(
 def test_a_cancellation_that_preparing_keeps_for_itself_ends_the_run() -> None:
     """What was being prepared is pending, and neither is it sent nor is more asked of the source."""
 
-    async def prepare(start: int, items: Sequence[int]) -> Span:
+    async def prepare(start: int, items: Sequence[int]) -> list[WorkItem]:
         with suppress(asyncio.CancelledError):
             await asyncio.sleep(1.0)
-        return Span(start, items, items)
+        return [WorkItem(start + n, item, item) for n, item in enumerate(items)]
 
     async def main() -> None:
         service = FakeTransport()
@@ -111,7 +106,7 @@ def test_leaving_while_a_source_is_let_go_after_the_run_was_ended() -> None:
             raise Fatal("nothing lands any more")
 
     async def main() -> None:
-        one = batch(source(), FakeTransport(third_is_fatal), count=9, chunks=2, prepare=_span)
+        one = batch(source(), FakeTransport(third_is_fatal), count=9, max_in_flight=2)
         async with one:
             await asyncio.sleep(20)
         assert account(one.report)
@@ -121,31 +116,28 @@ def test_leaving_while_a_source_is_let_go_after_the_run_was_ended() -> None:
     run(main())
 
 
-def test_a_run_that_is_forgotten_is_not_torn_apart_by_the_collector() -> None:
-    """It stands still, since nobody reads, until its loop ends; nothing is said of tasks that were destroyed."""
-    said: list[dict[str, Any]] = []
+def test_a_run_that_is_abandoned_is_cancelled() -> None:
+    """Dropping a run that was entered warns, and ends its task; asyncio reports no destroyed task."""
+    reported: list[dict[str, Any]] = []
+    service = FakeTransport()
 
-    async def forgotten() -> weakref.ref[asyncio.Task[None]]:
-        one = batch(range(1000), FakeTransport(), chunks=2, prepare=_span)
+    async def enter() -> asyncio.Task[None]:
+        one = batch(range(1000), service, max_in_flight=2)
         await one.__aenter__()
         await anext(aiter(one))
         await asyncio.sleep(10)
-        assert one._life is not None
-        return weakref.ref(one._life)
+        assert one._task is not None
+        return one._task
 
-    async def main() -> weakref.ref[asyncio.Task[None]]:
-        asyncio.get_running_loop().set_exception_handler(lambda loop, context: said.append(context))
-        life = await forgotten()
+    async def main() -> None:
+        loop = asyncio.get_running_loop()
+        loop.set_exception_handler(lambda _, context: reported.append(context))
+        with pytest.warns(ResourceWarning, match="Unclosed"):
+            task = await enter()
         await asyncio.sleep(1)
-        gc.collect()
-        await asyncio.sleep(1)
-        task = life()
-        assert task is not None
-        assert not task.done()
-        return life
+        assert task.cancelled()
+        assert service.in_flight == 0
 
-    life = run(main())
-    with pytest.warns(ResourceWarning, match="Unclosed"):  # so it is of whoever forgets it
-        gc.collect()
-    assert said == []
-    assert life() is None
+    run(main())
+    gc.collect()
+    assert reported == []

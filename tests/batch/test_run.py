@@ -145,7 +145,7 @@ def test_leaving_early_leaves_nothing_behind(after: int, grain: bool) -> None:
 
 
 @settings(max_examples=80, deadline=None)
-@given(steps=st.integers(0, 150), watched=st.booleans())
+@given(steps=st.integers(1, 150), watched=st.booleans())
 def test_being_cancelled_leaves_nothing_behind(steps: int, watched: bool) -> None:
     """Cancelled after any number of steps of the loop: no task, no request, an account that adds up."""
     service = FakeTransport(seconds=0.0)
@@ -220,7 +220,7 @@ def test_the_account_adds_up_at_every_step(
             await asyncio.sleep(0 if turns % 5 else 0.05)
 
     async def main() -> None:
-        one = batch(range(count), FakeTransport(act), weight=30, prepare=prepare)
+        one = batch(range(count), FakeTransport(act), size=30, prepare=prepare)
         watcher = asyncio.ensure_future(watch(one))
         results: list[int] = []
         async with one:

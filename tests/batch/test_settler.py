@@ -66,7 +66,7 @@ def test_every_bad_item_is_found_and_no_good_one_is_lost(
     service = FakeTransport(lambda items: poisoned(items, bad))
 
     async def main() -> None:
-        one = batch(range(count), service, count=16, chunks=chunks)
+        one = batch(range(count), service, count=16, max_in_flight=chunks)
         async with one:
             ok = {result.item: result.ok async for result in one}
         assert ok == {item: item not in bad for item in range(count)}
@@ -116,7 +116,7 @@ def test_too_large_makes_the_next_chunks_smaller() -> None:
             raise TooLarge("413")
 
     service = FakeTransport(act)
-    report = run(awaited(batch(range(400), service, weight=10, chunks=2)))
+    report = run(awaited(batch(range(400), service, size=10, max_in_flight=2)))
     assert report.succeeded == 400
     assert sum(len(items) > 5 for items in service.sent) <= 4
     assert len(service.sent) <= 90
@@ -132,7 +132,7 @@ def test_one_item_that_is_always_too_large_does_not_make_the_others_go_alone() -
     service = FakeTransport(act)
 
     async def main() -> None:
-        one = batch(range(1000), service, weight=10, chunks=1)
+        one = batch(range(1000), service, size=10, max_in_flight=1)
         with pytest.raises(BatchError):
             await one
         assert one.report.failed == 1

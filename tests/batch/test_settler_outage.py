@@ -8,11 +8,22 @@ from typing import Any
 
 import anyio
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from customvision_async import BatchError, ItemResult
 from customvision_async._batch.work_item import WorkItem
 
-from ..support.engine import Down, FakeTransport, Fatal, alone, batch, cancels_itself, poisoned
+from ..support.engine import (
+    Down,
+    FakeTransport,
+    Fatal,
+    account,
+    alone,
+    batch,
+    cancels_itself,
+    poisoned,
+)
 from ..support.virtual_loop import run
 
 
@@ -88,7 +99,7 @@ def test_a_service_that_is_down_is_not_flooded(chunks: int) -> None:
 
     async def main() -> None:
         with pytest.raises(BatchError) as caught:
-            await batch(range(20_000), service, count=64, chunks=chunks)
+            await batch(range(20_000), service, count=64, max_in_flight=chunks)
         assert caught.value.report.failed == 20_000
 
     run(main())
@@ -107,7 +118,7 @@ def test_a_service_that_comes_back_is_used_again() -> None:
         poisoned(items, {19_999})
 
     async def main() -> None:
-        one = batch(range(20_000), FakeTransport(act), count=64, chunks=8)
+        one = batch(range(20_000), FakeTransport(act), count=64, max_in_flight=8)
         with pytest.raises(BatchError):
             await one
         failed = {result.item for result in one.report.failures}
@@ -118,7 +129,7 @@ def test_a_service_that_comes_back_is_used_again() -> None:
     run(main())
 
 
-def test_a_prepare_that_ends_in_a_cancellation_of_its_own_ends_the_run() -> None:
+def test_a_prepare_that_ends_in_a_cancellation_of_its_own_fails_its_items() -> None:
     """Its items fail, and say so."""
 
     async def prepare(start: int, items: Sequence[Any]) -> list[WorkItem | ItemResult[Any, Any]]:
@@ -127,9 +138,58 @@ def test_a_prepare_that_ends_in_a_cancellation_of_its_own_ends_the_run() -> None
 
     async def main() -> None:
         with pytest.raises(
-            BatchError, match="what prepares the items awaited something that was cancelled"
+            BatchError, match="the preparation of the items awaited something that was cancelled"
         ):
             await batch([1, 2, 3], FakeTransport(), prepare=prepare)
         assert alone()
+
+    run(main())
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.lists(st.booleans(), max_size=120))
+def test_a_group_whose_preparation_raises_is_prepared_item_by_item(good: list[bool]) -> None:
+    """Exactly the items that raise fail, with what they raise; each item is settled once."""
+
+    async def prepare(start: int, items: Sequence[Any]) -> list[WorkItem | ItemResult[Any, Any]]:
+        for item in items:
+            if not good[item]:
+                raise LookupError(f"no {item}")
+        return [WorkItem(start + n, item, None, 1) for n, item in enumerate(items)]
+
+    async def main() -> None:
+        async with batch(range(len(good)), FakeTransport(), prepare=prepare) as one:
+            results = [result async for result in one]
+        said = {result.index: result.error and str(result.error) for result in results}
+        assert len(results) == len(good)
+        assert said == {
+            item: None if good[item] else f"LookupError: no {item}" for item in range(len(good))
+        }
+        assert (one.report.failed, one.report.abort_cause) == (good.count(False), None)
+        assert account(one.report)
+
+    run(main())
+
+
+def test_an_error_of_the_service_while_items_are_prepared_one_by_one_ends_the_run() -> None:
+    """Nothing more is prepared, and every item that was taken has its outcome."""
+    prepared: list[Any] = []
+
+    async def prepare(start: int, items: Sequence[Any]) -> list[WorkItem | ItemResult[Any, Any]]:
+        if len(items) > 1:
+            raise LookupError("one of them")
+        prepared.append(items[0])
+        if items[0] == 5:
+            raise Fatal("refused")
+        return [WorkItem(start, items[0], None, 1)]
+
+    async def main() -> None:
+        with pytest.raises(BatchError) as caught:
+            await batch(range(1000), FakeTransport(), prepare=prepare)
+        report = caught.value.report
+        assert prepared == [0, 1, 2, 3, 4, 5]
+        assert isinstance(report.abort_cause, Fatal)
+        assert account(report)
+        assert report.pending == 0
 
     run(main())

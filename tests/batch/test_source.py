@@ -12,7 +12,7 @@ import pytest
 from customvision_async import BatchError, BatchReport, ItemResult
 from customvision_async._batch.work_item import Done, Failed, WorkItem
 
-from ..support.engine import FakeTransport, Fatal, alone, awaited, batch, cancels_itself
+from ..support.engine import FakeTransport, Fatal, account, alone, awaited, batch, cancels_itself
 from ..support.virtual_loop import run
 
 
@@ -158,7 +158,9 @@ def test_memory_that_items_hold_is_bounded() -> None:
         service = FakeTransport()
         service.sent = type("Forgetful", (list,), {"append": lambda self, items: None})()
         service.act = lambda items: [Done() for _ in items]
-        async with batch((Item() for _ in range(500)), service, held=1000, prepare=prepare) as one:
+        async with batch(
+            (Item() for _ in range(500)), service, max_memory=1000, prepare=prepare
+        ) as one:
             async for _ in one:
                 pass
 
@@ -214,7 +216,9 @@ def test_known_lengths_are_told() -> None:
     async def main() -> None:
         one = batch([1, 2, 3], FakeTransport())
         assert one.progress.total == 3
-        assert batch(iter([1]), FakeTransport()).progress.total is None
+        other = batch(iter([1]), FakeTransport())
+        assert other.progress.total is None
+        await other
         await one
         assert one.progress.rate > 0
         assert "3 of 3" in repr(one.progress)
@@ -285,7 +289,7 @@ def test_a_cancellation_that_a_source_raises_when_it_is_let_go_costs_no_outcome(
         raise Fatal("nothing lands any more")
 
     async def main() -> BatchReport:
-        one = batch(_Cancelling("end"), FakeTransport(closed), chunks=2)
+        one = batch(_Cancelling("end"), FakeTransport(closed), max_in_flight=2)
         with pytest.raises(BatchError):
             await one
         assert alone()
@@ -303,3 +307,101 @@ def test_a_source_with_an_attribute_called_groups_is_a_source_like_any_other() -
         groups = "a name that others use too"
 
     assert run(awaited(batch(Dataset(range(5)), FakeTransport()))).succeeded == 5
+
+
+@pytest.mark.parametrize("kind", ["items", "async", "iter"])
+@pytest.mark.parametrize("watched", [False, True])
+def test_a_source_that_raises_stop_async_iteration_does_not_end_the_run_silently(
+    kind: str, watched: bool
+) -> None:
+    """What was taken lands, and an error says that the source did not end as it should."""
+
+    class Items:
+        def __init__(self) -> None:
+            self.numbers = iter(range(15))
+
+        def __iter__(self) -> Items:
+            if kind == "iter":
+                raise StopAsyncIteration
+            return self
+
+        def __next__(self) -> int:
+            for number in self.numbers:
+                return number
+            raise StopAsyncIteration
+
+    async def slow() -> AsyncIterator[int]:
+        for number in Items():
+            yield number
+
+    async def main() -> None:
+        one, landed = batch(slow() if kind == "async" else Items(), FakeTransport()), 0
+        with pytest.raises(RuntimeError, match="raised StopAsyncIteration"):
+            if watched:
+                async with one:
+                    async for _ in one:
+                        landed += 1
+            else:
+                await one
+        assert one.report.succeeded == (0 if kind == "iter" else 15)
+        assert landed == (one.report.succeeded if watched else 0)
+        assert isinstance(one.report.abort_cause, RuntimeError)
+
+    run(main())
+
+
+def test_preparing_that_raises_stop_async_iteration_fails_the_items() -> None:
+    """The results do not end as if all were well: each item has its failure."""
+
+    async def prepare(start: int, items: Sequence[int]) -> list[WorkItem]:
+        raise StopAsyncIteration
+
+    async def main() -> None:
+        one = batch(range(30), FakeTransport(), prepare=prepare)
+        async with one:
+            reasons = [str(result.error) async for result in one]
+        assert len(reasons) == one.report.failed == 30
+        assert all("StopAsyncIteration" in reason for reason in reasons)
+
+    run(main())
+
+
+@pytest.mark.parametrize("turns", range(12))
+@pytest.mark.parametrize("fails", [False, True])
+def test_what_was_taken_from_the_source_is_in_the_account(turns: int, fails: bool) -> None:
+    """Left at any turn, or ended by a fatal error: each item that the source gave is settled or pending."""
+    given: list[int] = []
+
+    async def source() -> AsyncIterator[int]:
+        for number in range(1000):
+            if number % 7 == 6:
+                await asyncio.sleep(0.0 if number % 2 else 0.5)
+            given.append(number)
+            yield number
+
+    def act(items: list[Any]) -> None:
+        if fails:
+            raise Fatal("the key is refused")
+
+    async def main() -> None:
+        one = batch(source(), FakeTransport(act))
+        async with one:
+            await asyncio.sleep(0.5)
+            for _ in range(turns):
+                await asyncio.sleep(0)
+        report = one.report
+        assert report.submitted == len(given)
+        assert account(report)
+        assert report.pending == len(report.pending_items)
+        assert report.succeeded + report.failed > 0 or all(
+            index == item for index, item in report.pending_items
+        )
+        if fails:
+            two = batch(source(), FakeTransport(act))
+            given.clear()
+            with pytest.raises((Fatal, BatchError)):
+                await two
+            assert two.report.submitted == len(given)
+            assert two.report.pending == 0
+
+    run(main())

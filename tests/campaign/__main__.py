@@ -1,9 +1,9 @@
-"""The fault campaign as a command: ``python -m tests.campaign --seeds 100000``. Writes what it came to to a file.
+"""Run the fault campaign: ``python -m tests.campaign --seeds 100000``. Write a summary.
 
-A seed that finds a problem is named with it; ``--first SEED --seeds 1`` plays that one again, exactly.
+Each problem names its seed. ``--first SEED --seeds 1`` plays that seed again, exactly.
 """
 
-# ruff: noqa: T201 - a command speaks
+# ruff: noqa: T201  # a command prints
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ SUMMARY = Path(__file__).with_name("SUMMARY.md")
 
 
 class Sum:
-    """What many seeds came to."""
+    """The totals of many seeds."""
 
     def __init__(self) -> None:
         self.seeds = self.items = self.requests = self.in_doubt = self.doubled = 0
@@ -30,7 +30,7 @@ class Sum:
         self.problems: list[str] = []
 
     def add(self, outcome: Outcome) -> None:
-        """Add a seed."""
+        """Add the outcome of a seed."""
         self.seeds += 1
         self.items += outcome.items
         self.requests += outcome.requests
@@ -40,13 +40,13 @@ class Sum:
         self.problems += [f"seed {outcome.seed}: {problem}" for problem in outcome.problems]
 
     def text(self, first: int, seconds: float) -> str:
-        """The summary, as Markdown."""
+        """Return the summary as Markdown."""
         lines = [
             "# The fault campaign",
             "",
             f"Written by `python -m tests.campaign --first {first} --seeds {self.seeds}`.",
             "",
-            "| what | how many |",
+            "| | number |",
             "|---|---|",
             f"| seeds | {self.seeds:,} (from {first:,}) |",
             f"| items uploaded | {self.items:,} |",
@@ -67,7 +67,7 @@ class Sum:
 
 
 def main() -> int:
-    """Run it; 1 where a problem was found."""
+    """Run the campaign. Return 1 if a problem was found."""
     parser = argparse.ArgumentParser(
         prog="python -m tests.campaign",
         description="Play random faults against the engine in virtual time.",
@@ -81,14 +81,14 @@ def main() -> int:
         help="processes (default: one for each core)",
     )
     parser.add_argument(
-        "--items", type=int, default=40, help="items of an upload at the most (default 40)"
+        "--items", type=int, default=40, help="maximum items of an upload (default 40)"
     )
     parser.add_argument("--out", type=Path, default=SUMMARY, help="where the summary goes")
     parser.add_argument("--stop", action="store_true", help="end at the first problem")
     options = parser.parse_args()
     began, total = time.perf_counter(), Sum()
     for outcome in campaign(
-        options.first, options.seeds, jobs=options.jobs, most_items=options.items
+        options.first, options.seeds, jobs=options.jobs, max_items=options.items
     ):
         total.add(outcome)
         for problem in outcome.problems[:5]:

@@ -1,12 +1,17 @@
-"""What must hold after each step of a scenario, whatever went wrong. Each check gives the problems it finds, in words."""
+"""The checks after each step of a scenario. Each yields the problems that it finds, in words."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+import msgspec
+
 from customvision_async import BatchReport, BatchRun, ItemResult
+from customvision_async._batch.kept import without_frames
+from customvision_async._batch.report import KEPT
 from tests.campaign.scenario import Given, Scenario
+from tests.support.content import content_in
 from tests.support.fake_service import Box, Service, Stored
 
 __all__ = ["account", "ledger", "upload", "well"]
@@ -16,7 +21,7 @@ Tags = frozenset[str]
 
 
 def ledger(run: BatchRun[Any, Any], seen: Mapping[int, Result]) -> Iterable[str]:
-    """The account of a run under way: each item taken from the source is settled or pending, and the pending ones are known by name."""
+    """Check the account of a run in progress: each item is settled, or pending and named."""
     report = run.report
     pending = [index for index, _ in report.pending_items]
     if (
@@ -28,20 +33,28 @@ def ledger(run: BatchRun[Any, Any], seen: Mapping[int, Result]) -> Iterable[str]
         yield f"{report.pending} are pending, and {len(pending)} are named"
     if not set(pending) <= set(range(report.submitted)) or any(index in seen for index in pending):
         yield "an item that is settled, or was never taken, is named as pending"
-    if len(report.failures) != report.failed or len(report.skipped_items) != report.skipped:
+    kept = len(report.failures), len(report.skipped_items)
+    if kept != (min(report.failed, 2 * KEPT), min(report.skipped, 2 * KEPT)):
         yield "failures or skips are counted and not kept"
 
 
 def account(
     run: BatchRun[Any, Any], seen: Mapping[int, Result], *, whole: bool, watched: bool
 ) -> Iterable[str]:
-    """The account of a run that is over; `whole`: it went to the end of its source."""
+    """Check the account of a run that has ended; `whole` if its source has ended too."""
     report = run.report
     yield from ledger(run, seen)
     if whole and report.pending:
         yield f"{report.pending} of {report.submitted} are still pending"
     if watched and whole and sorted(seen) != list(range(report.submitted)):
         yield f"{len(seen)} results for {report.submitted} items"
+    # It was raised to the campaign, and has the campaign's own frames.
+    without_frames(report.abort_cause)
+    whose = msgspec.structs.replace(report, pending_items=(), abort_cause=None)
+    if content := content_in(whose):
+        yield f"the report keeps content: {content[0]!r:.80}"
+    if sum(report.causes.values()) != report.failed + report.skipped:
+        yield "failures and skips are miscounted by cause"
     for result in report.failures:
         if result.error is None or not str(result.error):
             yield f"item {result.index} failed without a word"
@@ -50,7 +63,7 @@ def account(
 
 
 def upload(scenario: Scenario, report: BatchReport, seen: Mapping[int, Result]) -> Iterable[str]:
-    """What the project has against what was said of it."""
+    """Compare the project with the results."""
     results: dict[int, Result | None] = dict.fromkeys(range(report.submitted))
     results |= {result.index: result for result in (*report.failures, *report.skipped_items)}
     results |= seen
@@ -67,7 +80,7 @@ def upload(scenario: Scenario, report: BatchReport, seen: Mapping[int, Result]) 
             and given.skipped != results[index].skipped
             and report.abort_cause is None
         ):
-            yield f"item {index}: skipped is not what it is"
+            yield f"item {index}: skipped is wrong"
     copies = scenario.service.copies()
     yield from (
         f"there is a {content!r} that nobody gave" for content in copies.keys() - groups.keys()
@@ -86,11 +99,13 @@ def upload(scenario: Scenario, report: BatchReport, seen: Mapping[int, Result]) 
             for content, indices in groups.items()
         )
         if doubled > report.in_doubt:
-            yield f"{doubled} pictures are there too often, and {report.in_doubt} items are in doubt"
+            yield f"{doubled} images are there too often, and {report.in_doubt} items are in doubt"
 
 
 def well(scenario: Scenario, report: BatchReport) -> Iterable[str]:
-    """With a service that does no wrong, only what cannot land has failed."""
+    """Check that only items fail that cannot succeed, if the service has no fault."""
+    if report.abort_cause is not None and scenario.breaks_at is None:
+        yield f"an item ended the run: {report.abort_cause!r}"
     for result in report.failures:
         given = scenario.given[result.index]
         if given.content is not None and not (
@@ -104,7 +119,7 @@ def _landed(result: Result | None) -> bool:
 
 
 def _tags(service: Service, given: Given) -> Tags:
-    """The ids of its tags; those that the run had to make were known by name only."""
+    """Return the ids of its tags, or the names of those that the run had to create."""
     return frozenset(service.tags.get(tag, tag) for tag in given.tags)
 
 
@@ -115,11 +130,11 @@ def _group(
     members: dict[int, Result | None],
     left: list[int],
 ) -> Iterable[str]:
-    """The items of one content, with a service that keeps each content once."""
+    """Check the items of one content, with a service that keeps each content once."""
     service, given = scenario.service, scenario.given
     landed = [index for index, result in members.items() if _landed(result)]
     if len(stored) > 1:
-        yield f"the picture of {sorted(members)} is there {len(stored)} times"
+        yield f"the image of {sorted(members)} is there {len(stored)} times"
     if landed and not stored:
         yield f"items {landed} are said to have landed, and are not there"
     alone = len(members) + len(left) == 1 and not before
@@ -133,7 +148,7 @@ def _group(
     at_most: Tags = frozenset[str]().union(*(_tags(service, given[n]) for n in (*members, *left)))
     had = frozenset({scenario.id_of("tag0")}) if before else frozenset()
     yield from _between(
-        f"the picture of {sorted(members)}",
+        f"the image of {sorted(members)}",
         "tags",
         at_least | had,
         frozenset(image.tags),
@@ -144,7 +159,7 @@ def _group(
         *(given[n].regions for n in (*members, *left))
     )
     yield from _between(
-        f"the picture of {sorted(members)}", "regions", boxes_least, _boxes(image), boxes_most
+        f"the image of {sorted(members)}", "regions", boxes_least, _boxes(image), boxes_most
     )
     if alone and landed and image.metadata != given[landed[0]].metadata:
         yield f"item {landed[0]}: its metadata is not what was given"
@@ -159,7 +174,7 @@ def _one(
     alone: bool,
     before: bool,
 ) -> Iterable[str]:
-    """One item of a group."""
+    """Check one item of a group."""
     if result is None:
         return
     if (
@@ -177,8 +192,10 @@ def _one(
 
 
 def _unknowable(result: Result | None, alone: bool) -> bool:
-    """A duplicate whose image the service does not name, after a lost answer: ours or somebody else's, nobody can tell. It is said
-    to be in doubt."""
+    """Return whether it is a duplicate in doubt whose image the service does not name.
+
+    The image may be of this run or of another client.
+    """
     return result is None or (not alone and result.image is None and result.in_doubt)
 
 
@@ -189,7 +206,7 @@ def _group_without_deduplication(
     members: dict[int, Result | None],
     left: list[int],
 ) -> Iterable[str]:
-    """The items of one content, with a service that stores whatever it is sent."""
+    """Check the items of one content, with a service that stores duplicates."""
     service, given = scenario.service, scenario.given
     own: dict[str, int] = {}
     for index, result in members.items():
@@ -215,13 +232,16 @@ def _group_without_deduplication(
         yield f"of items {sorted(members)} more are said to have landed than are there"
     in_doubt = any(result is None or result.in_doubt for result in members.values())
     if _extra(stored, before, members, members) > 0 and not in_doubt and not left:
-        yield f"the picture of {sorted(members)} is there {len(stored)} times, and none of them is in doubt"
+        yield (
+            f"the image of {sorted(members)} is there {len(stored)} times,"
+            " and none of them is in doubt"
+        )
 
 
 def _extra(
     stored: list[Stored], before: bool, indices: Iterable[int], results: Mapping[int, Result | None]
 ) -> int:
-    """Copies beyond those that the results own up to."""
+    """Return the number of copies that no result accounts for."""
     known = (results[index] for index in indices)
     return (
         len(stored)
@@ -237,9 +257,9 @@ def _boxes(image: Stored) -> frozenset[Box]:
 
 
 def _between(
-    whose: str, what: str, least: frozenset[Any], there: frozenset[Any], most: frozenset[Any]
+    owner: str, kind: str, least: frozenset[Any], there: frozenset[Any], most: frozenset[Any]
 ) -> Iterable[str]:
     if least - there:
-        yield f"{whose} lacks {len(least - there)} of its {len(least)} {what}"
+        yield f"{owner} lacks {len(least - there)} of its {len(least)} {kind}"
     if there - most:
-        yield f"{whose} has {len(there - most)} {what} that are not its own"
+        yield f"{owner} has {len(there - most)} {kind} that are not its own"

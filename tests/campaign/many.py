@@ -1,4 +1,4 @@
-"""Many seeds, in several processes."""
+"""Play many seeds in several processes."""
 
 from __future__ import annotations
 
@@ -11,19 +11,19 @@ from tests.campaign.case import Outcome, play
 __all__ = ["campaign"]
 
 
-def played(seed: int, *, most_items: int) -> Outcome:
-    """Play a seed; what it raises is a problem like any other."""
+def played(seed: int, *, max_items: int) -> Outcome:
+    """Play a seed. An exception is a problem too."""
     try:
-        return play(seed, most_items=most_items)
+        return play(seed, max_items=max_items)
     except BaseException as error:
         if isinstance(error, KeyboardInterrupt):
             raise
         return Outcome(seed, "", [f"it raised {error!r}"[:1000]])
 
 
-def campaign(first: int, seeds: int, *, jobs: int, most_items: int) -> Iterator[Outcome]:
-    """The outcome of each seed, in their order."""
-    work = partial(played, most_items=most_items)
+def campaign(first: int, seeds: int, *, jobs: int, max_items: int) -> Iterator[Outcome]:
+    """Yield the outcome of each seed, in order."""
+    work = partial(played, max_items=max_items)
     if jobs == 1:
         yield from map(work, range(first, first + seeds))
         return

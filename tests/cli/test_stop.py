@@ -11,7 +11,7 @@ import pytest
 
 from customvision_async import TrainingClient
 from customvision_async.emulator import Emulator
-from tests.support.command import environment, run, started, text_of
+from tests.support.command import environment, failed_items, run, started, text_of
 from tests.support.images import fill
 
 pytestmark = pytest.mark.anyio
@@ -50,11 +50,12 @@ async def test_a_stopped_upload_says_what_landed_and_lists_the_rest(
         there = await images_in(emulator)
         assert summary["succeeded"] <= there <= summary["succeeded"] + summary["pending"]
         assert summary["not_begun"] > 0
-        left = {
-            json.loads(line)["path"] for line in (tmp_path / "left.jsonl").read_text().splitlines()
-        }
+        _, items = failed_items(tmp_path / "left.jsonl")
+        left = {item["path"] for item in items}
         landed = {str(tmp_path / event["path"]) for event in events if event["event"] == "item"}
         assert left | landed == {str(path) for path in paths}
+    lines = (tmp_path / "left.jsonl").read_text().splitlines(keepends=True)
+    (tmp_path / "left.jsonl").write_text("".join(lines[1:]))  # for any project
     async with Emulator(data=tmp_path / "other") as emulator:
         again = ("upload", "--from-failed", "left.jsonl", "--project", "P", "--create-project")
         assert (await run(*again, env=environment(emulator), cwd=tmp_path)).code == 0
@@ -79,7 +80,7 @@ async def test_a_service_that_hangs_does_not_hold_the_command(tmp_path: Path) ->
                 assert await process.wait() == 130
     assert "10 without an outcome when it stopped (some may have landed)" in out
     assert "Traceback" not in err
-    assert len((tmp_path / "left.jsonl").read_text().splitlines()) == 10
+    assert len(failed_items(tmp_path / "left.jsonl")[1]) == 10
 
 
 async def test_a_second_signal_stops_at_once(tmp_path: Path) -> None:
@@ -99,7 +100,7 @@ async def test_a_second_signal_stops_at_once(tmp_path: Path) -> None:
             with anyio.fail_after(LIMIT):
                 assert await process.wait() == 130
     assert b"Again to stop at once" in heard
-    assert len((tmp_path / "left.jsonl").read_text().splitlines()) == 10
+    assert len(failed_items(tmp_path / "left.jsonl")[1]) == 10
 
 
 async def test_a_signal_ends_the_demo_too(tmp_path: Path) -> None:

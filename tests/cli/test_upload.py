@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import stat
 from collections.abc import AsyncIterator
@@ -14,7 +13,7 @@ import pytest
 from customvision_async import TrainingClient
 from customvision_async.cli._stoppable_source import StoppableSource
 from customvision_async.emulator import Emulator
-from tests.support.command import environment, run
+from tests.support.command import environment, failed_items, run
 from tests.support.images import fill, picture
 
 pytestmark = pytest.mark.anyio
@@ -107,7 +106,7 @@ async def test_what_failed_is_in_a_file_that_goes_back_in(tmp_path: Path) -> Non
         assert "\x1b" not in done.out + done.err
         assert "bad\\x1b[31m\\n.jpg" in done.err
         assert "customvision upload --from-failed left.jsonl --project Orchard" in done.out
-        lines = [json.loads(line) for line in (tmp_path / "left.jsonl").read_text().splitlines()]
+        _, lines = failed_items(tmp_path / "left.jsonl")
         assert [(line["path"], line["tags"], line["outcome"]) for line in lines] == [
             (str(bad), ["apple"], "failed")
         ]
@@ -144,7 +143,7 @@ async def test_a_name_that_is_no_text_goes_through_the_file_and_back(tmp_path: P
                 cwd=tmp_path,
             )
         ).code == 0
-    assert (tmp_path / "left.jsonl").read_text() == ""
+    assert failed_items(tmp_path / "left.jsonl")[1] == []
 
 
 async def test_a_folder_with_rubbish_gives_its_pictures_and_reports_the_rest(
@@ -344,15 +343,15 @@ async def test_what_can_never_land_as_it_is_is_told_apart_from_what_may(tmp_path
         (photos / "large.jpg").unlink()
         done = await run("upload", "--from-failed", "left.jsonl", *words, env=env, cwd=tmp_path)
         assert f"{photos}/large.jpg: cannot be read: No such file or directory" in done.out
-        assert (done.summary["to_repeat"], done.summary["count_unretryable"]) == (0, 2)
+        assert (done.summary["to_repeat"], done.summary["unretryable"]) == (0, 2)
         emulator.faults.add("status", operation="CreateImagesFromData", status=401, times=None)
         (photos / "apple" / "new.jpg").write_bytes(picture(7))
         done = await run("upload", "photos", *words, env=env, cwd=tmp_path)
-        assert done.summary["count_unretryable"] == 0 < done.summary["to_repeat"]
+        assert done.summary["unretryable"] == 0 < done.summary["to_repeat"]
 
 
 async def test_the_list_is_not_lost_where_the_folder_cannot_be_written_to(tmp_path: Path) -> None:
-    """A default place that cannot be written to is found out at the end of the run: then the list goes where anybody may write."""
+    """Where the current folder cannot be written to, the list goes into a private folder of the user's."""
     (tmp_path / "bad.jpg").write_bytes(b"\xff\xd8\xff\xe0 and no more")
     elsewhere = tmp_path / "tmp"
     elsewhere.mkdir()
@@ -362,6 +361,8 @@ async def test_the_list_is_not_lost_where_the_folder_cannot_be_written_to(tmp_pa
             *words, env=environment(emulator, TMPDIR=str(elsewhere)), cwd=Path("/proc")
         )  # not even root writes there
     assert done.code == 1
-    (listed,) = elsewhere.iterdir()
+    (folder,) = elsewhere.iterdir()
+    assert stat.S_IMODE(folder.stat().st_mode) == 0o700
+    (listed,) = folder.iterdir()
     assert f"What did not land is listed in {listed}" in done.out
-    assert json.loads(listed.read_text())["path"] == str(tmp_path / "bad.jpg")
+    assert [item["path"] for item in failed_items(listed)[1]] == [str(tmp_path / "bad.jpg")]

@@ -19,7 +19,18 @@ from tests.support.images import fill
 
 pytestmark = pytest.mark.anyio
 
-COMMANDS = ("upload", "list", "tag", "untag", "delete", "projects", "tags", "emulator", "demo")
+COMMANDS = (
+    "upload",
+    "list",
+    "tag",
+    "untag",
+    "delete",
+    "projects",
+    "tags",
+    "doctor",
+    "emulator",
+    "demo",
+)
 
 
 async def test_help_names_every_command_and_the_exit_codes() -> None:

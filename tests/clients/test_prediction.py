@@ -30,6 +30,7 @@ from customvision_async import (
     RequestTimeout,
     Retry,
     Timeouts,
+    TrainingClient,
     UnsupportedOperation,
     images_in,
 )
@@ -156,6 +157,13 @@ async def test_which_model_predicts() -> None:
         async with PredictionClient(
             emulator.endpoint, emulator.prediction_key, api_version="v2.0"
         ) as older:
+            with pytest.raises(NotFoundError, match="no default iteration"):
+                await older.classify_image(project, None, picture(1))
+            async with TrainingClient(
+                emulator.endpoint, emulator.training_key, api_version="v2.2"
+            ) as before:
+                same = before.get_project_client(project.id)
+                await same.update_iteration(iteration.id, is_default=True)
             assert (await older.classify_image(project, None, picture(1))).predictions
             with pytest.raises(ValueError, match="iteration"):
                 await older.classify_image(project, "production", picture(1))
@@ -531,7 +539,7 @@ async def test_suggestions_for_untagged_images() -> None:
         certainty = [one.prediction_uncertainty for one in suggested]
         assert certainty == sorted(certainty, reverse=True)
         apples = await project.list_suggested_images(
-            iteration, tags=["apple"], threshold=0.5, page_size=7
+            iteration, tags=iter(["apple"]), threshold=0.5, page_size=7
         ).all()
         assert (
             len(apples)

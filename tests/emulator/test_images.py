@@ -251,7 +251,13 @@ async def test_limits_of_a_batch() -> None:
             == "BadRequestImageBatch"
         )
         assert (
-            await call.refused("POST", f"{project}/images/files", data=b"{not json") == "BadRequest"
+            await call.refused(
+                "POST",
+                f"{project}/images/files",
+                data=b"{not json",
+                headers={"Content-Type": "application/json"},
+            )
+            == "BadRequest"
         )
         unknown = {"images": entries[:1], "tagIds": [str(uuid.uuid4())]}
         assert (

@@ -245,7 +245,7 @@ async def trained(call: Checked, project: str, iteration: str) -> None:
     await call("GET", f"{path}/performance/images/count")
     await call("POST", f"{path}/export?platform=TensorFlow")
     await call("GET", f"{path}/export")
-    await call("POST", f"{path}/publish?publishName=live&predictionId=r")
+    await call("POST", f"{path}/publish?publishName=live&predictionId=/r")
     await call("DELETE", f"{path}/publish")
 
 
@@ -262,7 +262,8 @@ async def detection(call: Checked) -> None:
         "width": 0.2,
         "height": 0.2,
     }
-    made = await call("POST", f"{project}/images/regions", json={"regions": [box, box]})
+    made = await call("POST", f"{project}/images/regions", json={"regions": [box]})
+    await call("POST", f"{project}/images/regions", json={"regions": [box]})
     await call("GET", f"{project}/images/tagged")
     await call("DELETE", f"{project}/images/regions?regionIds={made['created'][0]['regionId']}")
     old = call.version < ApiVersion.V3_0
@@ -291,7 +292,10 @@ async def predictions(call: Caller, checked: Checked) -> None:
         iteration = (await call("POST", f"{project}/train"))["id"]
         await call(
             "POST",
-            f"{project}/iterations/{iteration}/publish?publishName=live%20one&predictionId=r",
+            f"{project}/iterations/{iteration}/publish?publishName=live%20one&predictionId=/r",
+        )
+        await call.at("v2.2")(
+            "PATCH", f"{project}/iterations/{iteration}", json={"isDefault": True}
         )
         url = await address(call, project)
         base = project.removeprefix("/projects")

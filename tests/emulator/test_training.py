@@ -74,7 +74,7 @@ async def test_training_goes_through_its_states() -> None:
             == "BadRequestIterationIsNotTrained"
         )
         assert (
-            await call.refused("POST", f"{path}/publish?publishName=x&predictionId=y")
+            await call.refused("POST", f"{path}/publish?publishName=x&predictionId=/y")
             == "BadRequestIterationIsNotTrained"
         )
         assert await call.refused("GET", f"{project}/export") == "BadRequestExportWhileTraining"
@@ -99,8 +99,7 @@ async def test_training_needs_enough_images() -> None:
             project, _ = await ready(call, each=4, classificationType=kind)
             answer = await call("POST", f"{project}/train", 400)
             assert answer["code"] == f"BadRequest{subject}TrainingValidationFailed"
-            assert "Not enough images for training" in answer["message"]
-            assert "apple" in answer["message"]
+            assert answer["message"] == "Not enough images for training"
         project, _ = await ready(call, each=14, domainId=DETECTION)
         assert (
             await call.refused("POST", f"{project}/train")
@@ -203,22 +202,22 @@ async def test_publishing_and_its_refusals() -> None:
         project, _ = await ready(call)
         one, two = await trained(call, project), await trained(call, project, "?forceTrain=true")
         assert (
-            await call.refused("POST", f"{one}/publish?publishName=&predictionId=r")
+            await call.refused("POST", f"{one}/publish?publishName=&predictionId=/r")
             == "BadRequestInvalidPublishName"
         )
         assert (
             await call.refused("POST", f"{one}/publish?publishName=live")
             == "BadRequestInvalidPublishTarget"
         )
-        assert await call("POST", f"{one}/publish?publishName=live&predictionId=r") is True
+        assert await call("POST", f"{one}/publish?publishName=live&predictionId=/r") is True
         assert (
-            await call.refused("POST", f"{two}/publish?publishName=live&predictionId=r")
+            await call.refused("POST", f"{two}/publish?publishName=live&predictionId=/r")
             == "BadRequestInvalidPublishName"
         )
         assert await call.refused("DELETE", one) == "BadRequestIterationIsPublished"
         assert await call.refused("DELETE", project) == "BadRequestIterationIsPublished"
         assert (
-            await call("POST", f"{two}/publish?publishName=live&predictionId=r&overwrite=true")
+            await call("POST", f"{two}/publish?publishName=live&predictionId=/r&overwrite=true")
             is True
         )
         assert await call.refused("DELETE", f"{one}/publish") == "BadRequestIterationNotPublished"
@@ -237,6 +236,7 @@ async def test_publishing_and_its_refusals() -> None:
             await predict.refused("POST", f"{path}/classify/iterations/none/image", 404, **options)
             == "NotFoundIteration"
         )
+        await call.at("v2.2")("PATCH", two, json={"isDefault": True})
         old = await call.at("v2.0")("POST", f"{path}/image/nostore", **options)
         assert old["iteration"] == two.rpartition("/")[2]
         assert (await call.at("v1.1")("POST", f"{path}/image", **options))["Predictions"][0][
@@ -251,7 +251,7 @@ async def test_pictures_that_cannot_be_predicted() -> None:
     async with calling(training_seconds=0) as call:
         project, _ = await ready(call)
         path = await trained(call, project)
-        await call("POST", f"{path}/publish?publishName=live&predictionId=r")
+        await call("POST", f"{path}/publish?publishName=live&predictionId=/r")
         large = picture(1) + bytes(5 << 20)
         predict, base = call.at("v3.1"), f"/{project.rpartition('/')[2]}/classify/iterations/live"
         headers = {"Content-Type": "application/octet-stream"}

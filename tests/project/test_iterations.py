@@ -120,6 +120,9 @@ async def test_performance_of_each_image_by_pages() -> None:
         apples = await orchard.list_image_performances(iteration, tags=["apple"]).all()
         assert len(apples) == await orchard.count_image_performances(iteration, tags=["apple"])
         assert all(one.tags[0].tag_name == "apple" for one in apples)
+        once = await orchard.list_image_performances(iteration, tags=iter(["apple"])).all()
+        assert [one.id for one in once] == [one.id for one in apples]
+        assert len(apples) < len(everything)
         assert all(one.predictions for one in apples)
         with pytest.raises(LimitExceeded):
             orchard.list_image_performances(iteration, page_size=257)

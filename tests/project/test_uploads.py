@@ -27,7 +27,6 @@ from customvision_async import (
     images_in,
 )
 from customvision_async._transport.base import Request, Response
-from customvision_async.emulator import Emulator
 from customvision_async.models import ImageFromPrediction
 
 from ..support.emulated_project import QUICK, VERSIONS, Bench, project_on_emulator
@@ -441,7 +440,7 @@ async def test_a_bad_picture_is_found_by_halving(kind: str | int, bad: int) -> N
     """A refusal that names no picture: halves are sent until the bad one stands alone. Every other lands; the requests are few."""
     poison = PICTURES[bad]
     async with project_on_emulator(retry=Retry(max_attempts=1)) as one:
-        spoil(one.emulator, poison, kind)
+        spoil(poison, kind)
         with pytest.raises(BatchError) as caught:
             await one.project.upload_images(files(64))
         report = caught.value.report
@@ -452,7 +451,7 @@ async def test_a_bad_picture_is_found_by_halving(kind: str | int, bad: int) -> N
         assert len(await one.images()) == 63
 
 
-def spoil(emulator: Emulator, poison: bytes, kind: str | int) -> None:
+def spoil(poison: bytes, kind: str | int) -> None:
     """Whatever batch has this picture in it is refused whole."""
     from customvision_async.emulator._api_request import HANDLERS, Answer, Call
 
@@ -469,7 +468,6 @@ def spoil(emulator: Emulator, poison: bytes, kind: str | int) -> None:
         results = [{"sourceUrl": f'"{name}"', "status": kind, "image": None} for name in names]
         return Answer(207, {"isBatchSuccessful": False, "images": results})
 
-    emulator.spoiled = real
     HANDLERS["CreateImagesFromData"] = handler
 
 

@@ -20,7 +20,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from customvision_async import ImageFile, TrainingClient
-from tests.campaign.scenario import picture
+from tests.campaign.scenario import gif
 
 MOST_GROWTH = 5 * 1024 * 1024
 PROJECT = "00000000-0000-4000-8000-000000000001"
@@ -81,7 +81,7 @@ async def soak(images: int, port: int) -> Soak:
     began = time.perf_counter()
     async with TrainingClient(f"http://127.0.0.1:{port}", "0" * 32) as training:
         project = training.get_project_client(PROJECT)
-        source = (ImageFile(data=picture(str(number))) for number in range(images))
+        source = (ImageFile(data=gif(str(number))) for number in range(images))
         async with project.upload_images(source) as upload:
             async for _ in upload:
                 if upload.progress.done >= images // 10 * (len(done.memory) + 1):

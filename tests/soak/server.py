@@ -1,12 +1,14 @@
-"""The other side of the soak, a process of its own: counts the pictures of each upload and answers for them, with as little work as can be.
+"""The server of the soak, in a process of its own, with as little work as can be.
 
-Prints its port, and serves until its standard input is closed.
+It counts the images of each upload and says that all of them are new. It prints its port, and
+serves until its standard input is closed.
 """
 
 from __future__ import annotations
 
 import asyncio
 import json
+import re
 import sys
 from functools import cache
 
@@ -20,15 +22,37 @@ IMAGE = {
 }
 
 
+_NAME = re.compile(rb'filename="([0-9a-f]{16})00"')
+"""The name of the first image of a request: 16 digits of the request, and the place in it."""
+
+
+def first_name(held: bytearray, start: int) -> str:
+    """Return the digits that the names of a request begin with, or nothing if it has no images.
+
+    Copies what it looks at: a match holds the bytes, and bytes that are held cannot be removed.
+    """
+    found = _NAME.search(bytes(held[start : start + 4096]))
+    return found[1].decode() if found else ""
+
+
+_ANY = "0123456789abcdef"
+
+
+def summary(request: str, count: int) -> bytes:
+    """Return the response to an upload of `count` images, whose names begin with `request`."""
+    return _summary(count).replace(_ANY.encode(), request.encode())
+
+
 @cache
-def answer(count: int) -> bytes:
-    """The answer for a batch of `count` pictures."""
-    results = [{"sourceUrl": f'"{n}"', "status": "OK", "image": IMAGE} for n in range(count)]
-    return written(json.dumps({"isBatchSuccessful": True, "images": results}).encode())
+def _summary(count: int) -> bytes:
+    results = [
+        {"sourceUrl": f'"{_ANY}{n:02}"', "status": "OK", "image": IMAGE} for n in range(count)
+    ]
+    return response(json.dumps({"isBatchSuccessful": True, "images": results}).encode())
 
 
-def written(body: bytes) -> bytes:
-    """An answer with this body."""
+def response(body: bytes) -> bytes:
+    """Return a response with this body."""
     return b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n%s" % (
         len(body),
         body,
@@ -36,7 +60,7 @@ def written(body: bytes) -> bytes:
 
 
 class Connection(asyncio.Protocol):
-    """One connection."""
+    """A connection of a client."""
 
     images = 0
 
@@ -44,12 +68,12 @@ class Connection(asyncio.Protocol):
         self._held = bytearray()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """It begins."""
+        """Keep the transport."""
         assert isinstance(transport, asyncio.Transport)
         self._transport = transport
 
     def data_received(self, data: bytes) -> None:
-        """Take what came, and answer what is whole."""
+        """Respond to each request that is whole."""
         self._held += data
         while (end := self._held.find(b"\r\n\r\n")) >= 0:
             head = bytes(self._held[:end]).lower()
@@ -57,9 +81,12 @@ class Connection(asyncio.Protocol):
             if len(self._held) < end + 4 + length:
                 return
             count = self._held.count(b'filename="', end, end + 4 + length)
+            request = first_name(self._held, end)
             del self._held[: end + 4 + length]
             Connection.images += count
-            self._transport.write(answer(count) if count else written(b"%d" % Connection.images))
+            self._transport.write(
+                summary(request, count) if count else response(b"%d" % Connection.images)
+            )
 
 
 async def main() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import sys
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
@@ -15,6 +16,7 @@ import anyio
 from anyio.abc import Process
 
 ROOT = Path(__file__).parent.parent.parent
+_SIGTERM_BIT = 1 << (signal.SIGTERM - 1)
 COMMAND = (sys.executable, "-m", "customvision_async")
 
 
@@ -79,6 +81,26 @@ async def started(
                 process.kill()
 
 
+async def listens(process: Process) -> None:
+    """Wait until a command has its own handler for SIGTERM, then a moment for it to reach its work.
+
+    A signal before would end the process as it ends any other.
+    """
+    status = Path(f"/proc/{process.pid}/status")
+    if status.exists():
+        while not int(status.read_text().partition("SigCgt:")[2].split()[0], 16) & _SIGTERM_BIT:
+            await anyio.sleep(0.02)
+    else:
+        await anyio.sleep(3)
+    await anyio.sleep(0.3)
+
+
 async def text_of(stream: Any) -> str:
     """All that comes from a stream of a process until it ends."""
     return b"".join([part async for part in stream]).decode()
+
+
+def failed_items(path: Path) -> tuple[dict[str, Any], list[dict[str, Any]]]:
+    """The project that a failed-items file names, and its items."""
+    first, *items = [json.loads(line) for line in path.read_text("ascii").splitlines()]
+    return first["failed_items_of"], items

@@ -10,6 +10,8 @@ from typing import Any
 
 from customvision_async import ApiVersion, Concurrency, Image, ProjectClient, Retry, TrainingClient
 from customvision_async.emulator import Emulator
+from customvision_async.emulator._ids import guid_text
+from customvision_async.emulator._image_files import digest
 
 VERSIONS = (
     ApiVersion.V1_2,
@@ -94,3 +96,11 @@ async def project_on_emulator(
         one = Bench(emulator, training, project)
         one.forget()
         yield one
+
+
+def found(one: Bench, data: bytes) -> str:
+    """The id of the image with this content."""
+    assert one.emulator._world is not None
+    return guid_text(
+        one.emulator._world.state.scalar("SELECT id FROM images WHERE digest = ?", digest(data))
+    )

@@ -8,8 +8,9 @@ from typing import Any
 
 from customvision_async._batch.chunker import ChunkLimits
 from customvision_async._batch.report import BatchReport, ItemResult
-from customvision_async._batch.run import BatchRun, BatchSpec
+from customvision_async._batch.run import BatchRun
 from customvision_async._batch.settler import FailureAction
+from customvision_async._batch.spec import BatchSpec
 from customvision_async._batch.work_item import Done, Outcome, WorkItem
 
 
@@ -78,9 +79,9 @@ def batch(
     service: FakeTransport,
     *,
     count: int = 10,
-    weight: int | None = None,
-    chunks: int = 4,
-    held: int = 1000,
+    size: int | None = None,
+    max_in_flight: int = 4,
+    max_memory: int = 1000,
     linger: float = 1.0,
     prepare: Callable[
         [int, Sequence[Any]], Awaitable[Sequence[WorkItem | ItemResult[Any, Any]]]
@@ -94,10 +95,10 @@ def batch(
         BatchSpec(
             prepare,
             service.send,
-            lambda error: known[type(error)],
-            ChunkLimits(count, weight),
-            chunks=chunks,
-            held=held,
+            lambda error: known.get(type(error), FailureAction.DIVIDE),
+            ChunkLimits(count, size),
+            max_in_flight=max_in_flight,
+            max_memory=max_memory,
             linger=linger,
         ),
     )

@@ -22,6 +22,7 @@ from uuid import UUID
 
 from customvision_async._content import Blob, Content, ContentError
 from customvision_async._transport.base import Request, Response
+from customvision_async._transport.body import Reader, iter_pieces
 from customvision_async._versions import ApiVersion
 from customvision_async._wire.request import base_path
 from tests.support.faults import Faults, Strike
@@ -31,6 +32,8 @@ __all__ = ["BASE", "ENDPOINT", "KEY", "Box", "Endless", "Habits", "Service", "St
 ENDPOINT = "https://orchard.cognitiveservices.azure.com"
 KEY = "0123456789abcdef0123456789abcdef"
 BASE = datetime(2026, 1, 1, tzinfo=UTC)
+LONGEST_URL = 8_192
+"""Characters of a URL that a server takes."""
 """The service's clock at the start of virtual time."""
 
 Box = tuple[str, float, float, float, float]
@@ -110,6 +113,8 @@ class Service:
         self._trace = blake2b(digest_size=16)
         self._tokens = self._tokens_at = 0.0
         self._stamps = 0
+        self._answers: dict[str, Response] = {}
+        """The last answer to each operation, to be repeated."""
 
     # --- for the test
 
@@ -187,7 +192,7 @@ class Service:
         )
         body = self._body(request.content)
         await self._on_the_way(request, strike, on_sent)
-        answer = self._refusal(strike) or self._answer(request, query, body, strike)
+        answer = self._refusal(strike) or self._repeated(strike, request, query, body)
         await asyncio.sleep(self.random.uniform(*self.think))
         response = self.faults.returned(strike, answer, operation)
         self._note("answer", str(response.status))
@@ -219,6 +224,14 @@ class Service:
             self._tokens -= 1.0
         return refusal
 
+    def _repeated(self, strike: Strike, request: Request, query: Json, body: Any) -> Response:
+        """Do what is asked. Return the answer to it, or to the last request of its operation."""
+        before = self._answers.get(request.operation)
+        if strike.kind == "repeated" and before is not None:
+            return before
+        answer = self._answers[request.operation] = self._answer(request, query, body, strike)
+        return before if strike.kind == "repeated_after_effect" and before else answer
+
     def _answer(self, request: Request, query: Json, body: Any, strike: Strike) -> Response:
         """Do what is asked."""
         headers = {
@@ -230,6 +243,8 @@ class Service:
         except Refused as refused:
             return Response(refused.status, headers, refused.body)
         value = strike.edited(value, request.operation)
+        if self.version is ApiVersion.V1_2:
+            value = _pascal({"tags": value} if request.operation == "GetTags" else value)
         return Response(status, headers, b"" if value is None else json.dumps(value).encode())
 
     def _checked(self, request: Request, headers: Mapping[str, str]) -> Json:
@@ -240,7 +255,8 @@ class Service:
             request.url.startswith(ENDPOINT) and url.path.startswith(start),
             f"goes to {request.url[:200]}",
         )
-        self._demand(len(request.url) <= 8192, f"a URL of {len(request.url)} bytes")
+        too_long = len(request.url) > LONGEST_URL and request.operation != "CreateTag"  # 414
+        self._demand(not too_long, f"a URL of {len(request.url)} bytes")
         self._demand(
             headers.get("Training-Key") == KEY and KEY not in request.url,
             "the key is not in its header alone",
@@ -260,7 +276,7 @@ class Service:
         pieces: list[bytes] = []
         for piece in content.pieces:
             if isinstance(piece, Blob):
-                data = bytes(piece.data or b"")
+                data = bytes(piece.data) if piece.data is not None else _read(piece)
                 if data in self.unreadable:
                     raise ContentError(piece, "the file has changed since it was looked at")
                 pieces.append(base64.b64encode(data) if content.base64 else data)
@@ -329,10 +345,7 @@ class Service:
         }
         self._note(
             "create",
-            *(
-                name + blake2b(data or b"", digest_size=8).hexdigest()
-                for name, data, _, _ in entries
-            ),
+            *(blake2b(data or b"", digest_size=8).hexdigest() for _, data, _, _ in entries),
         )
         self._demand(0 < len(entries) <= 64, f"a batch of {len(entries)} images")
         self._demand(len(distinct) <= 20, f"a batch of {len(distinct)} tags")
@@ -398,6 +411,8 @@ class Service:
 
     def _CreateTag(self, query: Json, body: Any, strike: Strike) -> tuple[int, Json]:  # noqa: N802
         name = query["name"]
+        if len(name) > LONGEST_URL:
+            raise Refused(414, "")
         if name in self.tags:
             raise Refused(400, "BadRequestTagNameNotUnique")
         return 200, {
@@ -571,12 +586,26 @@ class Service:
         }
 
 
+def _pascal(value: Any) -> Any:
+    """Return `value` with the names of v1.2, which begin with capitals."""
+    if isinstance(value, dict):
+        return {name[:1].upper() + name[1:]: _pascal(inner) for name, inner in value.items()}
+    return [_pascal(inner) for inner in value] if isinstance(value, list) else value
+
+
 def _ids(query: Json, name: str) -> list[str]:
     return [id for id in query.get(name, "").split(",") if id]
 
 
 def _box(region: Json) -> Box:
     return region["tagId"], region["left"], region["top"], region["width"], region["height"]
+
+
+def _read(blob: Blob) -> bytes:
+    """Return the bytes of a file, read as the real sender does in a thread."""
+    reader = Reader()
+    reader.may_wait = True
+    return b"".join(bytes(piece or b"") for piece in iter_pieces(Content("", [blob]), reader))
 
 
 def _parts(body: bytes, boundary: bytes) -> list[tuple[str, bytes]]:

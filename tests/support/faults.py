@@ -85,6 +85,9 @@ KINDS: Mapping[str, float] = {
     "twice": 0.5,
     "ok_without_image": 0.4,
     "page_before": 0.7,
+    "early": 0.5,
+    "repeated": 0.7,
+    "repeated_after_effect": 0.5,
 }
 """Each kind of fault, and how often it comes beside the others."""
 
@@ -99,6 +102,7 @@ AFTER_EFFECT = frozenset(
         "wrong_shape",
         "empty",
         "redirect",
+        "repeated_after_effect",
     }
 )
 """The kinds whose operation takes effect, and whose answer does not say so."""
@@ -109,6 +113,12 @@ _ONLY: Mapping[str, frozenset[str]] = {
         _CREATES,
     ),
     "fewer": _CREATES | {"CreateImageTags", "CreateImageRegions", "UpdateImageMetadata"},
+    "early": _CREATES,
+    # The client does not choose the names of URLs and predictions: two requests may share them.
+    **dict.fromkeys(
+        ("repeated", "repeated_after_effect"),
+        frozenset({"CreateImagesFromData", "CreateImagesFromFiles"}),
+    ),
     "page_before": frozenset({"GetImages", "GetTaggedImages", "GetUntaggedImages"}),
 }
 """The kinds that concern some operations only."""
@@ -256,6 +266,8 @@ class Faults:
             raise ResponseLost("the connection was reset", operation=operation)
         if strike.kind == "timeout":
             raise RequestTimeout("the service took no byte within 60 s", operation=operation)
+        if strike.kind == "early":
+            raise ResponseLost("a success came before all of the request", operation=operation)
 
     def returned(self, strike: Strike, answer: Response, operation: str) -> Response:
         """The answer as it arrives, or what is raised in its place."""
@@ -264,7 +276,7 @@ class Faults:
             case "lost_answer":
                 raise ResponseLost("the connection was reset", operation=operation)
             case "timeout_after_effect":
-                raise RequestTimeout("no answer within 180 s", operation=operation)
+                raise RequestTimeout("no response within 180 s", operation=operation)
             case "redirect":
                 raise DecodeError(f"{operation}: a redirect to elsewhere.example")
             case "status_after_effect":

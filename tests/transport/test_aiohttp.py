@@ -192,23 +192,23 @@ async def test_an_answer_in_the_middle_of_the_body_is_taken() -> None:
 @pytest.mark.parametrize(
     ("answer", "error", "says"),
     [
-        (stay, RequestTimeout, "no answer within 0.3 s"),
-        (drip, RequestTimeout, "not whole"),
-        (drip_head, RequestTimeout, "no answer within"),
-        (reset, ResponseLost, "before an answer came"),
-        (raw(b""), ResponseLost, "before an answer came"),
+        (stay, RequestTimeout, "no response within 0.3 s"),
+        (drip, RequestTimeout, "not complete"),
+        (drip_head, RequestTimeout, "no response within"),
+        (reset, ResponseLost, "before a response arrived"),
+        (raw(b""), ResponseLost, "before a response arrived"),
         (
             raw(b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nhalf"),
             ResponseLost,
-            "while the answer was read",
+            "while the response was read",
         ),
         (
             raw(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhal"),
             ResponseLost,
-            "while the answer was read",
+            "while the response was read",
         ),
-        (raw(b"220 mail.example ESMTP\r\n\r\n"), ResponseLost, "before an answer came"),
-        (raw(b"\0\xff" * 100 + b"\r\n\r\n"), ResponseLost, "before an answer came"),
+        (raw(b"220 mail.example ESMTP\r\n\r\n"), ResponseLost, "before a response arrived"),
+        (raw(b"\0\xff" * 100 + b"\r\n\r\n"), ResponseLost, "before a response arrived"),
         (
             raw(
                 b"HTTP/1.1 200 OK\r\n" + b"".join(b"X-%d: y\r\n" % i for i in range(500)) + b"\r\n"
@@ -219,7 +219,7 @@ async def test_an_answer_in_the_middle_of_the_body_is_taken() -> None:
         (
             raw(b"HTTP/1.1 200 OK\r\nX: " + b"y" * 1_000_000 + b"\r\n\r\n"),
             ResponseLost,
-            "before an answer came",
+            "before a response arrived",
         ),
         (reply(200, bytes(2000)), DecodeError, "over 1,000 bytes"),
         (reply(200, b"x", "Content-Encoding: br"), DecodeError, "encoded as 'br'"),

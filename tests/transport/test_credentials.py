@@ -63,10 +63,10 @@ async def test_a_key_can_be_rotated() -> None:
     credential = KeyCredential("old")
     auth = authenticate(credential, "Training-Key")
     before = await auth.headers()
-    assert not await auth.renewed(before)
+    assert not await auth.refresh(before)
     credential.update(CANARY)
     assert await auth.headers() == {"Training-Key": CANARY}
-    assert await auth.renewed(before)
+    assert await auth.refresh(before)
 
 
 @pytest.mark.parametrize("show", [repr, str, format, lambda thing: f"{thing}"])
@@ -184,7 +184,7 @@ async def test_after_a_401_a_token_is_asked_for_again() -> None:
     """A token that was revoked before its time is replaced."""
     vault = Vault()
     auth = token_auth(vault)
-    assert await auth.renewed(await auth.headers())
+    assert await auth.refresh(await auth.headers())
     assert await auth.headers() == {"Authorization": f"Bearer {CANARY}-2"}
 
 

@@ -14,7 +14,7 @@ from customvision_async._transport.retry import (
     CertificateError,
     RetryBudget,
     RetryPolicy,
-    maybe_taken_up,
+    may_have_effect_of,
     parse_retry_after,
 )
 from customvision_async.errors import ConnectError, RequestTimeout, ResponseLost, TransportError
@@ -40,12 +40,18 @@ def decide(
     elapsed: float = 0.0,
     options: Retry | None = None,
     seed: int = 1,
-    met: bool = True,
+    reachable: bool = True,
 ) -> float | None:
     """The decision of a fresh policy."""
     policy = RetryPolicy(options or Retry(), Random(seed))
     return policy.decide(
-        request, outcome, attempts=attempts, refusals=refusals, elapsed=elapsed, now=NOW, met=met
+        request,
+        outcome,
+        attempts=attempts,
+        refusals=refusals,
+        elapsed=elapsed,
+        now=NOW,
+        reachable=reachable,
     )
 
 
@@ -134,7 +140,7 @@ def test_what_may_not_be_repeated_is_sent_again_only_if_it_was_not_taken_up(
     """Training a project twice is worse than an error."""
     assert (decide(outcome, ONCE, refusals=1) is not None) is again
     assert decide(outcome, OFTEN, refusals=1) is not None
-    assert maybe_taken_up(outcome) is not again
+    assert may_have_effect_of(outcome) is not again
 
 
 def test_attempts_are_bounded_and_refusals_are_not_among_them() -> None:
@@ -148,9 +154,9 @@ def test_some_troubles_pass_sooner_or_never() -> None:
     """A certificate stays as it is; an endpoint that never answered has three chances, one that did has all."""
     assert decide(CertificateError("expired")) is None
     for unsent in (ConnectError("typo"), RequestTimeout("no connection", sent=False)):
-        assert decide(unsent, attempts=2, met=False) is not None
-        assert decide(unsent, attempts=3, met=False) is None
-        assert decide(unsent, attempts=7, met=True) is not None
+        assert decide(unsent, attempts=2, reachable=False) is not None
+        assert decide(unsent, attempts=3, reachable=False) is None
+        assert decide(unsent, attempts=7, reachable=True) is not None
 
 
 def test_no_attempt_starts_after_the_deadline() -> None:

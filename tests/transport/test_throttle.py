@@ -98,13 +98,13 @@ async def test_the_next_body_begins_when_the_last_is_out() -> None:
 async def test_who_waited_longest_goes_first_and_retries_before_all() -> None:
     """By age; a call that was sent before goes ahead."""
     limiter = Limiter(Concurrency(max_requests=1))
-    first = await limiter.admit(upload=False)
+    first = await limiter.acquire(upload=False)
     order: list[str] = []
 
     async def one(name: str, **options: bool) -> None:
-        ticket = await limiter.admit(**{"upload": False, **options})
+        permit = await limiter.acquire(**{"upload": False, **options})
         order.append(name)
-        ticket.accepted()
+        permit.accepted()
 
     async with asyncio.TaskGroup() as group:
         for name, options in (
@@ -123,9 +123,9 @@ async def test_giving_up_in_the_queue_leaves_no_hole() -> None:
     """Cancelled while waiting, or in the moment of being let in: the next one is."""
     limiter = Limiter(Concurrency(max_requests=1))
     for turns in range(6):
-        held = await limiter.admit(upload=True)
-        waiting = asyncio.create_task(limiter.admit(upload=True))
-        behind: asyncio.Task[Permit] = asyncio.create_task(limiter.admit(upload=False))
+        held = await limiter.acquire(upload=True)
+        waiting = asyncio.create_task(limiter.acquire(upload=True))
+        behind: asyncio.Task[Permit] = asyncio.create_task(limiter.acquire(upload=False))
         await asyncio.sleep(0)
         held.accepted()
         for _ in range(turns):
@@ -141,11 +141,11 @@ async def test_giving_up_in_the_queue_leaves_no_hole() -> None:
 async def test_a_ticket_ends_once() -> None:
     """A second word on the same call changes nothing."""
     limiter = Limiter()
-    ticket = await limiter.admit(upload=True)
-    ticket.accepted()
-    ticket.body_sent()
-    ticket.lost()
-    ticket.refused(1.0)
+    permit = await limiter.acquire(upload=True)
+    permit.accepted()
+    permit.body_sent()
+    permit.lost()
+    permit.refused(1.0)
     assert limiter.controller.in_flight == limiter.controller.uploading == 0
 
 

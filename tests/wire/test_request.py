@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from customvision_async._versions import ApiVersion, PredictionVersion
 from customvision_async._wire.operation_spec import Version
 from customvision_async._wire.operations import OPERATIONS, operation_spec
-from customvision_async._wire.request import all_canonical_ids, build, id_of, ids_of
+from customvision_async._wire.request import all_canonical_ids, build_request, id_of, ids_of
 from customvision_async.errors import LimitExceeded, UnsupportedOperation
 from customvision_async.models import Tag
 
@@ -28,7 +28,7 @@ def url(
 ) -> str:
     """The URL of an operation, without the host."""
     query = {"$filter" if name == "filter_" else name: value for name, value in query.items()}
-    return build(
+    return build_request(
         OPERATIONS[operation], version, HOST, {"projectId": P} if path is None else path, query
     )[1].removeprefix(HOST)
 
@@ -73,7 +73,7 @@ def test_booleans_and_numbers() -> None:
 def test_slash_at_the_end_of_the_endpoint() -> None:
     """An endpoint with a slash at its end, as the portal shows it, is the same."""
     assert (
-        build(OPERATIONS["GetDomains"], V3, f"{HOST}/", {}, {})[1]
+        build_request(OPERATIONS["GetDomains"], V3, f"{HOST}/", {}, {})[1]
         == f"{HOST}/customvision/v3.3/training/domains"
     )
 
@@ -128,7 +128,7 @@ def test_line_breaks_are_refused_in_every_text(operation: str, parameter: str, b
         else bad
     )
     with pytest.raises(ValueError, match="line break"):
-        build(row, V3, HOST, {"projectId": P, "iterationId": P}, query)
+        build_request(row, V3, HOST, {"projectId": P, "iterationId": P}, query)
 
 
 @pytest.mark.parametrize(
@@ -193,9 +193,11 @@ def test_lists_over_their_limit_are_refused(operation: str, parameter: str, most
     query: dict[str, Any] = {
         param.name: [P] for param in OPERATIONS[operation].query if param.required
     }
-    build(OPERATIONS[operation], V3, HOST, {"projectId": P}, {**query, parameter: [P] * most})
+    build_request(
+        OPERATIONS[operation], V3, HOST, {"projectId": P}, {**query, parameter: [P] * most}
+    )
     with pytest.raises(LimitExceeded) as refused:
-        build(
+        build_request(
             OPERATIONS[operation],
             V3,
             HOST,

@@ -10,6 +10,7 @@ from . import (
     predictions,
     projects,
     regions,
+    suggestions,
     tags,
     uploads,
 )
@@ -23,6 +24,7 @@ __all__ = [
     "predictions",
     "projects",
     "regions",
+    "suggestions",
     "tags",
     "transfer",
     "uploads",

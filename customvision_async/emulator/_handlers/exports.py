@@ -10,14 +10,29 @@ from typing import Any
 from ..._versions import ApiVersion as V
 from .._api_request import Answer, Call, handles, handles_slowly
 from .._blobs import BLOBS, read_blob
+from .._bodies import any_case
 from .._domains import find_domain
+from .._ids import guid_text
 from .._resource import Resource
 from .._service_fault import ServiceFault
 from .._views import blob_name
 from .iterations import trained
 
-_FLAVORS = frozenset(
-    ("Linux", "Windows", "ONNX10", "ONNX12", "ARM", "TensorFlowNormal", "TensorFlowLite")
+_FLAVORS = (
+    "Linux",
+    "Windows",
+    "ONNX10",
+    "ONNX12",
+    "ARM",
+    "TensorFlowNormal",
+    "TensorFlowLite",
+    # What Microsoft's own clients ask for, though no document has it.
+    "ONNXFloat16",
+    "CoreMLFloat16",
+    "TensorFlowSavedModel",
+    "TensorFlowJs",
+    "TensorFlowLiteFloat16",
+    "NoPostProcess",
 )
 _FILES = {
     "CoreML": "model.mlmodel",
@@ -66,8 +81,8 @@ def export_iteration(call: Call) -> Answer:
     row, state = _iteration(call), call.world.state
     platform, flavor = call.required("platform"), call.text("flavor") or ""
     domain = find_domain(row["domain"])
-    known = {name.lower(): name for name in domain.platforms} if domain else {}
-    if platform.lower() not in known:
+    known = any_case(platform, domain.platforms) if domain else None
+    if known is None:
         offer = (
             ", ".join(domain.platforms)
             if domain and domain.platforms
@@ -77,15 +92,15 @@ def export_iteration(call: Call) -> Answer:
             "BadRequestExportValidationFailed",
             f"The domain has no export for '{platform}'. It has {offer}.",
         )
-    if flavor and flavor not in _FLAVORS:
+    if flavor and any_case(flavor, _FLAVORS) is None:
         raise ServiceFault("BadRequestExportValidationFailed", f"Unknown flavor '{flavor}'.")
-    values = (row["id"], known[platform.lower()], flavor)
+    values = (row["id"], known, any_case(flavor, _FLAVORS) or "")
     if state.scalar(
         "SELECT 1 FROM exports WHERE iteration = ? AND platform = ? AND flavor = ?", *values
     ):
         raise ServiceFault(
             "BadRequestExportAlreadyInProgress",
-            "This export was asked for already: GetExports tells how far it is.",
+            f"{guid_text(row['id'])} is already queued for export",
         )
     ready = state.clock.now() + int(call.world.switches.export_seconds * 1e7)
     state.db.execute(

@@ -78,13 +78,11 @@ class _Selection:
 
     def page(self, keep: Callable[[Any], bool] | None) -> list[Any]:
         """The rows of the page asked for: newest first unless Oldest is, ties by SQL Server's order of ids."""
-        order = self.call.text("orderBy") or "Newest"
-        if order.lower() not in ("newest", "oldest"):
-            raise ServiceFault(
-                "BadRequest", f"The value '{order}' is not valid for orderBy: Newest or Oldest."
-            )
+        order = self.call.choice("orderBy", ("Newest", "Oldest"))
         tail, values = self.where()
-        query = f"SELECT i.* {tail} ORDER BY i.created {'DESC' if order.lower() == 'newest' else 'ASC'}, i.id"
+        query = (
+            f"SELECT i.* {tail} ORDER BY i.created {'DESC' if order == 'Newest' else 'ASC'}, i.id"
+        )
         take, skip = self.call.take, self.call.skip
         if keep is None:
             return self.call.world.state.rows(f"{query} LIMIT ? OFFSET ?", *values, take, skip)
@@ -152,13 +150,7 @@ def _list(call: Call, status: str) -> Answer:
 
 
 def _status(call: Call) -> str:
-    given = (call.text("taggingStatus") or "All").capitalize()
-    if given not in ("All", "Tagged", "Untagged"):
-        raise ServiceFault(
-            "BadRequest",
-            f"The value '{given}' is not valid for taggingStatus: All, Tagged or Untagged.",
-        )
-    return given
+    return call.choice("taggingStatus", ("All", "Tagged", "Untagged"))
 
 
 @handles("GetTaggedImages", "GetUntaggedImages", "GetImages")

@@ -8,6 +8,7 @@ import hashlib
 import json
 from typing import Any
 
+from ..._versions import ApiVersion as V
 from .. import _model
 from .._api_request import Answer, Call, handles
 from .._bodies import field, keys_field, text_field
@@ -15,7 +16,7 @@ from .._ids import guid_text
 from .._resource import Resource
 from .._service_fault import ServiceFault
 from .._state import State
-from .._views import iteration_json
+from .._views import iteration_json, workspace_json
 
 _LEAST = {"Classification": 5, "ObjectDetection": 15}
 
@@ -49,33 +50,43 @@ def trained(world: Resource, row: Any) -> Any:
     return row
 
 
-def default_iteration(world: Resource, project: bytes) -> Any:
-    """The iteration that a quick test takes when it is given none: the default, else the one trained last."""
+def default_iteration(world: Resource, project: bytes, *, latest: bool = False) -> Any:
+    """Return the default iteration; for a quick test (`latest`) the one trained last where there is none."""
     row = world.state.row(
-        "SELECT * FROM iterations WHERE project = ? AND ready <= ? ORDER BY is_default DESC, ready DESC, id LIMIT 1",
+        "SELECT * FROM iterations WHERE project = ? AND ready <= ? AND (is_default OR ?)"
+        " ORDER BY is_default DESC, ready DESC, id LIMIT 1",
         project,
         world.state.clock.now(),
+        latest,
     )
     if row is None:
-        raise ServiceFault(
-            "NotFoundProjectDefaultIteration", "The project has no trained iteration."
-        )
+        raise ServiceFault("NotFoundProjectDefaultIteration", "Project has no default iteration")
     return row
 
 
 @handles("GetIterations")
 def get_iterations(call: Call) -> Answer:
-    """All trained (or training) iterations, oldest first."""
+    """All trained (or training) iterations, newest first."""
     project = call.world.project(call.key("projectId"))["id"]
+    order = "DESC" if call.world.switches.newest_iteration_first else "ASC"
     rows = call.world.state.rows(
-        "SELECT * FROM iterations WHERE project = ? ORDER BY created, id", project
+        f"SELECT * FROM iterations WHERE project = ? ORDER BY created {order}, id", project
     )
-    return Answer(value=[iteration_json(call.world, row, call.version) for row in rows])
+    iterations = [iteration_json(call.world, row, call.version) for row in rows]
+    if call.version == V.V1_2 and call.world.switches.workspace_listed:
+        iterations.insert(
+            0 if order == "DESC" else len(rows), workspace_json(call.world.project(project))
+        )
+    return Answer(value=iterations)
 
 
 @handles("GetIteration")
 def get_iteration(call: Call) -> Answer:
-    """One iteration."""
+    """One iteration. In v1.2 the workspace is one, too: it is New."""
+    if call.version == V.V1_2:
+        project = call.world.project(call.key("projectId"))
+        if call.key("iterationId") == project["workspace"]:
+            return Answer(value=workspace_json(project))
     return Answer(value=iteration_json(call.world, _own(call), call.version))
 
 
@@ -173,7 +184,7 @@ def train_project(call: Call) -> Answer:
             f"The project has {world.quota.iterations} iterations: delete some.",
         )
     tags = _tags_to_train(call, project)
-    fingerprint = _fingerprint(state, project, tags, call.text("trainingType") or "Regular")
+    fingerprint = _fingerprint(state, project, tags, _training_type(call))
     last = state.scalar(
         "SELECT fingerprint FROM iterations WHERE project = ? ORDER BY ready DESC LIMIT 1",
         project["id"],
@@ -181,7 +192,7 @@ def train_project(call: Call) -> Answer:
     if last == fingerprint and not call.flag("forceTrain"):
         raise ServiceFault(
             "BadRequestTrainingNotNeeded",
-            "Nothing changed since last training: forceTrain trains all the same.",
+            "Nothing changed since last training",
         )
     key = _begin(call, project, tags, fingerprint, now)
     return Answer(
@@ -189,12 +200,12 @@ def train_project(call: Call) -> Answer:
     )
 
 
+def _training_type(call: Call) -> str:
+    return call.choice("trainingType", ("Regular", "Advanced"))
+
+
 def _mind_parameters(call: Call) -> None:
-    kind = call.text("trainingType") or "Regular"
-    if kind not in ("Regular", "Advanced"):
-        raise ServiceFault(
-            "BadRequest", f"The value '{kind}' is not valid for trainingType: Regular or Advanced."
-        )
+    kind = _training_type(call)
     if kind == "Advanced" and call.integer("reservedBudgetInHours", 0) < 1:
         raise ServiceFault(
             "BadRequestReservedBudgetInHoursNotEnoughForAdvancedTraining",
@@ -216,25 +227,24 @@ def _tags_to_train(call: Call, project: Any) -> list[Any]:
     selected = keys_field(call.json, "selectedTags")
     for key in selected:
         call.world.tag(project["id"], key)
-    rows = [row for row in rows if row["n"] and (not selected or row["id"] in selected)]
+    rows = [row for row in rows if not selected or row["id"] in selected]
     kind = call.world.domain(project["domain"]).type
+    subject = {
+        "Multiclass": "MultiClassClassification",
+        "Multilabel": "MultiLabelClassification",
+    }.get(project["classification"], "Detection")
+    code = f"BadRequest{subject}TrainingValidationFailed"
+    stops = call.world.switches.empty_tag_stops_training
+    # A negative tag need not have images.
+    empty = any(not row["n"] and row["type"] == "Regular" for row in rows)
+    if empty and (stops == "always" or (stops == "detection" and subject == "Detection")):
+        raise ServiceFault(code, "Not enough images per tag for training")
+    rows = [row for row in rows if row["n"]]
     least = _LEAST[kind]
     few = [row["name"] for row in rows if row["n"] < least]
     needed = 1 if kind == "ObjectDetection" else 2
     if len(rows) < needed or few:
-        subject = {
-            "Multiclass": "MultiClassClassification",
-            "Multilabel": "MultiLabelClassification",
-        }.get(project["classification"], "Detection")
-        why = (
-            f"too few have: {', '.join(few[:5])}"
-            if few
-            else f"{needed} tags are needed, {len(rows)} have images"
-        )
-        raise ServiceFault(
-            f"BadRequest{subject}TrainingValidationFailed",
-            f"Not enough images for training: each tag needs {least}; {why}.",
-        )
+        raise ServiceFault(code, "Not enough images for training")
     return rows
 
 
@@ -292,7 +302,7 @@ def _begin(call: Call, project: Any, tags: list[Any], fingerprint: bytes, now: i
             now + int(world.switches.training_seconds * 1e7),
             project["domain"],
             project["classification"],
-            call.text("trainingType") or "Regular",
+            _training_type(call),
             call.integer("reservedBudgetInHours", 0),
             json.dumps(base) if base else None,
             json.dumps(described),
@@ -320,7 +330,8 @@ def publish_iteration(call: Call) -> Answer:
             "BadRequestInvalidPublishName",
             "The publish name must have 1 to 256 characters, and no slash.",
         )
-    if not resource:
+    # An Azure id begins with a slash. The recording of v3.0 shows that a developer's instance took anything.
+    if not resource or (call.version >= V.V3_1 and not resource.startswith("/")):
         raise ServiceFault(
             "BadRequestInvalidPublishTarget",
             "predictionId must be the id of a prediction resource.",
@@ -337,10 +348,10 @@ def publish_iteration(call: Call) -> Answer:
             "BadRequestInvalidPublishName",
             f"Another iteration is published as '{name}': overwrite takes the name from it.",
         )
-    if row["publish_name"] is not None and not overwrite:
+    if row["publish_name"] is not None and (call.world.switches.republish_is_400 or not overwrite):
         raise ServiceFault(
             "BadRequestIterationIsPublished",
-            f"The iteration is published already, as '{row['publish_name']}'.",
+            f"Iteration is already published as: {row['publish_name']}",
         )
     if other is not None:
         state.db.execute(

@@ -9,15 +9,12 @@ import base64
 import json
 from typing import Any
 
-import msgspec
-
 from ... import limits
 from ..._versions import ApiVersion as V
-from .. import _image_files as _pictures
 from .. import _model
 from .._api_request import Answer, Call, handles, handles_slowly
-from .._bodies import field, keys_field, list_field, number_field, text_field
-from .._ids import guid_key, guid_text, instant
+from .._bodies import any_case, field, list_field, number_field, text_field
+from .._ids import guid_key, instant
 from .._image_files import InvalidImage, Picture
 from .._resource import Resource
 from .._service_fault import ServiceFault
@@ -47,7 +44,7 @@ async def quick_test(call: Call) -> Answer:
     row = (
         call.world.iteration(project["id"], key)
         if key
-        else default_iteration(call.world, project["id"])
+        else default_iteration(call.world, project["id"], latest=True)
     )
     store = call.flag("store", True) if call.version >= V.V3_1 else True
     return await _predict(call, project, row, limits.IMAGE_BYTES.value, store)
@@ -87,9 +84,7 @@ async def predict_by_name(call: Call) -> Answer:
         "SELECT * FROM iterations WHERE project = ? AND publish_name = ?", project["id"], name
     )
     if row is None:
-        raise ServiceFault(
-            "NotFoundIteration", f"No iteration is published as '{name}' in the project."
-        )
+        raise ServiceFault("NotFoundIteration", "Invalid iteration")
     if call.world.domain(row["domain"]).detects != call.operation.startswith("Detect"):
         raise ServiceFault(
             "BadRequestNotSupported",
@@ -143,15 +138,11 @@ async def _picture(call: Call, most: int) -> Picture:
             url = field(call.json, "url")
             if not isinstance(url, str) or not url:
                 raise ServiceFault("BadRequestImageUrl", "Invalid image url")
-            return _pictures.inspect(
-                await call.world.fetch(url, most), check=call.world.switches.check_images, most=most
-            )
+            return call.world.inspect(await call.world.fetch_image(url, most), most=most)
         parts = upload_parts(call)
         if not parts or not len(parts[0].data):
             raise ServiceFault("BadRequestImageStream", "No image data provided")
-        return _pictures.inspect(
-            bytes(parts[0].data), check=call.world.switches.check_images, most=most
-        )
+        return call.world.inspect(bytes(parts[0].data), most=most)
     except InvalidImage as unfit:
         codes = {
             "ErrorSource": (
@@ -164,7 +155,7 @@ async def _picture(call: Call, most: int) -> Picture:
             ),
             "ErrorImageFormat": (
                 "BadRequestImageFormat",
-                "The image format is not supported: JPEG, PNG, GIF or BMP.",
+                f"Bad Request Image Format, Uri: {call.world.state.ids.text().replace('-', '')}",
             ),
             "ErrorImageDimensions": (
                 "BadRequestImageDimensions",
@@ -202,11 +193,11 @@ def query_predictions(call: Call) -> Answer:
             "BadRequestPredictionResultsExceededCount",
             f"maxCount must be between 0 and {limits.MAX_PAGE_SIZE.value}.",
         )
-    order = str(token["orderBy"] or "Newest")
-    if order not in ("Newest", "Oldest", "Suggested"):
+    order = any_case(str(token["orderBy"] or "Newest"), ("Newest", "Oldest", "Suggested"))
+    if order is None:
         raise ServiceFault(
             "BadRequestPredictionInvalidQueryParameters",
-            f"orderBy is Newest, Oldest or Suggested, not '{order}'.",
+            f"orderBy is Newest, Oldest or Suggested, not '{token['orderBy']}'.",
         )
     rows = _stored(world, project, token, order)
     start = _place(token, rows)
@@ -299,124 +290,3 @@ def delete_prediction(call: Call) -> Answer:
         world.state.db.execute("DELETE FROM predictions WHERE id = ?", (row["id"],))
     world.delete_orphans({row["digest"] for row in rows})
     return Answer(204)
-
-
-# Suggestions: what a model would say of images that have no tags.
-
-
-async def _suggestions(
-    call: Call, project: Any, iteration: Any, rows: list[Any]
-) -> list[list[dict[str, Any]]]:
-    model = _model.model_of(call.world, trained(call.world, iteration))
-    pictures = [call.world.picture(row["digest"]) or row["digest"] for row in rows]
-    known = [_model.known_scores(call.world, model, project["id"], row["digest"]) for row in rows]
-    return await asyncio.to_thread(
-        lambda: [was or model.guess(data) for was, data in zip(known, pictures, strict=True)]
-    )
-
-
-def _suggestion(
-    call: Call, row: Any, iteration: Any, scores: list[dict[str, Any]], *, stored: bool
-) -> dict[str, Any]:
-    view = prediction_json(
-        call.world,
-        dict(row)
-        | {
-            "iteration": iteration["id"],
-            "results": json.dumps(scores),
-            "domain": iteration["domain"],
-        },
-        call.version,
-        stored=stored,
-        images=True,
-    )
-    sides = {"width": row["width"], "height": row["height"]} if stored else {}
-    return (
-        sides
-        | view
-        | {"predictionUncertainty": msgspec.Raw(repr(_model.uncertainty(scores)).encode())}
-    )
-
-
-@handles_slowly("SuggestTagsAndRegions")
-async def suggest_tags_and_regions(call: Call) -> Answer:
-    """What an iteration would say of up to 64 images."""
-    world = call.world
-    project = world.project(call.key("projectId"))
-    call.required("iterationId")
-    iteration = world.iteration(project["id"], call.optional_key("iterationId") or b"")
-    keys = call.keys("imageIds", limits.IMAGES_PER_SUGGESTION)
-    if not keys:
-        raise ServiceFault("BadRequestRequiredParamIsNull", "imageIds is required.")
-    rows = [world.image(project["id"], key) for key in keys]
-    scores = await _suggestions(call, project, iteration, rows)
-    return Answer(
-        value=[
-            _suggestion(call, row, iteration, score, stored=False)
-            for row, score in zip(rows, scores, strict=True)
-        ]
-    )
-
-
-@handles_slowly("QuerySuggestedImages", "QuerySuggestedImageCount")
-async def query_suggested_images(call: Call) -> Answer:
-    """Untagged images for which one of the tags scores above the threshold, by a token; or how many, by tag."""
-    world, given = call.world, call.json
-    project = world.project(call.key("projectId"))
-    call.required("iterationId")
-    iteration = world.iteration(project["id"], call.optional_key("iterationId") or b"")
-    rows = world.state.rows(
-        "SELECT * FROM images WHERE project = ? AND present = 1 AND tagged = 0 ORDER BY created, id",
-        project["id"],
-    )
-    found = list(zip(rows, await _suggestions(call, project, iteration, rows), strict=True))
-    tags = [guid_text(key) for key in keys_field(given, "tagIds")]
-    least = number_field(given, "threshold", 0.0)
-
-    def scoring(scores: list[dict[str, Any]], wanted: list[str]) -> bool:
-        return any(
-            score["probability"] >= least and (not wanted or score["tagId"] in wanted)
-            for score in scores
-        )
-
-    if call.operation == "QuerySuggestedImageCount":
-        names = tags or [tag["tagId"] for tag in json.loads(iteration["tags"])]
-        return Answer(
-            value={tag: sum(scoring(scores, [tag]) for _, scores in found) for tag in names}
-        )
-    found = [pair for pair in found if scoring(pair[1], tags)]
-    sort = field(given, "sortBy") or "UncertaintyAscending"
-    found.sort(
-        key=lambda pair: (_model.uncertainty(pair[1]), pair[0]["id"]),
-        reverse=sort == "UncertaintyDescending",
-    )
-    continuation = text_field(given, "continuation")
-    ids = [guid_text(row["id"]) for row, _ in found]
-    if continuation and continuation not in ids:
-        raise ServiceFault(
-            "BadRequestInvalid",
-            "The continuation token is stale: begin the query again without it.",
-        )
-    start = ids.index(continuation) + 1 if continuation else 0
-    most = (
-        int(min(max(number_field(given, "maxCount", _PAGE), 0), limits.MAX_PAGE_SIZE.value))
-        or _PAGE
-    )
-    page = found[start : start + most]
-    more = start + most < len(found)
-    token = {
-        "tagIds": tags,
-        "threshold": least,
-        "session": field(given, "session") or guid_text(world.state.ids.key()),
-        "continuation": guid_text(page[-1][0]["id"]) if more else None,
-        "maxCount": field(given, "maxCount") or 0,
-        "sortBy": sort,
-    }
-    return Answer(
-        value={
-            "token": token,
-            "results": [
-                _suggestion(call, row, iteration, scores, stored=True) for row, scores in page
-            ],
-        }
-    )

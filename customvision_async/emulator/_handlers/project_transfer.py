@@ -54,6 +54,27 @@ def export_project(call: Call) -> Answer:
     )
 
 
+_PROJECT_COLUMNS = (
+    "name",
+    "description",
+    "domain",
+    "classification",
+    "platforms",
+    "options",
+    "trained",
+)
+_ITERATION_COLUMNS = (
+    "name",
+    "domain",
+    "classification",
+    "created",
+    "modified",
+    "ready",
+    "training_type",
+    "budget",
+)
+
+
 def _manifest(world: Resource, project: bytes, blob: str) -> bytes | None:
     """What a token leads to: the project as JSON. Images and tags go by their number in it."""
     state = world.state
@@ -63,54 +84,30 @@ def _manifest(world: Resource, project: bytes, blob: str) -> bytes | None:
     tags = state.rows("SELECT * FROM tags WHERE project = ? ORDER BY id", project)
     images = state.rows("SELECT * FROM images WHERE project = ? ORDER BY created, id", project)
     number = {item["id"]: index for rows in (tags, images) for index, item in enumerate(rows)}
-    container = blob_name("i", project)
     iterations = state.rows(
         "SELECT * FROM iterations WHERE project = ? ORDER BY created, id", project
     )
-    plain = (
-        "name",
-        "domain",
-        "classification",
-        "created",
-        "modified",
-        "ready",
-        "training_type",
-        "budget",
-    )
     return msgspec.json.encode(
         {
-            "project": {
-                key: row[key]
-                for key in (
-                    "name",
-                    "description",
-                    "domain",
-                    "classification",
-                    "platforms",
-                    "options",
-                    "trained",
-                )
-            },
+            "project": {key: row[key] for key in _PROJECT_COLUMNS},
             "tags": [[tag["name"], tag["description"], tag["type"]] for tag in tags],
-            "images": [
-                [
-                    world.address(container, blob_name("i", image["id"])),
-                    image["created"],
-                    image["metadata"],
-                    image["present"],
-                ]
-                for image in images
-            ],
+            "images": [_exported_image(world, project, image) for image in images],
             "sets": [
                 _set(world, project, iteration, number)
                 for iteration in (b"", *(item["id"] for item in iterations))
             ],
             "iterations": [
-                {key: item[key] for key in plain} | {"tags": _trained_tags(item, number)}
+                {key: item[key] for key in _ITERATION_COLUMNS}
+                | {"tags": _trained_tags(item, number)}
                 for item in iterations
             ],
         }
     )
+
+
+def _exported_image(world: Resource, project: bytes, image: Any) -> list[Any]:
+    address = world.address(blob_name("i", project), blob_name("i", image["id"]))
+    return [address, image["created"], image["metadata"], image["present"]]
 
 
 def _trained_tags(iteration: Any, number: dict[bytes, int]) -> list[int]:
@@ -178,7 +175,7 @@ async def _fill(world: Resource, project: bytes, manifest: Any, begun: int) -> N
 
     async def fetched(image: list[Any]) -> _pictures.Picture:
         async with limit:
-            return _pictures.inspect(await world.fetch(image[0], 64 << 20), most=64 << 20)
+            return world.inspect(await world.fetch(image[0], 64 << 20), most=64 << 20)
 
     try:
         pictures = await asyncio.gather(*(fetched(image) for image in manifest["images"]))
@@ -196,62 +193,79 @@ async def _fill(world: Resource, project: bytes, manifest: Any, begun: int) -> N
 def _make(
     world: Resource, project: bytes, manifest: Any, pictures: list[_pictures.Picture]
 ) -> bytes | None:
-    state, db = world.state, world.state.db
-    tags = [state.ids.key() for _ in manifest["tags"]]
+    """Make everything that a manifest has; return the image of the thumbnail."""
+    ids, db = world.state.ids, world.state.db
+    tags = [ids.key() for _ in manifest["tags"]]
     db.executemany(
         "INSERT INTO tags VALUES (?, ?, ?, ?, ?)",
         [(key, project, *tag) for key, tag in zip(tags, manifest["tags"], strict=True)],
     )
-    images = [state.ids.key() for _ in pictures]
+    images = _make_images(world, project, manifest, pictures)
+    iterations = [ids.key() for _ in manifest["iterations"]]
+    for iteration, held in zip([b"", *iterations], manifest["sets"], strict=True):
+        _make_set(world, iteration, held, images, tags)
+    for key, given in zip(iterations, manifest["iterations"], strict=True):
+        _make_iteration(world, project, key, given, manifest["tags"], tags)
+    return images[0] if images else None
+
+
+def _make_images(
+    world: Resource, project: bytes, manifest: Any, pictures: list[_pictures.Picture]
+) -> list[bytes]:
+    """Make the images; return their keys in the order of the manifest."""
+    images = [world.state.ids.key() for _ in pictures]
+    columns = "id, project, created, width, height, digest, metadata, present"
     for key, picture, (_, created, metadata, present) in zip(
         images, pictures, manifest["images"], strict=True
     ):
         world.keep(picture)
-        db.execute(
-            "INSERT INTO images (id, project, created, width, height, digest, metadata, present) VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
-            (
-                key,
-                project,
-                created,
-                picture.width,
-                picture.height,
-                picture.digest,
-                metadata,
-                present,
-            ),
+        size = picture.width, picture.height
+        world.state.db.execute(
+            f"INSERT INTO images ({columns}) VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+            (key, project, created, *size, picture.digest, metadata, present),
         )
-    iterations = [state.ids.key() for _ in manifest["iterations"]]
-    for iteration, held in zip([b"", *iterations], manifest["sets"], strict=True):
-        pairs = [
-            (iteration, images[image], tags[tag], created)
-            for image, tag, created in held["pairs"]
-            if tag is not None
-        ]
-        db.executemany("INSERT INTO image_tags VALUES (?, ?, ?, ?)", pairs)
-        boxes = [
-            (iteration, state.ids.key(), images[box[0]], tags[box[1]], *box[2:])
-            for box in held["boxes"]
-            if box[1] is not None
-        ]
-        db.executemany("INSERT INTO regions VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)", boxes)
-        if iteration:
-            db.executemany(
-                "INSERT OR IGNORE INTO iteration_images VALUES (?, ?)",
-                [(iteration, pair[1]) for pair in pairs],
-            )
-    for key, given in zip(iterations, manifest["iterations"], strict=True):
-        described = [
-            {
-                "tagId": guid_text(tags[number]),
-                "tagName": manifest["tags"][number][0],
-                "tagType": manifest["tags"][number][2],
-            }
-            for number in given["tags"]
-        ]
-        row = {name: value for name, value in given.items() if name != "tags"}
-        row |= {"id": key, "project": project, "tags": json.dumps(described), "fingerprint": key}
-        db.execute(
-            f"INSERT INTO iterations ({', '.join(row)}) VALUES ({', '.join('?' * len(row))})",
-            tuple(row.values()),
+    return images
+
+
+def _make_set(
+    world: Resource, iteration: bytes, held: Any, images: list[bytes], tags: list[bytes]
+) -> None:
+    """Make the tags and regions that images have in an iteration, or in the working set."""
+    ids, db = world.state.ids, world.state.db
+    pairs = [
+        (iteration, images[image], tags[tag], created)
+        for image, tag, created in held["pairs"]
+        if tag is not None
+    ]
+    db.executemany("INSERT INTO image_tags VALUES (?, ?, ?, ?)", pairs)
+    boxes = [
+        (iteration, ids.key(), images[box[0]], tags[box[1]], *box[2:])
+        for box in held["boxes"]
+        if box[1] is not None
+    ]
+    db.executemany("INSERT INTO regions VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)", boxes)
+    if iteration:
+        db.executemany(
+            "INSERT OR IGNORE INTO iteration_images VALUES (?, ?)",
+            [(iteration, pair[1]) for pair in pairs],
         )
-    return images[0] if images else None
+
+
+def _make_iteration(
+    world: Resource, project: bytes, key: bytes, given: Any, described: Any, tags: list[bytes]
+) -> None:
+    """Make an iteration; `described` are the tags as the manifest has them, `tags` their keys."""
+    trained_on = [
+        {
+            "tagId": guid_text(tags[number]),
+            "tagName": described[number][0],
+            "tagType": described[number][2],
+        }
+        for number in given["tags"]
+    ]
+    row = {name: value for name, value in given.items() if name != "tags"}
+    row |= {"id": key, "project": project, "tags": json.dumps(trained_on), "fingerprint": key}
+    world.state.db.execute(
+        f"INSERT INTO iterations ({', '.join(row)}) VALUES ({', '.join('?' * len(row))})",
+        tuple(row.values()),
+    )

@@ -9,19 +9,25 @@ from typing import Any
 
 from ..._versions import ApiVersion as V
 from .._api_request import Answer, Call, handles
-from .._bodies import field, list_field, text_field
+from .._bodies import any_case, field, list_field, text_field
 from .._domains import DOMAINS, GENERAL, Domain
 from .._resource import Resource
 from .._service_fault import ACCESS_DENIED, GatewayFault, ServiceFault
 from .._views import domain_json, project_json
 
-_PLATFORMS = frozenset(("CoreML", "TensorFlow", "DockerFile", "ONNX", "VAIDK", "OpenVino"))
+_PLATFORMS = ("CoreML", "TensorFlow", "DockerFile", "ONNX", "VAIDK", "OpenVino")
+_STORAGE = ("exportModelContainerUri", "notificationQueueUri")
 
 
 @handles("GetDomains")
 def get_domains(call: Call) -> Answer:
     """All domains; v1.2 knows no object detection."""
-    known = [domain for domain in DOMAINS if call.version >= V.V2_0 or not domain.detects]
+    newer = call.world.switches.newer_domains
+    known = [
+        domain
+        for domain in DOMAINS
+        if (newer or not domain.newer) and (call.version >= V.V2_0 or not domain.detects)
+    ]
     return Answer(value=[domain_json(domain, call.version) for domain in known])
 
 
@@ -103,13 +109,14 @@ def _classification(domain: Domain, given: str | None) -> str | None:
 
 
 def _platforms(given: list[Any]) -> str:
-    for platform in given:
-        if not isinstance(platform, str) or platform not in _PLATFORMS:
+    found = [any_case(str(platform), _PLATFORMS) for platform in given]
+    for platform, known in zip(given, found, strict=True):
+        if known is None:
             raise ServiceFault(
                 "BadRequestProjectUnsupportedExportPlatform",
                 f"Unsupported export platform '{platform}'.",
             )
-    return json.dumps(given)
+    return json.dumps(found)
 
 
 def _name(name: Any) -> str:
@@ -127,11 +134,7 @@ def create_project(call: Call) -> Answer:
     name = _name(call.text("name"))
     domain = _wanted_domain(world, call.text("domainId"))
     kind = _classification(domain, call.text("classificationType"))
-    platforms = [part for part in (call.text("targetExportPlatforms") or "").split(",") if part]
-    options = {}
-    if call.version >= V.V3_4_PREVIEW and call.body:
-        wanted = ("exportModelContainerUri", "notificationQueueUri")
-        options = {key: text_field(call.json, key) for key in wanted if text_field(call.json, key)}
+    platforms = call.texts("targetExportPlatforms")
     mind_project_quota(world)
     key, now = state.ids.key(), state.clock.now()
     state.db.execute(
@@ -144,7 +147,7 @@ def create_project(call: Call) -> Answer:
             domain.id,
             kind,
             _platforms(platforms),
-            json.dumps(options),
+            json.dumps(_storage(call)),
             now,
             now,
             state.ids.key(),
@@ -152,6 +155,16 @@ def create_project(call: Call) -> Answer:
         ),
     )
     return Answer(value=project_json(world, world.project(key), call.version))
+
+
+def _storage(call: Call) -> dict[str, str]:
+    """The storage addresses of a new project: in the query of v3.3, in the body of v3.4-preview."""
+    options: dict[str, str] = {}
+    for name in _STORAGE if call.version >= V.V3_3 else ():
+        given = text_field(call.json, name) if call.version >= V.V3_4_PREVIEW else None
+        if given or call.text(name):
+            options[name] = given or call.text(name) or ""
+    return options
 
 
 @handles("UpdateProject")
@@ -185,19 +198,32 @@ def update_project(call: Call) -> Answer:
         if field(settings, "targetExportPlatforms") is not None
         else None
     )
+    options = json.loads(row["options"])
+    augmentations = field(field(settings, "imageProcessingSettings"), "augmentationMethods")
+    if augmentations is not None:
+        options["augmentationMethods"] = _augmentations(augmentations)
     world.state.db.execute(
-        "UPDATE projects SET name = ?, description = ?, domain = ?, classification = ?, platforms = ?, modified = ? WHERE id = ?",
+        "UPDATE projects SET name = ?, description = ?, domain = ?, classification = ?, platforms = ?, options = ?, modified = ?"
+        " WHERE id = ?",
         (
             name,
             row["description"] if description is None else description,
             domain.id,
             kind,
             row["platforms"] if targets is None else _platforms(targets),
+            json.dumps(options),
             world.state.clock.now(),
             row["id"],
         ),
     )
     return Answer(value=project_json(world, world.project(row["id"]), call.version))
+
+
+def _augmentations(given: Any) -> dict[str, bool]:
+    """The augmentation methods of a body, each on or off."""
+    if not isinstance(given, dict) or not all(isinstance(on, bool) for on in given.values()):
+        raise ServiceFault("BadRequest", "augmentationMethods must be an object of true and false.")
+    return given
 
 
 @handles("DeleteProject")

@@ -88,8 +88,10 @@ def create_image_regions(call: Call) -> Answer:
             "BadRequestImageRegions", "Regions are for object detection projects only."
         )
     summary: dict[str, list[Any]] = {"created": [], "duplicated": [], "exceeded": []}
-    for entry in given:
-        image, box = _checked(world, project["id"], entry)
+    checked = [_checked(world, project["id"], entry) for entry in given]
+    if world.switches.repeated_region_is_400 and len(set(checked)) < len(checked):
+        raise ServiceFault("BadRequestImageRegions", "Duplicate image regions")
+    for image, box in checked:
         echo: dict[str, Any] = {"imageId": guid_text(image), "tagId": guid_text(box.tag)}
         echo |= {side: single(getattr(box, side)) for side in ("left", "top", "width", "height")}
         if (
@@ -104,6 +106,8 @@ def create_image_regions(call: Call) -> Answer:
             continue
         row = state.row("SELECT * FROM regions WHERE iteration = X'' AND id = ?", key)
         summary["created"].append({"imageId": guid_text(image)} | region_json(row, name=None))
+    if world.switches.shuffle_created:
+        world.random.shuffle(summary["created"])
     fine = not summary["exceeded"] and not summary["duplicated"]
     mixed = not fine and world.switches.multi_status and call.version >= call.version.V3_3
     return Answer(207 if mixed else 200, summary)

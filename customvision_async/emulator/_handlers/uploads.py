@@ -14,8 +14,7 @@ from typing import Any
 
 from ... import limits
 from ..._versions import ApiVersion as V
-from .. import _image_files as _pictures
-from .._api_request import Answer, Call, handles, handles_slowly
+from .._api_request import Answer, Call, handles, handles_slowly, unsupported
 from .._bodies import Part, field, list_field, parts_of
 from .._ids import guid_key, guid_text
 from .._image_files import Buffer, InvalidImage, Picture
@@ -108,7 +107,8 @@ class _Batch:
                     "BadRequestExceededBatchSize",
                     f"The batch has {len(set(tags))} tags; at most {most} are allowed.",
                 )
-        if self.call.version < V.V3_4_PREVIEW:  # which has a status for it
+        # v3.4-preview has a status for it, and the versions before may use ErrorUnknown.
+        if self.call.version < V.V3_4_PREVIEW and self.world.switches.unknown_tag == "batch":
             for tag in {tag for tags in lists for tag in tags} - self.types.keys():
                 raise ServiceFault(
                     "BadRequestImageTags", f"Tag {guid_text(tag)} is not in the project."
@@ -154,7 +154,7 @@ class _Batch:
             )
         entry.tags = list(dict.fromkeys([*entry.tags, *(box.tag for box in entry.boxes)]))
         try:
-            pictures[index] = _pictures.inspect(entry.data, check=self.world.switches.check_images)
+            pictures[index] = self.world.inspect(entry.data)
             self._judge(entry)
         except InvalidImage as unfit:
             entry.status = self._known(unfit.status)
@@ -179,6 +179,7 @@ class _Batch:
         """The status as the version words it. (ErrorInvalidRegion is in no version's list, and was seen all the same.)"""
         since = {
             "ErrorImageDimensions": (V.V3_4_PREVIEW, "ErrorImageSize"),
+            "ErrorInvalidTag": (V.V3_4_PREVIEW, "ErrorUnknown"),
             "ErrorNegativeAndRegularTagOnSameImage": (V.V2_2, "ErrorUnknown"),
             "ErrorRegionLimitExceed": (V.V2_0, "ErrorUnknown"),
         }
@@ -305,10 +306,7 @@ def upload_parts(call: Call) -> list[Part]:
         return parts_of(call.body, call.content_type)
     if kind == "application/octet-stream":
         return [Part("", None, call.body)] if call.body else []
-    raise ServiceFault(
-        "UnsupportedMediaType",
-        f"The media type '{kind}' is not supported: multipart/form-data or application/octet-stream.",
-    )
+    raise unsupported(kind)
 
 
 @handles("CreateImagesFromFiles")
@@ -338,7 +336,7 @@ async def create_images_from_urls(call: Call) -> Answer:
 
     async def fetch(entry: _Entry) -> None:
         try:
-            entry.data = await call.world.fetch(entry.source, most)
+            entry.data = await call.world.fetch_image(entry.source, most)
         except InvalidImage as unfit:
             entry.status = unfit.status
 

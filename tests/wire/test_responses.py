@@ -13,10 +13,10 @@ from hypothesis import strategies as st
 from customvision_async import errors
 from customvision_async._versions import ApiVersion, PredictionVersion
 from customvision_async._wire.advice import STATUS_HELP, VAGUE_STATUSES, status_help
-from customvision_async._wire.answers import date_of, decode_answer, error_from
 from customvision_async._wire.codec import camel_keys, decode, encode, pascal_keys
 from customvision_async._wire.operation_spec import Version
 from customvision_async._wire.operations import OPERATIONS
+from customvision_async._wire.responses import date_of, decode_response, error_from
 from customvision_async.errors import DecodeError
 from customvision_async.models import Image, ImageCreateStatus, ImageCreateSummary, Prediction, Tag
 
@@ -35,7 +35,7 @@ def answer(
 ) -> Any:
     """What an answer with a JSON body comes as."""
     data = body if isinstance(body, bytes) else json.dumps(body).encode()
-    return decode_answer(OPERATIONS[operation], version, status, headers, data)
+    return decode_response(OPERATIONS[operation], version, status, headers, data)
 
 
 def test_v1_answers_come_as_the_same_models() -> None:
@@ -162,7 +162,7 @@ def test_any_bytes_are_read_or_refused_in_our_way(body: bytes, row: str, status:
     """No body raises anything but DecodeError."""
     version = OPERATIONS[row].last
     try:
-        decode_answer(OPERATIONS[row], version, status, JSON, body)
+        decode_response(OPERATIONS[row], version, status, JSON, body)
     except DecodeError:
         pass
 

@@ -1,4 +1,4 @@
-"""What an answer means: the model in it, or the error, with a word on what to do about it."""
+"""Decode responses to models, or to errors with advice."""
 
 from __future__ import annotations
 
@@ -11,78 +11,69 @@ from html import unescape
 from http import HTTPStatus
 from typing import Any
 
+from .._statuses import meaning_of
 from .._versions import ApiVersion, PredictionVersion
-from ..errors import (
-    AuthenticationError,
-    BadRequestError,
-    ConflictError,
-    DecodeError,
-    InternalServerError,
-    NotFoundError,
-    PermissionDeniedError,
-    RateLimitError,
-    ServiceError,
-)
+from ..errors import DecodeError, RateLimitError, ServiceError
 from ..models._base import aware
 from .advice import advice_for
 from .codec import decode
-from .operation_spec import Operation, Version
+from .operation_spec import OperationSpec, Version
 
-__all__ = ["date_of", "decode_answer", "error_from", "request_id_of"]
+__all__ = ["date_of", "decode_response", "error_from", "request_id_of"]
 
-_CLASSES: dict[int, type[ServiceError]] = {
-    400: BadRequestError,
-    401: AuthenticationError,
-    403: PermissionDeniedError,
-    404: NotFoundError,
-    409: ConflictError,
-}
 _MESSAGE_LENGTH = 1000
 _PAGE_LENGTH = 5000
 
 
-def decode_answer(
-    row: Operation, version: Version, status: int, headers: Mapping[str, str], body: bytes
+def decode_response(
+    spec: OperationSpec, version: Version, status: int, headers: Mapping[str, str], body: bytes
 ) -> Any:
-    """What the body of a success holds: a model, a list of them, a number, bytes, or None. v1.2's list of tags comes as a list.
+    """Return the decoded body of a success: a model, a list, a number, bytes or None.
+
+    The TagList of v1.2 is returned as a list of tags.
 
     Raises:
-        DecodeError: it cannot be read; the message says how it begins.
+        DecodeError: The body cannot be read. The message shows how it begins.
     """
-    kind = row.answer_in(version)
+    kind = spec.response_in(version)
     if kind is bytes:
         return body
-    kind_of_body = headers.get("content-type", "").partition(";")[0].strip().lower()
+    content_type = headers.get("content-type", "").partition(";")[0].strip().lower()
     if kind is None:
-        if body.strip() and kind_of_body not in ("application/json", "text/json", ""):
+        if body.strip() and content_type not in ("application/json", "text/json", ""):
             raise DecodeError(
-                f"{row.id}: {status} with {kind_of_body} where nothing was expected; is this the endpoint of the resource?"
+                f"{spec.id}: {status} with {content_type} instead of an empty body;"
+                " is this the endpoint of the resource?"
             )
         return None
     try:
         value = decode(body, kind, pascal=version in (ApiVersion.V1_2, PredictionVersion.V1_1))
     except DecodeError as error:
         hint = (
-            "; is this the endpoint of the resource, and no proxy's page?"
-            if "html" in kind_of_body
+            "; is this the endpoint of the resource, or a page of a proxy?"
+            if "html" in content_type
             else ""
         )
-        raise DecodeError(f"{row.id}: {status}: {error}{hint}") from None
-    return list(value.tags) if row.old_answer is not None and kind is row.old_answer[1] else value
+        raise DecodeError(f"{spec.id}: {status}: {error}{hint}") from None
+    return (
+        list(value.tags)
+        if spec.old_response is not None and kind is spec.old_response[1]
+        else value
+    )
 
 
 def error_from(
-    row: Operation,
+    spec: OperationSpec,
     status: int,
     headers: Mapping[str, str],
     body: bytes,
     *,
     retry_after: float | None = None,
 ) -> ServiceError:
-    """The error that an answer without success stands for.
+    """Return the error of a response.
 
-    Takes both shapes of the service (its own ``{code, message}``, the gateway's ``{error: {code, message}}``), HTML
-    and plain text of things in between, and nothing at all.
+    The body may be ``{code, message}`` of the service, ``{error: {code, message}}`` of its gateway,
+    HTML or text of a proxy, or empty.
     """
     code, message = _code_and_message(body)
     if not message:
@@ -91,18 +82,17 @@ def error_from(
         "status": status,
         "code": code,
         "request_id": request_id_of(headers),
-        "operation": row.id,
-        "advice": advice_for(row, status, code, headers),
+        "operation": spec.id,
+        "advice": advice_for(spec, status, code, headers),
     }
-    if status == 429:
-        return RateLimitError(message, retry_after=retry_after, **fields)
-    if status >= 500:
-        return InternalServerError(message, **fields)
-    return _CLASSES.get(status, ServiceError)(message, **fields)
+    error = meaning_of(status).error
+    if error is RateLimitError:
+        fields["retry_after"] = retry_after
+    return error(message, **fields)
 
 
 def date_of(headers: Mapping[str, str]) -> datetime | None:
-    """The time of an answer by the service's clock, to the second; None where it does not say."""
+    """Return the time of a response by the clock of the service, to the second, or None."""
     try:
         date = parsedate_to_datetime(headers.get("date", ""))
     except (ValueError, TypeError, IndexError, OverflowError):
@@ -111,7 +101,7 @@ def date_of(headers: Mapping[str, str]) -> datetime | None:
 
 
 def request_id_of(headers: Mapping[str, str]) -> str:
-    """The id by which Microsoft's support finds the request, or ""."""
+    """Return the id of the request for Microsoft's support, or ""."""
     for name in ("apim-request-id", "request-id", "x-ms-request-id"):
         if headers.get(name):
             return headers[name][:100]
@@ -139,7 +129,7 @@ def _code_and_message(body: bytes) -> tuple[str, str]:
 
 
 def _words(text: str) -> str:
-    """The words of a page: its title if it has one, else its text without the marks."""
+    """Return the title of an HTML page, or else its text."""
     if "<" not in text[:1000]:
         return _shortened(text)
     title = re.search(r"<title[^>]{0,200}>([^<]{0,500})</title", text[:_PAGE_LENGTH], re.IGNORECASE)
@@ -161,6 +151,6 @@ def _shortened(text: str) -> str:
 
 def _phrase(status: int) -> str:
     try:
-        return f"{HTTPStatus(status).phrase} (the answer says no more)"
+        return f"{HTTPStatus(status).phrase} (the response has no message)"
     except ValueError:
-        return "the answer says no more"
+        return "the response has no message"

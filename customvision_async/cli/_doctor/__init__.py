@@ -1,0 +1,1 @@
+"""The checks and probes of ``customvision doctor``."""

@@ -1,0 +1,253 @@
+"""The checks of ``customvision doctor`` before anything is asked of the service: endpoint, key, network, TLS, clock."""
+
+from __future__ import annotations
+
+import ssl
+import time
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from urllib.parse import urlsplit
+from urllib.request import getproxies_environment
+
+from ... import KeyCredential, TrainingClient
+from .._options import ENDPOINT, KEY
+from .._text import plural
+from .certificate import read_certificate
+from .examination import (
+    PAGE,
+    Check,
+    Examination,
+    Finding,
+    FindingError,
+    NotCheckedError,
+    ProblemError,
+    WarningError,
+    host_of,
+)
+from .network import Link, connect, resolve, server_certificate
+
+__all__ = ["NETWORK_CHECKS"]
+
+_SKEW = (30.0, 300.0)
+"""Seconds of clock difference that are worth a warning, and that break signatures and tokens."""
+_EXPIRY_DAYS = 14
+RESPONSE_SECONDS = 7.0
+"""Seconds that one response may take."""
+_PORTALS = ("portal.azure.com", "customvision.ai", "ai.azure.com", "learn.microsoft.com")
+_KEY_LENGTHS = (32, 84)
+
+
+async def _endpoint(here: Examination) -> Finding:
+    given = here.given_endpoint
+    if not given.strip():
+        raise ProblemError("not set", f"set {ENDPOINT} to the endpoint on {PAGE}")
+    host = host_of(given)
+    if any(host == portal or host.endswith(f".{portal}") for portal in _PORTALS):
+        raise ProblemError(f"{host} is a web page for people", f"take the endpoint from {PAGE}")
+    try:
+        client = TrainingClient(given.strip(), "k")
+    except ValueError as error:
+        raise ProblemError(str(error), f"take the endpoint from {PAGE}") from None
+    path = urlsplit(given.strip()).path.lower()
+    if "/prediction/" in path:
+        raise ProblemError(
+            "this is the prediction URL of a published iteration",
+            f"take the endpoint of the training resource from {PAGE}",
+        )
+    here.endpoint = client.endpoint
+    here.link = Link(here.endpoint, RESPONSE_SECONDS)
+    if given != given.strip():
+        return Finding(
+            "",
+            "warning",
+            f"{here.endpoint}, with blanks or a newline around it",
+            "they are ignored here; other programs may fail: remove them",
+        )
+    if "-prediction" in here.host:
+        return Finding(
+            "",
+            "warning",
+            f"{here.endpoint}, the name of a prediction resource by the portal's custom",
+            "the training resource has a name, an endpoint and a key of its own",
+        )
+    return Finding("", "ok", here.endpoint)
+
+
+async def _key(here: Examination) -> Finding:
+    given, key = here.given_key, here.given_key.strip()
+    if not key:
+        raise ProblemError("not set", f"set {KEY} to one of the two keys on {PAGE}")
+    try:
+        KeyCredential(key)
+    except ValueError as error:
+        raise ProblemError(str(error), f"copy it again from {PAGE}") from None
+    if key[0] in "'\"" or key[-1] in "'\"":
+        raise ProblemError("it is in quotes, which are sent too", f"set {KEY} without quotes")
+    here.key = key
+    shown = plural(len(key), "character")
+    if key == here.prediction_key.strip():
+        return Finding(
+            "",
+            "warning",
+            f"{shown}, the same as VISION_PREDICTION_KEY",
+            "the two resources have different keys unless one resource serves both",
+        )
+    if given != key:
+        return Finding(
+            "",
+            "warning",
+            f"{shown}, with blanks or a newline around it",
+            "they are ignored here; other programs may fail: remove them",
+        )
+    if len(key) not in _KEY_LENGTHS and urlsplit(here.endpoint).scheme == "https":
+        return Finding(
+            "",
+            "warning",
+            f"{shown}; keys of Azure have {' or '.join(map(str, _KEY_LENGTHS))}",
+            f"compare it with {PAGE}",
+        )
+    return Finding("", "ok", f"{shown}, none of which is shown")
+
+
+async def _name(here: Examination) -> Finding:
+    here.need(here.endpoint, "there is no usable endpoint")
+    try:
+        found = await resolve(here.host, here.port, 5.0)
+    except OSError as error:
+        if isinstance(error, TimeoutError):
+            raise
+        raise ProblemError(
+            f"{here.host} is not a known host ({error.strerror or type(error).__name__})",
+            f"compare the name with {PAGE}; if other names fail too, the network or its DNS is down",
+        ) from None
+    here.known = True
+    if found == [here.host]:
+        return Finding("", "ok", f"{here.host} is an address, nothing to resolve")
+    more = f" and {len(found) - 1} more" if len(found) > 1 else ""
+    return Finding("", "ok", f"{here.host} is {found[0]}{more}")
+
+
+async def _connection(here: Examination) -> Finding:
+    here.need(
+        here.known, "the host is not known" if here.endpoint else "there is no usable endpoint"
+    )
+    try:
+        address = await connect(here.host, here.port, 5.0)
+    except OSError as error:
+        why = "no response in 5 s" if isinstance(error, TimeoutError) else error.strerror or error
+        raise ProblemError(
+            f"no connection to {here.host} port {here.port}: {why}",
+            "check the network, a firewall, and the network rules of the resource",
+        ) from None
+    here.reachable = True
+    return Finding("", "ok", f"{address} port {here.port} answers")
+
+
+async def _proxy(here: Examination) -> Finding:
+    proxies = {
+        name: url
+        for name, url in getproxies_environment().items()
+        if name in ("https", "http", "all")
+    }
+    if not proxies:
+        return Finding("", "ok", "no proxy variable is set, and connections are direct")
+    name, url = next(iter(proxies.items()))
+    parts = urlsplit(url if "//" in url else f"//{url}")
+    try:
+        host, port = parts.hostname or "", parts.port or 80
+        await connect(host, port, 3.0)
+    except (OSError, ValueError) as error:
+        raise WarningError(
+            f"{name.upper()}_PROXY names {host_of(url) or 'no host'}, which does not answer "
+            f"({getattr(error, 'strerror', None) or 'no response in 3 s'})",
+            "customvision connects without it; unset it for the programs that do not",
+        ) from None
+    found = f"{name.upper()}_PROXY names {host} port {port}, which answers"
+    if here.endpoint and not here.reachable:
+        raise ProblemError(
+            f"{found}, but customvision connects directly, which fails",
+            "it cannot use a proxy: let the endpoint through, or run it where the network is open",
+        )
+    return Finding("", "ok", f"{found}; customvision connects directly")
+
+
+async def _tls(here: Examination) -> Finding:
+    here.need(here.reachable, "there is no connection")
+    assert here.link is not None
+    if here.endpoint.startswith("http:"):
+        return Finding("", "ok", "none: the endpoint is on this machine")
+    try:
+        certificate, version = await here.link.certificate()
+    except ssl.SSLCertVerificationError as error:
+        here.reachable = False
+        raise await _untrusted(here, error.verify_message) from None
+    except (ssl.SSLError, ConnectionError) as error:
+        here.reachable = False
+        raise ProblemError(
+            f"no TLS 1.2 or newer: {getattr(error, 'reason', None) or 'the connection ended'}",
+            "what answers there is not Azure, or a device between breaks TLS: check host and port",
+        ) from None
+    issuer = dict(part[0] for part in certificate.get("issuer", ()))
+    ends = datetime.fromtimestamp(ssl.cert_time_to_seconds(certificate["notAfter"]), UTC)
+    name = issuer.get("commonName") or issuer.get("organizationName") or "an unnamed authority"
+    found = f"{version}, certificate by {name}, valid until {ends:%Y-%m-%d}"
+    if (ends - datetime.now(UTC)).days < _EXPIRY_DAYS:
+        raise WarningError(
+            found, "it ends soon; Azure renews its own, a proxy's administrator may not"
+        )
+    return Finding("", "ok", found)
+
+
+async def _untrusted(here: Examination, why: str) -> FindingError:
+    """Explain a certificate that is not trusted, by its issuer where that can be read."""
+    try:
+        seen = read_certificate(await server_certificate(here.host, here.port, 5.0))
+    except (OSError, ValueError):
+        return ProblemError(f"the certificate is not trusted: {why}", "the key is not sent")
+    by = f"the certificate of {seen.subject}, issued by {seen.issuer}"
+    now = datetime.now(UTC)
+    if now > seen.not_after:
+        text = f"{by}, ended on {seen.not_after:%Y-%m-%d}"
+        return ProblemError(text, "check the clock of this machine; else its owner has to renew it")
+    if now < seen.not_before:
+        text = f"{by}, begins on {seen.not_before:%Y-%m-%d}"
+        return ProblemError(text, "check the clock of this machine")
+    if "ostname" in why or "IP address" in why:
+        return ProblemError(f"{by}, is for another host: {why}", f"compare the host with {PAGE}")
+    return ProblemError(
+        f"{by}, is not trusted: {why}",
+        "if the issuer is your company or a security product, it reads the traffic: name the file with its root "
+        "certificate in SSL_CERT_FILE. If you do not know it, do not go on",
+    )
+
+
+async def _clock(here: Examination) -> Finding:
+    here.need(here.reachable, "there is no trusted connection")
+    assert here.link is not None
+    before = time.time()
+    response = await here.link.request("GET", "/")  # without the key
+    after = time.time()
+    try:
+        there = parsedate_to_datetime(response.headers.get("date", "")).timestamp()
+    except (TypeError, ValueError):
+        raise NotCheckedError("the response has no date") from None
+    skew = max(before - there - 1, there - after, 0.0)  # the date has whole seconds
+    if skew < _SKEW[0]:
+        return Finding("", "ok", "agrees with the date of the response")
+    side = "ahead of" if before > there else "behind"
+    text = f"this machine is {skew:,.0f} s {side} the service"
+    if skew < _SKEW[1]:
+        raise WarningError(text, "set the clock: signatures of image addresses depend on it")
+    raise ProblemError(text, "set the clock: tokens, certificates and image addresses depend on it")
+
+
+NETWORK_CHECKS = (
+    Check("endpoint", 2.0, _endpoint),
+    Check("key", 2.0, _key),
+    Check("name", 6.0, _name),
+    Check("connection", 7.0, _connection),
+    Check("proxy", 5.0, _proxy),
+    Check("tls", 10.0, _tls),
+    Check("clock", 8.0, _clock),
+)
+"""In the order in which they build on one another."""

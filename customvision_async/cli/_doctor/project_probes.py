@@ -1,0 +1,207 @@
+"""How ``customvision doctor --probe`` settles the switches about tags, regions, iterations, domains and addresses."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from email.utils import parsedate_to_datetime
+from typing import Any
+from urllib.parse import parse_qs, urlsplit
+from uuid import uuid4
+
+from .network import Link
+from .scratch_project import Resource, Scratch, UnsettledError, results_of, said
+
+__all__ = [
+    "address_seconds",
+    "empty_tag_stops_training",
+    "names_ignore_case",
+    "newer_domains",
+    "newest_iteration_first",
+    "null_lists",
+    "originals_kept",
+    "repeated_region_is_400",
+    "shuffle_created",
+    "strict_ids",
+    "strict_metadata",
+    "vnet",
+    "workspace_listed",
+]
+
+_GENERAL_A1 = "a8e3c40f-fb4a-466f-832a-5e457ae4a344"
+_LOOKED_AT = 10
+"""Projects of the resource that are looked at for two iterations."""
+
+
+async def names_ignore_case(scratch: Scratch) -> bool:
+    """Whether a tag whose name differs in case alone is refused."""
+    await scratch.tag("first")
+    response = await scratch.call("POST", "/tags", [("name", "FIRST")])
+    if response.status not in (200, 400):
+        raise UnsettledError(f"the tag was answered with {said(response)}")
+    return response.status == 400
+
+
+async def strict_ids(scratch: Scratch) -> bool:
+    """Whether deleting an image that is not there is refused."""
+    response = await scratch.call("DELETE", "/images", [("imageIds", str(uuid4()))])
+    if response.status not in (200, 202, 204, 400, 404):
+        raise UnsettledError(f"the deletion was answered with {said(response)}")
+    return response.status in (400, 404)
+
+
+async def one(scratch: Scratch) -> tuple[dict[str, Any], bytes, float]:
+    """Upload an image; return it as it is listed, its bytes, and the service's time of that."""
+    data = scratch.image()
+    made = results_of(await scratch.upload([("one.png", data)]))["one.png"].get("image") or {}
+    if "id" not in made:
+        raise UnsettledError("an upload did not succeed")
+    response = await scratch.call("GET", "/images/id", [("imageIds", str(made["id"]))])
+    if response.status != 200 or not response.json:
+        raise UnsettledError(f"the image was answered with {said(response)}")
+    try:
+        now = parsedate_to_datetime(response.headers["date"]).timestamp()
+    except (KeyError, ValueError):
+        raise UnsettledError("the response has no date") from None
+    return response.json[0], data, now
+
+
+async def strict_metadata(scratch: Scratch) -> bool:
+    """Whether an image may not have 11 pairs of metadata."""
+    image, _, _ = await scratch.shared(one)
+    pairs = {f"key {number}": "value" for number in range(11)}
+    response = await scratch.call(
+        "POST", "/images/metadata", [("imageIds", str(image["id"]))], json_body=pairs
+    )
+    if response.status == 400:
+        return True
+    if response.status not in (200, 207):
+        raise UnsettledError(f"the metadata was answered with {said(response)}")
+    return any(result.get("status") != "OK" for result in response.json["images"])
+
+
+async def null_lists(scratch: Scratch) -> bool:
+    """Whether v2.2 gives null for an empty list."""
+    tag = await scratch.tag("of no image")
+    response = await scratch.call("GET", "/images/tagged", [("tagIds", tag)], version="v2.2")
+    if response.status != 200 or response.body.strip() not in (b"null", b"[]"):
+        raise UnsettledError(f"v2.2 was answered with {said(response)}")
+    return response.body.strip() == b"null"
+
+
+async def vnet(scratch: Scratch) -> bool:
+    """Whether the address of an image is a relative path."""
+    image, _, _ = await scratch.shared(one)
+    return not urlsplit(_address(image)).scheme
+
+
+def _address(image: dict[str, Any]) -> str:
+    address = image.get("originalImageUri")
+    if not isinstance(address, str):
+        raise UnsettledError("the image has no address")
+    return address
+
+
+async def address_seconds(scratch: Scratch) -> float:
+    """How long a signed address is good, in whole minutes."""
+    image, _, now = await scratch.shared(one)
+    ends = parse_qs(urlsplit(_address(image)).query).get("se")
+    if not ends:
+        raise UnsettledError("the address of the image has no end")
+    left = datetime.fromisoformat(ends[0]).timestamp() - now
+    return round(left / 60) * 60.0
+
+
+async def originals_kept(scratch: Scratch) -> bool:
+    """Whether the address of an image serves the bytes that were uploaded."""
+    image, data, _ = await scratch.shared(one)
+    address = _address(image)
+    parts = urlsplit(address)
+    if not parts.scheme:
+        response = await scratch.call("GET", "/artifacts", [("path", address)])
+    else:
+        origin = f"{parts.scheme}://{parts.netloc}"
+        blobs = (parts.hostname or "").endswith(".blob.core.windows.net")
+        if not (blobs and parts.scheme == "https") and origin != scratch.resource.link.endpoint:
+            raise UnsettledError("the address is not one of Azure's blob storage")
+        link = Link(origin, scratch.resource.link.seconds)
+        try:
+            response = await link.request("GET", f"{parts.path}?{parts.query}")  # without the key
+        finally:
+            link.close()
+    if response.status != 200 or not response.body:
+        raise UnsettledError(f"the address was answered with {said(response)}")
+    return response.body == data
+
+
+async def workspace_listed(scratch: Scratch) -> bool:
+    """Whether v1.2 lists an iteration of a project that was never trained."""
+    response = await scratch.call("GET", "/iterations", version="v1.2")
+    if response.status != 200:
+        raise UnsettledError(f"v1.2 was answered with {said(response)}")
+    return bool(response.json)
+
+
+async def newer_domains(resource: Resource) -> bool:
+    """Whether General [A1] is among the domains."""
+    found = await resource.good("GET", "/domains")
+    return any(domain["id"] == _GENERAL_A1 for domain in found)
+
+
+async def newest_iteration_first(resource: Resource) -> bool:
+    """How the iterations of a project that has several are listed. Nothing is trained for it."""
+    projects = await resource.good("GET", "/projects")
+    for project in projects[:_LOOKED_AT]:
+        found = await resource.good("GET", f"/projects/{project['id']}/iterations")
+        times = [datetime.fromisoformat(iteration["created"]) for iteration in found]
+        if len(set(times)) > 1 and times in (sorted(times), sorted(times, reverse=True)):
+            return times[0] > times[-1]
+    raise UnsettledError("no project has two iterations, and the probe trains none")
+
+
+async def empty_tag(scratch: Scratch) -> bool:
+    """Whether the training of a project whose tags have no image is refused for a tag without images."""
+    for name in ("empty 1", "empty 2"):
+        await scratch.tag(name)
+    response = await scratch.call("POST", "/train")
+    if response.status != 400:
+        raise UnsettledError(f"the training was answered with {said(response)}")
+    return "per tag" in response.message
+
+
+async def empty_tag_stops_training(classification: bool | None, detection: bool | None) -> str:
+    """Which kinds of project are refused for a tag without images, by the words of the refusals."""
+    if not detection or classification is None:
+        raise UnsettledError("the words of the refusals do not tell, and the probe trains nothing")
+    return "always" if classification else "detection"
+
+
+async def _image_and_tag(scratch: Scratch) -> tuple[str, str]:
+    image, _, _ = await scratch.shared(one)
+    return str(image["id"]), await scratch.tag("box")
+
+
+async def shuffle_created(scratch: Scratch) -> bool:
+    """Whether the order of new regions differs from the order sent."""
+    image, tag = await _image_and_tag(scratch)
+    sides = [round(0.01 * number, 2) for number in range(24)]
+    regions = [_region(image, tag, side) for side in sides]
+    found = await scratch.good("POST", "/images/regions", json_body={"regions": regions})
+    lefts = [round(float(region["left"]), 2) for region in found["created"]]
+    if sorted(lefts) != sides:
+        raise UnsettledError("the regions were not created")
+    return lefts != sides
+
+
+async def repeated_region_is_400(scratch: Scratch) -> bool:
+    """Whether a batch that has the same region twice is refused."""
+    image, tag = await _image_and_tag(scratch)
+    regions = [_region(image, tag, 0.5)] * 2
+    response = await scratch.call("POST", "/images/regions", json_body={"regions": regions})
+    if response.status not in (200, 207, 400):
+        raise UnsettledError(f"the regions were answered with {said(response)}")
+    return response.status == 400
+
+
+def _region(image: str, tag: str, left: float) -> dict[str, Any]:
+    box = {"left": left, "top": 0.25, "width": 0.25, "height": 0.25}
+    return {"imageId": image, "tagId": tag, **box}

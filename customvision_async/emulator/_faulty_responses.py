@@ -1,0 +1,158 @@
+"""Send an answer, or what a fault makes of it."""
+
+from __future__ import annotations
+
+import asyncio
+import gzip
+from collections.abc import Callable
+from contextlib import aclosing
+
+import msgspec
+from aiohttp import web
+
+from .._versions import ApiVersion
+from .._wire.codec import pascal_keys
+from ._api_request import Answer
+from ._faults import Fault
+from ._image_files import Buffer
+from ._in_flight import dropped, pieces
+from ._request_record import RequestRecord
+from ._responses import headers_of, send
+from ._routes import Match
+
+__all__ = ["deliver", "refuse_connection"]
+
+_PAGE = b"<!DOCTYPE html><html><head><title>Sorry</title></head><body><h1>Our services aren't available right now</h1></body></html>"
+
+
+async def refuse_connection(request: web.Request, fault: Fault | None) -> web.StreamResponse:
+    """Reset the connection, at once or when half of the body is there."""
+    if fault and fault.kind == "reset_in_body":
+        left = (request.content_length or 0) // 2
+        async with aclosing(pieces(request)) as body:
+            async for piece in body:
+                left -= len(piece)
+                if left <= 0:
+                    break
+    return dropped(request)
+
+
+async def deliver(
+    request: web.Request,
+    answer: Answer,
+    encode: Callable[[], Buffer],
+    request_id: str,
+    match: Match | None,
+    fault: Fault | None,
+    seen: RequestRecord,
+    closing: asyncio.Event,
+) -> web.StreamResponse:
+    """Send an answer, or what a fault makes of it."""
+    if fault is None:
+        seen.status = answer.status
+        return await send(request, answer, encode(), request_id, match)
+    if fault.kind == "lost_answer":
+        return dropped(request)
+    if fault.kind == "hang":
+        await _gone(request, closing)
+        return dropped(request)
+    if fault.kind == "slow_answer":
+        await asyncio.sleep(fault.seconds)
+    if fault.kind == "edit" and fault.edit is not None:
+        edited = fault.edit(msgspec.json.decode(msgspec.json.encode(answer.value)))
+        pascal = match is not None and match.version == ApiVersion.V1_2
+        body: Buffer = msgspec.json.encode(pascal_keys(edited) if pascal else edited)
+    else:
+        changed = _instead(fault)
+        answer, body = changed if changed else (answer, encode())
+    if fault.kind == "header_flood":
+        answer.headers |= {f"X-Flood-{number}": "x" * 100 for number in range(fault.size or 500)}
+    seen.status = answer.status
+    if fault.kind == "drip":
+        return await _drip(
+            request, answer, body, headers_of(answer, request_id, match), fault.seconds
+        )
+    if fault.kind in ("truncated_answer", "wrong_length"):
+        return await _raw(
+            request,
+            answer,
+            bytes(body),
+            headers_of(answer, request_id, match),
+            cut=fault.kind == "truncated_answer",
+        )
+    return await send(request, answer, body, request_id, match)
+
+
+def _instead(fault: Fault) -> tuple[Answer, bytes] | None:
+    """What comes in place of the answer, where it is not the answer itself."""
+    if fault.kind == "status":
+        code, text = (
+            ("429", "Rate limit is exceeded. Try again later.")
+            if fault.status == 429
+            else (str(fault.status), "Injected fault")
+        )
+        body = (
+            fault.body
+            if fault.body is not None
+            else msgspec.json.encode({"error": {"code": code, "message": text}})
+        )
+        headers = dict(fault.headers)
+        if fault.retry_after is not None:
+            headers["Retry-After"] = str(fault.retry_after)
+        return Answer(fault.status, headers=headers), body
+    if fault.kind == "redirect":
+        status = fault.status if 300 <= fault.status < 400 else 307
+        return Answer(status, headers={"Location": fault.location}), b""
+    if fault.kind == "gzip_bomb":
+        return Answer(headers={"Content-Encoding": "gzip"}), gzip.compress(
+            b" " * (fault.size or 64 << 20), 9
+        )
+    if fault.kind == "html":
+        return Answer(content_type="text/html; charset=utf-8"), _PAGE
+    bodies = {
+        "garbage": b'{"isBatchSuccessful": tru',
+        "wrong_shape": b'[{"unexpected": {"shape": [1, 2, 3]}}, 42, "text"]',
+        "empty": b"",
+    }
+    return (Answer(), bodies[fault.kind]) if fault.kind in bodies else None
+
+
+async def _gone(request: web.Request, closing: asyncio.Event) -> None:
+    """Wait until the client has given up, or the emulator stops."""
+    while (  # noqa: ASYNC110 - no event tells
+        request.transport is not None
+        and not request.transport.is_closing()
+        and not closing.is_set()
+    ):
+        await asyncio.sleep(0.02)  # aiohttp tells no handler that its client is gone
+
+
+async def _drip(
+    request: web.Request, answer: Answer, body: Buffer, headers: dict[str, str], seconds: float
+) -> web.StreamResponse:
+    response = web.StreamResponse(status=answer.status, headers=headers)
+    response.content_length = len(body)
+    await response.prepare(request)
+    for at in range(len(body)):
+        await response.write(bytes(body[at : at + 1]))
+        await asyncio.sleep(seconds)
+    return response
+
+
+async def _raw(
+    request: web.Request, answer: Answer, body: bytes, headers: dict[str, str], *, cut: bool
+) -> web.StreamResponse:
+    """An answer whose Content-Length and body disagree; then the connection ends."""
+    half = len(body) // 2
+    length, sent = (len(body), body[:half]) if cut else (half, body)
+    lines = [
+        f"HTTP/1.1 {answer.status} OK",
+        *(f"{name}: {value}" for name, value in headers.items()),
+        f"Content-Length: {length}",
+    ]
+    transport = request.transport
+    if transport is not None and not transport.is_closing():
+        transport.write("\r\n".join(lines).encode() + b"\r\n\r\n" + sent)
+        await asyncio.sleep(0)
+        transport.close()
+    return web.Response()

@@ -1,0 +1,28 @@
+"""The map of the code in docs/architecture.md names modules that exist, and every room of the tree."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+ROOT = Path(__file__).parent.parent
+PACKAGE = ROOT / "customvision_async"
+PAGE = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
+PATHS = set(re.findall(r"`([\w/]+(?:\.py|/))`", PAGE))
+
+
+def test_every_path_of_the_page_exists() -> None:
+    """A module that is moved is moved on the page too."""
+    assert len(PATHS) > 20
+    missing = {path for path in PATHS if not ((PACKAGE / path).exists() or (ROOT / path).exists())}
+    assert not missing
+
+
+def test_the_page_names_everything_at_the_root_of_the_package() -> None:
+    """A new module at the root, or a new folder, has its line."""
+    entries = {
+        f"{path.name}/" if path.is_dir() else path.name
+        for path in PACKAGE.iterdir()
+        if (path.is_dir() and (path / "__init__.py").exists()) or path.suffix == ".py"
+    }
+    assert entries - PATHS <= {"__main__.py"}
