@@ -27,7 +27,7 @@ def main() -> int:
         "--scratch",
         type=Path,
         default=Path(tempfile.gettempdir(), "customvision-benchmarks"),
-        help="for pictures",
+        help="for images",
     )
     parser.add_argument(
         "--plots", action="store_true", help="measure for the plots too, and draw them (matplotlib)"

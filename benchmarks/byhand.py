@@ -1,8 +1,10 @@
-"""The upload as a hand would write it for one occasion, with aiohttp and msgspec, knowing what makes it fast.
+"""The upload as a hand would write it for one occasion, with aiohttp and msgspec, knowing what
+makes it fast.
 
-It does what is needed and no more: find the files, cut them into batches of 64 pictures and 16 MB, stream each batch as
-multipart from the files in pieces of 128 KiB (letting the loop breathe), eight at a time, and see that every picture is answered
-OK. It does not look at the pictures, retry, learn a rate, join answers to files or keep an account.
+It does what is needed and no more: find the files, cut them into batches of 64 images and 16 MB,
+stream each batch as multipart from the files in pieces of 128 KiB (letting the loop breathe), eight
+at a time, and see that every image is answered OK. It does not look at the images, retry, learn
+a rate, join answers to files or keep an account.
 """
 
 from __future__ import annotations

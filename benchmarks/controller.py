@@ -1,9 +1,10 @@
 """The controller against a simulated service: ``python -m benchmarks.controller [--seed N]``.
 
-The service is a token bucket that answers 429, a link shared by the uploads, a think time with a long tail and, at
-times, a fixed number of workers that queue in silence or another client that takes most of the quota. Scenarios are
-drawn from the seed. The oracle is a client that knows the bucket and never asks for what is not there. The real
-:class:`Controller` runs unchanged, in virtual time.
+The service is a token bucket that answers 429, a link shared by the uploads, a think time with a
+long tail and, at times, a fixed number of workers that queue in silence or another client that
+takes most of the quota. Scenarios are drawn from the seed. The oracle is a client that knows the
+bucket and never asks for what is not there. The real :class:`Controller` runs unchanged, in virtual
+time.
 """
 
 from __future__ import annotations
@@ -284,7 +285,10 @@ class Simulation:
 
 
 def draw(random: Random) -> Scenario:
-    """A scenario. Rates, times and sizes are log-uniform over what a user of the service may meet."""
+    """A scenario.
+
+    Rates, times and sizes are log-uniform over what a user of the service may meet.
+    """
 
     def between(low: float, high: float) -> float:
         return math.exp(random.uniform(math.log(low), math.log(high)))
@@ -384,7 +388,8 @@ def main() -> None:
     )
     arguments = parser.parse_args()
     print(
-        f"{arguments.count} scenarios of seed {arguments.seed}, share of the oracle: median / p10 / least; wasted calls: median / p90"
+        f"{arguments.count} scenarios of seed {arguments.seed}, share of the oracle: median / "
+        "p10 / least; wasted calls: median / p90"
     )
     for calls, of in ((None, "300 s"), (32, "32 calls")):
         for strict in (False, True):
@@ -392,7 +397,8 @@ def main() -> None:
             shares, wasted = [row[0] for row in rows], [row[1] for row in rows]
             name = f"{of}, {'every call refused until Retry-After' if strict else 'refusals one by one'}"
             print(
-                f"  {name:52s} {median(shares):.2f} / {quantile(shares, 0.1):.2f} / {min(shares):.2f}"
+                f"  {name:52s} {median(shares):.2f} / {quantile(shares, 0.1):.2f} / "
+                f"{min(shares):.2f}"
                 f"   {median(wasted):6.1%} / {quantile(wasted, 0.9):6.1%}"
             )
             if arguments.worst:

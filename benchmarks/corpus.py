@@ -1,4 +1,7 @@
-"""Folders of pictures to send: a JPEG header, then noise. Made once, kept in the scratch folder, read from the page cache."""
+"""Folders of images to send: a JPEG header, then noise.
+
+Made once, kept in the scratch folder, read from the page cache.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +14,7 @@ __all__ = ["folder_of", "warm"]
 
 _PER_FOLDER = 1000
 _DISTINCT = 400_000_000
-"""Bytes of different pictures at the most; beyond, files are links to these (memory is measured there, not speed)."""
+"""Bytes of different images at the most; beyond, files are links to these (memory is measured there, not speed)."""
 
 
 def _header() -> bytes:
@@ -26,7 +29,7 @@ def _header() -> bytes:
 
 
 def folder_of(scratch: Path, size: int, count: int) -> Path:
-    """A folder with `count` pictures of `size` bytes, in folders of 1,000."""
+    """A folder with `count` images of `size` bytes, in folders of 1,000."""
     folder = scratch / f"{size}x{count}"
     done = scratch / f"{folder.name}.done"
     if done.exists():

@@ -1,4 +1,6 @@
-"""Runs side by side: the sink on one core, the client on another, one process a run, all kinds in turn."""
+"""Runs side by side: the sink on one core, the client on another, one process a run, all kinds in
+turn.
+"""
 
 from __future__ import annotations
 
@@ -20,7 +22,9 @@ __all__ = ["Runs", "certificates", "sink", "together"]
 
 
 def _cores() -> tuple[int | None, int | None]:
-    """Where the client and the sink run: the two ends of what there is, so that they never share a core."""
+    """Where the client and the sink run: the two ends of what there is, so that they never share a
+    core.
+    """
     there = sorted(os.sched_getaffinity(0))
     return (there[0], there[-1]) if len(there) > 1 else (None, None)
 
@@ -30,14 +34,18 @@ CLIENT, SINK = _cores()
 
 @dataclass
 class Runs:
-    """The runs of several kinds of client, side by side: for each its lines, in the order of the rounds."""
+    """The runs of several kinds of client, side by side: for each its lines, in the order of the
+    rounds.
+    """
 
     lines: dict[str, list[dict[str, float]]] = field(
         default_factory=dict[str, list[dict[str, float]]]
     )
 
     def each(self, kind: str, what: str) -> list[float]:
-        """One figure of each run, for each item where it is CPU ("cpu"), or items a second ("rate")."""
+        """One figure of each run, for each item where it is CPU ("cpu"), or items a second
+        ("rate").
+        """
         lines = self.lines[kind]
         if what == "cpu":
             return [line["cpu"] / line["items"] for line in lines]

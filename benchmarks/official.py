@@ -47,7 +47,7 @@ def upload(task: Task) -> dict[str, float]:
 
 
 def upload_regions(task: Task) -> dict[str, float]:
-    """The same with a region on each picture."""
+    """The same with a region on each image."""
     return _upload(
         task,
         lambda path: _Entry(

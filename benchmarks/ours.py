@@ -51,7 +51,7 @@ def upload(task: Task) -> dict[str, float]:
 
 
 def upload_regions(task: Task) -> dict[str, float]:
-    """The same with a region on each picture, so that the batches are JSON with base64."""
+    """The same with a region on each image, so that the batches are JSON with base64."""
 
     def source() -> list[ImageFile]:
         paths = sorted(Path(task.folder).rglob("*.jpg"))
@@ -77,10 +77,12 @@ async def _sent(task: Task, project: ProjectClient, source: Callable[[], Any]) -
 
 
 def gap(task: Task) -> dict[str, float]:
-    """How long the event loop is held while a folder is uploaded: milliseconds from one of its rounds to the next.
+    """How long the event loop is held while a folder is uploaded: milliseconds from one of its
+    rounds to the next.
 
-    `largest` and `p99` are in CPU time of the process (all threads: one that holds the interpreter holds the loop too), which leaves out
-    the time that other programs had the core; `clock` is the largest by the clock.
+    `largest` and `p99` are in CPU time of the process (all threads: one that holds the interpreter
+    holds the loop too), which leaves out the time that other programs had the core; `clock` is the
+    largest by the clock.
     """
 
     async def main() -> dict[str, float]:

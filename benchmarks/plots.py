@@ -1,4 +1,6 @@
-"""Two plots, as SVG beside README.md: throughput against the size of the images, memory against their number."""
+"""Two plots, as SVG beside README.md: throughput against the size of the images, memory against
+their number.
+"""
 
 from __future__ import annotations
 
@@ -37,8 +39,8 @@ def _throughput(bench: Bench) -> None:
         count = max(64, min(4992, _BYTES // size // 64 * 64))
         folder = corpus.folder_of(bench.scratch, size, count)
         corpus.warm(folder)
-        with sink(bench.tls, picture=size) as reach:
-            common = {**reach, "folder": str(folder), "count": count, "picture": size}
+        with sink(bench.tls, image_size=size) as reach:
+            common = {**reach, "folder": str(folder), "count": count, "image_size": size}
             batch = max(1, min(64, 16_000_000 // size))
             runs = together(
                 {kind: {**common, "job": f"{kind}.upload", "batch": batch} for kind in lines}, 3
@@ -68,13 +70,13 @@ def _memory(bench: Bench) -> None:
         line = []
         for count in counts:
             folder = corpus.folder_of(bench.scratch, 20_000, count)
-            with sink(picture=20_000, think=0.05) as reach:
+            with sink(image_size=20_000, think=0.05) as reach:
                 task = {
                     **reach,
                     "job": f"{kind}.upload",
                     "folder": str(folder),
                     "count": count,
-                    "picture": 20_000,
+                    "image_size": 20_000,
                 }
                 line.append(run_once(task)["memory"])
         axes.plot(counts, line, marker="o", label=_NAMES[kind])

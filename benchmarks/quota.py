@@ -1,7 +1,8 @@
-"""What gets through a service that allows so many calls a second, in virtual time: client, engine and limiter run unchanged.
+"""What gets through a service that allows so many calls a second, in virtual time: client, engine
+and limiter run unchanged.
 
-The service is a token bucket of one second's calls; a call that finds it empty is answered 429 with ``Retry-After: 1``.
-The ideal is a client that knows the bucket: every token is used as it comes.
+The service is a token bucket of one second's calls; a call that finds it empty is answered 429 with
+``Retry-After: 1``. The ideal is a client that knows the bucket: every token is used as it comes.
 """
 
 from __future__ import annotations
@@ -79,7 +80,9 @@ class _Quota:
 
 
 def through(task: Task) -> dict[str, float]:
-    """Delete images for `seconds`: the share of the ideal that got through, and of the calls that were refused."""
+    """Delete images for `seconds`: the share of the ideal that got through, and of the calls that
+    were refused.
+    """
     quota = _Quota(task.rate, task.think, task.rival, task.seconds)
 
     async def main() -> None:

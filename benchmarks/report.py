@@ -32,7 +32,8 @@ def machine() -> list[str]:
     info = Path("/proc/cpuinfo")
     model = re.search(r"model name\s*: (.*)", info.read_text()) if info.exists() else None
     return [
-        f"{model[1] if model else platform.machine()}, {cpu_count()} cores; {platform.system()} {platform.release()};"
+        f"{model[1] if model else platform.machine()}, {cpu_count()} cores; "
+        f"{platform.system()} {platform.release()};"
         f" {datetime.now(UTC):%Y-%m-%d}",
         f"Python {platform.python_version()}, {ssl.OPENSSL_VERSION}; "
         + ", ".join(f"{name} {_version(name)}" for name in _PACKAGES),
@@ -66,7 +67,8 @@ def write(rows: Sequence[Row], rounds: int) -> None:
         reached = f"{_figure(row.reached)}{row.unit}"
         target = f"{'at most' if row.most else 'at least'} {_figure(row.target)}{row.unit}"
         table.append(
-            f"| {row.work} | {target} | {reached if row.ok else f'**{reached}** (missed)'} | {row.detail} |"
+            f"| {row.work} | {target} | {reached if row.ok else f'**{reached}** (missed)'} | "
+            f"{row.detail} |"
         )
     text = "\n".join([*machine(), f"Medians of {rounds} rounds.", "", *table])
     old = README.read_text(encoding="utf-8")

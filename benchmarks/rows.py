@@ -18,12 +18,15 @@ SEED = 20260607
 """Of the scenarios of the controller: another than those it was made with."""
 
 SIZES = {20_000: 9920, 200_000: 1984, 2_000_000: 192}
-"""Pictures of each size in an upload: whole batches of 64, and 200 to 400 MB, so that the first requests do not weigh too much."""
+"""Images of each size in an upload: whole batches of 64, and 200 to 400 MB, so that the first requests do not weigh too much."""
 
 
 @dataclass(frozen=True)
 class Row:
-    """A line of the table. `reached` is compared with `target`: at least that, or (`most`) at most."""
+    """A line of the table.
+
+    `reached` is compared with `target`: at least that, or (`most`) at most.
+    """
 
     work: str
     target: float
@@ -47,7 +50,7 @@ class Bench:
     rounds: int
 
     def folder(self, size: int, count: int) -> Path:
-        """A folder of pictures, in the page cache."""
+        """A folder of images, in the page cache."""
         folder = corpus.folder_of(self.scratch, size, count)
         corpus.warm(folder)
         return folder
@@ -56,8 +59,8 @@ class Bench:
         """The kinds of clients side by side, with the same folder."""
         count = SIZES[size]
         folder = self.folder(size, count)
-        with sink(self.tls if tls else None, picture=size) as reach:
-            common = {**reach, "folder": str(folder), "count": count, "picture": size}
+        with sink(self.tls if tls else None, image_size=size) as reach:
+            common = {**reach, "folder": str(folder), "count": count, "image_size": size}
             return together({kind: {**common, **task} for kind, task in kinds.items()}, self.rounds)
 
 
@@ -127,7 +130,7 @@ def uploads(bench: Bench) -> Iterator[Row]:
 
 
 def regions(bench: Bench) -> Iterator[Row]:
-    """CPU of uploads with a region on each picture."""
+    """CPU of uploads with a region on each image."""
     for tls in (False, True):
         runs = bench.uploads(
             200_000,
@@ -192,14 +195,14 @@ def memory(bench: Bench) -> Iterator[Row]:
     peaks: dict[tuple[int, int], float] = {}
     for size, count in ((2_000_000, 2_000), (20_000, 2_000), (20_000, 200_000)):
         folder = corpus.folder_of(bench.scratch, size, count)
-        with sink(picture=size, think=0.05) as reach:
+        with sink(image_size=size, think=0.05) as reach:
             line = run_once(
                 {
                     **reach,
                     "job": "ours.upload",
                     "folder": str(folder),
                     "count": count,
-                    "picture": size,
+                    "image_size": size,
                 }
             )
         peaks[size, count] = line["memory"]
@@ -257,7 +260,9 @@ _QUOTAS: tuple[tuple[str, dict[str, float], float], ...] = (
 
 
 def quotas(bench: Bench) -> Iterator[Row]:
-    """What gets through a quota, in virtual time; and the controller by itself, on scenarios drawn anew."""
+    """What gets through a quota, in virtual time; and the controller by itself, on scenarios drawn
+    anew.
+    """
     for what, told, most in _QUOTAS:
         line = run_once({"job": "quota.through", **told})
         yield Row(f"{what}: share of the ideal", 95, line["share"] * 100, " %")

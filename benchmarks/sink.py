@@ -1,11 +1,14 @@
-"""A stand-in for the service that costs as little as can be: ``python -m benchmarks.sink '{"core": 1, ...}'``.
+"""A stand-in for the service that costs as little as can be: ``python -m benchmarks.sink '{"core":
+1, ...}'``.
 
-A process of its own, on a core of its own. One thread a connection, with blocking calls: bodies of plain HTTP are
-thrown away by the kernel (``MSG_TRUNC``), those of TLS are deciphered into one buffer. Answers are made beforehand, of
-the form and length of the service's own: 64 results with their images are 80 KB, a page of 256 images 310 KB.
+A process of its own, on a core of its own. One thread a connection, with blocking calls: bodies of
+plain HTTP are thrown away by the kernel (``MSG_TRUNC``), those of TLS are deciphered into one
+buffer. Answers are made beforehand, of the form and length of the service's own: 64 results with
+their images are 80 KB, a page of 256 images 310 KB.
 
-It does not read bodies of pictures: all are of one length that it was told, so the Content-Length tells their number.
-That holds for multipart and for base64, since what stands around a picture is far shorter than it (or the batch is full).
+It does not read bodies of images: all are of one length that it was told, so the Content-Length
+tells their number. That holds for multipart and for base64, since what stands around an image is
+far shorter than it (or the batch is full).
 """
 
 from __future__ import annotations
@@ -33,10 +36,12 @@ _DISCARD = getattr(socket, "MSG_TRUNC", 0)
 
 @dataclass
 class Options:
-    """What the sink is told: `picture` is the length of every picture, `images` how many a list has, `think` seconds a call."""
+    """What the sink is told: `image_size` is the length of every image, `images` how many a list
+    has, `think` seconds a call.
+    """
 
     core: int | None = None
-    picture: int = 20_000
+    image_size: int = 20_000
     images: int = 50_000
     think: float = 0.0
     certificate: str | None = None
@@ -150,11 +155,11 @@ class _Connection:
         return left
 
     def _canned(self, method: bytes, verb: str, query: bytes, length: int, start: bytes) -> bytes:
-        picture = self._options.picture
+        image_size = self._options.image_size
         if method == b"POST" and verb == "images":
-            return _summary_to(start, min(64, length // picture), quoted=True)
+            return _summary_to(start, min(64, length // image_size), quoted=True)
         if method == b"POST" and verb == "files":
-            return _summary_to(start, min(64, length // ((picture + 2) // 3 * 4)), quoted=False)
+            return _summary_to(start, min(64, length // ((image_size + 2) // 3 * 4)), quoted=False)
         if method == b"GET" and verb == "images":
             fields = dict(pair.split(b"=", 1) for pair in query.split(b"&"))
             first = int(fields.get(b"skip", b"0"))

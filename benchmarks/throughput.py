@@ -1,9 +1,11 @@
-"""What gets through a quota over real sockets: ``python -m benchmarks.throughput [--seconds N] [--rounds N]``.
+"""What gets through a quota over real sockets: ``python -m benchmarks.throughput [--seconds N]
+[--rounds N]``.
 
-Small pictures, any number of them, go through ``upload_images`` to an emulator in a process of its own. It allows so
-many calls a second, counts them in either way, and thinks about each. The ideal is all that it allows from the first
-call on (a bucket is full then, which adds a second's calls), less what another client got. The client is told nothing
-of the rate: the seconds in which it is looked for are in the first figure.
+Small images, any number of them, go through ``upload_images`` to an emulator in a process of its
+own. It allows so many calls a second, counts them in either way, and thinks about each. The ideal
+is all that it allows from the first call on (a bucket is full then, which adds a second's calls),
+less what another client got. The client is told nothing of the rate: the seconds in which it is
+looked for are in the first figure.
 """
 
 from __future__ import annotations
@@ -37,7 +39,10 @@ FOUND = 30.0
 
 @dataclass(frozen=True)
 class Case:
-    """One service. `rival` is the share of the rate that another client asks for in the middle third."""
+    """One service.
+
+    `rival` is the share of the rate that another client asks for in the middle third.
+    """
 
     rate: float
     think: float
@@ -53,7 +58,9 @@ class Case:
 
 
 class Seen:
-    """What the uploads came to, from the events of the client: when each call began, by the status of its answer."""
+    """What the uploads came to, from the events of the client: when each call began, by the status
+    of its answer.
+    """
 
     def __init__(self) -> None:
         self.began: dict[int, list[float]] = defaultdict(list)
@@ -64,7 +71,9 @@ class Seen:
             self.began[event.status].append(time.monotonic() - event.seconds)
 
     def between(self, begin: float, end: float) -> tuple[int, int]:
-        """How many calls were taken up and how many refused, of those that began in these seconds after the first."""
+        """How many calls were taken up and how many refused, of those that began in these seconds
+        after the first.
+        """
         if other := self.began.keys() - {200, 429}:
             raise RuntimeError(f"other answers: {other}")
         first = min(map(min, self.began.values()))
@@ -75,8 +84,8 @@ class Seen:
         return accepted, refused
 
 
-def pictures(seconds: float) -> Iterator[ImageFile]:
-    """Small pictures for so long, each another: the header of a PNG, and a number."""
+def small_images(seconds: float) -> Iterator[ImageFile]:
+    """Small images for so long, each another: the header of a PNG, and a number."""
     end = time.monotonic() + seconds
     size = b"IHDR" + struct.pack(">IIBBBBB", 640, 480, 8, 2, 0, 0, 0)
     head = b"\x89PNG\r\n\x1a\n" + struct.pack(">I", 13) + size + struct.pack(">I", zlib.crc32(size))
@@ -132,7 +141,9 @@ async def rival(case: Case, endpoint: str) -> int:
 
 
 async def measure(case: Case) -> dict[str, float]:
-    """Upload for as long as the case says: the share of the ideal, and of the calls that were refused."""
+    """Upload for as long as the case says: the share of the ideal, and of the calls that were
+    refused.
+    """
     seen = Seen()
     async with served(case) as endpoint:
         async with TrainingClient(endpoint, KEY) as training:
@@ -143,7 +154,7 @@ async def measure(case: Case) -> dict[str, float]:
             asyncio.TaskGroup() as group,
         ):
             other = group.create_task(rival(case, endpoint)) if case.rival else None
-            await training.get_project_client(project).upload_images(pictures(case.seconds + 1))
+            await training.get_project_client(project).upload_images(small_images(case.seconds + 1))
     taken = other.result() if other else 0
     accepted, refused = seen.between(0, case.seconds)
     later, _ = seen.between(FOUND, case.seconds)
@@ -155,7 +166,9 @@ async def measure(case: Case) -> dict[str, float]:
 
 
 def cases(seconds: float) -> list[Case]:
-    """What is measured: each rate, way of counting and time of thinking; another client; a service that refuses all for a while."""
+    """What is measured: each rate, way of counting and time of thinking; another client; a service
+    that refuses all for a while.
+    """
     ways: tuple[Literal["second", "bucket"], ...] = ("second", "bucket")
     plain = [
         Case(rate, think, way, seconds=seconds)

@@ -1,7 +1,8 @@
-"""One measured run, in a process of its own: ``python -m benchmarks.worker '{"job": "ours.upload", ...}'`` prints one line of JSON.
+"""One measured run, in a process of its own: ``python -m benchmarks.worker '{"job": "ours.upload",
+...}'`` prints one line of JSON.
 
-Imports, the making of clients and a first request (which opens a connection and loads what is loaded late) are
-outside the timed part, for all alike.
+Imports, the making of clients and a first request (which opens a connection and loads what is
+loaded late) are outside the timed part, for all alike.
 """
 
 from __future__ import annotations
@@ -25,14 +26,17 @@ TAG = "48cdc50b-0ee0-4f02-afa8-e100568e1f6b"
 
 @dataclass
 class Task:
-    """What a run is told. `endpoint` is that of the sink, `ca` the certificate to trust; the rest is the job's."""
+    """What a run is told.
+
+    `endpoint` is that of the sink, `ca` the certificate to trust; the rest is the job's.
+    """
 
     job: str
     endpoint: str = ""
     ca: str | None = None
     core: int | None = None
     folder: str = ""
-    picture: int = 0
+    image_size: int = 0
     count: int = 0
     batch: int = 64
     threads: int = 8
@@ -49,8 +53,8 @@ class Task:
 class Meter:
     """The timed part: `with` it around the work, then `counted` says what was done.
 
-    CPU is user and system time of the whole process. `memory` is the most that was resident while it ran, over what was
-    when it began, in MiB.
+    CPU is user and system time of the whole process. `memory` is the most that was resident while
+    it ran, over what was when it began, in MiB.
     """
 
     def __enter__(self) -> Meter:

@@ -144,7 +144,8 @@ __all__ = [
 def _set_modules() -> None:
     """Let tracebacks, reprs and pickles say `customvision_async.X` for each public X.
 
-    The annotations of a class are resolved first: their names are those of the module that it is in.
+    The annotations of a class are resolved first: their names are those of the module that it is
+    in.
     """
     for name in __all__:
         value = globals()[name]

@@ -1,4 +1,6 @@
-"""Blocking calls of the operating system: in threads that nobody waits for, and without descriptors."""
+"""Blocking calls of the operating system: in threads that nobody waits for, and without
+descriptors.
+"""
 
 from __future__ import annotations
 
@@ -26,9 +28,10 @@ _exhausted = False
 async def in_thread(call: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
     """Return ``call(*args, **kwargs)``, run in a thread of its own.
 
-    A cancelled caller leaves the thread behind, and neither the event loop nor the interpreter waits
-    for it at the end. This is for calls that may block without a bound: opening a FIFO, reading a
-    terminal, a file of a network that is down. The pooled threads of asyncio and anyio are joined.
+    A cancelled caller leaves the thread behind, and neither the event loop nor the interpreter
+    waits for it at the end. This is for calls that may block without a bound: opening a FIFO,
+    reading a terminal, a file of a network that is down. The pooled threads of asyncio and anyio
+    are joined.
     """
     loop = asyncio.get_running_loop()
     result: asyncio.Future[T] = loop.create_future()

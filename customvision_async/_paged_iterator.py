@@ -1,7 +1,7 @@
 """Iterate over lists that arrive one after another, without losing an item to a timeout.
 
-A native async generator ends when the ``anext()`` that waits on it is cancelled. Here a task fetches
-the next list, and outlives the caller that waits for it.
+A native async generator ends when the ``anext()`` that waits on it is cancelled. Here a task
+fetches the next list, and outlives the caller that waits for it.
 """
 
 from __future__ import annotations

@@ -1,7 +1,9 @@
-"""Which operation of which version is in the client, in the emulator, and checked by Microsoft's SDK: written, or held to.
+"""Which operation of which version is in the client, in the emulator, and checked by Microsoft's
+SDK: written, or held to.
 
-``python -m tests.coverage_table`` writes docs/operations.md; ``--check`` only says whether it is current. What it says is looked up in
-the code: the client's table and coroutines, the emulator's routes and handlers, and what the tests have Microsoft's SDKs call.
+``python -m tests.coverage_table`` writes docs/operations.md; ``--check`` only says whether it is
+current. What it says is looked up in the code: the client's table and coroutines, the emulator's
+routes and handlers, and what the tests have Microsoft's SDKs call.
 """
 
 from __future__ import annotations
@@ -198,23 +200,50 @@ def page() -> str:
     lines = [
         "# Every operation, in every version",
         "",
-        f"Written by `{COMMAND}`; a test holds it current. Each operation is a coroutine of that name in",
-        "`client.operations`; the verbs of `TrainingClient`, `ProjectClient` and `PredictionClient` that use it end its line.",
+        (
+            f"Written by `{COMMAND}`; a test holds it current. Each operation is a coroutine of "
+            "that name in"
+        ),
+        (
+            "`client.operations`; the verbs of `TrainingClient`, `ProjectClient` and "
+            "`PredictionClient` that use it end its line."
+        ),
         "",
-        "* **C**: the client calls it in this version (`tests/wire/test_live.py` does, over a real socket, each in each version;",
-        "  `tests/test_specs.py` holds method, path, parameters, body and answer to the service's OpenAPI document of the version).",
-        "* **E**: the emulator answers it (`tests/emulator/test_specs.py` holds its answers to the same documents).",
-        "* **S**: Microsoft's own SDK calls it on the emulator: 0.1.0 speaks v1.2 and Prediction v1.1 (`tests/test_official_sdk_v1.py`),",
-        "  3.1.1 speaks v3.4-preview and Prediction v3.1 (`tests/test_official_sdk.py`). Each calls every operation it has.",
+        (
+            "* **C**: the client calls it in this version (`tests/wire/test_live.py` does, over a "
+            "real socket, each in each version;"
+        ),
+        (
+            "  `tests/test_specs.py` holds method, path, parameters, body and answer to the "
+            "service's OpenAPI document of the version)."
+        ),
+        (
+            "* **E**: the emulator answers it (`tests/emulator/test_specs.py` holds its answers to "
+            "the same documents)."
+        ),
+        (
+            "* **S**: Microsoft's own SDK calls it on the emulator: 0.1.0 speaks v1.2 and "
+            "Prediction v1.1 (`tests/test_official_sdk_v1.py`),"
+        ),
+        (
+            "  3.1.1 speaks v3.4-preview and Prediction v3.1 (`tests/test_official_sdk.py`). Each "
+            "calls every operation it has."
+        ),
         f"  There is no **S** for Training {others[0]} and Prediction {others[1]}:",
         "  the two releases that are run, the first and the last, do not speak these.",
-        "* **-**: the version does not have it. Asked for it, the client raises `UnsupportedOperation`, naming the first that does.",
+        (
+            "* **-**: the version does not have it. Asked for it, the client raises "
+            "`UnsupportedOperation`, naming the first that does."
+        ),
         "",
         "## Training",
         "",
         *table(training, ApiVersion),
         "",
-        "v3.4 is v3.4-preview. `post_image_tags` and `create_image_tags` are one call under two names, as are",
+        (
+            "v3.4 is v3.4-preview. `post_image_tags` and `create_image_tags` are one call under "
+            "two names, as are"
+        ),
         "`query_prediction_results` and `query_predictions`: in every version either name works.",
         "",
         "## Prediction",

@@ -1,7 +1,9 @@
-"""What public evidence shows of the real service, and what the emulator makes of it: written, or held to.
+"""What public evidence shows of the real service, and what the emulator makes of it: written, or
+held to.
 
-``python -m tests.evidence_table`` writes docs/emulator-evidence.md; ``--check`` only says whether it is current. Defaults,
-values and sources come from the emulator's table of switches, the tests from their marks ``evidence("D1")``.
+``python -m tests.evidence_table`` writes docs/emulator-evidence.md; ``--check`` only says whether
+it is current. Defaults, values and sources come from the emulator's table of switches, the tests
+from their marks ``evidence("D1")``.
 """
 
 from __future__ import annotations
@@ -32,7 +34,10 @@ LINES = {
     "D1": Line(
         "A",
         "Export platforms and flavors in any case; six flavors that no document has",
-        "irisml-tasks-azure-customvision, cvsutils, Intelligent Kiosk, azure-intelligent-edge-patterns",
+        (
+            "irisml-tasks-azure-customvision, cvsutils, Intelligent Kiosk, "
+            "azure-intelligent-edge-patterns"
+        ),
     ),
     "D2": Line("A", "JSON with single quotes is taken (more than that: C)", "AI-900 labs"),
     "D3": Line("A", "Iterations are listed newest first", "azure-docs#77596"),
@@ -113,9 +118,18 @@ def page() -> str:
     out = [
         "# What the emulator knows of the real service",
         "",
-        f"Made by `{COMMAND}`; not to be edited. Grades: R recorded; A Microsoft's code, documents or engineers; B a test",
-        "against a real project; C not known, or inferred; T says nothing of the service, it is for tests. What is graded A",
-        "or B is the default; recordings and OpenAPI documents go before it, and the notes say where they did.",
+        (
+            f"Made by `{COMMAND}`; not to be edited. Grades: R recorded; A Microsoft's code, "
+            "documents or engineers; B a test"
+        ),
+        (
+            "against a real project; C not known, or inferred; T says nothing of the service, it "
+            "is for tests. What is graded A"
+        ),
+        (
+            "or B is the default; recordings and OpenAPI documents go before it, and the notes say "
+            "where they did."
+        ),
         "",
         "## Lines of evidence",
         "",

@@ -1,4 +1,6 @@
-"""The security checklist: each rule, and the tests that hold it. ``python -m tests.security_checklist`` writes docs/security.md.
+"""The security checklist: each rule, and the tests that hold it.
+
+``python -m tests.security_checklist`` writes docs/security.md.
 
 A test holds the page current, and that each test named here exists.
 """
@@ -56,7 +58,10 @@ RULES: list[tuple[str, str, dict[str, str]]] = [
     ),
     (
         "S6",
-        "Files are fetched without the key, from known hosts, never from inside addresses, whatever a name resolves to.",
+        (
+            "Files are fetched without the key, from known hosts, never from inside addresses, "
+            "whatever a name resolves to."
+        ),
         {
             "project/test_exports_download": "test_addresses_that_are_not_read_from test_addresses_that_a_name_may_lead_to"
             " test_a_name_that_leads_inside_is_not_connected_to test_hosts_that_can_be_added"
@@ -73,7 +78,7 @@ RULES: list[tuple[str, str, dict[str, str]]] = [
         {
             "test_security_transport": "test_s8_an_answer_without_end_is_cut_off",
             "transport/test_aiohttp": "test_a_compressed_answer_is_read_within_its_bound",
-            "project/test_exports_download": "test_a_picture_that_never_ends_is_refused test_a_host_that_hangs_is_given_up",
+            "project/test_exports_download": "test_an_image_that_never_ends_is_refused test_a_host_that_hangs_is_given_up",
         },
     ),
     (
@@ -87,9 +92,9 @@ RULES: list[tuple[str, str, dict[str, str]]] = [
     ),
     (
         "S10",
-        "Pictures are looked at by their header only, and never decoded.",
+        "Images are looked at by their header only, and never decoded.",
         {
-            "test_sources": "test_a_folder_gives_its_pictures_by_content_in_the_order_of_names test_the_limits_themselves_are_allowed"
+            "test_sources": "test_a_folder_gives_its_images_by_content_in_the_order_of_names test_the_limits_themselves_are_allowed"
         },
     ),
     (
@@ -101,7 +106,10 @@ RULES: list[tuple[str, str, dict[str, str]]] = [
     ),
     (
         "S12",
-        "Links are not followed, only regular files are read, and what was looked at is what is sent.",
+        (
+            "Links are not followed, only regular files are read, and what was looked at is what "
+            "is sent."
+        ),
         {
             "test_sources": "test_what_is_no_regular_file_is_skipped_and_nothing_hangs"
             " test_files_that_change_between_the_look_and_the_sending",
@@ -146,7 +154,10 @@ def page() -> str:
     lines = [
         "# Security checklist",
         "",
-        "Each rule with the tests that hold it, in `tests/`. Written by `python -m tests.security_checklist`; a test holds it current.",
+        (
+            "Each rule with the tests that hold it, in `tests/`. Written by `python -m "
+            "tests.security_checklist`; a test holds it current."
+        ),
         "",
         "| | rule | held by |",
         "| --- | --- | --- |",

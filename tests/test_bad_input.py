@@ -1,4 +1,6 @@
-"""Bad input and a bad service: a clear, typed error or a reported skip each, which never costs the good input beside it."""
+"""Bad input and a bad service: a clear, typed error or a reported skip each, which never costs the
+good input beside it.
+"""
 
 from __future__ import annotations
 
@@ -30,11 +32,11 @@ from customvision_async import (
 )
 
 from .support.emulated_project import QUICK, project_on_emulator
-from .support.images import fill, picture
+from .support.images import fill, image_bytes
 
 pytestmark = [pytest.mark.anyio, pytest.mark.timeout(30)]
 
-PICTURES = [picture(seed, size=(24, 16)) for seed in range(200)]
+IMAGES = [image_bytes(seed, size=(24, 16)) for seed in range(200)]
 
 
 def reasons(error: BatchError) -> dict[int, str]:
@@ -50,7 +52,7 @@ async def test_every_bad_item_fails_alone_and_says_why(tmp_path: Path) -> None:
     text.write_text("a text")
     os.mkfifo(fifo)
     (tmp_path / "loop.jpg").symlink_to("loop.jpg")
-    jpeg = PICTURES[0]
+    jpeg = IMAGES[0]
     box = Region("a", 0.1, 0.1, 0.2, 0.2)
     bad: list[tuple[Any, str]] = [
         (empty, "0 bytes"),
@@ -70,7 +72,7 @@ async def test_every_bad_item_fails_alone_and_says_why(tmp_path: Path) -> None:
         (ImageFile(data=jpeg, tags=[["a"]]), "list"),
         (
             ImageFile(data=jpeg, regions=[Region("a", 0.9, 0.9, 0.2, 0.2)]),
-            "runs out of the picture",
+            "runs out of the image",
         ),
         (ImageFile(data=jpeg, regions=[Region("a", 0.5, 0.5, 100, 100)]), "not pixels"),
         (ImageFile(data=jpeg, regions=[Region("a", float("inf"), 0, 1, 1)]), "finite"),
@@ -92,7 +94,7 @@ async def test_every_bad_item_fails_alone_and_says_why(tmp_path: Path) -> None:
     for number, (item, _) in enumerate(bad):
         given += [
             item,
-            ImageFile(data=PICTURES[number], tags=["a"], regions=[box] if number % 3 else []),
+            ImageFile(data=IMAGES[number], tags=["a"], regions=[box] if number % 3 else []),
         ]
     async with project_on_emulator(domain="ObjectDetection/General", tags=("a",)) as one:
         with pytest.raises(BatchError) as caught:
@@ -104,11 +106,11 @@ async def test_every_bad_item_fails_alone_and_says_why(tmp_path: Path) -> None:
         assert caught.value.report.succeeded == len(await one.images()) == len(bad)
 
 
-async def test_a_surrogate_in_metadata_costs_its_own_picture_alone() -> None:
+async def test_a_surrogate_in_metadata_costs_its_own_image_alone() -> None:
     """Text that no request can carry is found to be one item's."""
     async with project_on_emulator() as one:
         given = [
-            ImageFile(data=PICTURES[n], metadata={"k": "\udce9" if n == 3 else "v"})
+            ImageFile(data=IMAGES[n], metadata={"k": "\udce9" if n == 3 else "v"})
             for n in range(6)
         ]
         with pytest.raises(BatchError) as caught:
@@ -116,13 +118,15 @@ async def test_a_surrogate_in_metadata_costs_its_own_picture_alone() -> None:
         assert list(reasons(caught.value)) == [3]
 
 
-async def test_a_stale_tag_costs_its_own_pictures_alone() -> None:
-    """A tag that was deleted meanwhile, by model and by id: these pictures fail, with what the service says."""
+async def test_a_stale_tag_costs_its_own_images_alone() -> None:
+    """A tag that was deleted meanwhile, by model and by id: these images fail, with what the
+    service says.
+    """
     async with project_on_emulator(tags=("a", "gone")) as one:
         gone = await one.project.get_tag("gone")
         await one.project.delete_tag("gone")
         given = [
-            ImageFile(data=PICTURES[n], tags=[gone] if n % 10 == 3 else ["a"]) for n in range(40)
+            ImageFile(data=IMAGES[n], tags=[gone] if n % 10 == 3 else ["a"]) for n in range(40)
         ]
         with pytest.raises(BatchError) as caught:
             await one.project.upload_images(given)
@@ -135,8 +139,8 @@ async def verbs(client: TrainingClient, project_id: str) -> None:
     project = client.get_project_client(project_id)
     id = uuid4()
     for begin in (
-        lambda: project.upload_images(PICTURES[:3]),
-        lambda: project.upload_images([ImageFile(data=PICTURES[0], tags=["a"])]),
+        lambda: project.upload_images(IMAGES[:3]),
+        lambda: project.upload_images([ImageFile(data=IMAGES[0], tags=["a"])]),
         lambda: project.delete_images([id]),
         lambda: project.tag_images([id], [uuid4()]),
         lambda: project.untag_images([id], [uuid4()]),
@@ -179,7 +183,7 @@ async def test_a_wrong_key_stops_an_endless_upload(early: bool) -> None:
     async def endless() -> Any:
         number = 0
         while True:
-            yield PICTURES[number % 200]
+            yield IMAGES[number % 200]
             number += 1
 
     async with (
@@ -197,7 +201,7 @@ async def test_a_wrong_key_stops_an_endless_upload(early: bool) -> None:
 async def test_a_key_that_is_revoked_in_mid_run() -> None:
     """What landed is reported as landed, the rest with the reason."""
     async with project_on_emulator() as one:
-        run = one.project.upload_images(PICTURES)
+        run = one.project.upload_images(IMAGES)
         one.emulator.faults.add("slow_answer", seconds=0.2, after=1, times=None)
         with pytest.raises(AuthenticationError):
             async with run:
@@ -210,7 +214,9 @@ async def test_a_key_that_is_revoked_in_mid_run() -> None:
 
 
 async def test_a_wrong_endpoint() -> None:
-    """Nobody listens there: ConnectError, once it was tried as often as the options say; a server that is none: NotFoundError."""
+    """Nobody listens there: ConnectError, once it was tried as often as the options say; a server
+    that is none: NotFoundError.
+    """
     async with TrainingClient("http://127.0.0.1:9", "0" * 32, retry=QUICK) as client:
         await verbs(client, str(uuid4()))
     for wrong in ("http://example.invalid", "http://127.0.0.1:9/else/where", "127.0.0.1", ""):
@@ -238,7 +244,9 @@ def _app(handler: Any) -> web.Application:
 
 
 async def test_a_host_that_never_answers_a_connect_ends_the_run() -> None:
-    """A firewall drops what is sent: as with no connection at all, an endless upload ends, with a typed error."""
+    """A firewall drops what is sent: as with no connection at all, an endless upload ends, with a
+    typed error.
+    """
 
     class Dropped:
         async def send(self, request: Any, headers: Any, *, on_sent: Any = None) -> Any:
@@ -251,7 +259,7 @@ async def test_a_host_that_never_answers_a_connect_ends_the_run() -> None:
 
     def endless() -> Any:
         while True:
-            yield PICTURES[0]
+            yield IMAGES[0]
 
     async with TrainingClient(
         "http://127.0.0.1:9", "0" * 32, retry=QUICK, transport=Dropped()
@@ -272,7 +280,9 @@ async def test_a_project_that_is_not_there() -> None:
 
 
 async def test_a_project_deleted_in_mid_run() -> None:
-    """The run ends with NotFoundError; what landed before is counted, nothing hangs, nothing is sent for ever."""
+    """The run ends with NotFoundError; what landed before is counted, nothing hangs, nothing is
+    sent for ever.
+    """
     async with project_on_emulator() as one:
         one.emulator.faults.add(
             "slow_answer", operation="CreateImagesFromData", seconds=0.1, after=1, times=None
@@ -280,7 +290,7 @@ async def test_a_project_deleted_in_mid_run() -> None:
 
         async def source() -> Any:
             for number in range(100_000):
-                yield PICTURES[number % 200]
+                yield IMAGES[number % 200]
                 if number == 300:
                     await one.training.delete_project(one.project.id)
 
@@ -311,13 +321,16 @@ async def test_a_project_deleted_in_mid_run() -> None:
     ],
 )
 async def test_a_service_that_answers_rubbish(kind: Any) -> None:
-    """For ever: every verb ends with a typed error and bounded requests. Once: everything lands, and nothing twice."""
+    """For ever: every verb ends with a typed error and bounded requests.
+
+    Once: everything lands, and nothing twice.
+    """
     async with project_on_emulator(
         tags=("a",), retry=Retry(max_attempts=2, initial_backoff=0.001, retry_ratio=1.0)
     ) as one:
         one.emulator.faults.add(kind, times=None)
         with pytest.raises(BatchError) as caught:
-            await one.project.upload_images(PICTURES[:20])
+            await one.project.upload_images(IMAGES[:20])
         assert len(caught.value.report.failures) == 20
         assert all(
             isinstance(failure.error.__cause__, (DecodeError, TransportError))
@@ -336,21 +349,23 @@ async def test_a_service_that_answers_rubbish(kind: Any) -> None:
             assert isinstance(raised.value, (DecodeError, TransportError))
         one.emulator.faults.clear()
         one.emulator.faults.add(kind)
-        report = await one.project.upload_images(PICTURES[:100], tags=["a"])
+        report = await one.project.upload_images(IMAGES[:100], tags=["a"])
         assert report.succeeded == 100
         assert len(await one.images()) == 100
         assert await one.tag_counts() == {"a": 100}
 
 
 async def test_a_service_that_answers_nothing_can_be_left() -> None:
-    """It takes the request and keeps silent: the run can be left at any time, and leaves no task behind."""
+    """It takes the request and keeps silent: the run can be left at any time, and leaves no task
+    behind.
+    """
     async with project_on_emulator() as one:
         one.emulator.faults.add("hang", times=None)
         before = asyncio.all_tasks()
         with pytest.raises(TimeoutError):
             async with asyncio.timeout(0.3):
-                await one.project.upload_images(PICTURES)
-        async with one.project.upload_images(PICTURES) as run:
+                await one.project.upload_images(IMAGES)
+        async with one.project.upload_images(IMAGES) as run:
             await asyncio.sleep(0.2)
         assert run.report.pending == run.report.submitted == len(run.report.pending_items) > 0
         mine = {
@@ -362,12 +377,14 @@ async def test_a_service_that_answers_nothing_can_be_left() -> None:
 
 
 async def test_a_service_that_is_down_gets_few_requests() -> None:
-    """503 and 500 for everything: 2,000 pictures fail with the reason; the requests are about one a chunk."""
+    """503 and 500 for everything: 2,000 images fail with the reason; the requests are about one a
+    chunk.
+    """
     for status in (503, 500):
         async with project_on_emulator(retry=Retry(max_attempts=1)) as one:
             one.emulator.faults.add("status", status=status, times=None)
             with pytest.raises(BatchError) as caught:
-                await one.project.upload_images(PICTURES[number % 200] for number in range(2000))
+                await one.project.upload_images(IMAGES[number % 200] for number in range(2000))
             assert caught.value.report.failed == 2000
             assert caught.value.dropped == 1980
             assert one.asked() <= 1.2 * 2000 / 64 + 64
@@ -380,7 +397,7 @@ async def test_two_files_of_one_name(tmp_path: Path) -> None:
         async with one.project.upload_images(
             [
                 *[ImageFile(path) for path in sorted(tmp_path.rglob("*.*"))],
-                *(ImageFile(data=PICTURES[n], name="000.jpg") for n in range(2)),
+                *(ImageFile(data=IMAGES[n], name="000.jpg") for n in range(2)),
             ]
         ) as upload:
             images = {result.index: result.image.id async for result in upload if result.image}
@@ -388,18 +405,20 @@ async def test_two_files_of_one_name(tmp_path: Path) -> None:
         assert len(images) == 6
 
 
-async def test_follow_ups_that_fail_say_that_the_picture_is_there() -> None:
-    """The picture lands and its other tags (or regions) do not: a failure with the image in it, and the neighbours well."""
+async def test_follow_ups_that_fail_say_that_the_image_is_there() -> None:
+    """The image lands and its other tags (or regions) do not: a failure with the image in it, and
+    the neighbours well.
+    """
     names = tuple(f"t{number}" for number in range(25))
     boxes = [Region(name, 0, 0, 0.5, 0.5) for name in names]
     for operation in ("CreateImageTags", "GetImagesByIds", "CreateImageRegions"):
         async with project_on_emulator(domain="ObjectDetection/General", tags=names) as one:
             one.emulator.faults.add("status", operation=operation, status=400, times=None)
             given = [
-                ImageFile(data=PICTURES[0], tags=names)
+                ImageFile(data=IMAGES[0], tags=names)
                 if operation == "CreateImageTags"
-                else ImageFile(data=PICTURES[0], regions=boxes),
-                *PICTURES[1:10],
+                else ImageFile(data=IMAGES[0], regions=boxes),
+                *IMAGES[1:10],
             ]
             with pytest.raises(BatchError) as caught:
                 await one.project.upload_images(given)

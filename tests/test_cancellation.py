@@ -1,4 +1,6 @@
-"""Cancelling at every step of the loop: nothing is left behind, the account is true, and the client is as good as before."""
+"""Cancelling at every step of the loop: nothing is left behind, the account is true, and the client
+is as good as before.
+"""
 
 from __future__ import annotations
 
@@ -25,7 +27,7 @@ from customvision_async._events import Event, RequestCompleted
 from customvision_async.emulator import Emulator
 from tests.campaign import checks
 from tests.campaign.scenario import gif
-from tests.support import images as pictures
+from tests.support import images as images
 from tests.support import virtual_loop as vloop
 from tests.support import virtual_network as virtual
 from tests.support.fake_service import Habits, Service
@@ -71,14 +73,14 @@ class _Stage:
 
     def items(self) -> list[Any]:
         """What is uploaded: both encodings, a bad one, one that needs calls afterwards."""
-        self.service.pictures["https://pictures.example/1.gif"] = gif("url")
+        self.service.images["https://images.example/1.gif"] = gif("url")
         return [
             *(ImageFile(data=gif(str(n)), tags=["apple"]) for n in range(5)),
             ImageFile(data=gif("BAD"), tags=["apple"]),
             ImageFile(data=gif("boxed"), regions=[Region("pear", 0.0, 0.0, 0.5, 0.5)]),
             ImageFile(data=gif("many"), tags=[f"tag{n}" for n in range(24)]),
-            ImageUrl("https://pictures.example/1.gif"),
-            b"no picture",
+            ImageUrl("https://images.example/1.gif"),
+            b"no image",
         ]
 
 
@@ -180,12 +182,17 @@ def _problems(stage: _Stage) -> list[str]:
 
 
 def _upload_problems(stage: _Stage, run: BatchRun[Any, Any]) -> list[str]:
-    """Each picture that is there belongs to an item that succeeded, is pending, or is in doubt; each success is there."""
+    """Each image that is there belongs to an item that succeeded, is pending, or is in doubt;
+    each success is there.
+    """
     report = run.report
     there = sum(content.startswith(b"GIF") for content in stage.service.copies())
     if not report.succeeded <= there <= report.succeeded + report.pending + report.in_doubt:
         return [
-            f"{there} are there; {report.succeeded} succeeded, {report.pending} are pending, {report.in_doubt} in doubt"
+            (
+                f"{there} are there; {report.succeeded} succeeded, {report.pending} are pending, "
+                f"{report.in_doubt} in doubt"
+            )
         ]
     return []
 
@@ -205,7 +212,9 @@ WORKS = (_await, _watch, _list, _change)
 def test_cancelling_at_any_step_leaves_nothing_behind_and_a_true_account(
     work: Work, seed: str
 ) -> None:
-    """At every single step: no orphan task, no call in flight, no slot of the limiter lost, and no success that is not there."""
+    """At every single step: no orphan task, no call in flight, no slot of the limiter lost, and no
+    success that is not there.
+    """
     problems, steps = _run(work, seed, -1)
     assert not problems
     found = {}
@@ -221,7 +230,7 @@ def test_there_are_enough_steps_to_cancel_at() -> None:
     assert sum(_run(work, seed, -1)[1] for work in WORKS for seed in SEEDS) > 500
 
 
-FOUR_IMAGES = 4 * (len(pictures.picture(1)) + 400)
+FOUR_IMAGES = 4 * (len(images.image_bytes(1)) + 400)
 """Bytes of a chunk that holds about four images."""
 
 
@@ -233,7 +242,9 @@ async def awaited(run: BatchRun[Any, Any]) -> BatchReport:
 @pytest.mark.anyio
 @pytest.mark.parametrize("after", [0, 1, 2, 3, 5, 8])
 async def test_cancelling_over_sockets_closes_what_was_open(after: int) -> None:
-    """An upload cancelled after so many answers leaves no task and no connection; the report holds what the emulator holds."""
+    """An upload cancelled after so many answers leaves no task and no connection; the report holds
+    what the emulator holds.
+    """
     before = asyncio.all_tasks()
     async with Emulator(seed=1, think_seconds=0.02) as emulator:
         serving = asyncio.all_tasks()
@@ -254,7 +265,7 @@ async def test_cancelling_over_sockets_closes_what_was_open(after: int) -> None:
             for _ in range(2):
                 await answers.acquire()
             items = [
-                ImageFile(data=pictures.picture(n), tags=["apple"] if n % 2 else [])
+                ImageFile(data=images.image_bytes(n), tags=["apple"] if n % 2 else [])
                 for n in range(40)
             ]
             run = project.upload_images(items)

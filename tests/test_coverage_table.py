@@ -1,4 +1,6 @@
-"""docs/operations.md: current, true, and without a gap that is not explained; and the calls named in docs/ exist."""
+"""docs/operations.md: current, true, and without a gap that is not explained; and the calls named
+in docs/ exist.
+"""
 
 from __future__ import annotations
 
@@ -17,7 +19,7 @@ from customvision_async._wire.operations import OPERATIONS
 from customvision_async.emulator import Emulator
 from tests.coverage_table import CLIENTS, COMMAND, PAGE, SDKS, VERBS, cell, page, snake, verbs
 from tests.support.command import environment
-from tests.support.images import fill, picture
+from tests.support.images import fill, image_bytes
 
 DOCS = Path(PAGE).parent
 MOVING = DOCS / "moving-from-the-official-sdk.md"
@@ -72,7 +74,7 @@ def test_the_program_on_moving_runs(tmp_path: Path) -> None:
     fill(tmp_path / "photos", ("apple", "pear"), 6)
     (tmp_path / "new").mkdir()
     for seed in (0, 1000):  # the first apple and the first pear
-        (tmp_path / "new" / f"{seed}.jpg").write_bytes(picture(seed))
+        (tmp_path / "new" / f"{seed}.jpg").write_bytes(image_bytes(seed))
     program = re.search(r"```python\n(.+?)```", MOVING.read_text("utf-8"), re.DOTALL)
     assert program is not None
     with Emulator(training_seconds=0.1) as emulator:
@@ -92,7 +94,9 @@ def test_the_program_on_moving_runs(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("file", sorted(path.name for path in DOCS.glob("*.md")))
 def test_the_calls_in_the_docs_exist(file: str) -> None:
-    """What a page tells to call is there: ``project.x(``, ``training.x(``, ``prediction.x(``, and every public name."""
+    """What a page tells to call is there: ``project.x(``, ``training.x(``, ``prediction.x(``, and
+    every public name.
+    """
     text = (DOCS / file).read_text("utf-8")
     for client, verb in re.findall(r"\b(training|project|prediction)\.(\w+)\(", text):
         assert callable(getattr(CLIENTS[client], verb, None)), f"{client}.{verb}"

@@ -14,7 +14,7 @@ from customvision_async import ImageFile, ImageUrl, TrainingClient, errors
 from customvision_async.emulator import Emulator
 from customvision_async.limits import IMAGE_BYTES
 
-_ITEM = errors.ItemError("no picture", index=3, item="a.txt", status="ErrorImageFormat")
+_ITEM = errors.ItemError("no image", index=3, item="a.txt", status="ErrorImageFormat")
 SAMPLES: list[Exception] = [
     errors.CustomVisionError("x"),
     errors.ConnectError("refused", operation="GetTags"),
@@ -67,7 +67,9 @@ def test_an_error_can_be_copied_and_pickled(error: Exception, again: Callable[[A
     ],
 )
 def test_an_item_error_begins_with_its_item_once(item: object, begins: str) -> None:
-    """By the path where a person finds it, or the name that was given; whether or not the cause has the name already."""
+    """By the path where a person finds it, or the name that was given; whether or not the cause has
+    the name already.
+    """
     assert str(errors.ItemError("it is empty", index=3, item=item)) == f"{begins}it is empty"
     if begins:
         short = begins.rpartition("/")[2]
@@ -79,7 +81,9 @@ def test_an_item_error_begins_with_its_item_once(item: object, begins: str) -> N
 
 @pytest.mark.anyio
 async def test_a_batch_error_names_the_first_items_with_their_causes(tmp_path: Path) -> None:
-    """Whoever sees the last line of a traceback knows which files to look at, by a path that can be found, and how many more there are."""
+    """Whoever sees the last line of a traceback knows which files to look at, by a path that can be
+    found, and how many more there are.
+    """
     (tmp_path / "empty.jpg").touch()
     (tmp_path / "notes.jpg").write_text("hello")
     gone = tmp_path / "gone.jpg"
@@ -93,14 +97,15 @@ async def test_a_batch_error_names_the_first_items_with_their_causes(tmp_path: P
                 [
                     gone,
                     ImageFile(tmp_path / "empty.jpg"),
-                    b"no picture",
+                    b"no image",
                     str(tmp_path / "notes.jpg"),
                     "x" * 5000,
                 ]
             )
     named = str(caught.value)
     assert named.startswith(
-        f"5 of 5 items failed: {gone}: cannot be read: No such file or directory; {tmp_path / 'empty.jpg'}: the file is empty (0 bytes); "
+        f"5 of 5 items failed: {gone}: cannot be read: No such file or directory; {tmp_path / 'empty.jpg'}: "
+        "the file is empty (0 bytes); "
         "item 2: the bytes: not a JPEG"
     )
     assert "; and 2 more" in named

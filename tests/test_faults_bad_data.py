@@ -1,4 +1,6 @@
-"""Bad data and bad surroundings: each with a typed error, a reported failure, or none at all; no crash, no hang."""
+"""Bad data and bad surroundings: each with a typed error, a reported failure, or none at all; no
+crash, no hang.
+"""
 
 from __future__ import annotations
 
@@ -25,29 +27,31 @@ from tests.support.fake_service import BASE, Service
 from tests.support.faults import Faults
 
 from .support.emulated_project import project_on_emulator
-from .support.images import fill, picture
+from .support.images import fill, image_bytes
 
-PICTURES = [picture(seed, size=(24, 16)) for seed in range(30)]
+IMAGES = [image_bytes(seed, size=(24, 16)) for seed in range(30)]
 
 
 @pytest.mark.anyio
 @pytest.mark.parametrize("count", [0, 1, 64, 65, 130])
-async def test_any_number_of_the_same_picture_is_one_image(count: int) -> None:
-    """None, one, a batch, one more: the picture is there once, with its tag, and every item has its outcome."""
+async def test_any_number_of_the_same_image_is_one_image(count: int) -> None:
+    """None, one, a batch, one more: the image is there once, with its tag, and every item has its
+    outcome.
+    """
     async with project_on_emulator(tags=("a",)) as one:
-        report = await one.project.upload_images([ImageFile(data=PICTURES[0], tags=["a"])] * count)
+        report = await one.project.upload_images([ImageFile(data=IMAGES[0], tags=["a"])] * count)
         assert report.submitted == report.succeeded == count
         assert report.duplicates == max(0, count - 1)
         assert await one.tag_counts() == ({"a": 1} if count else {})
 
 
 @pytest.mark.anyio
-async def test_a_negative_tag_beside_another_costs_its_own_picture_alone() -> None:
+async def test_a_negative_tag_beside_another_costs_its_own_image_alone() -> None:
     """The service refuses the pair; the others of the batch land."""
     async with project_on_emulator(tags=("a",)) as one:
         await one.project.create_tag("none", type=TagType.NEGATIVE)
-        items = [ImageFile(data=data, tags=["a"]) for data in PICTURES[:9]]
-        items.insert(4, ImageFile(data=PICTURES[9], tags=["a", "none"]))
+        items = [ImageFile(data=data, tags=["a"]) for data in IMAGES[:9]]
+        items.insert(4, ImageFile(data=IMAGES[9], tags=["a", "none"]))
         with pytest.raises(BatchError) as caught:
             await one.project.upload_images(items)
         assert [failure.status for failure in caught.value.report.failures] == [
@@ -62,29 +66,31 @@ async def test_a_tag_that_is_renamed_in_mid_run_keeps_its_images() -> None:
     async with project_on_emulator(tags=("old",)) as one:
 
         async def source() -> AsyncIterator[ImageFile]:
-            for number, data in enumerate(PICTURES):
+            for number, data in enumerate(IMAGES):
                 if number == 15:
                     await one.project.update_tag("old", name="new")
                 yield ImageFile(data=data, tags=["old"])
 
         report = await one.project.upload_images(source())
-        assert report.succeeded == len(PICTURES)
-        assert await one.tag_counts() == {"new": len(PICTURES)}
+        assert report.succeeded == len(IMAGES)
+        assert await one.tag_counts() == {"new": len(IMAGES)}
 
 
 @pytest.mark.anyio
 async def test_a_project_that_is_full_takes_what_it_can_and_the_rest_say_so() -> None:
-    """The quota is reached in the middle of a batch: the places are filled, each of the others has the reason."""
+    """The quota is reached in the middle of a batch: the places are filled, each of the others has
+    the reason.
+    """
     async with project_on_emulator() as one:
         world = one.emulator._world
         assert world is not None
         world.quota = dataclasses.replace(world.quota, images=11)
         with pytest.raises(BatchError) as caught:
-            await one.project.upload_images(PICTURES)
+            await one.project.upload_images(IMAGES)
         report = caught.value.report
         assert report.succeeded == len(await one.images()) == 11
         assert {failure.status for failure in report.failures} == {"ErrorLimitExceed"}
-        assert report.failed == len(PICTURES) - 11
+        assert report.failed == len(IMAGES) - 11
 
 
 _FEW_DESCRIPTORS = """
@@ -123,7 +129,9 @@ async def test_few_file_descriptors_are_enough(tmp_path: Path) -> None:
 
 
 def test_a_quota_that_is_used_up_ends_the_run_within_the_hour() -> None:
-    """Every call is refused for ever: the run ends with that error after a few chunks, and does not wait out every one."""
+    """Every call is refused for ever: the run ends with that error after a few chunks, and does not
+    wait out every one.
+    """
     service = Service(Random(1), faults=Faults(Random(2)))
     service.faults.for_ever = (3, "throttled")
 
@@ -150,7 +158,9 @@ def test_a_quota_that_is_used_up_ends_the_run_within_the_hour() -> None:
 
 
 def test_a_clock_that_is_set_back_by_an_hour_delays_nothing_for_long() -> None:
-    """A Retry-After that is a date, read against a clock that was set back: the wait is cut like any other."""
+    """A Retry-After that is a date, read against a clock that was set back: the wait is cut like
+    any other.
+    """
     service = Service(Random(1), faults=Faults(Random(2), rate=0.5, kinds={"throttled": 1.0}))
 
     async def main() -> float:
@@ -191,7 +201,9 @@ _BODIES = st.binary(max_size=80) | _WRITTEN | _WRITTEN.map(lambda body: body[: l
 def test_no_body_can_do_worse_than_a_decode_error(
     name: str, version: ApiVersion, body: bytes, kind: str
 ) -> None:
-    """Whatever bytes come with a success, they are a model or a DecodeError; whatever come with an error, they are a ServiceError."""
+    """Whatever bytes come with a success, they are a model or a DecodeError; whatever come with an
+    error, they are a ServiceError.
+    """
     row = OPERATIONS[name]
     if row.api != "Training" or not row.first <= version <= row.last:
         return

@@ -1,4 +1,6 @@
-"""Every operation that changes something, with its answer lost after the effect, under every switch: the final state is exact."""
+"""Every operation that changes something, with its answer lost after the effect, under every
+switch: the final state is exact.
+"""
 
 from __future__ import annotations
 
@@ -23,11 +25,11 @@ from customvision_async import (
 from customvision_async.emulator import Switches
 
 from .support.emulated_project import Bench, found, project_on_emulator
-from .support.images import picture
+from .support.images import image_bytes
 
 pytestmark = pytest.mark.anyio
 
-PICTURES = [picture(seed, size=(24, 16)) for seed in range(20)]
+IMAGES = [image_bytes(seed, size=(24, 16)) for seed in range(20)]
 TAGS = ("apple", "pear", "gone", "old name", *(f"t{number}" for number in range(21)))
 BATCHES = (
     "CreateImagesFromData",
@@ -53,27 +55,27 @@ async def work(one: Bench) -> int:
     """Every verb on images, tags and regions, once. Gives the number of items that are in doubt."""
     project, in_doubt = one.project, 0
     box = Region("pear", 0.125, 0.25, 0.5, 0.5)
-    first = project.upload_images([ImageFile(data=data, tags=["apple"]) for data in PICTURES[:6]])
+    first = project.upload_images([ImageFile(data=data, tags=["apple"]) for data in IMAGES[:6]])
     async with first:
         results = sorted([result async for result in first], key=lambda result: result.index)
     ids = [
-        found(one, PICTURES[result.index]) if result.image is None else result.image.id
+        found(one, IMAGES[result.index]) if result.image is None else result.image.id
         for result in results
     ]
-    mixed = [ImageFile(data=PICTURES[6 + number], tags=[f"t{number}"]) for number in range(3)]
+    mixed = [ImageFile(data=IMAGES[6 + number], tags=[f"t{number}"]) for number in range(3)]
     mixed += [
-        ImageFile(data=PICTURES[9], tags=["apple"], regions=[box]),
-        ImageFile(data=PICTURES[10], tags=TAGS[4:]),
+        ImageFile(data=IMAGES[9], tags=["apple"], regions=[box]),
+        ImageFile(data=IMAGES[10], tags=TAGS[4:]),
     ]
-    uri = "data:image/jpeg;base64," + base64.b64encode(PICTURES[11]).decode()
+    uri = "data:image/jpeg;base64," + base64.b64encode(IMAGES[11]).decode()
     again = [
-        ImageFile(data=PICTURES[0], tags=["pear"], regions=[Region("apple", 0.0, 0.0, 0.25, 0.25)])
+        ImageFile(data=IMAGES[0], tags=["pear"], regions=[Region("apple", 0.0, 0.0, 0.25, 0.25)])
     ]
     runs = [first]
     for items in (
         mixed,
         [ImageUrl(uri, tags=["apple"])],
-        [ImageFile(data=PICTURES[12], tags=["made"])],
+        [ImageFile(data=IMAGES[12], tags=["made"])],
         again,
     ):
         runs.append(project.upload_images(items, create_missing_tags=True))
@@ -103,7 +105,9 @@ async def work(one: Bench) -> int:
 
 
 def state(one: Bench) -> tuple[State, list[str]]:
-    """What the project holds: each image by its content, with its tags, regions and metadata; and the tags there are."""
+    """What the project holds: each image by its content, with its tags, regions and metadata; and
+    the tags there are.
+    """
     assert one.emulator._world is not None
     database = one.emulator._world.state
     names = {row["id"]: row["name"] for row in database.rows("SELECT id, name FROM tags")}
@@ -134,7 +138,9 @@ async def outcome(switches: Switches, *lost: str) -> tuple[State, list[str], int
 
 
 async def exact(switches: Switches, *lost: str) -> None:
-    """The state is what it is without a fault; without de-duplication, pictures are doubled, and no more than are said to be in doubt."""
+    """The state is what it is without a fault; without de-duplication, images are doubled, and no
+    more than are said to be in doubt.
+    """
     expected, tags, _ = await outcome(switches)
     held, tags_held, in_doubt = await outcome(switches, *lost)
     assert tags_held == tags
@@ -143,7 +149,9 @@ async def exact(switches: Switches, *lost: str) -> None:
 
 
 def flips() -> Iterator[Any]:
-    """The switches with one of them turned, for each that has two positions and matters to the work."""
+    """The switches with one of them turned, for each that has two positions and matters to the
+    work.
+    """
     default = Switches()
     for field in dataclasses.fields(default):
         value = getattr(default, field.name)
@@ -191,7 +199,9 @@ async def test_lost_answers_of_all_operations_change_nothing_under_any_combinati
 
 
 async def test_a_project_whose_answer_is_lost_is_there_once_and_the_error_says_so() -> None:
-    """create_project is not sent again: the error says that it may be there; deleting one twice is no error."""
+    """create_project is not sent again: the error says that it may be there; deleting one twice is
+    no error.
+    """
     async with project_on_emulator() as one:
         one.emulator.faults.add("lost_answer", operation="CreateProject")
         with pytest.raises(ResponseLost):

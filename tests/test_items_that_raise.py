@@ -23,7 +23,7 @@ from customvision_async import (
 from .support import virtual_network as virtual
 from .support.emulated_project import Bench, project_on_emulator
 from .support.fake_service import Service
-from .support.images import picture
+from .support.images import image_bytes
 from .support.rubbish import (
     BAD_FILES,
     BAD_IDS,
@@ -230,7 +230,8 @@ async def _upload_with(
 ) -> dict[int, str]:
     """Upload bad items, each between good images, which land. Return the reasons."""
     good = [
-        ImageFile(data=picture(number, size=(24, 16)), tags=["a"]) for number in range(len(bad) + 1)
+        ImageFile(data=image_bytes(number, size=(24, 16)), tags=["a"])
+        for number in range(len(bad) + 1)
     ]
     items: list[Any] = [item for pair in zip(good, bad, strict=False) for item in pair] + good[-1:]
     with pytest.raises(BatchError) as caught:
@@ -273,7 +274,7 @@ async def test_a_tag_that_cannot_be_created_fails_the_images_that_have_it(status
     """A proxy answers 414 where a name is too long for a URL; the other images land."""
     async with project_on_emulator(tags=("a",)) as one:
         one.emulator.faults.add("status", operation="CreateTag", status=status, times=None)
-        tagged = [ImageFile(data=picture(90 + n), tags=["a", LONG_NAME]) for n in range(2)]
+        tagged = [ImageFile(data=image_bytes(90 + n), tags=["a", LONG_NAME]) for n in range(2)]
         reasons = await _upload_with(one, tagged, create_missing_tags=True)
         assert all(f"could not be created: CreateTag: {status}" in reasons[n] for n in reasons)
         assert all(len(reason) < 1000 for reason in reasons.values())
@@ -287,7 +288,7 @@ async def test_bad_images_cost_no_prediction() -> None:
         await project.publish_iteration(await trained(project), "production")
         async with PredictionClient(emulator.endpoint, emulator.prediction_key) as prediction:
             for error in ERRORS:
-                items: list[Any] = [picture(1), *(make() for make in BAD_FILES), picture(2)]
+                items: list[Any] = [image_bytes(1), *(make() for make in BAD_FILES), image_bytes(2)]
                 with raising(error), pytest.raises(BatchError) as caught:
                     await prediction.classify_images(project.id, "production", items)
                 report = caught.value.report

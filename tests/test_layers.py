@@ -80,7 +80,9 @@ def source_of(module: str) -> tuple[Path, bool]:
 
 
 def imports_of(module: str, *, at_run_time: bool = False) -> Iterator[str]:
-    """The absolute names that a module imports, lazy imports included; those under TYPE_CHECKING unless `at_run_time`."""
+    """The absolute names that a module imports, lazy imports included; those under TYPE_CHECKING
+    unless `at_run_time`.
+    """
     path, is_package = source_of(module)
     here = [NAME, *(module.split(".") if module else [])]
     if not is_package:
@@ -132,7 +134,9 @@ def within(module: str, layer: str) -> bool:
 
 @pytest.mark.parametrize("module", [name for name in modules() if name not in {"", "__main__"}])
 def test_a_module_imports_only_from_the_layers_below_its_own(module: str) -> None:
-    """Nothing reaches up or sideways past its layer: that is what lets a layer be lifted out or exchanged."""
+    """Nothing reaches up or sideways past its layer: that is what lets a layer be lifted out or
+    exchanged.
+    """
     layer = module if module in ALLOWED else module.partition(".")[0]
     foreign = {name for name in inner(module) if not within(name, layer)}
     wrong = {
@@ -143,7 +147,9 @@ def test_a_module_imports_only_from_the_layers_below_its_own(module: str) -> Non
 
 @pytest.mark.parametrize("module", [name for name in modules() if within(name, "_wire")])
 def test_the_wire_layer_never_waits(module: str) -> None:
-    """No await and no I/O in _wire: it turns values into requests and answers into values, and is tested without a loop."""
+    """No await and no I/O in _wire: it turns values into requests and answers into values, and is
+    tested without a loop.
+    """
     tree = ast.parse(source_of(module)[0].read_text(encoding="utf-8"))
     waits = [
         node
@@ -164,7 +170,9 @@ def test_the_wire_layer_never_waits(module: str) -> None:
 
 @pytest.mark.parametrize("module", [name for name in modules() if not within(name, "emulator")])
 def test_only_the_sender_knows_the_http_library(module: str) -> None:
-    """aiohttp is imported where bytes are carried and nowhere else, so that exchanging it touches little."""
+    """aiohttp is imported where bytes are carried and nowhere else, so that exchanging it touches
+    little.
+    """
     libraries = {name.partition(".")[0] for name in imports_of(module)}
     assert "aiohttp" not in libraries or module in AIOHTTP
 
@@ -173,7 +181,9 @@ def test_only_the_sender_knows_the_http_library(module: str) -> None:
     "module", [name for name in modules() if name.partition(".")[0] not in {"emulator", "cli"}]
 )
 def test_the_library_needs_no_extra(module: str) -> None:
-    """Importing the library imports nothing that only an extra brings; what is optional is imported where it is used."""
+    """Importing the library imports nothing that only an extra brings; what is optional is imported
+    where it is used.
+    """
     extras = {"cyclopts", "rich", "PIL", "uvloop", "matplotlib", "pytest"}
     libraries = {name.partition(".")[0] for name in imports_of(module, at_run_time=True)}
     assert not libraries & extras

@@ -12,7 +12,9 @@ from tests.mutants.table import MUTANTS, QUICK
 
 
 def test_every_mutant_can_be_made() -> None:
-    """What a mutant changes stands in the source, just once; else the table is to be brought up to date."""
+    """What a mutant changes stands in the source, just once; else the table is to be brought up to
+    date.
+    """
     source = Path(customvision_async.__file__).parent
     for mutant in MUTANTS:
         assert mutated(source, mutant) != (source / mutant.file).read_text()

@@ -1,4 +1,6 @@
-"""Microsoft's own SDK (azure-cognitiveservices-vision-customvision 3.1.1: Training v3.4-preview, Prediction v3.1) drives the emulator."""
+"""Microsoft's own SDK (azure-cognitiveservices-vision-customvision 3.1.1: Training v3.4-preview,
+Prediction v3.1) drives the emulator.
+"""
 
 from __future__ import annotations
 
@@ -23,7 +25,7 @@ from azure.cognitiveservices.vision.customvision.training.operations import (  #
 from msrest.authentication import ApiKeyCredentials  # noqa: E402
 
 from customvision_async.emulator import Emulator  # noqa: E402
-from tests.support.images import picture  # noqa: E402
+from tests.support.images import image_bytes  # noqa: E402
 
 pytestmark = pytest.mark.filterwarnings("default:::msrest", "default:::requests", "default:::azure")
 
@@ -83,10 +85,10 @@ def ids(summary: Any) -> list[str]:
 
 
 def upload(training: Any, project: str, tag: str | None, seeds: range) -> list[str]:
-    """Upload pictures of one tag by files."""
+    """Upload images of one tag by files."""
     entries = [
         m.ImageFileCreateEntry(
-            name=f"{seed}.jpg", contents=picture(seed), tag_ids=[tag] if tag else []
+            name=f"{seed}.jpg", contents=image_bytes(seed), tag_ids=[tag] if tag else []
         )
         for seed in seeds
     ]
@@ -104,7 +106,9 @@ def completed(training: Any, project: str, iteration: str) -> Any:
 
 
 def test_the_main_job(running: Emulator, training: Recorded) -> None:
-    """Project and tags, uploads by files, data and URLs, lists, counts, tags, untags and deletes: nothing is refused."""
+    """Project and tags, uploads by files, data and URLs, lists, counts, tags, untags and deletes:
+    nothing is refused.
+    """
     main_job(training)
     assert all(request.status < 300 for request in running.requests)
 
@@ -124,8 +128,8 @@ def main_job(training: Recorded) -> None:
     }
 
     files = upload(training, orchard.id, apple.id, range(10))
-    data = training.create_images_from_data(orchard.id, picture(100), tag_ids=[pear.id])
-    with io.BytesIO(picture(101)) as stream:
+    data = training.create_images_from_data(orchard.id, image_bytes(100), tag_ids=[pear.id])
+    with io.BytesIO(image_bytes(101)) as stream:
         more = training.create_images_from_data(orchard.id, stream)
     first = training.get_images_by_ids(orchard.id, files[:1])[0]
     other = training.create_project("Other")
@@ -158,14 +162,16 @@ def main_job(training: Recorded) -> None:
     assert [project.name for project in training.get_projects()] == ["Other"]
 
 
-def test_duplicates_and_bad_pictures_have_their_status(training: Recorded) -> None:
-    """One batch with a new picture, one that is there, and one that is none: three results, and 207."""
+def test_duplicates_and_bad_images_have_their_status(training: Recorded) -> None:
+    """One batch with a new image, one that is there, and one that is none: three results, and
+    207.
+    """
     project = training.create_project("Mixed").id
     upload(training, project, None, range(1))
     entries = [
-        m.ImageFileCreateEntry(name="again", contents=picture(0)),
-        m.ImageFileCreateEntry(name="new", contents=picture(1)),
-        m.ImageFileCreateEntry(name="text", contents=b"this is no picture"),
+        m.ImageFileCreateEntry(name="again", contents=image_bytes(0)),
+        m.ImageFileCreateEntry(name="new", contents=image_bytes(1)),
+        m.ImageFileCreateEntry(name="text", contents=b"this is no image"),
     ]
     answer = training.create_images_from_files(
         project, m.ImageFileCreateBatch(images=entries), raw=True
@@ -177,7 +183,9 @@ def test_duplicates_and_bad_pictures_have_their_status(training: Recorded) -> No
 
 
 def test_a_wrong_key_is_the_gateways_refusal(running: Emulator) -> None:
-    """The SDK cannot read the gateway's 401 as an error of the service, as its users report of the real one."""
+    """The SDK cannot read the gateway's 401 as an error of the service, as its users report of the
+    real one.
+    """
     with (
         CustomVisionTrainingClient(
             running.endpoint, ApiKeyCredentials(in_headers={"Training-key": "wrong"})
@@ -201,7 +209,9 @@ def test_an_error_of_the_service_has_its_code(training: Recorded) -> None:
 def test_every_operation_of_the_sdk(
     running: Emulator, training: Recorded, prediction: Recorded
 ) -> None:
-    """Each operation that the SDK has, training and prediction, is called and answered as its models expect."""
+    """Each operation that the SDK has, training and prediction, is called and answered as its
+    models expect.
+    """
     main_job(training)
     classification(running, training, prediction)
     detection(training, prediction)
@@ -284,7 +294,7 @@ def classification(running: Emulator, training: Recorded, prediction: Recorded) 
     assert counts == {apple: 2}
 
     assert training.publish_iteration(project, iteration.id, "live", "/subscriptions/x/y") is True
-    tested = training.quick_test_image(project, picture(0), iteration_id=iteration.id)
+    tested = training.quick_test_image(project, image_bytes(0), iteration_id=iteration.id)
     assert (tested.predictions[0].tag_name, tested.predictions[0].tag_type) == ("apple", "Regular")
     assert tested.predictions[0].probability > 0.9
     assert (
@@ -295,7 +305,7 @@ def classification(running: Emulator, training: Recorded, prediction: Recorded) 
     )
     for verb in ("classify_image", "classify_image_with_no_store"):
         assert (
-            getattr(prediction, verb)(project, "live", picture(50)).predictions[0].tag_name
+            getattr(prediction, verb)(project, "live", image_bytes(50)).predictions[0].tag_name
             == "Pear"
         )
     for verb in ("classify_image_url", "classify_image_url_with_no_store"):
@@ -311,7 +321,7 @@ def classification(running: Emulator, training: Recorded, prediction: Recorded) 
     assert len(stored.results) == 3
     assert stored.results[-1].id == tested.id
     training.delete_prediction(project, [stored.results[0].id])
-    fresh = training.quick_test_image(project, picture(500)).id
+    fresh = training.quick_test_image(project, image_bytes(500)).id
     kept = training.create_images_from_predictions(
         project, m.ImageIdCreateBatch(images=[m.ImageIdCreateEntry(id=fresh, tag_ids=[pear])])
     )
@@ -364,7 +374,7 @@ def detection(training: Recorded, prediction: Recorded) -> None:
     fork = training.create_tag(project, "fork").id
     region = m.Region(tag_id=fork, left=0.1, top=0.2, width=0.3, height=0.4)
     entries = [
-        m.ImageFileCreateEntry(name=str(seed), contents=picture(seed), regions=[region])
+        m.ImageFileCreateEntry(name=str(seed), contents=image_bytes(seed), regions=[region])
         for seed in range(15)
     ]
     images = ids(training.create_images_from_files(project, m.ImageFileCreateBatch(images=entries)))
@@ -382,7 +392,7 @@ def detection(training: Recorded, prediction: Recorded) -> None:
     iteration = completed(training, project, training.train_project(project, force_train=True).id)
     training.publish_iteration(project, iteration.id, "tools", "/resource")
     for verb in ("detect_image", "detect_image_with_no_store"):
-        found = getattr(prediction, verb)(project, "tools", picture(3)).predictions[0]
+        found = getattr(prediction, verb)(project, "tools", image_bytes(3)).predictions[0]
         assert found.probability > 0.9
         assert found.bounding_box.width == pytest.approx(0.3)
     uri = training.get_tagged_images(project)[0].original_image_uri

@@ -1,6 +1,8 @@
-"""Microsoft's first SDK for Custom Vision (0.1.0, 2018: Training v1.2, Prediction v1.1) drives the emulator, every operation it has.
+"""Microsoft's first SDK for Custom Vision (0.1.0, 2018: Training v1.2, Prediction v1.1) drives the
+emulator, every operation it has.
 
-It cannot live in one environment with 3.1.1, so it is installed in a folder of its own and run in a process of its own.
+It cannot live in one environment with 3.1.1, so it is installed in a folder of its own and run in a
+process of its own.
 """
 
 from __future__ import annotations
@@ -16,7 +18,7 @@ from typing import Any
 import pytest
 
 from customvision_async.emulator import Emulator
-from tests.support.images import picture
+from tests.support.images import image_bytes
 
 SDK = "azure-cognitiveservices-vision-customvision==0.1.0"
 SCRIPT = Path(__file__).parent / "support" / "first_sdk.py"
@@ -55,7 +57,7 @@ def seen(first_sdk: Path) -> dict[str, Any]:
             "endpoint": emulator.endpoint,
             "training_key": emulator.training_key,
             "prediction_key": emulator.prediction_key,
-            "pictures": [base64.b64encode(picture(seed)).decode() for seed in range(14)],
+            "images": [base64.b64encode(image_bytes(seed)).decode() for seed in range(14)],
         }
         command = [sys.executable, "-W", "ignore", str(SCRIPT)]
         environment = {**os.environ, "PYTHONPATH": str(first_sdk)}

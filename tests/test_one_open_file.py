@@ -13,13 +13,13 @@ import pytest
 from customvision_async import BatchError, Concurrency, ImageFile, PredictionClient
 
 from .support.emulated_project import project_on_emulator
-from .support.images import picture
+from .support.images import image_bytes
 from .support.trained_project import project_with_images, serving, trained
 
 pytestmark = [pytest.mark.anyio, pytest.mark.timeout(60)]
 
 BEFORE = b"not part of the image"
-IMAGE = picture(1)
+IMAGE = image_bytes(1)
 
 
 class Shared(io.BytesIO):

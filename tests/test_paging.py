@@ -66,7 +66,9 @@ CHANGES = st.lists(
 def test_what_is_there_all_the_time_is_listed_once(
     count: int, size: int, ahead: int, changes: list[tuple[str, int, int]]
 ) -> None:
-    """Random uploads and deletes while pages are fetched, ahead of each other: no doubles, and no gap among what stays."""
+    """Random uploads and deletes while pages are fetched, ahead of each other: no doubles, and no
+    gap among what stays.
+    """
     shelf = Shelf(count, changes)
     listed = run(paged(shelf, size, ahead).all())
     assert len(listed) == len(set(listed))
@@ -77,7 +79,9 @@ def test_what_is_there_all_the_time_is_listed_once(
 @settings(max_examples=100, deadline=None)
 @given(count=st.integers(0, 200), size=st.integers(2, 20), ahead=st.integers(1, 5))
 def test_a_quiet_list_is_given_in_its_order(count: int, size: int, ahead: int) -> None:
-    """Without changes the order is the service's; a list that fits a page costs one request and a count."""
+    """Without changes the order is the service's; a list that fits a page costs one request and a
+    count.
+    """
     shelf = Shelf(count)
     assert run(paged(shelf, size, ahead).all()) == shelf.items
     if count < size:
@@ -97,7 +101,9 @@ def test_a_quiet_list_is_given_in_its_order(count: int, size: int, ahead: int) -
 @settings(max_examples=60, deadline=None)
 @given(count=st.integers(1, 150), size=st.integers(2, 20), batch=st.integers(1, 30))
 def test_deleting_while_listing_reaches_every_item(count: int, size: int, batch: int) -> None:
-    """Each item is deleted as it is given: none is skipped for it, and it does not take a request an item."""
+    """Each item is deleted as it is given: none is skipped for it, and it does not take a request
+    an item.
+    """
 
     async def main() -> tuple[list[str], Shelf]:
         shelf = Shelf(count)
@@ -117,7 +123,9 @@ def test_deleting_while_listing_reaches_every_item(count: int, size: int, batch:
 
 
 def test_drift_costs_few_requests() -> None:
-    """10,000 items in pages of 100, a tenth of them deleted half-way: a few requests more, none an item."""
+    """10,000 items in pages of 100, a tenth of them deleted half-way: a few requests more, none an
+    item.
+    """
 
     async def main() -> Shelf:
         shelf = Shelf(10_000)
@@ -149,7 +157,9 @@ def unstable(skip: int) -> list[str]:
 def test_a_service_that_repeats_itself_is_an_error_and_no_endless_loop(
     page: Callable[[int], list[str]],
 ) -> None:
-    """The same full pages again and again: DecodeError, after a number of requests that has a bound."""
+    """The same full pages again and again: DecodeError, after a number of requests that has a
+    bound.
+    """
     requests = 0
 
     async def fetch(take: int, skip: int) -> list[str]:
@@ -166,7 +176,9 @@ def test_a_service_that_repeats_itself_is_an_error_and_no_endless_loop(
 
 
 def test_an_error_of_a_page_comes_up_and_leaves_no_task() -> None:
-    """The third page fails: what came before was given, the error is the caller's, no fetch goes on."""
+    """The third page fails: what came before was given, the error is the caller's, no fetch goes
+    on.
+    """
     shelf = Shelf(100)
 
     async def fetch(take: int, skip: int) -> list[str]:

@@ -1,4 +1,6 @@
-"""Lists under a fast upload, lists that the service cuts short, and lists whose consumer is cancelled."""
+"""Lists under a fast upload, lists that the service cuts short, and lists whose consumer is
+cancelled.
+"""
 
 from __future__ import annotations
 
@@ -70,7 +72,9 @@ def test_a_list_gets_on_under_a_fast_upload(version: ApiVersion, rate: int) -> N
 def test_uploads_and_deletes_at_any_rate_end_and_miss_nothing(
     count: int, size: int, rates: list[tuple[int, int]], seed: int
 ) -> None:
-    """Some are uploaded and some deleted before each request: old ones once, in a bounded number of requests."""
+    """Some are uploaded and some deleted before each request: old ones once, in a bounded number of
+    requests.
+    """
     service, dice = shelf(ApiVersion.V3_3, count), Random(seed)
     before = set(service.images)
 

@@ -1,4 +1,6 @@
-"""The poller, in virtual time over a scripted service: when it looks, what it survives, and that nothing is begun twice."""
+"""The poller, in virtual time over a scripted service: when it looks, what it survives, and that
+nothing is begun twice.
+"""
 
 from __future__ import annotations
 
@@ -35,7 +37,10 @@ Step = dict[str, Any] | list[Any] | Response | Exception
 
 
 class Script:
-    """A service whose answers to each operation are given beforehand, the last one for ever. `at` is when each was asked."""
+    """A service whose answers to each operation are given beforehand, the last one for ever.
+
+    `at` is when each was asked.
+    """
 
     def __init__(self, **answers: list[Step] | Callable[[], Step]) -> None:
         self.answers = answers
@@ -101,7 +106,9 @@ def project_of(script: Script, retry: Retry | None = None) -> ProjectClient:
 
 
 def test_looks_at_growing_intervals() -> None:
-    """The first look after a second, each interval half as long again, never over the most, each varied by a tenth at the most."""
+    """The first look after a second, each interval half as long again, never over the most, each
+    varied by a tenth at the most.
+    """
 
     async def main() -> None:
         script = Script(
@@ -163,7 +170,9 @@ def test_survives_lost_connections_and_refusals() -> None:
 
 
 def test_gives_up_after_its_patience_and_says_how_to_go_on() -> None:
-    """A service that is away for good raises what it last raised; the same poller can be awaited again when it is back."""
+    """A service that is away for good raises what it last raised; the same poller can be awaited
+    again when it is back.
+    """
 
     async def main() -> None:
         away = True
@@ -288,7 +297,9 @@ def test_wait_false_begins_and_comes_back() -> None:
 
 
 def test_a_lost_answer_is_resolved_by_what_is_there() -> None:
-    """The iteration that was not there before is the one; older ones, and the workspace that is not trained, are not taken for it."""
+    """The iteration that was not there before is the one; older ones, and the workspace that is not
+    trained, are not taken for it.
+    """
 
     async def main() -> None:
         before = [iteration("Completed", OLD), iteration("New", ITERATION)]
@@ -344,7 +355,9 @@ def test_begun_late_by_the_first_of_two_sends() -> None:
 
 
 def test_a_refusal_is_no_lost_answer() -> None:
-    """What the service refuses comes up as it is, after one send; awaiting again may find that it is wanted now."""
+    """What the service refuses comes up as it is, after one send; awaiting again may find that it
+    is wanted now.
+    """
 
     async def main() -> None:
         script = Script(
@@ -362,7 +375,9 @@ def test_a_refusal_is_no_lost_answer() -> None:
 
 
 def test_cancelled_while_it_begins() -> None:
-    """Whether a training has begun whose answer nobody waited for is found out before another is begun."""
+    """Whether a training has begun whose answer nobody waited for is found out before another is
+    begun.
+    """
 
     async def main() -> None:
         never = asyncio.Event()

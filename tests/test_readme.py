@@ -27,7 +27,9 @@ def blocks(language: str, after: str = "") -> list[str]:
 
 
 async def test_the_example_does_what_it_says(tmp_path: Path) -> None:
-    """The first example, as it stands in the README, run in a process of its own on a folder of pictures."""
+    """The first example, as it stands in the README, run in a process of its own on a folder of
+    images.
+    """
     example = blocks("python", "Use it")[0]
     assert len([line for line in example.splitlines() if line.strip()]) <= 15
     fill(tmp_path / "photos", ("apple", "pear"), 20)
@@ -111,7 +113,9 @@ def test_the_map_of_the_code_is_true() -> None:
 
 
 def test_it_sends_nobody_to_a_package_index_for_what_is_not_there() -> None:
-    """The package is on no index yet: a bare `pip install` of its name would fail, or fetch what a stranger put there."""
+    """The package is on no index yet: a bare `pip install` of its name would fail, or fetch what a
+    stranger put there.
+    """
     said = [
         README,
         *(

@@ -1,4 +1,6 @@
-"""Recorded sessions of the real service, read by the client: each request is one it would send, each answer one it reads whole."""
+"""Recorded sessions of the real service, read by the client: each request is one it would send,
+each answer one it reads whole.
+"""
 
 from __future__ import annotations
 
@@ -76,7 +78,9 @@ def entries(file: Any) -> Iterator[tuple[dict[str, Any], Version, OperationSpec,
 
 @each_file
 def test_each_request_is_one_we_would_send(file: Any) -> None:
-    """From its parts, our URL of a recorded request is the recorded one, but for how commas and empty values are written."""
+    """From its parts, our URL of a recorded request is the recorded one, but for how commas and
+    empty values are written.
+    """
     for entry, version, row, path in entries(file):
         recorded = urlsplit("//host/" + entry["RequestUri"].lstrip("/"))
         pairs = dict(parse_qsl(recorded.query))

@@ -32,7 +32,9 @@ def _list_a_failure(path: Path) -> None:
 
 
 def test_files_are_for_their_owner_alone(tmp_path: Path) -> None:
-    """Neither a downloaded file nor a list of failed items can be read by others, even under a umask that allows it."""
+    """Neither a downloaded file nor a list of failed items can be read by others, even under a
+    umask that allows it.
+    """
     before = os.umask(0)
     try:
         file = AtomicFile(str(tmp_path / "download"), overwrite=False)
@@ -48,7 +50,9 @@ def test_files_are_for_their_owner_alone(tmp_path: Path) -> None:
 
 
 def test_the_floor_of_aiohttp() -> None:
-    """Earlier ones leave CR and LF in the heads of parts, and headers on redirects (CVE-2026-50269 and others)."""
+    """Earlier ones leave CR and LF in the heads of parts, and headers on redirects (CVE-2026-50269
+    and others).
+    """
     assert tuple(map(int, version("aiohttp").split(".")[:3])) >= (3, 14, 3)
     project = (Path(__file__).parent.parent / "pyproject.toml").read_text(encoding="utf-8")
     assert '"aiohttp>=3.14.3"' in project

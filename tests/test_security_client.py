@@ -1,4 +1,6 @@
-"""The key is nowhere but in its header (S1, S2, S5): a canary is looked for in all that the whole client lets out under every fault."""
+"""The key is nowhere but in its header (S1, S2, S5): a canary is looked for in all that the whole
+client lets out under every fault.
+"""
 
 from __future__ import annotations
 
@@ -23,7 +25,7 @@ from customvision_async import (
     TrainingClient,
 )
 from customvision_async.emulator import Emulator
-from tests.support.images import picture
+from tests.support.images import image_bytes
 
 pytestmark = pytest.mark.anyio
 
@@ -93,7 +95,9 @@ def with_locals(error: BaseException) -> str:
 async def test_no_fault_brings_the_key_to_light(
     fault: dict[str, Any], caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Neither a log at DEBUG, nor an exception with the locals of its frames, nor a report has the key, whatever goes wrong."""
+    """Neither a log at DEBUG, nor an exception with the locals of its frames, nor a report has the
+    key, whatever goes wrong.
+    """
     caplog.set_level(logging.DEBUG)
     errors: list[BaseException] = []
     async with (
@@ -107,7 +111,7 @@ async def test_no_fault_brings_the_key_to_light(
     ):
         project = await training.create_project("Orchard")
         emulator.faults.add(**fault, times=None)
-        run = project.upload_images([ImageFile(data=picture(seed)) for seed in range(3)])
+        run = project.upload_images([ImageFile(data=image_bytes(seed)) for seed in range(3)])
         for attempt in (run, training.operations.get_projects()):
             try:
                 await attempt
@@ -127,7 +131,9 @@ async def test_no_fault_brings_the_key_to_light(
     [("ftp://x", CANARY), ("https://x.example", f"{CANARY}\n"), ("https://x.example", "a\r\nb")],
 )
 def test_a_client_that_cannot_be_made_does_not_show_the_key(endpoint: str, key: str) -> None:
-    """A wrong endpoint or a key with a newline: the frames of the package hold nothing that a traceback with locals would show."""
+    """A wrong endpoint or a key with a newline: the frames of the package hold nothing that a
+    traceback with locals would show.
+    """
     with pytest.raises(ValueError, match=r"endpoint|key") as caught:
         TrainingClient(endpoint, key)
     assert not shown(with_locals(caught.value))

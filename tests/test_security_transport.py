@@ -74,7 +74,9 @@ TROUBLES: dict[str, Answer] = {
 async def test_s1_the_key_is_in_no_log_event_or_traceback(
     trouble: str, kind: str, body: str, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """The whole life of a failing request at DEBUG: no log, event, repr or traceback with locals has the key in any form."""
+    """The whole life of a failing request at DEBUG: no log, event, repr or traceback with locals
+    has the key in any form.
+    """
     caplog.set_level(logging.DEBUG)
     events: list[Event] = []
     credential = KeyCredential(CANARY) if kind == "key" else _Vault()
@@ -129,7 +131,9 @@ class _Vault:
 
 
 async def test_s1_the_key_is_in_no_traceback_of_a_cancelled_request() -> None:
-    """A cancellation passes through aiohttp's own frames, whose locals hold the headers: even there it does not show."""
+    """A cancellation passes through aiohttp's own frames, whose locals hold the headers: even there
+    it does not show.
+    """
     async with peer(_silent) as there:
         pipeline = Pipeline(AiohttpTransport(), auth=authenticate(CANARY, "Training-Key"))
         task = asyncio.create_task(pipeline.send(Request("GET", f"{there.url}/x", "X")))
@@ -150,7 +154,9 @@ async def test_s1_the_key_is_in_no_traceback_of_a_cancelled_request() -> None:
 @pytest.mark.parametrize("method", ["GET", "POST", "DELETE", "PATCH"])
 @pytest.mark.parametrize("where", ["other", "same", "relative", "scheme", "nonsense"])
 async def test_s4_no_redirect_is_followed(status: int, method: str, where: str) -> None:
-    """An error that names the target's host alone; neither the other host nor the same one is asked again."""
+    """An error that names the target's host alone; neither the other host nor the same one is asked
+    again.
+    """
     async with peer(reply()) as other:
         target = {
             "other": f"{other.url}/path?secret=1",
@@ -178,7 +184,9 @@ async def test_s4_no_redirect_is_followed(status: int, method: str, where: str) 
 
 
 async def test_s5_the_key_is_in_its_header_alone() -> None:
-    """Not in the URL, another header, a cookie or the body; and cookies of the service are not kept."""
+    """Not in the URL, another header, a cookie or the body; and cookies of the service are not
+    kept.
+    """
     async with peer(reply(200, b"{}", "Set-Cookie: session=1; Path=/")) as there:
         pipeline = Pipeline(AiohttpTransport(), auth=authenticate(CANARY, "Training-Key"))
         for method, content in (
@@ -213,7 +221,9 @@ async def test_s5_proxies_and_netrc_of_the_environment_are_not_used(
 
 @pytest.mark.parametrize("encoding", ["identity", "gzip"])
 async def test_s8_an_answer_without_end_is_cut_off(encoding: str) -> None:
-    """A bomb of a gigabyte and more, plain or compressed a thousandfold, costs a few megabytes of memory."""
+    """A bomb of a gigabyte and more, plain or compressed a thousandfold, costs a few megabytes of
+    memory.
+    """
 
     async def bomb(seen: Seen, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         writer.write(
@@ -326,7 +336,9 @@ BREAKS = ["a\r\nX: y", "a\nb", "a\rb", "a\0b", "a\x7fb", "a\x85b", "a\u2028b", "
 @pytest.mark.parametrize("text", BREAKS)
 @pytest.mark.parametrize("place", ["url", "name", "value", "credential", "method", "type"])
 async def test_s14_a_line_break_is_refused_before_a_byte_is_sent(text: str, place: str) -> None:
-    """In the URL, the method, a header's name or value, or the content type: no second header, no second request."""
+    """In the URL, the method, a header's name or value, or the content type: no second header, no
+    second request.
+    """
     async with peer(reply()) as there:
         fields: dict[str, Any] = {
             "method": "POST",

@@ -25,7 +25,7 @@ from customvision_async import (
 )
 
 from .support.emulated_project import project_on_emulator
-from .support.images import fill, picture
+from .support.images import fill, image_bytes
 
 pytestmark = pytest.mark.anyio
 
@@ -38,7 +38,7 @@ async def found(folder: Path, **options: Any) -> dict[str, str]:
     }
 
 
-async def test_a_folder_gives_its_pictures_by_content_in_the_order_of_names(tmp_path: Path) -> None:
+async def test_a_folder_gives_its_images_by_content_in_the_order_of_names(tmp_path: Path) -> None:
     """Any depth, any suffix; the first bytes decide; what is left out comes with its reason."""
     for name, form in (
         ("b/2.png", "PNG"),
@@ -49,13 +49,13 @@ async def test_a_folder_gives_its_pictures_by_content_in_the_order_of_names(tmp_
     ):
         path = tmp_path / name
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(picture(1, format=form))
-    (tmp_path / "readme.jpg").write_text("not a picture")
+        path.write_bytes(image_bytes(1, format=form))
+    (tmp_path / "readme.jpg").write_text("not an image")
     (tmp_path / "empty.jpg").touch()
     (tmp_path / "webp.jpg").write_bytes(b"RIFF\x24\0\0\0WEBPVP8 ")
-    (tmp_path / ".hidden.jpg").write_bytes(picture(1))
+    (tmp_path / ".hidden.jpg").write_bytes(image_bytes(1))
     (tmp_path / ".git").mkdir()
-    (tmp_path / ".git" / "x.jpg").write_bytes(picture(1))
+    (tmp_path / ".git" / "x.jpg").write_bytes(image_bytes(1))
     listed = await found(tmp_path)
     assert [name for name, reason in listed.items() if not reason] == [
         "a.bmp",
@@ -77,8 +77,10 @@ async def test_a_folder_gives_its_pictures_by_content_in_the_order_of_names(tmp_
 
 
 async def test_what_is_no_regular_file_is_skipped_and_nothing_hangs(tmp_path: Path) -> None:
-    """Links to files, to folders, in loops, to nowhere; a FIFO; a socket; a folder and a file that cannot be read."""
-    (tmp_path / "good.jpg").write_bytes(picture(1))
+    """Links to files, to folders, in loops, to nowhere; a FIFO; a socket; a folder and a file that
+    cannot be read.
+    """
+    (tmp_path / "good.jpg").write_bytes(image_bytes(1))
     (tmp_path / "link.jpg").symlink_to("good.jpg")
     (tmp_path / "loop").symlink_to(".", target_is_directory=True)
     (tmp_path / "self").symlink_to("self")
@@ -86,8 +88,8 @@ async def test_what_is_no_regular_file_is_skipped_and_nothing_hangs(tmp_path: Pa
     os.mkfifo(tmp_path / "pipe.jpg")
     (tmp_path / "device.jpg").symlink_to("/dev/zero")
     (tmp_path / "shut").mkdir()
-    (tmp_path / "shut" / "in.jpg").write_bytes(picture(2))
-    (tmp_path / "closed.jpg").write_bytes(picture(3))
+    (tmp_path / "shut" / "in.jpg").write_bytes(image_bytes(2))
+    (tmp_path / "closed.jpg").write_bytes(image_bytes(3))
     (tmp_path / "shut").chmod(0)
     (tmp_path / "closed.jpg").chmod(0)
     try:
@@ -121,11 +123,13 @@ BYTES = b"caf\xe9.jpg"
 
 
 async def test_hostile_names_go_up_and_come_back(tmp_path: Path) -> None:
-    """Quotes, newlines, emoji, 255 bytes, bytes that are no UTF-8: all land, and each result has its own name."""
+    """Quotes, newlines, emoji, 255 bytes, bytes that are no UTF-8: all land, and each result has
+    its own name.
+    """
     for number, name in enumerate(NAMES):
-        (tmp_path / name).write_bytes(picture(number))
+        (tmp_path / name).write_bytes(image_bytes(number))
     with open(os.fsencode(tmp_path) + b"/" + BYTES, "wb") as file:
-        file.write(picture(100))
+        file.write(image_bytes(100))
     async with project_on_emulator(tags=("a",)) as one:
         for tags in ((), ("a",)):
             async with one.project.upload_images(images_in(tmp_path, tags=tags)) as upload:
@@ -135,11 +139,13 @@ async def test_hostile_names_go_up_and_come_back(tmp_path: Path) -> None:
 
 
 async def test_folders_are_tags(tmp_path: Path) -> None:
-    """The first folder on the way is a tag, with those given; pictures right in the folder have only these."""
+    """The first folder on the way is a tag, with those given; images right in the folder have
+    only these.
+    """
     fill(tmp_path, ("apple", "pear"), 3)
     (tmp_path / "apple" / "2024").mkdir()
-    (tmp_path / "apple" / "2024" / "deep.jpg").write_bytes(picture(9))
-    (tmp_path / "top.jpg").write_bytes(picture(10))
+    (tmp_path / "apple" / "2024" / "deep.jpg").write_bytes(image_bytes(9))
+    (tmp_path / "top.jpg").write_bytes(image_bytes(10))
     async with project_on_emulator() as one:
         report = await one.project.upload_images(
             images_in(tmp_path, tags=["fruit"], tags_from_folders=True), create_missing_tags=True
@@ -149,9 +155,11 @@ async def test_folders_are_tags(tmp_path: Path) -> None:
 
 
 async def test_a_file_or_a_link_given_by_itself_is_taken(tmp_path: Path) -> None:
-    """What a person names is followed: a single file, a link to it, a link to a folder; a path of bytes."""
+    """What a person names is followed: a single file, a link to it, a link to a folder; a path of
+    bytes.
+    """
     (tmp_path / "in").mkdir()
-    (tmp_path / "in" / "a.jpg").write_bytes(picture(1))
+    (tmp_path / "in" / "a.jpg").write_bytes(image_bytes(1))
     (tmp_path / "link.jpg").symlink_to("in/a.jpg")
     (tmp_path / "folder").symlink_to("in", target_is_directory=True)
     assert await found(tmp_path / "in" / "a.jpg") == {"a.jpg": ""}
@@ -161,14 +169,16 @@ async def test_a_file_or_a_link_given_by_itself_is_taken(tmp_path: Path) -> None
 
 
 async def test_folders_deeper_than_python_recurses(tmp_path: Path) -> None:
-    """1,500 folders in each other: the picture at the bottom is found, the way there costs no stack."""
+    """1,500 folders in each other: the image at the bottom is found, the way there costs no
+    stack.
+    """
     depth, here = 1500, os.getcwd()
     os.chdir(tmp_path)
     try:
         for _ in range(depth):
             os.mkdir("d")
             os.chdir("d")
-        Path("bottom.jpg").write_bytes(picture(1))
+        Path("bottom.jpg").write_bytes(image_bytes(1))
         listed = await found(tmp_path)
     finally:  # pytest's own cleaning up recurses
         Path("bottom.jpg").unlink()
@@ -181,7 +191,7 @@ async def test_folders_deeper_than_python_recurses(tmp_path: Path) -> None:
 
 async def test_a_large_folder_takes_little_memory(tmp_path: Path) -> None:
     """20,000 files in one folder: what is kept of each is its name."""
-    data = picture(1, size=(4, 4), format="GIF")
+    data = image_bytes(1, size=(4, 4), format="GIF")
     first = tmp_path / "000000.gif"
     first.write_bytes(data)
     for number in range(1, 20_000):
@@ -199,14 +209,16 @@ async def test_a_large_folder_takes_little_memory(tmp_path: Path) -> None:
 
 
 async def test_an_empty_folder_is_a_run_of_nothing(tmp_path: Path) -> None:
-    """No picture, no request, no error."""
+    """No image, no request, no error."""
     async with project_on_emulator() as one:
         report = await one.project.upload_images(images_in(tmp_path))
         assert (report.submitted, len(one.emulator.requests)) == (0, 0)
 
 
 async def test_a_missing_folder_is_refused_at_once(tmp_path: Path) -> None:
-    """FileNotFoundError where it is named, not in the middle of a run; a single string as tags is told."""
+    """FileNotFoundError where it is named, not in the middle of a run; a single string as tags is
+    told.
+    """
     with pytest.raises(FileNotFoundError):
         images_in(tmp_path / "gone")
     with pytest.raises(TypeError, match=r"\['apple'\]"):
@@ -218,12 +230,12 @@ async def test_a_missing_folder_is_refused_at_once(tmp_path: Path) -> None:
 async def test_the_report_counts_what_was_skipped(tmp_path: Path) -> None:
     """Rubbish is skipped, an image that is too large fails: neither costs the good ones anything."""
     fill(tmp_path, ("a",), 5)
-    (tmp_path / "a" / "notes.txt").write_text("no picture")
+    (tmp_path / "a" / "notes.txt").write_text("no image")
     big = tmp_path / "big.jpg"
-    big.write_bytes(picture(1))
+    big.write_bytes(image_bytes(1))
     os.truncate(big, 6 * 1024 * 1024 + 1)
-    (tmp_path / "wide.png").write_bytes(picture(1, size=(2600, 100), format="PNG"))
-    (tmp_path / "long.bmp").write_bytes(picture(1, size=(10_241, 500), format="GIF"))
+    (tmp_path / "wide.png").write_bytes(image_bytes(1, size=(2600, 100), format="PNG"))
+    (tmp_path / "long.bmp").write_bytes(image_bytes(1, size=(10_241, 500), format="GIF"))
     async with project_on_emulator() as one:
         with pytest.raises(BatchError) as caught:
             await one.project.upload_images(images_in(tmp_path))
@@ -248,11 +260,11 @@ async def test_the_report_counts_what_was_skipped(tmp_path: Path) -> None:
 
 async def test_the_limits_themselves_are_allowed(tmp_path: Path) -> None:
     """6 MB to the byte, 10,240 pixels, 25:1 go up."""
-    exact = picture(1) + bytes(6 * 1024 * 1024 - len(picture(1)))
+    exact = image_bytes(1) + bytes(6 * 1024 * 1024 - len(image_bytes(1)))
     given = [
         exact,
-        picture(2, size=(10_240, 500), format="GIF"),
-        picture(3, size=(100, 2500), format="PNG"),
+        image_bytes(2, size=(10_240, 500), format="GIF"),
+        image_bytes(3, size=(100, 2500), format="PNG"),
     ]
     async with project_on_emulator() as one:
         assert (await one.project.upload_images(given)).succeeded == 3
@@ -334,9 +346,11 @@ async def test_files_that_change_between_the_look_and_the_sending(
 
 
 async def test_a_folder_that_is_listed_is_not_held_in_memory(tmp_path: Path) -> None:
-    """Bytes are read ahead for an upload alone, and those of a file that fails before it is sent are not kept with its result."""
+    """Bytes are read ahead for an upload alone, and those of a file that fails before it is sent
+    are not kept with its result.
+    """
     for number in range(200):
-        (tmp_path / f"{number}.jpg").write_bytes(picture(number) + bytes(20_000))
+        (tmp_path / f"{number}.jpg").write_bytes(image_bytes(number) + bytes(20_000))
     tracemalloc.start()
     try:
         listed = [one async for one in images_in(tmp_path)]
@@ -352,9 +366,11 @@ async def test_a_folder_that_is_listed_is_not_held_in_memory(tmp_path: Path) -> 
 
 
 async def test_files_that_vanish_leave_little_behind(tmp_path: Path) -> None:
-    """A report of many that could not be read holds their reasons, not the buffers that they were to be read into."""
+    """A report of many that could not be read holds their reasons, not the buffers that they were
+    to be read into.
+    """
     for number in range(100):
-        (tmp_path / f"{number:03}.jpg").write_bytes(picture(number) + bytes(40_000))
+        (tmp_path / f"{number:03}.jpg").write_bytes(image_bytes(number) + bytes(40_000))
 
     async def vanishing() -> AsyncIterator[Any]:
         async for file in images_in(tmp_path):
@@ -384,9 +400,11 @@ async def test_files_that_vanish_leave_little_behind(tmp_path: Path) -> None:
 async def test_a_copy_of_a_folders_file_is_a_file_like_any_other(
     tmp_path: Path, again: Callable[[Any], Any]
 ) -> None:
-    """It keeps what it was given, regions too, and is looked at anew; also after files of the same tags have gone the short way."""
+    """It keeps what it was given, regions too, and is looked at anew; also after files of the same
+    tags have gone the short way.
+    """
     for number in range(10):
-        (tmp_path / f"{number}.jpg").write_bytes(picture(number))
+        (tmp_path / f"{number}.jpg").write_bytes(image_bytes(number))
     async with project_on_emulator(domain="ObjectDetection/General", tags=("a",)) as one:
         files = [file async for file in images_in(tmp_path, tags=["a"])]
         copies = [again(file) for file in files]

@@ -1,4 +1,6 @@
-"""What a person gives by hand: open files of every sort, a single picture, lines of URLs, manifests."""
+"""What a person gives by hand: open files of every sort, a single image, lines of URLs,
+manifests.
+"""
 
 from __future__ import annotations
 
@@ -26,14 +28,16 @@ from customvision_async import (
 from customvision_async.sources import manifest_entry
 
 from .support.emulated_project import project_on_emulator
-from .support.images import picture
+from .support.images import image_bytes
 
 pytestmark = pytest.mark.anyio
 
 
 async def test_open_files_of_every_sort(tmp_path: Path) -> None:
-    """Pipes that give what they have, files in the middle, text, closed, asynchronous, and things that raise: right, or failed alone."""
-    data = picture(1, size=(300, 300))
+    """Pipes that give what they have, files in the middle, text, closed, asynchronous, and things
+    that raise: right, or failed alone.
+    """
+    data = image_bytes(1, size=(300, 300))
     reader, writer = os.pipe()
 
     def dribble() -> None:
@@ -56,7 +60,7 @@ async def test_open_files_of_every_sort(tmp_path: Path) -> None:
             buffer[: len(piece)] = piece
             return len(piece)
 
-    rest = bytearray(picture(2, size=(200, 200)))
+    rest = bytearray(image_bytes(2, size=(200, 200)))
 
     class OnlyRead:
         def read(self, count: int = -1) -> bytes:
@@ -77,7 +81,7 @@ async def test_open_files_of_every_sort(tmp_path: Path) -> None:
     with (
         os.fdopen(reader, "rb", buffering=0) as pipe,
         open(text) as as_text,
-        io.BytesIO(b"x" * 10 + picture(3)) as middle,
+        io.BytesIO(b"x" * 10 + image_bytes(3)) as middle,
     ):
         middle.seek(10)
         given: list[Any] = [
@@ -105,16 +109,16 @@ async def test_open_files_of_every_sort(tmp_path: Path) -> None:
             assert "asynchronous" in str(results[7].error)
 
 
-async def test_a_single_picture_is_taken_without_a_list(tmp_path: Path) -> None:
+async def test_a_single_image_is_taken_without_a_list(tmp_path: Path) -> None:
     """A path, bytes, an open file, an ImageFile: one upload each; a folder is told what to use."""
     path = tmp_path / "a.jpg"
-    path.write_bytes(picture(1))
+    path.write_bytes(image_bytes(1))
     async with project_on_emulator() as one:
         with open(path, "rb") as file:
             for given in (
                 path,
                 str(path),
-                picture(1),
+                image_bytes(1),
                 file,
                 ImageFile(path),
                 ImageUrl("http://127.0.0.1:9/"),
@@ -129,7 +133,9 @@ async def test_a_single_picture_is_taken_without_a_list(tmp_path: Path) -> None:
 
 
 async def test_urls_from_lines() -> None:
-    """Blank lines are none, what is no string fails alone, a single string is told; nothing is read before it is needed."""
+    """Blank lines are none, what is no string fails alone, a single string is told; nothing is read
+    before it is needed.
+    """
     read = 0
 
     def lines() -> Iterator[Any]:
@@ -150,7 +156,9 @@ async def test_urls_from_lines() -> None:
 
 
 async def test_a_manifest_gives_back_what_was_written(tmp_path: Path) -> None:
-    """Files (also of names that are no Unicode), URLs and predictions with tags, regions and metadata survive the way there and back."""
+    """Files (also of names that are no Unicode), URLs and predictions with tags, regions and
+    metadata survive the way there and back.
+    """
     odd = os.fsdecode(b"caf\xe9.jpg")
     tag = Tag(id=str(uuid4()), name="t", type="Regular", image_count=0)
     items = [
@@ -184,8 +192,10 @@ async def test_a_manifest_gives_back_what_was_written(tmp_path: Path) -> None:
 
 
 async def test_a_bad_line_of_a_manifest_is_skipped(tmp_path: Path) -> None:
-    """No JSON, other JSON, wrong types, no UTF-8, nested 100,000 deep: skipped with the number of the line."""
-    (tmp_path / "a.jpg").write_bytes(picture(1))
+    """No JSON, other JSON, wrong types, no UTF-8, nested 100,000 deep: skipped with the number of
+    the line.
+    """
+    (tmp_path / "a.jpg").write_bytes(image_bytes(1))
     lines = [
         b'{"path": "a.jpg"}',
         b"",

@@ -13,7 +13,7 @@ import pytest
 
 from customvision_async import images_from_manifest, images_in
 
-from .support.images import picture
+from .support.images import image_bytes
 
 pytestmark = pytest.mark.anyio
 
@@ -25,7 +25,7 @@ def folder(tmp_path: Path) -> Path:
     """A folder of three hundred images, more than are inspected at a time."""
     folder = tmp_path / "photos"
     folder.mkdir()
-    data = picture(1)
+    data = image_bytes(1)
     for name in NAMES:
         (folder / name).write_bytes(data)
     return folder

@@ -1,4 +1,6 @@
-"""The table of operations and the models, held against the service's OpenAPI documents of all versions."""
+"""The table of operations and the models, held against the service's OpenAPI documents of all
+versions.
+"""
 
 from __future__ import annotations
 
@@ -56,7 +58,9 @@ def parameters(document: dict[str, Any], place: str) -> dict[str, dict[str, Any]
 
 @each_version
 def test_rows_are_the_operations_of_the_version(version: Version) -> None:
-    """Each version has exactly the operations that the table says, under the method and path that the table says."""
+    """Each version has exactly the operations that the table says, under the method and path that
+    the table says.
+    """
     rows = {
         row.id: (row.method, row.path_in(version))
         for row in OPERATIONS.values()
@@ -102,7 +106,9 @@ def kind_of(document: dict[str, Any]) -> str:
 
 
 def limit_of(document: dict[str, Any]) -> int | None:
-    """The most that a parameter may hold, by its text where that says (the schema of one contradicts its text)."""
+    """The most that a parameter may hold, by its text where that says (the schema of one
+    contradicts its text).
+    """
     text = re.search(r"[Ll]imited to (\d+)", document.get("description", ""))
     return int(text[1]) if text else document.get("maxItems", document.get("maximum"))
 
@@ -181,7 +187,8 @@ OLD_NAMES = {
 def model_name(name: str, version: Version) -> str:
     """The name of our model of a schema."""
     if version is ApiVersion.V1_2 and name == "Prediction":
-        return "StoredImagePrediction"  # what later versions call a Prediction, v1.2 calls a PredictionTag
+        # what later versions call a Prediction, v1.2 calls a PredictionTag
+        return "StoredImagePrediction"
     return OLD_NAMES.get(name, name)
 
 

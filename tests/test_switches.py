@@ -1,4 +1,6 @@
-"""The emulator's switches as a table, as profiles, and under a core of client work: alone, and all pairs."""
+"""The emulator's switches as a table, as profiles, and under a core of client work: alone, and all
+pairs.
+"""
 
 from __future__ import annotations
 
@@ -51,7 +53,9 @@ def test_every_switch_has_its_row() -> None:
 
 
 def test_a_profile_sets_switches(tmp_path: Path) -> None:
-    """What is written is what is read; an argument goes before it, and other members are not looked at."""
+    """What is written is what is read; an argument goes before it, and other members are not looked
+    at.
+    """
     file = tmp_path / "profile.json"
     file.write_text(profile_text({"cors": False, "retry_after": "none"}, resource="eastus"))
     assert read_profile(file) == {"cors": False, "retry_after": "none"}

@@ -205,8 +205,8 @@ class BatchReport(msgspec.Struct, Generic[T, V], frozen=True):
 
     The memory of a report is bounded, whatever the number of items. An item that names something,
     such as a path, an id, a URL or an ImageFile with a path, is kept and may be sent again. An item
-    that has content, such as bytes or an open file, is replaced by an :class:`ItemReference`. To get
-    every result, iterate over the run.
+    that has content, such as bytes or an open file, is replaced by an :class:`ItemReference`. To
+    get every result, iterate over the run.
 
     Attributes:
         pending: Items without an outcome. Above 0 only if the run was left early, or has not ended.
@@ -216,8 +216,8 @@ class BatchReport(msgspec.Struct, Generic[T, V], frozen=True):
             which they settled.
         skipped_items: The same for skipped items.
         pending_items: Position and item of each pending item. They keep their content.
-        causes: Number of failed and skipped items by cause. A cause is the status, else the class of
-            the error, or the reason of a skip. After 200 causes, others are counted together.
+        causes: Number of failed and skipped items by cause. A cause is the status, else the class
+            of the error, or the reason of a skip. After 200 causes, others are counted together.
         abort_cause: The error that ended the run before its source ended, such as a rejected key, a
             deleted project, or an error of the source.
     """
@@ -267,7 +267,8 @@ def batch_error(report: BatchReport) -> BatchError:
     if dropped:
         more = "all" if report.failed == len(errors) else f"the first and last {KEPT:,}"
         message += (
-            f" (the first and last {_SHOWN} are in this group, the {dropped:,} between them are not;"
+            f" (the first and last {_SHOWN} are in this group, the {dropped:,} between them "
+            "are not;"
             f" report.failures has {more}, report.causes counts all)"
         )
     if report.abort_cause is not None:

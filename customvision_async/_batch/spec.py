@@ -24,15 +24,12 @@ that is classified as fatal, ends the run.
 class BatchSpec:
     """The parameters of a run.
 
-    Args:
-        prepare: Convert items to work items.
-        send: Send a chunk.
-        classify_error: Return the action for an exception of `send`.
-        limits: Limits of a chunk.
-        max_in_flight: Maximum number of chunks in flight.
-        max_memory: Maximum memory in bytes of the work items in open chunks, and of those in flight.
-        linger: Seconds that work items wait for a slow source before their chunks are sent.
-        on_chunk: Called for each chunk that has settled, with the number of its items, of those
+    Args: prepare: Convert items to work items. send: Send a chunk. classify_error: Return the
+        action for an exception of `send`. limits: Limits of a chunk. max_in_flight: Maximum number
+        of chunks in flight. max_memory: Maximum memory in bytes of the work items in open chunks,
+        and of those in flight. linger: Seconds that work items wait for a slow source before their
+        chunks are sent. on_chunk: Called for each chunk that has settled, with the number of its
+        items, of those
             that succeeded and failed, and its duration in seconds.
         progress: The progress to update.
     """

@@ -1,4 +1,6 @@
-"""What every part of a project's client stands on: which project, and how a run over many items is made."""
+"""What every part of a project's client stands on: which project, and how a run over many items is
+made.
+"""
 
 from __future__ import annotations
 
@@ -54,7 +56,9 @@ IterationLike: TypeAlias = str | UUID | Iteration
 
 
 class ProjectBase:
-    """The base of the parts of :class:`~customvision_async.ProjectClient`, each of which is the verbs of one subject."""
+    """The base of the parts of :class:`~customvision_async.ProjectClient`, each of which is the
+    verbs of one subject.
+    """
 
     def __init__(
         self,
@@ -120,7 +124,9 @@ class ProjectBase:
         return BatchRun(source, spec)
 
     def _url_limits(self, count: int) -> ChunkLimits:
-        """As many ids as a URL holds beside its beginning, which is never longer than 300 bytes and the endpoint."""
+        """As many ids as a URL holds beside its beginning, which is never longer than 300 bytes and
+        the endpoint.
+        """
         return ChunkLimits(count, limits.URL_BYTES.value - 300 - len(self.operations.endpoint))
 
 

@@ -55,7 +55,7 @@ __all__ = ["ProjectClient", "ProjectLike"]
 _SINGLE = (
     str, bytes, bytearray, memoryview, PathLike, UUID, ImageFile, ImageUrl, ImageFromPrediction, ImagePrediction, StoredImagePrediction
 )  # fmt: skip
-"""What is one picture and no iterable of them."""
+"""What is one image and no iterable of them."""
 _NO_SUCH_REGION = frozenset({"BadRequestInvalidIds", "NotFoundRegion", "NotFoundInvalid"})
 """No recording says how a region that is not there is refused."""
 
@@ -75,10 +75,13 @@ RegionT = TypeVar("RegionT", bound=RegionLike)
 
 
 class ProjectClient(IterationMethods, ExportMethods, PredictionMethods):
-    """The images, tags and regions of one project. Get one from a :class:`~customvision_async.TrainingClient`.
+    """The images, tags and regions of one project.
 
-    Verbs in the plural take any number of items, from any iterable or async iterable, and give a :class:`BatchRun`: await it, or watch it.
-    Verbs in the singular are one request. `list_*` is iterated over, never awaited.
+    Get one from a :class:`~customvision_async.TrainingClient`.
+
+    Verbs in the plural take any number of items, from any iterable or async iterable, and give a
+    :class:`BatchRun`: await it, or watch it. Verbs in the singular are one request. `list_*` is
+    iterated over, never awaited.
     """
 
     def __repr__(self) -> str:
@@ -123,15 +126,17 @@ class ProjectClient(IterationMethods, ExportMethods, PredictionMethods):
     ) -> BatchRun[UploadItem, Image]:
         """Upload any number of images: files, bytes, URLs and predictions together.
 
-        Args:
-            images: an iterable or async iterable of :class:`ImageFile`, :class:`ImageUrl`, paths, bytes, open binary files, stored
-                predictions (models, or their ids as `uuid.UUID`); or a single one of these. Pulled only as fast as the service takes.
+        Args: images: an iterable or async iterable of :class:`ImageFile`, :class:`ImageUrl`, paths,
+            bytes, open binary files, stored
+                predictions (models, or their ids as `uuid.UUID`); or a single one of these. Pulled
+                only as fast as the service takes.
             tags: given to every image, besides its own.
             create_missing_tags: make the tags that the project lacks, once each.
 
-        A result's `image` is the service's image; `duplicate` says that the project had the picture already, in which
-        case its tags and regions are made sure of. A file that is no picture, over 6 MB, over 10,240 pixels a side or
-        over 25:1 fails before it is sent, and costs the others nothing.
+        A result's `image` is the service's image; `duplicate` says that the project had the image
+        already, in which case its tags and regions are made sure of. A file that is no image,
+        over 6 MB, over 10,240 pixels a side or over 25:1 fails before it is sent, and costs the
+        others nothing.
         """
         single = isinstance(images, _SINGLE) or hasattr(images, "read")
         source = cast("Source[UploadItem]", [images] if single else images)
@@ -154,7 +159,10 @@ class ProjectClient(IterationMethods, ExportMethods, PredictionMethods):
         self, images: Source[ImageLike]
     ) -> BatchRun[ImageLike, None]: ...
     def delete_images(self, images: Source[ImageLike]) -> BatchRun[ImageLike, None]:
-        """Delete images; one that is not there (any more) counts as deleted. They go from the workspace, not from trained iterations."""
+        """Delete images; one that is not there (any more) counts as deleted.
+
+        They go from the workspace, not from trained iterations.
+        """
         calls = self._calls()
 
         async def send(units: Sequence[WorkItem]) -> Sequence[Outcome]:
@@ -188,7 +196,10 @@ class ProjectClient(IterationMethods, ExportMethods, PredictionMethods):
     def tag_images(
         self, images: Source[ImageLike], tags: Iterable[TagLike]
     ) -> BatchRun[ImageLike, None]:
-        """Put every one of `tags` on every image. A result is marked `duplicate` where the image had them all."""
+        """Put every one of `tags` on every image.
+
+        A result is marked `duplicate` where the image had them all.
+        """
         calls = self._calls()
         find = self._tags_once(as_tags(tags))
 
@@ -274,15 +285,14 @@ class ProjectClient(IterationMethods, ExportMethods, PredictionMethods):
         filter: str | None = None,
         page_size: int = limits.MAX_PAGE_SIZE.value,
     ) -> AsyncItemPaged[Image]:
-        """The images, in pages that are fetched ahead; uploads and deletes meanwhile cause neither doubles nor gaps.
+        """The images, in pages that are fetched ahead; uploads and deletes meanwhile cause neither
+        doubles nor gaps.
 
-        Args:
-            tagged: only those with a tag (True), or without one (False); both if None.
-            tags: only those with at least one of these; any number (more than 20 become several walks, merged).
-            iteration: those of a trained iteration, instead of the workspace.
-            order: by when they were created.
-            filter: on metadata, in the service's grammar: ``metadata=key1 eq 'value1' and key2 ne 'value2'`` (since v3.3).
-            page_size: 2 to 256.
+        Args: tagged: only those with a tag (True), or without one (False); both if None. tags: only
+            those with at least one of these; any number (more than 20 become several walks,
+            merged). iteration: those of a trained iteration, instead of the workspace. order: by
+            when they were created. filter: on metadata, in the service's grammar: ``metadata=key1
+            eq 'value1' and key2 ne 'value2'`` (since v3.3). page_size: 2 to 256.
 
         Raises:
             LimitExceeded: the page size is over 256.
@@ -339,9 +349,12 @@ class ProjectClient(IterationMethods, ExportMethods, PredictionMethods):
     # --- regions
 
     def create_regions(self, regions: Source[RegionOnT]) -> BatchRun[RegionOnT, str]:
-        """Put regions on images (since v2.0): pairs of an image and a :class:`Region`. A result's `value` is the id of the region.
+        """Put regions on images (since v2.0): pairs of an image and a :class:`Region`.
 
-        The image gets the region's tag too. A result is marked `duplicate` where the region was there.
+        A result's `value` is the id of the region.
+
+        The image gets the region's tag too. A result is marked `duplicate` where the region was
+        there.
         """
         calls = self._calls()
         book = TagResolver(self.operations, self.id)
@@ -364,7 +377,8 @@ class ProjectClient(IterationMethods, ExportMethods, PredictionMethods):
         )
 
     def delete_regions(self, regions: Source[RegionT]) -> BatchRun[RegionT, None]:
-        """Delete regions, given by id or as those of an image; one that is not there counts as deleted.
+        """Delete regions, given by id or as those of an image; one that is not there counts as
+        deleted.
 
         An image loses the tag with its last region of that tag.
         """

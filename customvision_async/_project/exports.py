@@ -1,4 +1,4 @@
-"""What leaves a project: trained models, pictures, the project itself; and all its images at once."""
+"""What leaves a project: trained models, images, the project itself; and all its images at once."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ __all__ = ["ExportMethods"]
 _EXPORT_BYTES = 8 * 1024**3
 """An exported model is 2 MB to some hundred; a container with its base image is the largest."""
 _IMAGE_BYTES = 16 * 1024**2
-"""A picture is 6 MB at the most when it is uploaded."""
+"""An image is 6 MB at the most when it is uploaded."""
 
 _ABSOLUTE = re.compile(r"(?:[A-Za-z][A-Za-z0-9+.-]*:|//)").match
 
@@ -53,19 +53,19 @@ class ExportMethods(ProjectBase):
         wait: bool = True,
         polling: Polling | None = None,
     ) -> AsyncLROPoller[Export, Export]:
-        """Export a trained iteration of a compact domain: ``export = await project.begin_export(iteration, "ONNX")``.
+        """Export a trained iteration of a compact domain: ``export = await
+        project.begin_export(iteration, "ONNX")``.
 
-        Args:
-            iteration: which.
-            platform: CoreML, TensorFlow, DockerFile, ONNX, VAIDK or OpenVino, as far as `Iteration.exportable_to` and the version go.
-            flavor: Linux, Windows or ARM of a DockerFile; ONNX10 or ONNX12; TensorFlowNormal or TensorFlowLite (since v2.0).
-            wait: False, and awaiting the poller begins the export and does not wait for its end.
-            polling: how often to look.
+        Args: iteration: which. platform: CoreML, TensorFlow, DockerFile, ONNX, VAIDK or OpenVino,
+            as far as `Iteration.exportable_to` and the version go. flavor: Linux, Windows or ARM of
+            a DockerFile; ONNX10 or ONNX12; TensorFlowNormal or TensorFlowLite (since v2.0). wait:
+            False, and awaiting the poller begins the export and does not wait for its end. polling:
+            how often to look.
 
         The result is for :meth:`download_export`. A lost answer is resolved by listing the exports.
 
-        Raises (when awaited):
-            BadRequestError: not exportable, not trained, or BadRequestExportAlreadyInProgress: :meth:`resume_export` waits for that one.
+        Raises (when awaited): BadRequestError: not exportable, not trained, or
+            BadRequestExportAlreadyInProgress: :meth:`resume_export` waits for that one.
             OperationFailed: the export failed.
         """
         which = id_of(iteration, "iteration")
@@ -95,24 +95,24 @@ class ExportMethods(ProjectBase):
     ) -> Path:
         """Download an export that is done to the file `path`, whole or not at all.
 
-        Broken connections are taken up where they broke. The host gets no key, and must be one of Azure's blob stores or of the client's
-        `blob_hosts`.
+        Broken connections are taken up where they broke. The host gets no key, and must be one of
+        Azure's blob stores or of the client's `blob_hosts`.
 
-        Raises:
-            ValueError: the export is not done.
-            DownloadLinkExpired: its address is no longer valid (they live for a day): list the exports again.
-            ConnectError: its address is not one that files are read from.
-            OSError: the file cannot be written; FileExistsError if it is there and not to be overwritten.
+        Raises: ValueError: the export is not done. DownloadLinkExpired: its address is no longer
+            valid (they live for a day): list the exports again. ConnectError: its address is not
+            one that files are read from. OSError: the file cannot be written; FileExistsError if it
+            is there and not to be overwritten.
         """
         if not export.download_uri:
             raise ValueError(
-                f"the export for {export.platform} has no file, it is {export.status}: await begin_export or resume_export"
+                f"the export for {export.platform} has no file, it is {export.status}: await "
+                "begin_export or resume_export"
             )
         return await self._download(
             export.download_uri, path, "DownloadExport", _EXPORT_BYTES, overwrite
         )
 
-    # --- pictures
+    # --- images
 
     async def download_image(
         self,
@@ -122,13 +122,13 @@ class ExportMethods(ProjectBase):
         size: Literal["original", "resized", "thumbnail"] = "original",
         overwrite: bool = True,
     ) -> Path:
-        """Download the picture of an image to the file `path`, whole or not at all; see :meth:`download_export`.
+        """Download the image of an image to the file `path`, whole or not at all; see
+        :meth:`download_export`.
 
-        Args:
-            image: an image or a stored prediction, as its model; or the id of an image. An address that is too old is asked for anew.
-            path: the file.
-            size: the picture as it was uploaded, the one made smaller, or the small one.
-            overwrite: whether to replace a file that is there.
+        Args: image: an image or a stored prediction, as its model; or the id of an image. An
+            address that is too old is asked for anew. path: the file. size: the image as it was
+            uploaded, the one made smaller, or the small one. overwrite: whether to replace a file
+            that is there.
         """
         if size not in _URIS:
             raise ValueError(f"size is one of {', '.join(_URIS)}, not {size!r}")
@@ -143,7 +143,7 @@ class ExportMethods(ProjectBase):
         found = await self.operations.get_images_by_ids(self.id, [which])
         url = getattr(found[0], _URIS[size]) if found else None
         if url is None:
-            what = f"no image {which}" if not found else f"no {size} picture of image {which}"
+            what = f"no image {which}" if not found else f"no {size} image of image {which}"
             raise NotFoundError(
                 f"the project has {what}",
                 status=200,
@@ -163,13 +163,16 @@ class ExportMethods(ProjectBase):
         )
 
     async def get_artifact(self, path: str) -> bytes:
-        """The bytes behind a relative address, as resources in a virtual network give them for pictures and exports (since v3.3)."""
+        """The bytes behind a relative address, as resources in a virtual network give them for
+        images and exports (since v3.3).
+        """
         return await self.operations.get_artifact(self.id, path)
 
     # --- the whole project
 
     async def export_project(self) -> ProjectExport:
-        """A token by which the project can be imported elsewhere, for a day (since v3.2): ``await other.begin_import(export)``.
+        """A token by which the project can be imported elsewhere, for a day (since v3.2): ``await
+        other.begin_import(export)``.
 
         It opens all images of the project to whoever has it.
         """
@@ -178,14 +181,15 @@ class ExportMethods(ProjectBase):
     def begin_delete_all_images(
         self, *, all_iterations: bool = False, wait: bool = True, polling: Polling | None = None
     ) -> AsyncLROPoller[int, int]:
-        """Delete every image of the project (since v3.1): ``number = await project.begin_delete_all_images()``.
+        """Delete every image of the project (since v3.1): ``number = await
+        project.begin_delete_all_images()``.
 
-        Args:
-            all_iterations: from all trained iterations too, not from the workspace alone.
-            wait: False, and awaiting the poller does not wait until they are gone: the service takes its time.
-            polling: how often to count those that are left, which is the state of the poller.
+        Args: all_iterations: from all trained iterations too, not from the workspace alone. wait:
+            False, and awaiting the poller does not wait until they are gone: the service takes its
+            time. polling: how often to count those that are left, which is the state of the poller.
 
-        The result is how many there were. Images uploaded meanwhile may go as well, or keep the count from reaching 0.
+        The result is how many there were. Images uploaded meanwhile may go as well, or keep the
+        count from reaching 0.
         """
         images = ImageList(self.operations, self.id, _no_tags, None, False, None, None, 1)
         return AsyncLROPoller(
@@ -269,7 +273,9 @@ class _Export(PollingMethod[Export, Export]):
         self._outdated = before is not None and before.newer_version_available
 
     async def _find(self) -> Export | None:
-        """An export of this kind, whoever began it: they are all the same, unless there was one for which there is a better."""
+        """An export of this kind, whoever began it: they are all the same, unless there was one for
+        which there is a better.
+        """
         found, _ = await self._list()
         if (
             found is None
@@ -280,7 +286,9 @@ class _Export(PollingMethod[Export, Export]):
         return found
 
     async def _list(self, begun: Export | None = None) -> tuple[Export | None, float | None]:
-        """The export that is meant, or that has `begun`; one without a flavor, if none was asked for and there are several."""
+        """The export that is meant, or that has `begun`; one without a flavor, if none was asked
+        for and there are several.
+        """
         platform, flavor = (
             (self._platform, self._flavor) if begun is None else (begun.platform, begun.flavor)
         )

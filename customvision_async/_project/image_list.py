@@ -1,7 +1,7 @@
 """How the images of a project are listed and counted in each version of the API.
 
-From v3.3 one operation lists all. Before, the tagged and the untagged are two lists, and the shorter
-one is walked twice. v1.2 cannot count.
+From v3.3 one operation lists all. Before, the tagged and the untagged are two lists, and the
+shorter one is walked twice. v1.2 cannot count.
 """
 
 from __future__ import annotations
@@ -112,8 +112,9 @@ class ImageList:
     async def _with_tags(self, order: Order, size: int) -> AsyncGenerator[Sequence[Image], None]:
         """Yield the images with one of the tags: one walk, or one for each part of many tags.
 
-        An image may lose a tag of one part and gain one of another meanwhile. It is then in the list
-        all the time and may yet be missed by the walks of both, so all are walked a second time.
+        An image may lose a tag of one part and gain one of another meanwhile. It is then in the
+        list all the time and may yet be missed by the walks of both, so all are walked a second
+        time.
         """
         tags = await self._find_tags()
         each = [list(part) for part in parts(tags, limits.TAGS_PER_FILTER.value)]
@@ -143,8 +144,9 @@ class ImageList:
         An image that moves from one list to the other may be missed by the walk of each. A third
         walk, of the list that was walked first, has it. That is the shorter list, where the service
         counts them: its second walk then costs least. An image is missed only if it moves at least
-        twice, each time between the walks. No sequence of requests to two lists can exclude that; the
-        more walks there are, the less likely it is, so more are made where the last has found movement.
+        twice, each time between the walks. No sequence of requests to two lists can exclude that;
+        the more walks there are, the less likely it is, so more are made where the last has found
+        movement.
         """
         counts: dict[bool, int | None] = {False: None, True: None}
         if self._countable:

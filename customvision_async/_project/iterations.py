@@ -51,7 +51,10 @@ class IterationMethods(ProjectBase):
     async def update_iteration(
         self, iteration: IterationLike, *, name: str | None = None, is_default: bool | None = None
     ) -> Iteration:
-        """Rename an iteration, or (until v2.2, which has no publishing) make it the default one. What is not given stays."""
+        """Rename an iteration, or (until v2.2, which has no publishing) make it the default one.
+
+        What is not given stays.
+        """
         if name is None and self.operations.version >= ApiVersion.V3_0:
             name = (await self.get_iteration(iteration)).name  # required in these versions
         return await self.operations.update_iteration(
@@ -82,21 +85,21 @@ class IterationMethods(ProjectBase):
     ) -> AsyncLROPoller[Iteration, Iteration]:
         """Train on the images as they are now: ``iteration = await project.begin_training()``.
 
-        Args:
-            budget_hours: of computing time, at the most, for advanced training (since v3.0), which is billed by the hour.
-            training_type: "Regular" (quick) or "Advanced"; advanced if a budget is given.
-            selected_tags: train on these alone (since v3.2); on all unless given.
-            force: train although nothing has changed since the last time.
-            notification_email: where the service writes to when it is done.
-            base_model: the trained iteration to begin from (since v3.4-preview).
-            wait: False, and awaiting the poller begins the training and does not wait for its end.
-            polling: how often to look.
+        Args: budget_hours: of computing time, at the most, for advanced training (since v3.0),
+            which is billed by the hour. training_type: "Regular" (quick) or "Advanced"; advanced if
+            a budget is given. selected_tags: train on these alone (since v3.2); on all unless
+            given. force: train although nothing has changed since the last time.
+            notification_email: where the service writes to when it is done. base_model: the trained
+            iteration to begin from (since v3.4-preview). wait: False, and awaiting the poller
+            begins the training and does not wait for its end. polling: how often to look.
 
-        Never begun twice by a lost answer: the iterations before and after tell whether it has begun.
+        Never begun twice by a lost answer: the iterations before and after tell whether it has
+        begun.
 
-        Raises (when awaited):
-            BadRequestError: the service does not train: BadRequestTrainingNotNeeded (nothing changed: `force`), codes that end in
-                TrainingValidationFailed (too few images or tags), BadRequestTrainingAlreadyInProgress, ...
+        Raises (when awaited): BadRequestError: the service does not train:
+            BadRequestTrainingNotNeeded (nothing changed: `force`), codes that end in
+                TrainingValidationFailed (too few images or tags),
+                BadRequestTrainingAlreadyInProgress, ...
             OperationFailed: the training failed; `state` is the iteration.
         """
         tags = as_tags(selected_tags)
@@ -120,7 +123,9 @@ class IterationMethods(ProjectBase):
     def resume_training(
         self, iteration: IterationLike, *, polling: Polling | None = None
     ) -> AsyncLROPoller[Iteration, Iteration]:
-        """Wait for a training that was begun before, here or elsewhere: the poller's `id` is the iteration's."""
+        """Wait for a training that was begun before, here or elsewhere: the poller's `id` is the
+        iteration's.
+        """
         return AsyncLROPoller(
             _Training(self.operations, self.id, iteration=id_of(iteration, "iteration")), polling
         )
@@ -134,12 +139,12 @@ class IterationMethods(ProjectBase):
         threshold: float | None = None,
         overlap_threshold: float | None = None,
     ) -> IterationPerformance:
-        """How good a trained iteration is: precision and recall, over all and for each tag, as fractions.
+        """How good a trained iteration is: precision and recall, over all and for each tag, as
+        fractions.
 
-        Args:
-            iteration: which.
-            threshold: the probability from which on a prediction counts (the service's own default unless given; v1.2 has none: 0.5).
-            overlap_threshold: the overlap of boxes from which on a detection counts (object detection, since v2.0).
+        Args: iteration: which. threshold: the probability from which on a prediction counts (the
+            service's own default unless given; v1.2 has none: 0.5). overlap_threshold: the overlap
+            of boxes from which on a detection counts (object detection, since v2.0).
         """
         if threshold is None and self.operations.version < ApiVersion.V2_0:
             threshold = 0.5
@@ -155,7 +160,8 @@ class IterationMethods(ProjectBase):
         order: Literal["newest", "oldest"] = "newest",
         page_size: int = limits.MAX_PAGE_SIZE.value,
     ) -> AsyncItemPaged[ImagePerformance]:
-        """How an iteration did on each image of its training set (since v2.0): only those with one of `tags` (up to 20), if given.
+        """How an iteration did on each image of its training set (since v2.0): only those with one
+        of `tags` (up to 20), if given.
 
         Raises:
             LimitExceeded: too many tags, or a page over 256.
@@ -208,25 +214,24 @@ class IterationMethods(ProjectBase):
         *,
         overwrite: bool | None = None,
     ) -> None:
-        """Publish a trained iteration under `name`, by which the prediction API finds it (since v3.0).
+        """Publish a trained iteration under `name`, by which the prediction API finds it (since
+        v3.0).
 
-        Args:
-            iteration: which.
-            name: unique in the project.
-            prediction_resource_id: the Azure id of the prediction resource ("/subscriptions/..."), from its Properties page; that of
+        Args: iteration: which. name: unique in the project. prediction_resource_id: the Azure id of
+            the prediction resource ("/subscriptions/..."), from its Properties page; that of
                 VISION_PREDICTION_RESOURCE_ID unless given, if the client was made by ``from_env``.
             overwrite: take the name from the iteration that has it (since v3.3).
 
         A lost answer is resolved by looking at the iteration.
 
-        Raises:
-            BadRequestError: not trained yet, a name taken or not allowed, no such resource: see its `code`.
-            LookupError: no prediction resource is given or known.
+        Raises: BadRequestError: not trained yet, a name taken or not allowed, no such resource: see
+            its `code`. LookupError: no prediction resource is given or known.
         """
         resource = prediction_resource_id or self._prediction_resource_id
         if not resource:
             raise LookupError(
-                "no prediction resource: give prediction_resource_id, the id on the resource's Properties page in the Azure portal, or set"
+                "no prediction resource: give prediction_resource_id, the id on the resource's "
+                "Properties page in the Azure portal, or set"
                 " VISION_PREDICTION_RESOURCE_ID and make the client with from_env()"
             )
         in_doubt = False
@@ -316,7 +321,10 @@ class _Training(PollingMethod[Iteration, Iteration]):
         }
 
     async def _find(self) -> Iteration | None:
-        """The iteration that has come since, or that is the workspace of before. A project trains one at a time, so there is no other."""
+        """The iteration that has come since, or that is the workspace of before.
+
+        A project trains one at a time, so there is no other.
+        """
         now = await self._operations.get_iterations(self._project_id)
         new = [
             one

@@ -1,4 +1,6 @@
-"""What the training API predicts: quick tests, the predictions it has kept, and what it would tag images with."""
+"""What the training API predicts: quick tests, the predictions it has kept, and what it would tag
+images with.
+"""
 
 from __future__ import annotations
 
@@ -51,25 +53,25 @@ class PredictionMethods(ProjectBase):
         iteration: IterationLike | None = None,
         store: bool | None = None,
     ) -> ImagePrediction:
-        """What a trained iteration (the project's default one unless given) says about a picture, up to 6 MB.
+        """What a trained iteration (the project's default one unless given) says about a loaded,
+        up to 6 MB.
 
-        Args:
-            image: a path, bytes, an open file, an :class:`ImageFile`, or an :class:`ImageUrl` or web address for the service to fetch.
-            iteration: which.
-            store: False keeps nothing of it (since v3.1); the service keeps it otherwise, see :meth:`list_predictions`.
+        Args: image: a path, bytes, an open file, an :class:`ImageFile`, or an :class:`ImageUrl` or
+            web address for the service to fetch. iteration: which. store: False keeps nothing of it
+            (since v3.1); the service keeps it otherwise, see :meth:`list_predictions`.
 
         Raises:
-            ValueError: it is no picture the service takes.
+            ValueError: it is no image the service takes.
             LimitExceeded: it is too large.
         """
-        picture = await load_image(image, limits.IMAGE_BYTES)
-        if isinstance(picture, ImageUrl):
+        loaded = await load_image(image, limits.IMAGE_BYTES)
+        if isinstance(loaded, ImageUrl):
             return await self.operations.quick_test_image_url(
-                self.id, picture.url, iteration_id=iteration, store=store
+                self.id, loaded.url, iteration_id=iteration, store=store
             )
         with content_error_as_os_error():
             return await self.operations.quick_test_image(
-                self.id, picture, iteration_id=iteration, store=store
+                self.id, loaded, iteration_id=iteration, store=store
             )
 
     # --- what was kept
@@ -87,15 +89,14 @@ class PredictionMethods(ProjectBase):
     ) -> AsyncItemPaged[StoredImagePrediction]:
         """The predictions the service has kept (for 30 days), page after page by its tokens.
 
-        Args:
-            iteration: only those of this one.
-            tags: only those that found one of these, up to 2; a :class:`~customvision_async.models.PredictionQueryTag` says how probable.
-            order: "suggested" puts those first that would help training most.
-            start, end: only those made in this time.
-            application: only those that were asked for under this name.
-            page_size: how many at once; the service's choice unless given.
+        Args: iteration: only those of this one. tags: only those that found one of these, up to 2;
+            a :class:`~customvision_async.models.PredictionQueryTag` says how probable. order:
+            "suggested" puts those first that would help training most. start, end: only those made
+            in this time. application: only those that were asked for under this name. page_size:
+            how many at once; the service's choice unless given.
 
-        They can be given to :meth:`upload_images`, to become training images, and to :meth:`delete_predictions`.
+        They can be given to :meth:`upload_images`, to become training images, and to
+        :meth:`delete_predictions`.
 
         Raises:
             LimitExceeded: more than 2 tags.
@@ -133,7 +134,9 @@ class PredictionMethods(ProjectBase):
         )
 
     def delete_predictions(self, predictions: Source[PredictionT]) -> BatchRun[PredictionT, None]:
-        """Delete kept predictions, given by id or model, any number; one that is not there (any more) counts as deleted."""
+        """Delete kept predictions, given by id or model, any number; one that is not there (any
+        more) counts as deleted.
+        """
         calls = self._calls()
 
         async def send(units: Sequence[WorkItem]) -> Sequence[Outcome]:
@@ -173,7 +176,8 @@ class PredictionMethods(ProjectBase):
         order: Literal["least_certain", "most_certain"] | None = None,
         page_size: int | None = None,
     ) -> AsyncItemPaged[StoredSuggestedTagAndRegion]:
-        """The untagged images, with the tags and regions an iteration suggests (since v3.1), page after page by its tokens.
+        """The untagged images, with the tags and regions an iteration suggests (since v3.1), page
+        after page by its tokens.
 
         Args:
             iteration: which.
@@ -247,7 +251,9 @@ class PredictionMethods(ProjectBase):
                 return [Done(value=found[0] if found else None)]
             by_id = {one.id.lower(): one for one in found}
             if found and not any(unit.payload in by_id for unit in units):
-                limit.count = 1  # the reference calls the id that of a prediction: then only one at a time can be joined
+                # the reference calls the id that of a prediction: then only one at a time can be
+                # joined
+                limit.count = 1
                 return [UNANSWERED] * len(units)
             return [Done(value=by_id.get(unit.payload)) for unit in units]
 
@@ -256,7 +262,9 @@ class PredictionMethods(ProjectBase):
         )
 
     async def get_region_proposals(self, image: ImageLike) -> ImageRegionProposal:
-        """Where things may be in an image, whatever they are, the most confident first (since v2.0)."""
+        """Where things may be in an image, whatever they are, the most confident first (since
+        v2.0).
+        """
         return await self.operations.get_image_region_proposals(self.id, image_id(image))
 
 
@@ -268,7 +276,10 @@ async def _token_pages(
     fetch: Callable[[_Token], Awaitable[tuple[Sequence[T], _Token | None]]],
     key: Callable[[T], str],
 ) -> AsyncGenerator[Sequence[T], None]:
-    """The pages of a list whose answers say how to go on. The question stays ours: of their token only the place is taken."""
+    """The pages of a list whose answers say how to go on.
+
+    The question stays ours: of their token only the place is taken.
+    """
     token = await begin()
     seen: set[str] = set()
     stale = 0
@@ -283,7 +294,8 @@ async def _token_pages(
         stale = 0 if fresh else stale + 1
         if stale >= _STUCK:
             raise DecodeError(
-                "the service gives no new items and yet a token for more: the list cannot be walked to its end"
+                "the service gives no new items and yet a token for more: the list cannot be "
+                "walked to its end"
             )
         token = msgspec.structs.replace(
             token, session=following.session, continuation=following.continuation

@@ -19,10 +19,10 @@ from .tags import parts
 __all__ = ["Box", "normalize_box", "region_key", "region_limits", "same_box", "send_regions"]
 
 Box = tuple[float, float, float, float]
-"""left, top, width, height: fractions of the picture, from the top left corner."""
+"""left, top, width, height: fractions of the image, from the top left corner."""
 
 _EDGE_TOLERANCE = 1e-3
-"""How far a box may run over the edge and be cut to it: tools round, and a thousandth of a picture is less than a pixel or two."""
+"""How far a box may run over the edge and be cut to it: tools round, and a thousandth of an image is less than a pixel or two."""
 _FLOAT32 = 1e-5
 """The service keeps single precision: a box comes back changed by less than this."""
 
@@ -31,7 +31,7 @@ def normalize_box(region: Region) -> Box:
     """The four numbers of `region`, with a box a hair over the edge cut to it.
 
     Raises:
-        ValueError: it is not a rectangle within the picture; the message says why.
+        ValueError: it is not a rectangle within the image; the message says why.
     """
     given = attempt(
         lambda: [float(edge) for edge in (region.left, region.top, region.width, region.height)]
@@ -48,7 +48,8 @@ def normalize_box(region: Region) -> Box:
         or top + height > 1 + _EDGE_TOLERANCE
     ):
         raise ValueError(
-            f"the region runs out of the picture ({numbers}): give fractions of its width and height, with left and top the corner"
+            f"the region runs out of the image ({numbers}): give fractions of its width and "
+            "height, with left and top the corner"
             " (YOLO gives the centre: take half the width and height off), not pixels"
         )
     right, bottom = min(left + width, 1.0), min(top + height, 1.0)
@@ -60,7 +61,8 @@ def normalize_box(region: Region) -> Box:
 
 
 def region_key(image: str, region: RegionTuple) -> tuple[str, ...]:
-    """Return what two regions have in common that are one to the service, which keeps single precision.
+    """Return what two regions have in common that are one to the service, which keeps single
+    precision.
 
     It refuses a batch that has the same region twice.
     """
@@ -83,8 +85,8 @@ async def send_regions(
 ) -> list[Outcome]:
     """Put the regions of each unit (its load: the image's id and the regions) on its image.
 
-    The answer is joined by image, tag and box: it has no other key, and no order to rely on. Of regions that were there it does
-    not say the ids: `named` asks for these, too.
+    The answer is joined by image, tag and box: it has no other key, and no order to rely on. Of
+    regions that were there it does not say the ids: `named` asks for these, too.
     """
     entries = list(
         {
@@ -126,7 +128,9 @@ def _create_entry(
 async def _named(
     calls: BatchContext, units: Sequence[WorkItem], outcomes: list[Outcome]
 ) -> list[Outcome]:
-    """The outcomes with the ids of the regions that were there before, perhaps by our own earlier attempt."""
+    """The outcomes with the ids of the regions that were there before, perhaps by our own earlier
+    attempt.
+    """
     nameless = [
         place
         for place, outcome in enumerate(outcomes)

@@ -1,4 +1,7 @@
-"""From the tags a person gives to ids. A string is a name first; only a name that no tag has and that reads as a UUID is an id."""
+"""From the tags a person gives to ids.
+
+A string is a name first; only a name that no tag has and that reads as a UUID is an id.
+"""
 
 from __future__ import annotations
 
@@ -47,7 +50,8 @@ class TagResolver:
         self._refused: dict[str, str] = {}
 
     async def learn(self, tags: Iterable[TagLike]) -> None:
-        """Make ready to answer for `tags`: list those of the project if need be, and make the missing ones if asked to, once each.
+        """Make ready to answer for `tags`: list those of the project if need be, and make the
+        missing ones if asked to, once each.
 
         Raises:
             CustomVisionError: the tags could not be listed.
@@ -96,9 +100,12 @@ class TagResolver:
         return {tag.name: tag.id for tag in await self._operations.get_tags(self._project_id)}
 
     async def _create(self, name: str, ids: dict[str, str]) -> None:
-        """Make a tag. Not repeated blindly: after a lost answer, or if somebody else was first, the list tells.
+        """Make a tag.
 
-        What is wrong with the name, or with the tag alone, is kept for those that ask for it; what is wrong with all is raised.
+        Not repeated blindly: after a lost answer, or if somebody else was first, the list tells.
+
+        What is wrong with the name, or with the tag alone, is kept for those that ask for it; what
+        is wrong with all is raised.
         """
         try:
             for last in (False, True):
@@ -128,7 +135,9 @@ class TagResolver:
 
     @staticmethod
     def _adopt(name: str, ids: dict[str, str]) -> None:
-        """The service holds a name to be taken that no tag has just so: then it is that of the tag which differs in case alone."""
+        """The service holds a name to be taken that no tag has just so: then it is that of the tag
+        which differs in case alone.
+        """
         alike = [known for known in ids if known.casefold() == name.casefold()]
         if name not in ids and len(alike) == 1:
             ids[name] = ids[alike[0]]

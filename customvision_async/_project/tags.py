@@ -44,7 +44,10 @@ def untag_limits() -> ChunkLimits:
 
 
 async def send_tags(calls: BatchContext, units: Sequence[WorkItem]) -> list[Outcome]:
-    """Add the tags of each unit to its image. Pairs that are there already are well. An image with over 128 tags takes several calls."""
+    """Add the tags of each unit to its image.
+
+    Pairs that are there already are well. An image with over 128 tags takes several calls.
+    """
     loads: Sequence[TagPairs] = [unit.payload for unit in units]
     pairs = [(image, tag) for image, tags in loads for tag in tags]
     made: set[tuple[str, str]] = set()
@@ -72,7 +75,10 @@ def _outcome(
     if any(pair in over for pair in pairs):
         number = sum(pair in over for pair in pairs)
         return Failed(
-            f"{number} of its {len(pairs)} tags were refused: an image has at most {limits.TAGS_PER_IMAGE}",
+            (
+                f"{number} of its {len(pairs)} tags were refused: an image has at most "
+                f"{limits.TAGS_PER_IMAGE}"
+            ),
             status="ErrorTagLimitExceed",
         )
     if all(pair in made or pair in there for pair in pairs):
@@ -96,7 +102,10 @@ async def send_untag(
 
 
 def metadata_limits() -> ChunkLimits:
-    """Chunks of images for one update of metadata. Their keys must be their ids: the answer is joined by them."""
+    """Chunks of images for one update of metadata.
+
+    Their keys must be their ids: the answer is joined by them.
+    """
     return ChunkLimits(limits.IMAGES_PER_METADATA_UPDATE.value)
 
 

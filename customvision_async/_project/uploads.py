@@ -1,8 +1,10 @@
-"""Uploading: from what a person gives to units, from a chunk of units to one call, and from its answer to outcomes.
+"""Uploading: from what a person gives to units, from a chunk of units to one call, and from its
+answer to outcomes.
 
-How a picture gets its tags and regions. Those that fit the limits of a create call go with it. The rest (an image with more
-than 20 tags), and all of them for a picture that was there before, are added afterwards by the calls for tags and regions, which
-tell apart what is there already: so they are never assumed and never doubled.
+How an image gets its tags and regions. Those that fit the limits of a create call go with it. The
+rest (an image with more than 20 tags), and all of them for an image that was there before, are
+added afterwards by the calls for tags and regions, which tell apart what is there already: so they
+are never assumed and never doubled.
 """
 
 from __future__ import annotations
@@ -67,19 +69,22 @@ __all__ = ["Uploads", "checked_metadata", "upload_limits"]
 _Input: TypeAlias = "ImageFile | ImageUrl | ImageFromPrediction | SkippedItem"
 
 _OVERHEAD = 250
-"""Bytes of a body around one picture, generously; and so for each of its tags and regions."""
+"""Bytes of a body around one image, generously; and so for each of its tags and regions."""
 _TAG_BYTES = 40
 _REGION_BYTES = 180
 _KNOWN = 10_000
 """Combinations of tags whose ids are kept at hand."""
 _AHEAD_MOST = 16_000_000
-"""Bytes that may be held by pictures on their way before those of small files, which are read ahead, are let go and read again later."""
+"""Bytes that may be held by images on their way before those of small files, which are read ahead, are let go and read again later."""
 _CLOCKS_APART = timedelta(seconds=2)
 """How far the service's own times may disagree with each other."""
 
 
 class Upload(msgspec.Struct, eq=False):
-    """The load of a unit. `source` is a blob, a URL or the id of a prediction; `after_*` do not fit the create call."""
+    """The load of a unit.
+
+    `source` is a blob, a URL or the id of a prediction; `after_*` do not fit the create call.
+    """
 
     source: Blob | str
     tags: tuple[str, ...]
@@ -92,7 +97,7 @@ class Upload(msgspec.Struct, eq=False):
 
 
 class _Plan(msgspec.Struct, eq=False):
-    """What all plain pictures with the same tags share: no regions, no metadata."""
+    """What all plain images with the same tags share: no regions, no metadata."""
 
     tags: tuple[str, ...]
     after_tags: tuple[str, ...]
@@ -121,7 +126,7 @@ class Uploads:
         self._known: dict[tuple[TagLike, ...], tuple[str, ...]] = {}
         self._plans: dict[tuple[TagLike, ...], _Plan] = {}
         self._held = 0
-        """Bytes of pictures that are in memory, from when they are prepared until their first request has ended."""
+        """Bytes of images that are in memory, from when they are prepared until their first request has ended."""
 
     # --- from items to units
 
@@ -158,7 +163,10 @@ class Uploads:
     def _planned(
         self, start: int, items: Sequence[Any]
     ) -> list[WorkItem | ItemResult[Any, Any]] | None:
-        """The units of files of a folder whose tags were all met before: the short way, for most. None where there is anything else."""
+        """The units of files of a folder whose tags were all met before: the short way, for most.
+
+        None where there is anything else.
+        """
         found: list[tuple[Blob, _Plan]] = []
         for item in items:
             blob = item.blob if type(item) is ScannedImage else None
@@ -267,7 +275,10 @@ class Uploads:
         return unit
 
     def _held_by(self, blob: Blob) -> int:
-        """The memory of a picture that is prepared now. What was read ahead is let go where there is enough of it."""
+        """The memory of an image that is prepared now.
+
+        What was read ahead is let go where there is enough of it.
+        """
         if blob.ahead and self._held + blob.size > _AHEAD_MOST:
             blob.taken()
         held = blob.size if blob.ahead or blob.data is not None else 0
@@ -353,7 +364,9 @@ class Uploads:
     # --- from its answer to outcomes
 
     async def _completed(self, units: Sequence[WorkItem], outcomes: list[Outcome]) -> list[Outcome]:
-        """Add what did not go with the create call, and for pictures that were there before everything."""
+        """Add what did not go with the create call, and for images that were there before
+        everything.
+        """
         tags: list[WorkItem] = []
         regions: list[WorkItem] = []
         metadata: list[WorkItem] = []
@@ -409,7 +422,9 @@ class Uploads:
         return outcomes
 
     async def _send_missing(self, units: Sequence[WorkItem]) -> list[Outcome]:
-        """Put the regions of each unit on its image, but for those that are there: the service tells them apart by the last digit."""
+        """Put the regions of each unit on its image, but for those that are there: the service
+        tells them apart by the last digit.
+        """
         calls = self._calls
         with calls.metered(()) as meter:
             there = {
@@ -474,7 +489,8 @@ def _input_of(item: Any) -> _Input:
     if hasattr(item, "read"):
         return ImageFile(file=item)
     raise TypeError(
-        f"cannot upload a {type(item).__name__}: give an ImageFile, an ImageUrl, a path, bytes, an open file or a prediction"
+        f"cannot upload a {type(item).__name__}: give an ImageFile, an ImageUrl, a path, "
+        "bytes, an open file or a prediction"
     )
 
 
@@ -532,7 +548,10 @@ def _pairs_of(metadata: Mapping[Any, Any]) -> list[tuple[Any, Any]]:
 def _split_tags(
     tags: tuple[str, ...], regions: tuple[RegionTuple, ...]
 ) -> tuple[frozenset[str], frozenset[str]]:
-    """The distinct tags of an image: those that go with the create call, and the rest. Those of regions first: they cost more later."""
+    """The distinct tags of an image: those that go with the create call, and the rest.
+
+    Those of regions first: they cost more later.
+    """
     distinct = dict.fromkeys((*(region[0] for region in regions), *tags))
     most = limits.TAGS_PER_BATCH.value
     if len(distinct) <= most:
@@ -610,7 +629,8 @@ def _outcome(unit: WorkItem, result: ImageCreateResult | None, date: datetime | 
 def _is_own_retry(unit: WorkItem, image: Image | None, date: datetime | None) -> bool:
     """Whether a duplicate is the work of an earlier attempt of ours whose answer was lost.
 
-    Only a unit in doubt can be; then the image is ours if it is younger than our first attempt, by the clock of the
+    Only a unit in doubt can be; then the image is ours if it is younger than our first attempt, by
+    the clock of the
     service: its Date now, less the time that has passed here.
     """
     if not unit.in_doubt:
@@ -632,9 +652,12 @@ def _unreadable(unit: WorkItem, error: ContentError) -> Outcome:
 def _missing_image(unit: WorkItem, outcome: Done) -> Outcome:
     """A duplicate whose image the answer does not name, and which was to have tags or regions."""
     if unit.in_doubt and not outcome.duplicate and not unit.payload.after_tags:
-        return outcome  # made by our own earlier attempt, with all that went with it; the result says that it is in doubt
+        # made by our own earlier attempt, with all that went with it; the result says that it is in
+        # doubt
+        return outcome
     return Failed(
-        "the project has this picture already, and the service does not say as which image: what was to go with it could not be ensured;"
+        "the project has this image already, and the service does not say as which image: "
+        "what was to go with it could not be ensured;"
         " find it with list_images and tag it",
         status=outcome.status,
     )
@@ -649,6 +672,9 @@ def _enter(
         if isinstance(added, Failed) and isinstance(done, Done):
             image = done.value
             outcomes[unit.index] = Failed(
-                f"the picture is in the project as image {image.id}, but its {what} could not be added: {added.reason}",
+                (
+                    f"the image is in the project as image {image.id}, but its {what} could not "
+                    f"be added: {added.reason}"
+                ),
                 status=added.status, cause=added.cause, value=image,
             )  # fmt: skip

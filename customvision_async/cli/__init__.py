@@ -1,6 +1,7 @@
 """The ``customvision`` command: one file a noun.
 
-This module needs nothing but the standard library, so that a missing extra is a line of advice and not a traceback.
+This module needs nothing but the standard library, so that a missing extra is a line of advice and
+not a traceback.
 """
 
 from __future__ import annotations

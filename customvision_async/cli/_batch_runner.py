@@ -1,4 +1,6 @@
-"""Driving a batch run from the command line: show it, stop it when asked, and account for every item at the end."""
+"""Driving a batch run from the command line: show it, stop it when asked, and account for every
+item at the end.
+"""
 
 from __future__ import annotations
 
@@ -30,7 +32,10 @@ _LOOKING = 3.0
 
 @dataclass(frozen=True)
 class Account:
-    """How a run ended. `rest` are the items that it never took, `rest_whole` whether these are all of them."""
+    """How a run ended.
+
+    `rest` are the items that it never took, `rest_whole` whether these are all of them.
+    """
 
     report: BatchReport
     rest: list[Any] = field(default_factory=list)
@@ -40,7 +45,10 @@ class Account:
 
 @dataclass(frozen=True)
 class BatchRunner:
-    """Takes a run to its end. `noun` is what its items are; `describe` gives the fields of an item for people and programs."""
+    """Takes a run to its end.
+
+    `noun` is what its items are; `describe` gives the fields of an item for people and programs.
+    """
 
     screen: Output
     interrupt: Interrupt
@@ -178,7 +186,9 @@ class BatchRunner:
     def summarize(
         self, account: Account, lines: Sequence[str], code: ExitCode, **fields: Any
     ) -> None:
-        """Print the account; `code` is the exit code where neither a signal nor an error set another."""
+        """Print the account; `code` is the exit code where neither a signal nor an error set
+        another.
+        """
         if self.interrupt.code is not None:
             code = self.interrupt.code
         elif account.error is not None:

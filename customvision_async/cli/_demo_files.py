@@ -1,4 +1,6 @@
-"""Pictures for the demo: real JPEG and PNG files of fruit, each different, and some files that are none."""
+"""Images for the demo: real JPEG and PNG files of fruit, each different, and some files that are
+none.
+"""
 
 from __future__ import annotations
 
@@ -26,53 +28,55 @@ _Box = tuple[int, int, int, int]
 
 @dataclass
 class DemoFiles:
-    """What is in the folder: how many pictures, copies of these, and other files; and which files are bad, with the reason."""
+    """What is in the folder: how many images, copies of these, and other files; and which files
+    are bad, with the reason.
+    """
 
-    pictures: int = 0
+    images: int = 0
     copies: int = 0
     others: int = 0
     bad: dict[str, str] = field(default_factory=dict)
 
 
 def draw_folder(folder: Path, count: int, seed: int = 1) -> DemoFiles:
-    """Draw `count` pictures into `folder`, one folder a fruit, and put the bad files beside them."""
-    chance = random.Random(seed)  # noqa: S311  # pictures, not secrets
+    """Draw `count` images into `folder`, one folder a fruit, and put the bad files beside them."""
+    chance = random.Random(seed)  # noqa: S311  # images, not secrets
     drawn = DemoFiles()
     for fruit in FRUITS:
         (folder / fruit).mkdir(parents=True)
     for number in range(count):
         fruit = list(FRUITS)[number % len(FRUITS)]
-        picture, _ = _scene([fruit], chance)
-        _save(picture, folder / fruit / f"{number:04}", png=number % 4 == 0)
-        drawn.pictures += 1
+        canvas, _ = _scene([fruit], chance)
+        _save(canvas, folder / fruit / f"{number:04}", png=number % 4 == 0)
+        drawn.images += 1
     _spoil(folder, drawn)
     return drawn
 
 
 def draw_scenes(folder: Path, count: int, seed: int = 2) -> list[tuple[Path, list[Region]]]:
-    """Draw `count` pictures with two or three fruits each, and say where in them the fruits are."""
-    chance = random.Random(seed)  # noqa: S311 - pictures, no secrets
+    """Draw `count` images with two or three fruits each, and say where in them the fruits are."""
+    chance = random.Random(seed)  # noqa: S311 - images, no secrets
     folder.mkdir(parents=True)
     scenes: list[tuple[Path, list[Region]]] = []
     width, height = _SIZE
     for number in range(count):
-        picture, boxes = _scene(chance.sample(list(FRUITS), chance.choice((2, 3))), chance)
+        canvas, boxes = _scene(chance.sample(list(FRUITS), chance.choice((2, 3))), chance)
         regions = [
             Region(
                 fruit, left / width, top / height, (right - left) / width, (bottom - top) / height
             )
             for fruit, (left, top, right, bottom) in boxes
         ]
-        scenes.append((_save(picture, folder / f"scene-{number:03}", png=number % 2 == 0), regions))
+        scenes.append((_save(canvas, folder / f"scene-{number:03}", png=number % 2 == 0), regions))
     return scenes
 
 
 def _scene(fruits: list[str], chance: random.Random) -> tuple[Image.Image, list[tuple[str, _Box]]]:
     width, height = _SIZE
     ground = tuple(chance.randrange(170, 240) for _ in range(3))
-    picture = Image.effect_noise((width // 8, height // 8), 40).resize(_SIZE).convert("RGB")
-    picture = Image.blend(picture, Image.new("RGB", _SIZE, ground), 0.8)
-    pen = ImageDraw.Draw(picture)
+    canvas = Image.effect_noise((width // 8, height // 8), 40).resize(_SIZE).convert("RGB")
+    canvas = Image.blend(canvas, Image.new("RGB", _SIZE, ground), 0.8)
+    pen = ImageDraw.Draw(canvas)
     boxes: list[tuple[str, _Box]] = []
     lane = width // len(fruits)
     for place, fruit in enumerate(fruits):
@@ -86,12 +90,12 @@ def _scene(fruits: list[str], chance: random.Random) -> tuple[Image.Image, list[
             fill="#ffffff",
         )
         boxes.append((fruit, box))
-    return picture, boxes
+    return canvas, boxes
 
 
-def _save(picture: Image.Image, stem: Path, *, png: bool) -> Path:
+def _save(canvas: Image.Image, stem: Path, *, png: bool) -> Path:
     path = stem.with_suffix(".png" if png else ".jpg")
-    picture.save(path, compress_level=1, quality=88)  # the one for PNG, the other for JPEG
+    canvas.save(path, compress_level=1, quality=88)  # the one for PNG, the other for JPEG
     return path
 
 
@@ -104,7 +108,7 @@ def _spoil(folder: Path, drawn: DemoFiles) -> None:
         whole + b"\0" * (IMAGE_BYTES.value + 1 - len(whole))
     )
     (folder / "plum" / "empty.png").write_bytes(b"")
-    (folder / "plum" / "not a picture.jpg").write_text("I am a text file.\n", encoding="utf-8")
+    (folder / "plum" / "not an image.jpg").write_text("I am a text file.\n", encoding="utf-8")
     (folder / "notes.txt").write_text("Bought on Tuesday.\n", encoding="utf-8")
     drawn.copies = 1
     drawn.others = 3

@@ -25,7 +25,8 @@ class ExitCode(IntEnum):
 
 
 HELP = (
-    "Exit codes: 0 all well; 1 some items failed, there was nothing to upload, or the doctor found a problem; 2 wrong use, a missing file, project, tag or extra; "
+    "Exit codes: 0 all well; 1 some items failed, there was nothing to upload, or the doctor "
+    "found a problem; 2 wrong use, a missing file, project, tag or extra; "
     "3 no credentials, or the service refused or could not be reached; 70 a fault of this program; "
     "130 Ctrl-C; 141 the reader of the output went away; 143 SIGTERM."
 )
@@ -69,6 +70,9 @@ def explain(error: BaseException) -> tuple[str, ExitCode]:
             return f"{error.strerror or str(error) or type(error).__name__}{where}", ExitCode.USAGE
         case _:
             return (
-                f"a fault of this program: {type(error).__name__}: {error}. Run again with --debug and report what it prints.",
+                (
+                    f"a fault of this program: {type(error).__name__}: {error}. Run again with "
+                    "--debug and report what it prints."
+                ),
                 ExitCode.INTERNAL,
             )

@@ -1,4 +1,6 @@
-"""The failed-items file: a manifest of what did not land, which ``upload --from-failed`` takes back."""
+"""The failed-items file: a manifest of what did not land, which ``upload --from-failed`` takes
+back.
+"""
 
 from __future__ import annotations
 
@@ -35,11 +37,12 @@ _NOT_THERE = (FileNotFoundError, PermissionError, IsADirectoryError, NotADirecto
 class FailedItems:
     """Write the failed-items file line by line, as results settle.
 
-    The first line names the project, so that no command sends the items to another one. Without `path`
-    the file is made at the first item that failed, under a name that no other run has: in the current
-    folder, else in a private folder below the temporary one. With `path` it is written beside it and
-    takes its place at the end, whole; a pipe or a device is written to as it is. What was written is
-    there however the process ends. An error of writing ends no upload: it is kept in `trouble`.
+    The first line names the project, so that no command sends the items to another one. Without
+    `path` the file is made at the first item that failed, under a name that no other run has: in
+    the current folder, else in a private folder below the temporary one. With `path` it is written
+    beside it and takes its place at the end, whole; a pipe or a device is written to as it is. What
+    was written is there however the process ends. An error of writing ends no upload: it is kept in
+    `trouble`.
     """
 
     def __init__(self, project: ProjectClient, path: Path | None = None) -> None:
@@ -142,7 +145,9 @@ def _open_unused(folder: Path, stem: str) -> tuple[Path, int]:
 
 
 def _open_for(path: Path) -> tuple[Path, int]:
-    """Return the path and descriptor to write to: a new file beside `path`, or what is there if it is special."""
+    """Return the path and descriptor to write to: a new file beside `path`, or what is there if it
+    is special.
+    """
     if path.exists() and not path.is_file():
         return path, open_special(path)
     whole = path.resolve()

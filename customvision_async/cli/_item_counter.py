@@ -1,4 +1,6 @@
-"""How many items folders and a manifest will give, counted beside the upload so that the bar knows its end. Opens no picture."""
+"""How many items folders and a manifest will give, counted beside the upload so that the bar knows
+its end. Opens no image.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +15,9 @@ _HEADER = b'{"failed_items_of"'
 
 
 class ItemCounter:
-    """Counts in a thread of its own; `total` is None until it is through, and stays None if something cannot be read."""
+    """Counts in a thread of its own; `total` is None until it is through, and stays None if
+    something cannot be read.
+    """
 
     def __init__(
         self, paths: Iterable[str], manifest: str | os.PathLike[str] | None = None

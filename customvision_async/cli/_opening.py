@@ -16,12 +16,18 @@ _NO_WAIT = getattr(os, "O_NONBLOCK", 0)
 
 
 def open_new(path: Path) -> int:
-    """Return a descriptor of a new file for its owner alone. Raise FileExistsError for a link too."""
+    """Return a descriptor of a new file for its owner alone.
+
+    Raise FileExistsError for a link too.
+    """
     return os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | _NO_FOLLOW, 0o600)
 
 
 def open_special(path: Path) -> int:
-    """Return a descriptor to write to a pipe or a device. Raise OSError if nobody reads the pipe."""
+    """Return a descriptor to write to a pipe or a device.
+
+    Raise OSError if nobody reads the pipe.
+    """
     try:
         descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | _NO_WAIT)
     except OSError as error:

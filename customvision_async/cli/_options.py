@@ -1,7 +1,7 @@
 """The options that every command has, and the client that they lead to.
 
-The endpoint and the key come from the environment or from a file: an argument can be read by every user of the machine, and
-stays in the shell's history.
+The endpoint and the key come from the environment or from a file: an argument can be read by every
+user of the machine, and stays in the shell's history.
 """
 
 from __future__ import annotations
@@ -91,7 +91,10 @@ class CommonOptions(OutputOptions):
         str | None,
         Parameter(
             metavar="[DIR]",
-            help=f"Use an embedded emulator kept in DIR ({DEFAULT_EMULATOR} if left out) in place of the service.",
+            help=(
+                f"Use an embedded emulator kept in DIR ({DEFAULT_EMULATOR} if left out) in place "
+                "of the service."
+            ),
         ),
     ] = None
     api_version: Annotated[
@@ -103,7 +106,9 @@ _LINE = re.compile(r"\s*(?:export\s+)?([A-Za-z_][A-Za-z0-9_]*)\s*=\s*(.*?)\s*$")
 
 
 def read_env_file(path: Path) -> dict[str, str]:
-    """The NAME=VALUE lines of a file; ``export``, quotes around the value, blank lines and # lines are understood."""
+    """The NAME=VALUE lines of a file; ``export``, quotes around the value, blank lines and # lines
+    are understood.
+    """
     try:
         text = path.read_text(encoding="utf-8-sig")
     except OSError as error:
@@ -139,8 +144,10 @@ async def _credentials(common: CommonOptions) -> tuple[str, str]:
     missing = [name for name in (ENDPOINT, KEY) if not found.get(name, "").strip()]
     if missing:
         raise CommandError(
-            f"{' and '.join(missing)} not set. Take the endpoint and the key from the training resource's page in the Azure portal,\n"
-            "set them in the environment or in a file given with --env-file; or try without a service: --emulator",
+            f"{' and '.join(missing)} not set. Take the endpoint and the key from the training "
+            "resource's page in the Azure portal,\n"
+            "set them in the environment or in a file given with --env-file; or try without a "
+            "service: --emulator",
             ExitCode.SERVICE,
         )
     return found[ENDPOINT].strip(), found[KEY].strip()
@@ -152,7 +159,8 @@ def emulator_class() -> type[Emulator]:
         from ..emulator import Emulator
     except ImportError:  # the emulator raises it where Pillow is missing
         raise CommandError(
-            "the emulator needs Pillow, which is not installed. In the clone it was installed from: pip install '.[cli,emulator]'"
+            "the emulator needs Pillow, which is not installed. In the clone it was installed "
+            "from: pip install '.[cli,emulator]'"
         ) from None
     return Emulator
 
@@ -168,7 +176,9 @@ def parse_version(text: str) -> ApiVersion:
 
 
 class RetryNotice:
-    """Tells a person who would otherwise look at a still screen that a request is to be sent again, and why. Now and then is enough."""
+    """Tells a person who would otherwise look at a still screen that a request is to be sent again,
+    and why. Now and then is enough.
+    """
 
     def __init__(self, screen: Output) -> None:
         self._screen = screen

@@ -1,7 +1,8 @@
 """Where a command prints: data and summaries to stdout, everything on the way there to stderr.
 
-With ``--json`` stdout has one JSON object a line and nothing else: events first, a summary last. Every name that comes from
-outside goes through :func:`~._text.printable` before it reaches a terminal; JSON is pure ASCII, so it needs no more.
+With ``--json`` stdout has one JSON object a line and nothing else: events first, a summary last.
+Every name that comes from outside goes through :func:`~._text.printable` before it reaches a
+terminal; JSON is pure ASCII, so it needs no more.
 """
 
 from __future__ import annotations
@@ -33,9 +34,9 @@ def to_null(stream: TextIO) -> None:
 class Output:
     """The two streams of a command. `live` says whether a person is watching stderr on a terminal.
 
-    `concluded` says that the summary is out. A stdout that cannot be written to (a full disk) ends the
-    command with a CommandError; what is printed after that goes to stderr. A stderr that cannot be
-    written to ends nothing.
+    `concluded` says that the summary is out. A stdout that cannot be written to (a full disk) ends
+    the command with a CommandError; what is printed after that goes to stderr. A stderr that cannot
+    be written to ends nothing.
     """
 
     def __init__(self, *, as_json: bool = False) -> None:

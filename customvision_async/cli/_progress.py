@@ -1,4 +1,5 @@
-"""What a person sees while a batch runs: a bar on a terminal, a line every few seconds elsewhere, events with ``--json``.
+"""What a person sees while a batch runs: a bar on a terminal, a line every few seconds elsewhere,
+events with ``--json``.
 
 The display reads the run's counters on its own clock; the work knows nothing of it.
 """

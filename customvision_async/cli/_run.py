@@ -1,4 +1,6 @@
-"""From the words of a command line to an exit code: parse, run on an event loop, and put every error in a line."""
+"""From the words of a command line to an exit code: parse, run on an event loop, and put every
+error in a line.
+"""
 
 from __future__ import annotations
 
@@ -128,7 +130,9 @@ _OPTIONAL = {"--emulator": DEFAULT_EMULATOR, "--probe": DEFAULT_PROFILE}
 
 
 def _with_values(words: Sequence[str]) -> list[str]:
-    """Give each of :data:`_OPTIONAL` a value: the next word, unless that is an option or there is none."""
+    """Give each of :data:`_OPTIONAL` a value: the next word, unless that is an option or there is
+    none.
+    """
     result: list[str] = []
     for index, word in enumerate(words):
         if word == "--":

@@ -8,14 +8,16 @@ from collections.abc import Iterable
 
 __all__ = ["clock", "duration", "megabytes", "names", "plural", "printable"]
 
-# Control characters, surrogates (undecodable bytes of a file name), line and paragraph separators, and the invisible
-# format characters, among which are those that turn the direction of the text.
+# Control characters, surrogates (undecodable bytes of a file name), line and paragraph separators,
+# and the invisible format characters, among which are those that turn the direction of the text.
 _UNSAFE = frozenset({"Cc", "Cs", "Zl", "Zp", "Cf"})
 _JOINERS = "\u200c\u200d"  # inside emoji and several scripts; harmless
 
 
 def printable(value: object) -> str:
-    r"""`value` as text that moves no cursor and hides nothing: whatever is unsafe becomes its escape, such as ``\x1b``."""
+    r"""`value` as text that moves no cursor and hides nothing: whatever is unsafe becomes its
+    escape, such as ``\x1b``.
+    """
     text = os.fspath(value) if isinstance(value, os.PathLike) else str(value)
     if text.isprintable():
         return text

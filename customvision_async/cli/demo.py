@@ -1,4 +1,6 @@
-"""``customvision demo``: the main job from end to end, on pictures drawn on the spot and an emulator in this process."""
+"""``customvision demo``: the main job from end to end, on images drawn on the spot and an
+emulator in this process.
+"""
 
 from __future__ import annotations
 
@@ -31,28 +33,30 @@ _BATCH = 1_000_000
 
 async def demo(
     *,
-    pictures: Annotated[int, Parameter(help="How many pictures to draw.")] = 300,
+    images: Annotated[int, Parameter(help="How many images to draw.")] = 300,
     common: OutputOptions = OutputOptions(),  # noqa: B008  # frozen
     screen: Annotated[Output, Parameter(parse=False)],
     interrupt: Annotated[Interrupt, Parameter(parse=False)],
 ) -> int:
-    """Show it all in under a minute: draws pictures, uploads them to an emulator, lists, tags, untags and deletes.
+    """Show it all in under a minute: draws images, uploads them to an emulator, lists, tags,
+    untags and deletes.
 
     Needs no account and reaches nothing but this machine. Some of the files are bad on purpose.
     """
-    if not 50 <= pictures <= 100_000:
-        raise CommandError("--pictures takes 50 to 100,000")
+    if not 50 <= images <= 100_000:
+        raise CommandError("--images takes 50 to 100,000")
     del common  # told to the screen already
     with tempfile.TemporaryDirectory(
         prefix="customvision-demo-", ignore_cleanup_errors=True
     ) as folder:
         async with _emulated(screen) as training:
-            return await _Demo(training, Path(folder), screen, interrupt).run(pictures)
+            return await _Demo(training, Path(folder), screen, interrupt).run(images)
 
 
 @asynccontextmanager
 async def _emulated(screen: Output) -> AsyncIterator[TrainingClient]:
-    # As the service does, it decodes the pictures and takes its time; the batches are small, so that there is something to watch.
+    # As the service does, it decodes the images and takes its time; the batches are small, so
+    # that there is something to watch.
     emulated = emulator_class()(check_images="decode", think_seconds=_THINKS)
     async with (
         emulated,
@@ -63,7 +67,10 @@ async def _emulated(screen: Output) -> AsyncIterator[TrainingClient]:
         ) as training,
     ):
         screen.note(
-            f"An emulator of the service listens at {emulated.endpoint} and thinks {_THINKS} s over each request",
+            (
+                f"An emulator of the service listens at {emulated.endpoint} and thinks {_THINKS} s "
+                "over each request"
+            ),
             style="dim",
         )
         yield training
@@ -83,16 +90,14 @@ class _Demo:
         self._rows: list[dict[str, object]] = []
         self._surprises: list[str] = []
 
-    async def run(self, pictures: int) -> int:
-        from . import _demo_files as _pictures
+    async def run(self, images: int) -> int:
+        from . import _demo_files
 
         began = time.perf_counter()
         photos = self._folder / "photos"
-        self._step(
-            f"Drawing {pictures} pictures of fruit, a copy of one of them, and a few bad files"
-        )
-        drawn = await anyio.to_thread.run_sync(_pictures.draw_folder, photos, pictures)
-        self._row("draw pictures", drawn.pictures, None, time.perf_counter() - began)
+        self._step(f"Drawing {images} images of fruit, a copy of one of them, and a few bad files")
+        drawn = await anyio.to_thread.run_sync(_demo_files.draw_folder, photos, images)
+        self._row("draw images", drawn.images, None, time.perf_counter() - began)
 
         project = await self._create("Orchard", "General")
         self._step("Uploading the folder; the names of the folders below it become tags")
@@ -101,15 +106,15 @@ class _Demo:
             "uploaded",
             lambda feed: project.upload_images(feed, create_missing_tags=True),
             images_in(photos, tags_from_folders=True),
-            drawn.pictures + drawn.copies + len(drawn.bad) + drawn.others,
+            drawn.images + drawn.copies + len(drawn.bad) + drawn.others,
         )
-        self._expect("pictures landed", drawn.pictures + drawn.copies, report.succeeded)
-        self._expect("bad pictures were reported", len(drawn.bad), report.failed)
+        self._expect("images landed", drawn.images + drawn.copies, report.succeeded)
+        self._expect("bad images were reported", len(drawn.bad), report.failed)
         self._expect("other files were left out", drawn.others, report.skipped)
 
-        await self._look(project, drawn.pictures, report.succeeded)
+        await self._look(project, drawn.images, report.succeeded)
         await self._retag(project)
-        await self._regions(_pictures.draw_scenes, max(20, pictures // 6))
+        await self._regions(_demo_files.draw_scenes, max(20, images // 6))
         await self._delete(project)
         return self._close(time.perf_counter() - began)
 
@@ -127,7 +132,8 @@ class _Demo:
         self._row("list the images", len(listed), None, time.perf_counter() - began)
         self._expect("images are listed", expected, len(listed))
         self._screen.line(
-            f"  {len(listed):,} images for the {landed:,} files that landed: a copy is no new image (its tag goes to the one there already)"
+            f"  {len(listed):,} images for the {landed:,} files that landed: a copy is no new "
+            "image (its tag goes to the one there already)"
         )
         for image in listed[:3]:
             self._screen.line(
@@ -156,7 +162,7 @@ class _Demo:
 
     async def _regions(self, draw: Any, count: int) -> None:
         project = await self._create("Fruit bowls", "ObjectDetection/General")
-        self._step("Uploading pictures with the regions where the fruits are")
+        self._step("Uploading images with the regions where the fruits are")
         scenes = await anyio.to_thread.run_sync(draw, self._folder / "scenes", count)
         images = [ImageFile(path, regions=regions) for path, regions in scenes]
         report = await self._batch(
@@ -166,7 +172,7 @@ class _Demo:
             images,
             count,
         )
-        self._expect("pictures with regions landed", count, report.succeeded)
+        self._expect("images with regions landed", count, report.succeeded)
         listed = [len(image.regions) async for image in project.list_images(tagged=True)]
         self._expect("regions are there", sum(len(regions) for _, regions in scenes), sum(listed))
 

@@ -1,4 +1,6 @@
-"""``customvision doctor``: why a resource cannot be used, or that it can; and what its service does (``--probe``)."""
+"""``customvision doctor``: why a resource cannot be used, or that it can; and what its service does
+(``--probe``).
+"""
 
 from __future__ import annotations
 
@@ -31,8 +33,10 @@ async def doctor(
         Path | None,
         Parameter(
             metavar="[FILE]",
-            help="Also find out, in a scratch project that is deleted at the end, what the service does where no document tells, "
-            "and write it to FILE, which the emulator takes as a profile and an issue as an attachment.",
+            help="Also find out, in a scratch project that is deleted at the end, what the service "
+            "does where no document tells, "
+            "and write it to FILE, which the emulator takes as a profile and an issue as an "
+            "attachment.",
         ),
     ] = None,
     yes: Annotated[bool, Parameter(help="Probe without asking.")] = False,
@@ -88,7 +92,10 @@ def _tell(screen: Output, finding: Finding) -> None:
 
 
 async def _consent(screen: Output, file: Path, *, yes: bool) -> None:
-    """Say what the probe costs, and ask unless told not to. Raise CommandError where the answer is no."""
+    """Say what the probe costs, and ask unless told not to.
+
+    Raise CommandError where the answer is no.
+    """
     screen.note(f"The probe makes {COST}. It writes {file}.")
     if yes:
         return

@@ -48,7 +48,10 @@ async def emulator(
     common: OutputOptions = OutputOptions(),  # noqa: B008  # frozen
     screen: Annotated[Output, Parameter(parse=False)],
 ) -> int:
-    """Serve an emulated Custom Vision on loopback until stopped. Prints its endpoint on one line when ready."""
+    """Serve an emulated Custom Vision on loopback until stopped.
+
+    Prints its endpoint on one line when ready.
+    """
     del common  # told to the screen already
     emulator_class()  # says what to install where Pillow is missing
     from ..emulator.server import serve

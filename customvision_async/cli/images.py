@@ -188,7 +188,8 @@ async def delete(
             return ExitCode.OK
         if ids and not yes:
             await _ask(
-                f"Delete {plural(len(ids), 'image')} of project {printable(project)} for good? [y/N] "
+                f"Delete {plural(len(ids), 'image')} of project {printable(project)} for good? "
+                "[y/N] "
             )
         return await _change(
             _driver(screen, interrupt, "deleted", len(ids)), target.delete_images, ids
@@ -196,7 +197,10 @@ async def delete(
 
 
 async def _check_tags(project: ProjectClient, tags: tuple[str, ...]) -> None:
-    """Better one line about a slip in a tag than one for each image. Raises LookupError, whose message names the tags there are."""
+    """Better one line about a slip in a tag than one for each image.
+
+    Raises LookupError, whose message names the tags there are.
+    """
     for name in tags:
         await project.get_tag(name)
 
@@ -204,7 +208,8 @@ async def _check_tags(project: ProjectClient, tags: tuple[str, ...]) -> None:
 async def _ask(question: str) -> None:
     if not (sys.stdin.isatty() and sys.stderr.isatty()):
         raise CommandError(
-            "will not delete without being told to: there is no terminal to ask on. Say --yes, or look first with --dry-run"
+            "will not delete without being told to: there is no terminal to ask on. Say --yes, "
+            "or look first with --dry-run"
         )
     sys.stderr.write(question)
     sys.stderr.flush()
@@ -228,7 +233,8 @@ async def _selected(
     ways = bool(images) + (chosen.ids_from is not None) + chosen.all + (not chosen.empty)
     if ways != 1:
         raise CommandError(
-            "say which images, in one way: IMAGE ids, --ids-from, --with-tag, --tagged, --untagged or --all"
+            "say which images, in one way: IMAGE ids, --ids-from, --with-tag, --tagged, "
+            "--untagged or --all"
         )
     if images:
         return list(dict.fromkeys(images))
@@ -241,7 +247,9 @@ async def _selected(
 
 
 def _read_ids(name: str) -> list[str]:
-    """The ids in a file: the first word of each line, or where the line is an event of ours, its id."""
+    """The ids in a file: the first word of each line, or where the line is an event of ours, its
+    id.
+    """
     try:
         # Unbuffered: a thread left behind in a buffered stdin aborts the interpreter at its end.
         stdin = name == "-"

@@ -1,4 +1,4 @@
-"""``customvision upload``: pictures from folders and files into a project."""
+"""``customvision upload``: images from folders and files into a project."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ async def upload(
         Parameter(name="PATH", help="Folders and files. Folders are searched through and through."),
     ],
     project: ProjectOption,
-    tag: Annotated[tuple[str, ...], Parameter(help="Tag for every picture; may be repeated.")] = (),
+    tag: Annotated[tuple[str, ...], Parameter(help="Tag for every image; may be repeated.")] = (),
     tags_from_folders: Annotated[
         bool, Parameter(help="The first folder below PATH is a tag: photos/apple/1.jpg.")
     ] = False,
@@ -43,7 +43,10 @@ async def upload(
     domain: Annotated[
         str,
         Parameter(
-            help="Domain of a project that is made, such as ObjectDetection/General; General if left out."
+            help=(
+                "Domain of a project that is made, such as ObjectDetection/General; General if "
+                "left out."
+            )
         ),
     ] = "General",
     create_tags: Annotated[
@@ -66,10 +69,11 @@ async def upload(
     screen: Annotated[Output, Parameter(parse=False)],
     interrupt: Annotated[Interrupt, Parameter(parse=False)],
 ) -> int:
-    """Upload pictures to a project.
+    """Upload images to a project.
 
-    Takes JPEG, PNG, GIF and BMP files by their first bytes; everything else in a folder is left out and counted as skipped.
-    A picture that the project has already is no failure, so the same command may be run again.
+    Takes JPEG, PNG, GIF and BMP files by their first bytes; everything else in a folder is left out
+    and counted as skipped. An image that the project has already is no failure, so the same
+    command may be run again.
     """
     if not paths and from_failed is None:
         hint = (
@@ -113,7 +117,10 @@ async def upload_from(
     named: frozenset[str] = frozenset(),
     again: str = "",
 ) -> int:
-    """Upload what `sources` give, and return the exit code. `named`: files asked for by name, which must not be skipped."""
+    """Upload what `sources` give, and return the exit code.
+
+    `named`: files asked for by name, which must not be skipped.
+    """
     code = ExitCode.OK
     refused = False
     failed = FailedItems(project, failed_file)
@@ -224,7 +231,9 @@ def _is_short(account: Account) -> bool:
 
 
 def _must_land(item: object, named: frozenset[str]) -> bool:
-    """Return whether it is an error to skip `item`: a file asked for by name, or a line of a manifest."""
+    """Return whether it is an error to skip `item`: a file asked for by name, or a line of a
+    manifest.
+    """
     return getattr(item, "name", None) in named or _is_manifest_line(item)
 
 
@@ -241,7 +250,7 @@ def _conclude(
         lines = [
             "Nothing to upload: "
             + (
-                f"{plural(account.report.skipped, 'file')}, none a picture."
+                f"{plural(account.report.skipped, 'file')}, none an image."
                 if account.report.skipped
                 else "no file."
             )

@@ -1,6 +1,6 @@
 """Who may call: keys and tokens, and the account that v1.2 shows."""
 
-# ruff: noqa: S608 - what is put into SQL text is this package's own names and question marks; values are bound
+# ruff: noqa: S608 - only names of this package and placeholders go into SQL; values are bound.
 
 from __future__ import annotations
 

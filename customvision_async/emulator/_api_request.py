@@ -34,7 +34,9 @@ __all__ = [
 
 @dataclass(slots=True)
 class Answer:
-    """What is sent back: `value` as JSON (in the dialect of the version), or `raw` bytes, or nothing."""
+    """What is sent back: `value` as JSON (in the dialect of the version), or `raw` bytes, or
+    nothing.
+    """
 
     status: int = 200
     value: Any = None
@@ -75,7 +77,10 @@ class Call:
 
     @cached_property
     def json(self) -> Any:
-        """The body as JSON. One that says it is something else is refused, in the service's words."""
+        """The body as JSON.
+
+        One that says it is something else is refused, in the service's words.
+        """
         kind = self.content_type.partition(";")[0].strip().lower()
         if self.body and kind and kind.rpartition("/")[2].rpartition("+")[2] != "json":
             raise unsupported(kind)
@@ -96,7 +101,9 @@ class Call:
         return [part for value in values for part in value.split(",") if part.strip()]
 
     def choice(self, name: str, names: tuple[str, ...]) -> str:
-        """A query parameter that is one of the names in any case; the first of them where it is absent."""
+        """A query parameter that is one of the names in any case; the first of them where it is
+        absent.
+        """
         given = self.text(name) or names[0]
         found = any_case(given, names)
         if found is None:

@@ -1,6 +1,8 @@
-"""What the service keeps in blob storage: originals, smaller copies and thumbnails, exports; under signed addresses."""
+"""What the service keeps in blob storage: originals, smaller copies and thumbnails, exports; under
+signed addresses.
+"""
 
-# ruff: noqa: S608 - what is put into SQL text is this package's own names and question marks; values are bound
+# ruff: noqa: S608 - only names of this package and placeholders go into SQL; values are bound.
 
 from __future__ import annotations
 
@@ -11,7 +13,7 @@ from base64 import b64encode
 from collections.abc import Callable
 from urllib.parse import parse_qsl, unquote
 
-from . import _image_files as _pictures
+from . import _image_files
 from ._api_request import Answer
 from ._ids import guid_key
 from ._resource import Resource
@@ -22,43 +24,48 @@ _SIDES = {"t": 300, "r": 1600}
 _RANGE = re.compile(r"bytes=([0-9]{1,18})-([0-9]{0,18})")
 
 BLOBS: dict[str, Callable[[Resource, bytes, str], bytes | None]] = {}
-"""Containers beside those of pictures: prefix of the container -> (world, id in its name, blob) -> bytes."""
+"""Containers beside those of images: prefix of the container -> (world, id in its name, blob) -> bytes."""
 
 
 async def read_blob(world: Resource, container: str, blob: str) -> bytes | None:
-    """The bytes of a blob, None where there is none. Smaller copies are made when they are asked for."""
+    """The bytes of a blob, None where there is none.
+
+    Smaller copies are made when they are asked for.
+    """
     try:
         if container.startswith("predictionimages/"):
-            return await _picture(world, "predictions", container.partition("/")[2], blob)
+            return await _image_blob(world, "predictions", container.partition("/")[2], blob)
         prefix, _, id = container.partition("-")
         if prefix == "i":
-            return await _picture(world, "images", id, blob)
+            return await _image_blob(world, "images", id, blob)
         other = BLOBS.get(prefix)
         return other(world, guid_key(id), blob) if other else None
     except ValueError:
         return None
 
 
-async def _picture(world: Resource, table: str, project: str, blob: str) -> bytes | None:
+async def _image_blob(world: Resource, table: str, project: str, blob: str) -> bytes | None:
     letter, _, id = blob.partition("-")
     digest = world.state.scalar(
         f"SELECT digest FROM {table} WHERE id = ? AND project = ?", guid_key(id), guid_key(project)
     )
-    data = world.picture(digest) if digest else None
+    data = world.image_content(digest) if digest else None
     if data is None or (letter not in _SIDES and world.switches.originals_kept):
         return data
     try:
         if letter in _SIDES:
-            return await asyncio.to_thread(_pictures.shrunk, data, _SIDES[letter])
-        return await asyncio.to_thread(_pictures.rewritten, data)
-    except Exception:  # noqa: BLE001 - a picture that was not looked at when it came (check_images="none")
+            return await asyncio.to_thread(_image_files.shrunk, data, _SIDES[letter])
+        return await asyncio.to_thread(_image_files.rewritten, data)
+    except Exception:  # noqa: BLE001 - an image that was not looked at when it came (check_images="none")
         return data
 
 
 async def serve_blob(
     world: Resource, raw_path: str, raw_query: str, asked_range: str | None
 ) -> Answer:
-    """Answer a GET of an address that was given out: the bytes, or an error as blob storage words it."""
+    """Answer a GET of an address that was given out: the bytes, or an error as blob storage words
+    it.
+    """
     container, _, blob = unquote(raw_path).strip("/").rpartition("/")
     if not container:
         return _refused(404, "ResourceNotFound", "The specified resource does not exist.")
@@ -70,7 +77,7 @@ async def serve_blob(
     checksum = hashlib.md5(data, usedforsecurity=False).digest()
     headers = {"Accept-Ranges": "bytes", "ETag": f'"0x{checksum.hex()[:16].upper()}"'}
     found = _RANGE.fullmatch(asked_range or "")
-    kind = "application/zip" if bytes(data[:2]) == b"PK" else _pictures.content_type(data)
+    kind = "application/zip" if bytes(data[:2]) == b"PK" else _image_files.content_type(data)
     if not found or (found[2] and int(found[2]) < int(found[1])):  # no range: the whole blob
         return Answer(
             200,

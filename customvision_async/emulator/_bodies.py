@@ -1,4 +1,6 @@
-"""Bodies of requests: JSON whose keys may be in either dialect, and multipart as .NET, Python and others write it."""
+"""Bodies of requests: JSON whose keys may be in either dialect, and multipart as .NET, Python and
+others write it.
+"""
 
 from __future__ import annotations
 
@@ -28,7 +30,10 @@ _PARAMETER = re.compile(r';\s*(name|filename)\s*=\s*("(?:[^"]*)"|[^;\r\n]*)', re
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """A part of a multipart body. `filename` is as written, without quotes; None where there is none."""
+    """A part of a multipart body.
+
+    `filename` is as written, without quotes; None where there is none.
+    """
 
     name: str
     filename: str | None
@@ -41,7 +46,9 @@ def any_case(text: str, names: Iterable[str]) -> str | None:
 
 
 def field(value: Any, name: str) -> Any:
-    """The member `name` of a JSON object whatever the case of its key (as the service's JSON library binds), or None."""
+    """The member `name` of a JSON object whatever the case of its key (as the service's JSON
+    library binds), or None.
+    """
     if not isinstance(value, Mapping):
         return None
     if name in value:
@@ -85,7 +92,9 @@ def keys_field(value: Any, name: str) -> list[bytes]:
 
 
 def parts_of(body: Buffer, content_type: str) -> list[Part]:
-    """The parts of a multipart body: unquoted names, Windows paths and quoted boundaries are taken as they come."""
+    """The parts of a multipart body: unquoted names, Windows paths and quoted boundaries are taken
+    as they come.
+    """
     found = _BOUNDARY.search(content_type)
     if not found:
         raise ServiceFault("BadRequestImageStream", "Invalid multipart content: no boundary")

@@ -60,7 +60,8 @@ def origin_form(raw_path: str) -> tuple[str, str]:
 
 
 def misdirected(authority: str, listening: str) -> bool:
-    """Return whether a name is one that a page elsewhere may have made to point here (DNS rebinding).
+    """Return whether a name is one that a page elsewhere may have made to point here (DNS
+    rebinding).
 
     Only names with a dot can be: no page owns an address, a name under localhost or a bare name.
     A name that the emulator was told to listen on is its own, and one that does not listen on

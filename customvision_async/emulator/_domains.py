@@ -1,4 +1,6 @@
-"""The domains of the service, with their real ids, in the order in which the service lists them (2020-11), then those that came later."""
+"""The domains of the service, with their real ids, in the order in which the service lists them
+(2020-11), then those that came later.
+"""
 
 from __future__ import annotations
 
@@ -31,7 +33,7 @@ class Domain:
 
     @property
     def detects(self) -> bool:
-        """Whether it finds objects (True) or classifies whole pictures (False)."""
+        """Whether it finds objects (True) or classifies whole images (False)."""
         return self.type == "ObjectDetection"
 
 

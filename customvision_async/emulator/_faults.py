@@ -47,17 +47,24 @@ class Fault:
 
     ``kind`` is what happens:
 
-    * ``"status"``: an error answer of `status`, with `body` (a default in the service's shape), `headers`, `retry_after`;
-    * ``"reset"``: the connection is reset when the head of the request is there; ``"reset_in_body"``: half-way through its body;
+    * ``"status"``: an error answer of `status`, with `body` (a default in the service's shape),
+        `headers`, `retry_after`;
+    * ``"reset"``: the connection is reset when the head of the request is there;
+        ``"reset_in_body"``: half-way through its body;
     * ``"lost_answer"``: the operation takes effect, then the connection is reset;
-    * ``"truncated_answer"``: half an answer, then the connection ends; ``"wrong_length"``: an answer whose Content-Length is half of it;
-    * ``"slow_answer"``: the answer waits for `seconds`; ``"drip"``: its body comes a byte each `seconds`; ``"hang"``: there is none;
-    * ``"html"``, ``"garbage"``, ``"wrong_shape"``, ``"empty"``: 200 with a page, with JSON cut off, with other JSON, with nothing;
+    * ``"truncated_answer"``: half an answer, then the connection ends; ``"wrong_length"``: an
+        answer whose Content-Length is half of it;
+    * ``"slow_answer"``: the answer waits for `seconds`; ``"drip"``: its body comes a byte each
+        `seconds`; ``"hang"``: there is none;
+    * ``"html"``, ``"garbage"``, ``"wrong_shape"``, ``"empty"``: 200 with a page, with JSON cut off,
+        with other JSON, with nothing;
     * ``"redirect"``: 307 (or `status`) to `location`;
-    * ``"gzip_bomb"``: a small body that unpacks to `size` bytes; ``"header_flood"``: `size` headers more;
+    * ``"gzip_bomb"``: a small body that unpacks to `size` bytes; ``"header_flood"``: `size` headers
+        more;
     * ``"edit"``: `edit` is given the answer's JSON (camelCase) and returns what is sent instead.
 
-    The operation takes effect where `effect` says so; by default for those that concern the way of the answer.
+    The operation takes effect where `effect` says so; by default for those that concern the way of
+    the answer.
     """
 
     kind: FaultKind
@@ -126,12 +133,11 @@ class Faults:
     ) -> Fault:
         """Let something go wrong with the next calls.
 
-        Args:
-            kind: what happens; see :class:`Fault`, whose other fields are the `details`.
-            operation: the operationId ("CreateImagesFromData"), "Blob" (pictures and exports), or several; None for any call.
-            after: so many calls (of these operations) go well first.
-            times: how often it strikes; None for ever.
-            probability: the share of calls that it strikes, drawn from the emulator's seed.
+        Args: kind: what happens; see :class:`Fault`, whose other fields are the `details`.
+            operation: the operationId ("CreateImagesFromData"), "Blob" (images and exports), or
+            several; None for any call. after: so many calls (of these operations) go well first.
+            times: how often it strikes; None for ever. probability: the share of calls that it
+            strikes, drawn from the emulator's seed.
 
         Returns:
             The fault, whose `hits` tells how often it struck.

@@ -1,4 +1,6 @@
-"""Fetching pictures by URL, as the service does for its users: from loopback and data: URLs, and elsewhere if allowed."""
+"""Fetching images by URL, as the service does for its users: from loopback and data: URLs, and
+elsewhere if allowed.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +16,7 @@ __all__ = ["Fetcher"]
 
 
 class Fetcher:
-    """Fetches a picture; raises Unfit("ErrorSource") where there is none to be had."""
+    """Fetches an image; raises Unfit("ErrorSource") where there is none to be had."""
 
     def __init__(self, allow_internet: bool) -> None:
         self._allow_internet = allow_internet

@@ -1,4 +1,6 @@
-"""Numbers as .NET writes them: single precision in the "R" form (7 digits where they round-trip, else 9; capital E)."""
+"""Numbers as .NET writes them: single precision in the "R" form (7 digits where they round-trip,
+else 9; capital E).
+"""
 
 from __future__ import annotations
 
@@ -17,7 +19,9 @@ def to_single(value: float) -> float:
 
 
 def single(value: float) -> msgspec.Raw:
-    """The JSON text of `value` in single precision: ``0.3807391``, ``0.276588678``, ``1.1920929E-07``, ``1.0``."""
+    """The JSON text of `value` in single precision: ``0.3807391``, ``0.276588678``,
+    ``1.1920929E-07``, ``1.0``.
+    """
     value = to_single(value)
     text = f"{value:.7g}"
     if to_single(float(text)) != value:

@@ -1,7 +1,8 @@
 """Identifiers and clocks: GUIDs in SQL Server's order, and time in ticks of 100 ns.
 
-The service lists tags (and breaks ties between images) in SQL Server's order of ``uniqueidentifier``, which compares the
-last six bytes first. The emulator therefore keeps every id as 16 bytes laid out in that order: sorting is then sorting.
+The service lists tags (and breaks ties between images) in SQL Server's order of
+``uniqueidentifier``, which compares the last six bytes first. The emulator therefore keeps every id
+as 16 bytes laid out in that order: sorting is then sorting.
 """
 
 from __future__ import annotations
@@ -20,7 +21,10 @@ _EPOCH_TICKS = 10_000_000
 
 
 def guid_key(text: str) -> bytes:
-    """The sortable key of a GUID. Raises ValueError if `text` is none; dashes, braces and letter case are free."""
+    """The sortable key of a GUID.
+
+    Raises ValueError if `text` is none; dashes, braces and letter case are free.
+    """
     text = text.strip().strip("{}")
     if not _GUID.fullmatch(text):
         raise ValueError(f"{text[:60]!r} is not a GUID")
@@ -53,7 +57,9 @@ class IdSource:
 
 
 class Clock:
-    """The time in ticks of 100 ns since 1970, never going back, and sometimes standing still so that dates tie."""
+    """The time in ticks of 100 ns since 1970, never going back, and sometimes standing still so
+    that dates tie.
+    """
 
     def __init__(self) -> None:
         self._last = 0
@@ -70,7 +76,9 @@ def _second(seconds: int) -> str:
 
 
 def instant(ticks: int, *, digits: int = 7, zulu: bool = True) -> str:
-    """A date as the service writes it: at most `digits` decimals of the second, trailing zeros dropped, Z or none."""
+    """A date as the service writes it: at most `digits` decimals of the second, trailing zeros
+    dropped, Z or none.
+    """
     seconds, fraction = divmod(ticks, _EPOCH_TICKS)
     decimals = f"{fraction:07d}"[:digits].rstrip("0")
     return f"{_second(seconds)}{'.' + decimals if decimals else ''}{'Z' if zulu else ''}"

@@ -1,4 +1,7 @@
-"""Pictures: what they are by their content, and smaller copies of them. The one module that needs Pillow."""
+"""Images: what they are by their content, and smaller copies of them.
+
+The one module that needs Pillow.
+"""
 
 from __future__ import annotations
 
@@ -18,12 +21,13 @@ try:
     from PIL.PngImagePlugin import PngImageFile
 except ImportError as _missing:  # pragma: no cover - the tests have Pillow
     raise ImportError(
-        "the emulator needs Pillow, which is the extra 'emulator' of customvision_async: pip install pillow"
+        "the emulator needs Pillow, which is the extra 'emulator' of customvision_async: pip "
+        "install pillow"
     ) from _missing
 
 __all__ = [
+    "InspectedImage",
     "InvalidImage",
-    "Picture",
     "content_type",
     "digest",
     "inspect",
@@ -34,7 +38,8 @@ __all__ = [
 
 Buffer = bytes | bytearray | memoryview
 
-# The classes themselves, not Image.open: that warns of large pictures which the service takes (10,240 x 10,240).
+# The classes themselves, not Image.open: that warns of large images which the service takes
+# (10,240 x 10,240).
 _KINDS: tuple[tuple[bytes, Any, str], ...] = (
     (b"\xff\xd8\xff", JpegImageFile, "image/jpeg"),
     (b"\x89PNG\r\n\x1a\n", PngImageFile, "image/png"),
@@ -48,7 +53,7 @@ _ON_ITS_SIDE = (5, 6, 7, 8)
 
 
 class InvalidImage(Exception):
-    """A picture that the service does not take; `status` is one of ImageCreateStatus."""
+    """An image that the service does not take; `status` is one of ImageCreateStatus."""
 
     def __init__(self, status: str) -> None:
         super().__init__(status)
@@ -56,8 +61,8 @@ class InvalidImage(Exception):
 
 
 @dataclass(frozen=True, slots=True)
-class Picture:
-    """A picture that is fit: its size in pixels, and the digest of its bytes."""
+class InspectedImage:
+    """An image that is fit: its size in pixels, and the digest of its bytes."""
 
     width: int
     height: int
@@ -76,7 +81,7 @@ def _kind(data: Buffer) -> tuple[Any, str] | None:
 
 
 def content_type(data: Buffer) -> str:
-    """The media type of a picture, by its first bytes."""
+    """The media type of an image, by its first bytes."""
     kind = _kind(data)
     return kind[1] if kind else "application/octet-stream"
 
@@ -87,17 +92,17 @@ def inspect(
     check: str = "header",
     most: int = limits.IMAGE_BYTES.value,
     turned: bool = False,
-) -> Picture:
-    """Look at a picture as the service does: kind by content, bytes, sides, aspect.
+) -> InspectedImage:
+    """Look at an image as the service does: kind by content, bytes, sides, aspect.
 
-    `check` is "header" (sizes are read from the header), "decode" (every pixel) or "none". The size is of
-    the image as it is stored, or (`turned`) as its EXIF orientation says it is to be seen.
+    `check` is "header" (sizes are read from the header), "decode" (every pixel) or "none". The size
+    is of the image as it is stored, or (`turned`) as its EXIF orientation says it is to be seen.
 
     Raises:
         Unfit: with the status that the service gives.
     """
     if check == "none":
-        return Picture(1, 1, digest(data), data)
+        return InspectedImage(1, 1, digest(data), data)
     if len(data) > most:
         raise InvalidImage("ErrorImageSize")
     kind = _kind(data)
@@ -110,14 +115,14 @@ def inspect(
             width, height = height, width
         if check == "decode":
             image.load()
-    except Exception:  # noqa: BLE001 - Pillow raises whatever its parsers meet: all of it is a picture that cannot be read
+    except Exception:  # noqa: BLE001 - Pillow raises whatever its parsers meet: all of it is an image that cannot be read
         raise InvalidImage("ErrorImageFormat") from None
     longer, shorter = max(width, height), min(width, height)
     if shorter < 1:
         raise InvalidImage("ErrorImageFormat")
     if longer > limits.IMAGE_SIDE.value or longer > shorter * limits.IMAGE_ASPECT_RATIO.value:
         raise InvalidImage("ErrorImageDimensions")
-    return Picture(width, height, digest(data), data)
+    return InspectedImage(width, height, digest(data), data)
 
 
 def _opened(data: Buffer) -> Any:
@@ -128,7 +133,7 @@ def _opened(data: Buffer) -> Any:
 
 
 def shrunk(data: Buffer, side: int) -> bytes:
-    """A JPEG of the picture with no side longer than `side`. Slow: for a thread."""
+    """A JPEG of the image with no side longer than `side`. Slow: for a thread."""
     image = _opened(data)
     if image.format == "JPEG":
         image.draft("RGB", (side, side))
@@ -140,14 +145,19 @@ def shrunk(data: Buffer, side: int) -> bytes:
 
 
 def rewritten(data: Buffer) -> bytes:
-    """Return the image written anew: the same to the eye, not the same bytes. Slow: for a thread."""
+    """Return the image written anew: the same to the eye, not the same bytes.
+
+    Slow: for a thread.
+    """
     out = io.BytesIO()
     _opened(data).convert("RGB").save(out, "JPEG", quality=95)
     return out.getvalue()
 
 
 def signature(data: Buffer) -> tuple[float, ...]:
-    """A coarse description of the picture (4 x 4 colours, 0..1), by which the emulator's models compare. For a thread."""
+    """A coarse description of the image (4 x 4 colours, 0..1), by which the emulator's models
+    compare. For a thread.
+    """
     try:
         image = _opened(data)
         if image.format == "JPEG":

@@ -1,4 +1,6 @@
-"""Clients come and go: what they send is read, what they leave behind is cleared away, and nobody is kept at closing time."""
+"""Clients come and go: what they send is read, what they leave behind is cleared away, and nobody
+is kept at closing time.
+"""
 
 from __future__ import annotations
 
@@ -29,7 +31,9 @@ class InFlightRequests:
 
     @contextmanager
     def one(self, request: web.Request) -> Iterator[None]:
-        """Hold on to the current task, which serves a request and has sent its answer when the block ends."""
+        """Hold on to the current task, which serves a request and has sent its answer when the
+        block ends.
+        """
         task = asyncio.current_task()
         assert task is not None
         self._tasks[task] = request.protocol
@@ -49,10 +53,12 @@ class InFlightRequests:
             self.in_flight -= 1
 
     async def end(self, grace: float) -> None:
-        """Wait `grace` seconds for the requests to be done; cancel those that are not, or all if this is cancelled itself.
+        """Wait `grace` seconds for the requests to be done; cancel those that are not, or all if
+        this is cancelled itself.
 
-        aiohttp's server has such a wait too, but one that a request trips over (InvalidStateError, logged with a traceback) if
-        it ends in the turn of the loop in which the wait does: it is left nothing to wait for.
+        aiohttp's server has such a wait too, but one that a request trips over (InvalidStateError,
+        logged with a traceback) if it ends in the turn of the loop in which the wait does: it is
+        left nothing to wait for.
         """
         try:
             if self._tasks:
@@ -65,7 +71,10 @@ class InFlightRequests:
 
 
 async def pieces(request: web.Request) -> AsyncGenerator[bytes, None]:
-    """The body of a request as it comes. Raises ConnectionError where the client leaves, or breaks its framing, before the end."""
+    """The body of a request as it comes.
+
+    Raises ConnectionError where the client leaves, or breaks its framing, before the end.
+    """
     try:
         async for piece in request.content.iter_any():
             yield piece
@@ -95,10 +104,11 @@ async def in_time(body: AsyncGenerator[bytes, None]) -> AsyncGenerator[bytes, No
 
 
 async def finished(request: web.Request, response: web.StreamResponse) -> None:
-    """Send the rest of an answer, and read what the client still sends of a request that was answered early.
+    """Send the rest of an answer, and read what the client still sends of a request that was
+    answered early.
 
-    A connection closed on a client in mid-upload would take the answer with it. aiohttp's server does the same, but is not told
-    when such a client leaves, and waits on for ten seconds.
+    A connection closed on a client in mid-upload would take the answer with it. aiohttp's server
+    does the same, but is not told when such a client leaves, and waits on for ten seconds.
     """
     if not response.prepared:  # a connection that was dropped
         return
@@ -113,7 +123,9 @@ async def finished(request: web.Request, response: web.StreamResponse) -> None:
 
 
 async def continued(request: web.Request) -> web.StreamResponse | None:
-    """Ask for the body that a client holds back until it is asked ("Expect: 100-continue"); it may have left by then."""
+    """Ask for the body that a client holds back until it is asked ("Expect: 100-continue"); it may
+    have left by then.
+    """
     if request.version < HttpVersion11:
         return None
     if request.headers.get(hdrs.EXPECT, "").lower() != "100-continue":

@@ -1,4 +1,6 @@
-"""JSON as the service's library takes it: with single quotes, and (not known of the service) more than that."""
+"""JSON as the service's library takes it: with single quotes, and (not known of the service) more
+than that.
+"""
 
 from __future__ import annotations
 

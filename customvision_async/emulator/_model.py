@@ -1,7 +1,9 @@
-"""What a trained iteration makes of a picture: a simulation that gives the same answer to the same picture.
+"""What a trained iteration makes of an image: a simulation that gives the same answer to the same
+image.
 
-A picture that is in the iteration is recognised (its tags score high, its boxes are found again). Any other is compared, by
-a coarse description of its colours, with up to `_SAMPLES` pictures of each tag. So pictures that look alike score alike.
+An image that is in the iteration is recognised (its tags score high, its boxes are found again).
+Any other is compared, by a coarse description of its colours, with up to `_SAMPLES` images of
+each tag. So images that look alike score alike.
 """
 
 from __future__ import annotations
@@ -11,7 +13,7 @@ import math
 from dataclasses import dataclass
 from typing import Any
 
-from . import _image_files as _pictures
+from . import _image_files
 from ._ids import guid_key, guid_text
 from ._resource import Resource
 
@@ -25,7 +27,7 @@ Scores = list[dict[str, Any]]
 
 @dataclass(frozen=True, slots=True)
 class _Sample:
-    """A picture of the iteration: how it looks, and where the tag is on it."""
+    """An image of the iteration: how it looks, and where the tag is on it."""
 
     looks: tuple[float, ...]
     boxes: tuple[Box, ...]
@@ -33,28 +35,28 @@ class _Sample:
 
 @dataclass(frozen=True, slots=True)
 class Model:
-    """A trained iteration. `tags` are id, name and type of each; `samples` are pictures by tag."""
+    """A trained iteration. `tags` are id, name and type of each; `samples` are images by tag."""
 
     iteration: bytes
     detects: bool
     tags: list[dict[str, str]]
-    pictures: dict[str, list[tuple[bytes | None, bytes, tuple[Box, ...]]]]
+    examples: dict[str, list[tuple[bytes | None, bytes, tuple[Box, ...]]]]
     samples: dict[str, list[_Sample]]
 
     def learn(self) -> None:
-        """Look at the sample pictures; slow, for a thread."""
-        for tag, pictures in self.pictures.items():
+        """Look at the sample images; slow, for a thread."""
+        for tag, images in self.examples.items():
             if tag not in self.samples:
                 looks = [
-                    (_pictures.signature(data if data is not None else digest), boxes)
-                    for data, digest, boxes in pictures
+                    (_image_files.signature(data if data is not None else digest), boxes)
+                    for data, digest, boxes in images
                 ]
                 self.samples[tag] = [_Sample(*look) for look in looks]
 
-    def guess(self, data: _pictures.Buffer) -> Scores:
-        """The scores of a picture that the iteration has not seen; slow, for a thread."""
+    def guess(self, data: _image_files.Buffer) -> Scores:
+        """The scores of an image that the iteration has not seen; slow, for a thread."""
         self.learn()
-        looks = _pictures.signature(data)
+        looks = _image_files.signature(data)
         nearest: dict[str, tuple[float, tuple[Box, ...]]] = {}
         for id, samples in self.samples.items():
             found = min(
@@ -89,32 +91,36 @@ def model_of(world: Resource, iteration: Any) -> Model:
     if model is not None:
         return model
     tags = json.loads(iteration["tags"])
-    pictures: dict[str, list[tuple[bytes | None, bytes, tuple[Box, ...]]]] = {}
+    examples: dict[str, list[tuple[bytes | None, bytes, tuple[Box, ...]]]] = {}
     for tag in tags:
         rows = world.state.rows(
-            "SELECT i.id, i.digest FROM image_tags t JOIN images i ON i.id = t.image WHERE t.tag = ? AND t.iteration = ?"
+            "SELECT i.id, i.digest FROM image_tags t JOIN images i ON i.id = t.image WHERE "
+            "t.tag = ? AND t.iteration = ?"
             " ORDER BY i.id LIMIT ?",
             guid_key(tag["tagId"]),
             key,
             _SAMPLES,
         )
-        pictures[tag["tagId"]] = [
+        examples[tag["tagId"]] = [
             (
-                world.picture(row["digest"]),
+                world.image_content(row["digest"]),
                 row["digest"],
                 _boxes(world, key, row["id"], guid_key(tag["tagId"])),
             )
             for row in rows
         ]
     model = world.models[key] = Model(
-        key, world.domain(iteration["domain"]).detects, tags, pictures, {}
+        key, world.domain(iteration["domain"]).detects, tags, examples, {}
     )
     return model
 
 
 def _boxes(world: Resource, iteration: bytes, image: bytes, tag: bytes) -> tuple[Box, ...]:
     rows = world.state.rows(
-        "SELECT left, top, width, height FROM regions WHERE image = ? AND iteration = ? AND tag = ? ORDER BY id",
+        (
+            "SELECT left, top, width, height FROM regions WHERE image = ? AND iteration = ? AND "
+            "tag = ? ORDER BY id"
+        ),
         image,
         iteration,
         tag,
@@ -123,9 +129,12 @@ def _boxes(world: Resource, iteration: bytes, image: bytes, tag: bytes) -> tuple
 
 
 def known_scores(world: Resource, model: Model, project: bytes, digest: bytes) -> Scores | None:
-    """The scores of a picture that is in the iteration, None where it is not."""
+    """The scores of an image that is in the iteration, None where it is not."""
     rows = world.state.rows(
-        "SELECT t.image, t.tag FROM images i JOIN image_tags t ON t.image = i.id AND t.iteration = ? WHERE i.digest = ? AND i.project = ?",
+        (
+            "SELECT t.image, t.tag FROM images i JOIN image_tags t ON t.image = i.id AND "
+            "t.iteration = ? WHERE i.digest = ? AND i.project = ?"
+        ),
         model.iteration,
         digest,
         project,

@@ -33,7 +33,8 @@ class Quota:
 
 
 QUOTAS = {
-    # The table says 10 calls a second for F0 too, but users of it met 2: the harder of the two is the default.
+    # The table says 10 calls a second for F0 too, but users of it met 2: the harder of the two is
+    # the default.
     "F0": Quota("F0", 2, 5_000, 50, 20, 2, 2, 2, 2),
     "S0": Quota("S0", 100, 100_000, 500, 20, 10, 10, 20, 10),
     None: Quota("S0"),
@@ -88,7 +89,10 @@ class Gate:
         self._shut_until: dict[str, float] = {}
 
     def admit(self, match: Match, now: float) -> None:
-        """Count a call at `now` (seconds of a monotonic clock). Raises GatewayFault 429 where the rate is passed."""
+        """Count a call at `now` (seconds of a monotonic clock).
+
+        Raises GatewayFault 429 where the rate is passed.
+        """
         lane, rate = self._lane(match)
         if rate is None:
             return
@@ -122,7 +126,8 @@ def _words(match: Match, tier: str) -> str:
     api = match.route.api
     number = re.sub(r"[^0-9.]", "", str(match.version))
     text = (
-        f"Requests to the {match.route.operation} Operation under Custom_Vision_{api}_{number} have exceeded rate limit of your "
+        f"Requests to the {match.route.operation} Operation under Custom_Vision_{api}_{number} "
+        "have exceeded rate limit of your "
         f"current Custom_Vision.{api} {tier} pricing tier. Please retry after 1 second."
     )
     return text + (" To increase your rate limit switch to a paid tier." if tier == "F0" else "")

@@ -18,8 +18,9 @@ _SECRET = frozenset(
 class RequestRecord:
     """One request: what was asked (the credentials left out), and how it ended.
 
-    `operation` is "Blob" for pictures and exports, and empty for unknown paths; `path` and `query` are as sent; `status` is 0
-    until (and unless) an answer was sent; `fault` names the kind of the fault that struck; `at` is monotonic, in seconds.
+    `operation` is "Blob" for images and exports, and empty for unknown paths; `path` and `query`
+    are as sent; `status` is 0 until (and unless) an answer was sent; `fault` names the kind of the
+    fault that struck; `at` is monotonic, in seconds.
     """
 
     operation: str

@@ -1,6 +1,8 @@
-"""What all handlers share: the state, the switches, the quota, and addresses of blobs with their signatures."""
+"""What all handlers share: the state, the switches, the quota, and addresses of blobs with their
+signatures.
+"""
 
-# ruff: noqa: S608 - what is put into SQL text is this package's own names and question marks; values are bound
+# ruff: noqa: S608 - only names of this package and placeholders go into SQL; values are bound.
 
 from __future__ import annotations
 
@@ -14,7 +16,7 @@ from typing import Any
 from urllib.parse import quote
 
 from .. import limits
-from . import _image_files as _pictures
+from . import _image_files
 from ._domains import Domain, find_domain
 from ._ids import guid_text, instant
 from ._quota import Quota
@@ -79,47 +81,57 @@ class Resource:
             raise ServiceFault("NotFoundDomain", f"Domain {id} was not found.")
         return domain
 
-    # Pictures.
+    # Images.
 
     def inspect(
-        self, data: _pictures.Buffer, *, most: int = limits.IMAGE_BYTES.value
-    ) -> _pictures.Picture:
-        """Look at an image as far as the switches say. Raise Unfit where the service would not take it."""
-        return _pictures.inspect(
+        self, data: _image_files.Buffer, *, most: int = limits.IMAGE_BYTES.value
+    ) -> _image_files.InspectedImage:
+        """Look at an image as far as the switches say.
+
+        Raise Unfit where the service would not take it.
+        """
+        return _image_files.inspect(
             data, check=self.switches.check_images, most=most, turned=self.switches.turned_size
         )
 
     async def fetch_image(self, url: str, most: int) -> bytes:
-        """Fetch an image that a caller names by its URL. Raise Unfit where there is none to be had."""
+        """Fetch an image that a caller names by its URL.
+
+        Raise Unfit where there is none to be had.
+        """
         foreign = _BLOB.match(url) and not url.startswith(f"{self.endpoint}/")
         if foreign and not self.switches.cross_resource_fetch:
-            raise _pictures.InvalidImage("ErrorSource")
+            raise _image_files.InvalidImage("ErrorSource")
         return await self.fetch(url, most)
 
-    def keep(self, picture: _pictures.Picture) -> None:
-        """Store the bytes of a picture, once."""
+    def keep(self, image: _image_files.InspectedImage) -> None:
+        """Store the bytes of an image, once."""
         if self.switches.keep_images:
             self.state.db.execute(
-                "INSERT OR IGNORE INTO pictures VALUES (?, ?)", (picture.digest, picture.data)
+                "INSERT OR IGNORE INTO images VALUES (?, ?)", (image.digest, image.data)
             )
 
-    def picture(self, digest: bytes) -> bytes | None:
-        """The bytes of a picture, None where they are not kept."""
-        data: bytes | None = self.state.scalar("SELECT data FROM pictures WHERE digest = ?", digest)
+    def image_content(self, digest: bytes) -> bytes | None:
+        """The bytes of an image, None where they are not kept."""
+        data: bytes | None = self.state.scalar("SELECT data FROM images WHERE digest = ?", digest)
         return data
 
     def delete_orphans(self, digests: set[bytes]) -> None:
         """Forget the bytes that no image and no prediction has any more."""
         self.state.db.executemany(
-            "DELETE FROM pictures WHERE digest = ?1 AND NOT EXISTS (SELECT 1 FROM images WHERE digest = ?1)"
+            "DELETE FROM images WHERE digest = ?1 AND NOT EXISTS (SELECT 1 FROM images WHERE "
+            "digest = ?1)"
             " AND NOT EXISTS (SELECT 1 FROM predictions WHERE digest = ?1)",
             [(digest,) for digest in digests],
         )
 
-    # Addresses. They look like the blob storage's: a container, a blob and a signature that lives for a time.
+    # Addresses. They look like the blob storage's: a container, a blob and a signature that lives
+    # for a time.
 
     def address(self, container: str, blob: str) -> str:
-        """The address under which a blob is served: absolute and signed, or the relative path of a VNET resource."""
+        """The address under which a blob is served: absolute and signed, or the relative path of a
+        VNET resource.
+        """
         before, after = self.frame(container)
         return f"{before}{blob}{after}"
 

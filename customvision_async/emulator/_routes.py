@@ -13,7 +13,10 @@ __all__ = ["ROUTES", "Match", "Route", "find_route", "is_api"]
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """One operation. `first` and `last` are version strings; `path` is relative to the base path of the API."""
+    """One operation.
+
+    `first` and `last` are version strings; `path` is relative to the base path of the API.
+    """
 
     operation: str
     api: str
@@ -150,7 +153,8 @@ for _rows in (
 def find_route(method: str, raw_path: str) -> Match | int:
     """The operation of a request, or the status (404, 405) of there being none.
 
-    The prefix is matched whatever its case, and leading slashes may be doubled (both are seen on the real service).
+    The prefix is matched whatever its case, and leading slashes may be doubled (both are seen on
+    the real service).
     """
     parts = _segments(raw_path)
     if len(parts) < 4 or parts[0].lower() != "customvision":

@@ -1,4 +1,6 @@
-"""How the service says no: its own ``{code, message}`` and the gateway's ``{error: {code, message}}``."""
+"""How the service says no: its own ``{code, message}`` and the gateway's ``{error: {code,
+message}}``.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +9,8 @@ from typing import Any
 __all__ = ["ACCESS_DENIED", "NOT_FOUND", "TOO_LARGE", "GatewayFault", "ServiceFault"]
 
 ACCESS_DENIED = (
-    "Access denied due to invalid subscription key or wrong API endpoint. Make sure to provide a valid key for an active "
+    "Access denied due to invalid subscription key or wrong API endpoint. Make sure to provide "
+    "a valid key for an active "
     "subscription and use a correct regional API endpoint for your resource."
 )
 NOT_FOUND = "Resource not found"

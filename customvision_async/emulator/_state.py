@@ -1,7 +1,9 @@
-"""What the emulated resource holds, in SQLite: in memory, or in a folder where it outlives the process.
+"""What the emulated resource holds, in SQLite: in memory, or in a folder where it outlives the
+process.
 
-Ids are keys of :mod:`._ids` (they sort as SQL Server sorts GUIDs), dates are ticks of 100 ns. The working set of a project
-is what its rows with the empty iteration say; a training copies them under the iteration's id.
+Ids are keys of :mod:`._ids` (they sort as SQL Server sorts GUIDs), dates are ticks of 100 ns. The
+working set of a project is what its rows with the empty iteration say; a training copies them under
+the iteration's id.
 """
 
 from __future__ import annotations
@@ -29,7 +31,7 @@ CREATE TABLE IF NOT EXISTS projects (
 CREATE TABLE IF NOT EXISTS tags (
     id BLOB PRIMARY KEY, project BLOB, name TEXT, description TEXT, type TEXT);
 CREATE INDEX IF NOT EXISTS tags_of ON tags (project, id);
-CREATE TABLE IF NOT EXISTS pictures (digest BLOB PRIMARY KEY, data BLOB);
+CREATE TABLE IF NOT EXISTS images (digest BLOB PRIMARY KEY, data BLOB);
 CREATE TABLE IF NOT EXISTS images (
     id BLOB PRIMARY KEY, project BLOB, created INTEGER, width INTEGER, height INTEGER, digest BLOB, metadata TEXT,
     present INTEGER DEFAULT 1, tagged INTEGER DEFAULT 0);
@@ -78,7 +80,9 @@ def _connect(folder: Path | None) -> sqlite3.Connection:
 
 
 def _unusable(folder: Path | None, error: Exception) -> OSError:
-    """What to tell the person whose folder it is; of the kind (PermissionError, ...) that the system's own error is of."""
+    """What to tell the person whose folder it is; of the kind (PermissionError, ...) that the
+    system's own error is of.
+    """
     reason = (
         "it is a file"
         if isinstance(error, FileExistsError)
@@ -128,7 +132,8 @@ class State:
         version = self.scalar("PRAGMA user_version")
         if version > _VERSION:
             raise OSError(
-                f"a newer customvision_async wrote it (layout {version}; this one knows {_VERSION}): upgrade, or take another folder"
+                f"a newer customvision_async wrote it (layout {version}; this one knows "
+                f"{_VERSION}): upgrade, or take another folder"
             )
         tables = {
             row[0] for row in self.rows("SELECT name FROM sqlite_master WHERE type = 'table'")

@@ -1,10 +1,12 @@
-"""The switches: what no public evidence settles about the real service, and what a test may want turned off.
+"""The switches: what no public evidence settles about the real service, and what a test may want
+turned off.
 
 :class:`Switches` is the one table: each field has its default, the values it can take and where the
-knowledge comes from; :data:`SWITCHES` is the same as rows. A default follows the evidence where there is
-any, and else is what is harder for a client. A suite is to pass under every setting.
+knowledge comes from; :data:`SWITCHES` is the same as rows. A default follows the evidence where
+there is any, and else is what is harder for a client. A suite is to pass under every setting.
 
-A profile is a JSON file ``{"switches": {"cors": false, ...}}``. Other members of it are not looked at.
+A profile is a JSON file ``{"switches": {"cors": false, ...}}``. Other members of it are not looked
+at.
 """
 
 from __future__ import annotations
@@ -104,7 +106,8 @@ class Switches:
     )
     duplicate_merges_tags: bool = _switch(
         True,
-        "OKDuplicate adds the tags, regions and metadata sent to the image that was there, or leaves it"
+        "OKDuplicate adds the tags, regions and metadata sent to the image that was there, or "
+        "leaves it"
         " as it was.",
         grade="A",
         line="D11",
@@ -136,14 +139,18 @@ class Switches:
     )
     unknown_tag: Literal["batch", "image"] = _switch(
         "batch",
-        "An unknown tag id in one entry, up to v3.3: the whole batch is a 400, or that image alone is"
+        "An unknown tag id in one entry, up to v3.3: the whole batch is a 400, or that image "
+        "alone is"
         " ErrorUnknown.",
         line="D14",
-        source="cognitive-services-python-sdk-samples#56 suspects it; v3.4-preview has ErrorInvalidTag",
+        source=(
+            "cognitive-services-python-sdk-samples#56 suspects it; v3.4-preview has ErrorInvalidTag"
+        ),
     )
     tag_limit_over_all: bool = _switch(
         True,
-        "The 20 tags of a batch are the distinct ones of batch, entries and regions together, or each"
+        "The 20 tags of a batch are the distinct ones of batch, entries and regions together, "
+        "or each"
         " list counts alone.",
     )
     spoiled_batches: bool = _switch(
@@ -158,7 +165,10 @@ class Switches:
     )
     turned_size: bool = _switch(
         False,
-        "Width, height and regions are of the image as its EXIF orientation turns it, or as it is stored.",
+        (
+            "Width, height and regions are of the image as its EXIF orientation turns it, or as it "
+            "is stored."
+        ),
     )
     body_bytes: int = _switch(
         56_000_000,
@@ -178,12 +188,14 @@ class Switches:
     )
     strict_metadata: bool = _switch(
         True,
-        "Metadata up to 10 pairs of 128 and 256 characters (v3.4-preview, and the portal's page), or"
+        "Metadata up to 10 pairs of 128 and 256 characters (v3.4-preview, and the portal's "
+        "page), or"
         " 50, 256 and 512 (v3.3).",
     )
     null_lists: bool = _switch(
         False,
-        "v1.2 to v2.2 (and the tag summary of any version): null in place of an empty list, which their"
+        "v1.2 to v2.2 (and the tag summary of any version): null in place of an empty list, "
+        "which their"
         " schemas allow.",
     )
     repeated_region_is_400: bool = _switch(
@@ -213,7 +225,10 @@ class Switches:
     )
     workspace_listed: bool = _switch(
         False,
-        "v1.2 lists the workspace, which is New, among the iterations; or gives it by its id alone.",
+        (
+            "v1.2 lists the workspace, which is New, among the iterations; or gives it by its id "
+            "alone."
+        ),
         line="D16",
         source="azure-sdk-for-python#1873 (an engineer) says that it is there, not where",
     )
@@ -250,7 +265,8 @@ class Switches:
 
     vnet: bool = _switch(
         False,
-        "Image addresses are relative paths for GetArtifact (v3.3 up, resources in a virtual network), or"
+        "Image addresses are relative paths for GetArtifact (v3.3 up, resources in a virtual "
+        "network), or"
         " absolute.",
         grade="A",
         source="Training-v3.3.json",
@@ -267,14 +283,18 @@ class Switches:
     )
     cross_resource_fetch: bool = _switch(
         True,
-        "CreateImagesFromUrls fetches the image addresses of another resource, or fails (ErrorSource).",
+        (
+            "CreateImagesFromUrls fetches the image addresses of another resource, or fails "
+            "(ErrorSource)."
+        ),
     )
 
     # Requests.
 
     json_reader: Literal["quotes", "lenient", "strict"] = _switch(
         "quotes",
-        "JSON with single quotes is taken; also unquoted names, comments, trailing commas and a BOM; or"
+        "JSON with single quotes is taken; also unquoted names, comments, trailing commas and "
+        "a BOM; or"
         " neither.",
         grade="A",
         line="D2",
@@ -282,7 +302,10 @@ class Switches:
     )
     repeated_query: Literal["all", "last"] = _switch(
         "all",
-        "Of a list in the query that is given twice (tagIds=A&tagIds=B) both count, or the last alone.",
+        (
+            "Of a list in the query that is given twice (tagIds=A&tagIds=B) both count, or the "
+            "last alone."
+        ),
         line="D8",
         source="custom-vision-client sends it (v1.0)",
     )
@@ -300,7 +323,8 @@ class Switches:
     )
     counting: Literal["second", "bucket"] = _switch(
         "second",
-        "Calls a second are those of the last second at any time; or a bucket holds one second's calls and"
+        "Calls a second are those of the last second at any time; or a bucket holds one "
+        "second's calls and"
         " fills evenly.",
     )
     penalty: bool = _switch(
@@ -312,13 +336,15 @@ class Switches:
 
     check_images: Literal["header", "decode", "none"] = _switch(
         "header",
-        "How far an upload is looked at: its header; every pixel (slower); or not at all (for soak tests:"
+        "How far an upload is looked at: its header; every pixel (slower); or not at all (for "
+        "soak tests:"
         " size 1 x 1).",
         grade="T",
     )
     keep_images: bool = _switch(
         True,
-        "Keep the bytes of uploaded images (and serve them), or only their digest: memory stays flat in"
+        "Keep the bytes of uploaded images (and serve them), or only their digest: memory "
+        "stays flat in"
         " soak tests.",
         grade="T",
     )
@@ -330,7 +356,10 @@ class Switches:
     training_seconds: float = _switch(0.2, "How long a training takes.", grade="T")
     export_seconds: float = _switch(
         0.0,
-        "How long the export of an iteration takes; the first answer says Exporting whatever it is.",
+        (
+            "How long the export of an iteration takes; the first answer says Exporting whatever "
+            "it is."
+        ),
         grade="T",
     )
     import_seconds: float = _switch(

@@ -1,6 +1,8 @@
-"""Rows as the JSON of each version: names, order of keys, what is absent and what is null, and dates, as recorded."""
+"""Rows as the JSON of each version: names, order of keys, what is absent and what is null, and
+dates, as recorded.
+"""
 
-# ruff: noqa: S608 - what is put into SQL text is this package's own names and question marks; values are bound
+# ruff: noqa: S608 - only names of this package and placeholders go into SQL; values are bound.
 
 from __future__ import annotations
 
@@ -77,7 +79,11 @@ def domain_json(domain: Domain, version: V) -> Json:
 
 
 def project_json(world: Resource, row: Any, version: V) -> Json:
-    """A Project. One that is being imported says so until its time has come, and has its answer 'Succeeded' after."""
+    """A Project.
+
+    One that is being imported says so until its time has come, and has its answer 'Succeeded'
+    after.
+    """
     key = row["id"]
     out: Json = {
         "id": guid_text(key),
@@ -103,7 +109,9 @@ def project_json(world: Resource, row: Any, version: V) -> Json:
 
 
 def _import_status(ready: int | None, now: int) -> str:
-    """How far an import is; a project that was made here is ready since time began (0), one that cannot be has -1."""
+    """How far an import is; a project that was made here is ready since time began (0), one that
+    cannot be has -1.
+    """
     if ready is None or ready > now:
         return "Importing"
     return "Succeeded" if ready >= 0 else "Failed"
@@ -157,7 +165,10 @@ def images_json(
     iteration: bytes = WORKSPACE,
     named: bool = True,
 ) -> list[Json]:
-    """Images with their tags and regions. In the answer of a create call tags have no names (`named` False)."""
+    """Images with their tags and regions.
+
+    In the answer of a create call tags have no names (`named` False).
+    """
     if not rows:
         return []
     marks = ",".join("?" * len(rows))
@@ -166,7 +177,10 @@ def images_json(
     names = version >= V.V2_0
     joined = f"LEFT JOIN tags ON tags.id = t.tag WHERE t.iteration = ? AND t.image IN ({marks})"
     for image, tag, created, name in world.state.db.execute(
-        f"SELECT t.image, t.tag, t.created, tags.name FROM image_tags t {joined} ORDER BY t.image, t.tag",
+        (
+            f"SELECT t.image, t.tag, t.created, tags.name FROM image_tags t {joined} ORDER BY "
+            "t.image, t.tag"
+        ),
         (iteration, *keys),
     ):
         entry: Json = {"tagId": guid_text(tag)}
@@ -224,7 +238,11 @@ def _addresses(frame: tuple[str, str], row: Any, letter: str, version: V) -> Jso
 
 
 def iteration_json(world: Resource, row: Any, version: V, *, fresh: bool = False) -> Json:
-    """An Iteration. While it trains (or in the answer of the train call, `fresh`) it has no domain and no date of training."""
+    """An Iteration.
+
+    While it trains (or in the answer of the train call, `fresh`) it has no domain and no date of
+    training.
+    """
     now = world.state.clock.now()
     done = row["ready"] <= now and not fresh
     out: Json = {"id": guid_text(row["id"]), "name": row["name"]}
@@ -284,7 +302,9 @@ def _training_json(row: Any, version: V, done: bool) -> Json:
 def prediction_json(
     world: Resource, row: Any, version: V, *, stored: bool = False, images: bool = False
 ) -> Json:
-    """An ImagePrediction, or (`stored`) one whose picture has addresses: among the predictions, or (`images`) the project's."""
+    """An ImagePrediction, or (`stored`) one whose image has addresses: among the predictions, or
+    (`images`) the project's.
+    """
     out: Json = {}
     project = guid_text(row["project"])
     if stored:
@@ -303,7 +323,7 @@ def prediction_json(
     }
     out["created"] = instant(row["created"], digits=3 if version >= V.V3_0 else 7)
     out["predictions"] = list(scores_json(json.loads(row["results"]), version))
-    if version == V.V1_2 and stored:  # v1.2 puts the picture last
+    if version == V.V1_2 and stored:  # v1.2 puts the image last
         out = {
             key: out[key]
             for key in (
@@ -320,7 +340,9 @@ def prediction_json(
 
 
 def scores_json(scores: Iterable[Json], version: V) -> Iterable[Json]:
-    """The scores of a prediction: v1.2 (and Prediction v1.1) has the tag first and calls its name "Tag"."""
+    """The scores of a prediction: v1.2 (and Prediction v1.1) has the tag first and calls its name
+    "Tag".
+    """
     for score in scores:
         if version == V.V1_2:
             yield {

@@ -1,9 +1,10 @@
 """The pytest plugin: fixtures ``emulator``, ``training`` and ``prediction``.
 
-``emulator`` is an :class:`~customvision_async.emulator.Emulator` in a thread of its own, so it serves tests of any kind; it
-takes its arguments from a mark: ``@pytest.mark.emulator(tier="F0", deduplicate=False)``. ``training`` is a
-:class:`~customvision_async.TrainingClient` of it and ``prediction`` a :class:`~customvision_async.PredictionClient`, for asynchronous
-tests (anyio, or pytest-asyncio in auto mode).
+``emulator`` is an :class:`~customvision_async.emulator.Emulator` in a thread of its own, so it
+serves tests of any kind; it takes its arguments from a mark: ``@pytest.mark.emulator(tier="F0",
+deduplicate=False)``. ``training`` is a :class:`~customvision_async.TrainingClient` of it and
+``prediction`` a :class:`~customvision_async.PredictionClient`, for asynchronous tests (anyio, or
+pytest-asyncio in auto mode).
 """
 
 from __future__ import annotations

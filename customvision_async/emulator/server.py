@@ -74,18 +74,20 @@ class Emulator:
             here, or serve over TLS, to use one.
         ssl_context: serve over TLS.
         log_size: how many requests :attr:`requests` keeps.
-        switches: what no evidence settles; single ones may be given as further arguments (:class:`Switches` has the list).
+        switches: what no evidence settles; single ones may be given as further arguments
+            (:class:`Switches` has the list).
         profile: a JSON file ``{"switches": {...}}`` that sets some of them, such as the one that
-            ``customvision doctor --probe`` writes; what is given as a further argument goes before it.
+            ``customvision doctor --probe`` writes; what is given as a further argument goes before
+            it.
 
-    Raises TypeError or ValueError for arguments that cannot be. Entering raises OSError where it cannot listen on the port
-    (another process does), or keep its state in the folder (not to be written, in use, or written by a newer version).
+    Raises TypeError or ValueError for arguments that cannot be. Entering raises OSError where it
+    cannot listen on the port (another process does), or keep its state in the folder (not to be
+    written, in use, or written by a newer version).
 
-    Attributes:
-        endpoint: what to give a client, such as ``"http://127.0.0.1:40000"``.
-        faults: where to ask for things to go wrong (:class:`Faults`).
-        requests: what was asked, oldest first (:class:`RequestRecord`).
-        in_flight: how many requests are being served; `most_in_flight` is the most there were at a time.
+    Attributes: endpoint: what to give a client, such as ``"http://127.0.0.1:40000"``. faults: where
+        to ask for things to go wrong (:class:`Faults`). requests: what was asked, oldest first
+        (:class:`RequestRecord`). in_flight: how many requests are being served; `most_in_flight` is
+        the most there were at a time.
     """
 
     def __init__(
@@ -274,7 +276,9 @@ class Emulator:
             self._thread.close()
 
     def _later(self, seconds: float, act: Callable[[], None]) -> None:
-        """Let something happen after a time (at once where it is 0), unless the emulator is stopped before."""
+        """Let something happen after a time (at once where it is 0), unless the emulator is stopped
+        before.
+        """
         if seconds <= 0:
             act()
             return

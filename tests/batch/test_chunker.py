@@ -20,7 +20,9 @@ LABELS = "abcdefghij"
 
 @st.composite
 def streams(draw: st.DrawFn) -> list[WorkItem]:
-    """Units of a few lanes and kinds, with weights, labels, keys and memory, as a run would make them."""
+    """Units of a few lanes and kinds, with weights, labels, keys and memory, as a run would make
+    them.
+    """
     count = draw(st.integers(0, 70))
     lanes = draw(st.integers(1, 2))
     sets = draw(
@@ -103,7 +105,9 @@ def feed(chunker: Chunker, units: list[WorkItem], step: int) -> list[list[WorkIt
 def test_every_unit_is_in_one_chunk_and_every_limit_is_kept(
     units: list[WorkItem], most: ChunkLimits, step: int, waiting: int, memory: int
 ) -> None:
-    """However units are fed and whatever may wait: each comes out once, in a chunk that fits, in the order of its like."""
+    """However units are fed and whatever may wait: each comes out once, in a chunk that fits, in
+    the order of its like.
+    """
     chunker = Chunker(most, max_waiting=waiting, max_memory=memory)
     chunks = []
     for start in range(0, len(units), step):
@@ -128,7 +132,9 @@ def test_every_unit_is_in_one_chunk_and_every_limit_is_kept(
 @settings(max_examples=100, deadline=None)
 @given(units=streams(), most=limits, step=st.integers(1, 50))
 def test_chunks_are_full(units: list[WorkItem], most: ChunkLimits, step: int) -> None:
-    """Unforced, a chunk is sent when it is full by count or by weight, or too many of its kind do not go together."""
+    """Unforced, a chunk is sent when it is full by count or by weight, or too many of its kind do
+    not go together.
+    """
     chunker = Chunker(most, max_waiting=10_000, max_memory=10**9)
     for start in range(0, len(units), step):
         for chunk in chunker.feed(units[start : start + step]):
@@ -172,7 +178,9 @@ def test_pure_kinds_stay_pure_where_that_costs_no_chunk(
 
 
 def test_units_whose_labels_do_not_go_together_still_make_full_chunks() -> None:
-    """Pictures with 11 of one set of tags and 11 of another in turn, all of one kind: two full chunks and not 128 of one."""
+    """Images with 11 of one set of tags and 11 of another in turn, all of one kind: two full
+    chunks and not 128 of one.
+    """
     one, other = (frozenset(f"{name}{number}" for number in range(11)) for name in "ab")
     chunker = Chunker(ChunkLimits(64, None, 20))
     chunks = chunker.feed([WorkItem(n, None, None, 1, one if n % 2 else other) for n in range(128)])
@@ -180,7 +188,9 @@ def test_units_whose_labels_do_not_go_together_still_make_full_chunks() -> None:
 
 
 def test_a_key_that_comes_back_does_not_cut_chunks_short() -> None:
-    """The same URL every tenth time: the repeats go to chunks of their own, the first chunk is full."""
+    """The same URL every tenth time: the repeats go to chunks of their own, the first chunk is
+    full.
+    """
     chunker = Chunker(ChunkLimits(64))
     chunks = chunker.feed(
         [WorkItem(n, None, None, key="same" if n % 10 == 0 else n) for n in range(200)]
@@ -196,7 +206,9 @@ def test_many_kinds_are_sent_in_full_mixtures() -> None:
 
 
 def test_a_mixture_is_weighed_as_what_it_becomes() -> None:
-    """Plain pictures are sent as base64 in mixed company, a third heavier: the limit holds for that."""
+    """Plain images are sent as base64 in mixed company, a third heavier: the limit holds for
+    that.
+    """
     chunker = Chunker(ChunkLimits(64, 100))
     assert not chunker.feed(
         [
@@ -227,7 +239,9 @@ def test_the_heaviest_memory_goes_first() -> None:
 
 
 def test_the_weight_that_is_taken_is_learnt() -> None:
-    """A refusal halves the weight; what lands after all gives it back: one bad unit does not make every chunk small."""
+    """A refusal halves the weight; what lands after all gives it back: one bad unit does not make
+    every chunk small.
+    """
     most = ChunkLimits(64, 1000)
     most.shrink(800)
     assert most.size == 400
@@ -262,7 +276,9 @@ class Looked(frozenset[str]):
     ("each", "of"), [(20, 5000), (11, 5000), (5, 5000), (15, 200), (3, 200), (18, 22), (1, 2000)]
 )
 def test_no_call_tries_more_than_its_share(each: int, of: int, own: bool) -> None:
-    """Whatever tags pictures have, the loop is held for a bounded number of looks: at few open chunks for each unit that is given."""
+    """Whatever tags images have, the loop is held for a bounded number of looks: at few open
+    chunks for each unit that is given.
+    """
     random = Random(1)
     names = [str(n) for n in range(of)]
     labels = [Looked(random.sample(names, each)) for _ in range(4096)]
@@ -289,7 +305,7 @@ def test_no_call_tries_more_than_its_share(each: int, of: int, own: bool) -> Non
 def test_chunks_of_many_sets_of_tags_are_well_filled(
     least: int, most: int, of: int, fill: int
 ) -> None:
-    """Pictures with a few of many tags, 20 to a call: those that share tags go together."""
+    """Images with a few of many tags, 20 to a call: those that share tags go together."""
     random = Random(1)
     names = [str(n) for n in range(of)]
     labels = [frozenset(random.sample(names, random.randint(least, most))) for _ in range(10_000)]

@@ -57,7 +57,9 @@ def _indices(results: Sequence[ItemResult[Any, Any]]) -> list[int]:
 
 
 def test_of_many_failures_the_first_and_the_last_thousand_are_kept() -> None:
-    """All are counted, by cause too; the error has the first and last ten, and says what is left out."""
+    """All are counted, by cause too; the error has the first and last ten, and says what is left
+    out.
+    """
 
     async def main() -> None:
         with pytest.raises(BatchError) as caught:
@@ -86,7 +88,9 @@ def test_of_many_skipped_items_the_first_and_the_last_thousand_are_kept() -> Non
 
 
 def test_causes_are_bounded_in_number() -> None:
-    """A service that makes up a status for each item fills no memory: what is rare is counted together."""
+    """A service that makes up a status for each item fills no memory: what is rare is counted
+    together.
+    """
     refusing = FakeTransport(lambda items: [Failed("no", f"Error{item}") for item in items])
     report = run(_failed(batch(range(1000), refusing)))
     assert len(report.causes) <= 201
@@ -181,7 +185,9 @@ def test_an_item_with_content_is_kept_as_a_reference_that_names_it(tmp_path: Pat
 
 
 def test_a_cause_does_not_keep_what_stood_in_its_frames() -> None:
-    """An error that sending raised has no traceback in the report, and its arguments hold no content."""
+    """An error that sending raised has no traceback in the report, and its arguments hold no
+    content.
+    """
 
     class Broken(Exception):
         pass
@@ -204,7 +210,9 @@ def test_a_cause_does_not_keep_what_stood_in_its_frames() -> None:
 
 
 def test_an_upload_keeps_no_content_in_its_report(tmp_path: Path) -> None:
-    """Whatever is wrong with the items, before they are sent or after: their bytes are not in the report."""
+    """Whatever is wrong with the items, before they are sent or after: their bytes are not in the
+    report.
+    """
     (tmp_path / "a.gif").write_bytes(b"no GIF at all")
     items = [
         b"no image", ImageFile(data=b"GIF"), ImageFile(data=b"GIF89a\x08\0\x08\0BAD"),
@@ -223,7 +231,9 @@ def test_an_upload_keeps_no_content_in_its_report(tmp_path: Path) -> None:
 
 
 def test_bytes_that_were_read_ahead_are_not_kept(tmp_path: Path) -> None:
-    """Files of a folder that were never sent, since the key was refused, are in the report by their path alone."""
+    """Files of a folder that were never sent, since the key was refused, are in the report by their
+    path alone.
+    """
     for number in range(100):
         (tmp_path / f"{number:03}.gif").write_bytes(b"GIF89a\x08\0\x08\0" + bytes([number]))
 

@@ -1,4 +1,6 @@
-"""Leaving a run for good: whatever its parts make of being cancelled, it ends, and sends nothing more."""
+"""Leaving a run for good: whatever its parts make of being cancelled, it ends, and sends nothing
+more.
+"""
 
 from __future__ import annotations
 
@@ -42,7 +44,9 @@ def _poison(count: int) -> Sequence[Outcome]:
 def test_a_cancellation_that_sending_keeps_for_itself_ends_the_run(
     answer: Callable[[int], Sequence[Outcome]], watched: bool
 ) -> None:
-    """Nothing is sent after that, above all not in halves; what is known by then is in the account; nobody waits for a reader."""
+    """Nothing is sent after that, above all not in halves; what is known by then is in the account;
+    nobody waits for a reader.
+    """
 
     async def main() -> None:
         service = Deaf(answer)
@@ -91,7 +95,9 @@ def test_a_cancellation_that_preparing_keeps_for_itself_ends_the_run() -> None:
 
 
 def test_leaving_while_a_source_is_let_go_after_the_run_was_ended() -> None:
-    """A source that takes its time over its end does not keep the run from ending, with its results unread."""
+    """A source that takes its time over its end does not keep the run from ending, with its results
+    unread.
+    """
 
     async def source() -> AsyncIterator[int]:
         try:

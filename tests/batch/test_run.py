@@ -1,4 +1,6 @@
-"""What a run promises: results as they settle, an account that is right at every step, and nothing left behind."""
+"""What a run promises: results as they settle, an account that is right at every step, and nothing
+left behind.
+"""
 
 from __future__ import annotations
 
@@ -59,7 +61,9 @@ def test_results_come_as_they_settle_with_their_place_in_the_input() -> None:
 
 @pytest.mark.parametrize("number", [1, 20, 21, 300])
 def test_what_failed_is_raised_as_a_group_of_ten_and_ten(number: int) -> None:
-    """BatchError: an ExceptionGroup with the first and last ten errors, how many lie between, and the report with all."""
+    """BatchError: an ExceptionGroup with the first and last ten errors, how many lie between, and
+    the report with all.
+    """
     service = FakeTransport(
         lambda items: [
             Failed(f"{item} is bad", "ErrorX") if item < number else Done() for item in items
@@ -106,7 +110,9 @@ def test_what_was_shown_is_not_raised() -> None:
 @settings(max_examples=60, deadline=None)
 @given(after=st.integers(0, 120), grain=st.booleans())
 def test_leaving_early_leaves_nothing_behind(after: int, grain: bool) -> None:
-    """After `break`, or an error of the reader: no task, no request under way; the account says what is not known."""
+    """After `break`, or an error of the reader: no task, no request under way; the account says
+    what is not known.
+    """
     service = FakeTransport()
     closed: list[bool] = []
 
@@ -147,7 +153,9 @@ def test_leaving_early_leaves_nothing_behind(after: int, grain: bool) -> None:
 @settings(max_examples=80, deadline=None)
 @given(steps=st.integers(1, 150), watched=st.booleans())
 def test_being_cancelled_leaves_nothing_behind(steps: int, watched: bool) -> None:
-    """Cancelled after any number of steps of the loop: no task, no request, an account that adds up."""
+    """Cancelled after any number of steps of the loop: no task, no request, an account that adds
+    up.
+    """
     service = FakeTransport(seconds=0.0)
 
     async def work(one: BatchRun[Any, Any]) -> None:
@@ -185,7 +193,9 @@ def test_being_cancelled_leaves_nothing_behind(steps: int, watched: bool) -> Non
 def test_the_account_adds_up_at_every_step(
     count: int, bad: set[int], settled: set[int], kinds: int, weight: int, held: int
 ) -> None:
-    """Looked at in every turn of the loop: submitted is the sum, and each item pending is named once."""
+    """Looked at in every turn of the loop: submitted is the sum, and each item pending is named
+    once.
+    """
 
     def act(items: list[int]) -> list[Outcome] | None:
         if bad & set(items):
@@ -251,7 +261,9 @@ def test_a_run_goes_once_and_is_iterated_inside_the_block() -> None:
 
 
 def test_an_abandoned_generator_around_a_run_cancels_nobody_else() -> None:
-    """Somebody's `async for` over a generator with a run inside is broken out of: the loop closes that generator in another task."""
+    """Somebody's `async for` over a generator with a run inside is broken out of: the loop closes
+    that generator in another task.
+    """
 
     async def names() -> AsyncIterator[Any]:
         async with batch(range(10_000), FakeTransport()) as one:

@@ -1,4 +1,6 @@
-"""How chunks that are refused are settled: halved until the bad items are found, and the good ones land."""
+"""How chunks that are refused are settled: halved until the bad items are found, and the good ones
+land.
+"""
 
 from __future__ import annotations
 
@@ -62,7 +64,9 @@ def test_halving_finds_the_bad_ones_and_takes_the_least_requests() -> None:
 def test_every_bad_item_is_found_and_no_good_one_is_lost(
     count: int, bad: set[int], chunks: int
 ) -> None:
-    """Opaque refusals, any number of bad items anywhere, any number of chunks under way: exactly the bad ones fail."""
+    """Opaque refusals, any number of bad items anywhere, any number of chunks under way: exactly
+    the bad ones fail.
+    """
     service = FakeTransport(lambda items: poisoned(items, bad))
 
     async def main() -> None:
@@ -77,7 +81,9 @@ def test_every_bad_item_is_found_and_no_good_one_is_lost(
 
 
 def test_a_vague_status_is_asked_again_alone() -> None:
-    """ErrorUnknown for a whole chunk, because of one: the others land, and that one was asked twice alone."""
+    """ErrorUnknown for a whole chunk, because of one: the others land, and that one was asked twice
+    alone.
+    """
     service = FakeTransport(
         lambda items: (
             [Resend(Failed("ErrorUnknown", "ErrorUnknown"))] * len(items) if 5 in items else None
@@ -123,7 +129,9 @@ def test_too_large_makes_the_next_chunks_smaller() -> None:
 
 
 def test_one_item_that_is_always_too_large_does_not_make_the_others_go_alone() -> None:
-    """A refusal for size that is one item's own: chunks are as large as before once its company has landed."""
+    """A refusal for size that is one item's own: chunks are as large as before once its company has
+    landed.
+    """
 
     def act(items: list[int]) -> None:
         if 3 in items:

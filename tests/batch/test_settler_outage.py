@@ -1,4 +1,6 @@
-"""When nothing works any more: a service that is down, errors that end the run, and what prepares the items failing."""
+"""When nothing works any more: a service that is down, errors that end the run, and what prepares
+the items failing.
+"""
 
 from __future__ import annotations
 
@@ -29,7 +31,9 @@ from ..support.virtual_loop import run
 
 @pytest.mark.parametrize("endless", [True, False])
 def test_a_fatal_error_stops_the_run_and_nothing_hangs(endless: bool) -> None:
-    """From the first one on nothing is pulled any more; what was taken has its outcome; the error is the cause."""
+    """From the first one on nothing is pulled any more; what was taken has its outcome; the error
+    is the cause.
+    """
     pulled = 0
 
     async def source() -> AsyncIterator[int]:
@@ -70,7 +74,9 @@ def test_a_fatal_error_stops_the_run_and_nothing_hangs(endless: bool) -> None:
 
 
 def test_a_preparation_that_fails_is_the_failure_of_all() -> None:
-    """The tags cannot be listed: the run ends with that error, and every item taken has it as its own."""
+    """The tags cannot be listed: the run ends with that error, and every item taken has it as its
+    own.
+    """
 
     async def prepare(start: int, items: Sequence[Any]) -> list[WorkItem | ItemResult[Any, Any]]:
         if start > 20:
@@ -90,7 +96,9 @@ def test_a_preparation_that_fails_is_the_failure_of_all() -> None:
 
 @pytest.mark.parametrize("chunks", [1, 8, 64])
 def test_a_service_that_is_down_is_not_flooded(chunks: int) -> None:
-    """Every request fails as if the service were at fault: after one chunk was divided for it, the rest fail as they are."""
+    """Every request fails as if the service were at fault: after one chunk was divided for it, the
+    rest fail as they are.
+    """
 
     def act(items: list[int]) -> None:
         raise Down("500")

@@ -21,7 +21,9 @@ from ..support.virtual_loop import run
 def test_an_error_of_the_source_comes_up_bare_after_what_is_in_flight(
     kind: str, number: int
 ) -> None:
-    """A source that fails ends the feeding: what it gave before still lands, and its error is raised as it is."""
+    """A source that fails ends the feeding: what it gave before still lands, and its error is
+    raised as it is.
+    """
 
     def plain() -> Iterator[int]:
         yield from range(number)
@@ -135,7 +137,9 @@ def test_an_unbounded_source_is_pulled_only_as_fast_as_results_are_read() -> Non
 
 
 def test_memory_that_items_hold_is_bounded() -> None:
-    """Items of 100 bytes of memory, 1,000 of which may be held: fewer are pulled at a time, and fewer are under way."""
+    """Items of 100 bytes of memory, 1,000 of which may be held: fewer are pulled at a time, and
+    fewer are under way.
+    """
     alive = most = 0
 
     class Item:
@@ -169,7 +173,9 @@ def test_memory_that_items_hold_is_bounded() -> None:
 
 
 def test_a_slow_source_lingers_then_is_sent_what_there_is() -> None:
-    """An item each 0.4 s: what waits is sent a second after the first of it came, not when a chunk is full; a fast one fills chunks."""
+    """An item each 0.4 s: what waits is sent a second after the first of it came, not when a chunk
+    is full; a fast one fills chunks.
+    """
 
     async def source(pause: float) -> AsyncIterator[int]:
         for number in range(12):
@@ -246,7 +252,9 @@ def test_a_source_that_ends_in_a_cancellation_of_its_own_is_an_error() -> None:
 
 
 class _Cancelling:
-    """An iterable that raises a CancelledError where nobody is cancelled: as it begins, after 25 items, or when it is let go."""
+    """An iterable that raises a CancelledError where nobody is cancelled: as it begins, after 25
+    items, or when it is let go.
+    """
 
     def __init__(self, where: str) -> None:
         self.where = where
@@ -269,7 +277,9 @@ class _Cancelling:
 
 @pytest.mark.parametrize(("where", "given"), [("beginning", 0), ("middle", 25)])
 def test_a_cancellation_that_a_plain_source_raises_is_an_error(where: str, given: int) -> None:
-    """Wherever it comes up: what the source gave lands, and the run does not end as if all were well."""
+    """Wherever it comes up: what the source gave lands, and the run does not end as if all were
+    well.
+    """
 
     async def main() -> BatchReport:
         one = batch(_Cancelling(where), FakeTransport())
@@ -369,7 +379,9 @@ def test_preparing_that_raises_stop_async_iteration_fails_the_items() -> None:
 @pytest.mark.parametrize("turns", range(12))
 @pytest.mark.parametrize("fails", [False, True])
 def test_what_was_taken_from_the_source_is_in_the_account(turns: int, fails: bool) -> None:
-    """Left at any turn, or ended by a fatal error: each item that the source gave is settled or pending."""
+    """Left at any turn, or ended by a fatal error: each item that the source gave is settled or
+    pending.
+    """
     given: list[int] = []
 
     async def source() -> AsyncIterator[int]:

@@ -134,7 +134,9 @@ def test_several_readers_share_the_results_and_lose_none() -> None:
 
 
 def test_what_was_settled_and_not_taken_can_be_taken_after_leaving() -> None:
-    """Every item in the account as settled has its result with the caller, during the block or after it."""
+    """Every item in the account as settled has its result with the caller, during the block or
+    after it.
+    """
 
     async def main() -> None:
         service = FakeTransport(lambda items: [Failed("bad")] * len(items), seconds=1.0)

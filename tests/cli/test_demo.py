@@ -13,7 +13,7 @@ pytestmark = pytest.mark.anyio
 
 async def test_the_demo_comes_out_as_it_should(tmp_path: Path) -> None:
     """Every step is shown, the bad files are named with their causes, and the table closes it."""
-    done = await run("demo", "--pictures", "60", env=environment(), cwd=tmp_path)
+    done = await run("demo", "--images", "60", env=environment(), cwd=tmp_path)
     assert done.code == 0, done.err
     for told in (
         "Creating the project Orchard",
@@ -25,14 +25,14 @@ async def test_the_demo_comes_out_as_it_should(tmp_path: Path) -> None:
         "everything came out as it should.",
     ):
         assert told in done.out
-    for bad in ("cut short.jpg", "too large.jpg", "empty.png", "not a picture.jpg", "notes.txt"):
+    for bad in ("cut short.jpg", "too large.jpg", "empty.png", "not an image.jpg", "notes.txt"):
         assert bad in done.err
     assert list(tmp_path.iterdir()) == []
 
 
 async def test_the_demo_in_json_has_the_table_in_its_summary(tmp_path: Path) -> None:
     """Programs see the same."""
-    done = await run("demo", "--pictures", "60", "--json", env=environment(), cwd=tmp_path)
+    done = await run("demo", "--images", "60", "--json", env=environment(), cwd=tmp_path)
     assert done.code == 0, done.err
     assert {"upload a folder", "list the images", "delete"} <= {
         row["step"] for row in done.summary["steps"]

@@ -21,7 +21,9 @@ pytestmark = pytest.mark.anyio
 def on_a_terminal(
     words: list[str], env: dict[str, str], cwd: Path, answer: bytes = b""
 ) -> tuple[int, str]:
-    """Run the command with a terminal for stdin and stderr: its exit code, and what the terminal was sent."""
+    """Run the command with a terminal for stdin and stderr: its exit code, and what the terminal
+    was sent.
+    """
     leader, follower = pty.openpty()
     with subprocess.Popen(
         [*COMMAND, *words],
@@ -50,7 +52,9 @@ def on_a_terminal(
 
 
 async def test_on_a_terminal_a_bar_shows_the_figures(tmp_path: Path) -> None:
-    """Pictures of how many, failures, and the bar, drawn over itself; at the end it is gone and the summary stands."""
+    """Images of how many, failures, and the bar, drawn over itself; at the end it is gone and the
+    summary stands.
+    """
     fill(tmp_path / "photos", ("apple",), 100)
     (tmp_path / "photos" / "bad.jpg").write_bytes(b"\xff\xd8\xff and no more")
     async with Emulator(think_seconds=0.5) as emulator:

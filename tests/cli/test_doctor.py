@@ -1,4 +1,6 @@
-"""``customvision doctor``: what each fault of a setting or a network is called, and what it never shows."""
+"""``customvision doctor``: what each fault of a setting or a network is called, and what it never
+shows.
+"""
 
 from __future__ import annotations
 

@@ -15,7 +15,7 @@ from customvision_async import TrainingClient
 from customvision_async.cli._failed_items import FailedItems
 from customvision_async.emulator import Emulator
 from tests.support.command import COMMAND, environment, failed_items, run, started
-from tests.support.images import fill, picture
+from tests.support.images import fill, image_bytes
 
 pytestmark = pytest.mark.anyio
 
@@ -90,7 +90,7 @@ async def test_a_killed_run_leaves_what_it_had_listed(tmp_path: Path, asked: boo
     """A file of the same name is replaced at the end alone: until then it stays as it was."""
     fill(tmp_path / "photos", ("apple",), 3)
     large = tmp_path / "photos" / "large.jpg"  # fails before anything is sent
-    large.write_bytes(picture(1) + bytes(6 * 1024 * 1024))
+    large.write_bytes(image_bytes(1) + bytes(6 * 1024 * 1024))
     before = tmp_path / "left.jsonl"
     before.write_text("as it was")
     async with Emulator() as emulator:

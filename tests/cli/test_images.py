@@ -1,4 +1,6 @@
-"""``customvision list``, ``tag``, ``untag``, ``delete``, ``projects``, ``tags`` and ``emulator``, against an emulator."""
+"""``customvision list``, ``tag``, ``untag``, ``delete``, ``projects``, ``tags`` and ``emulator``,
+against an emulator.
+"""
 
 from __future__ import annotations
 
@@ -108,7 +110,9 @@ async def test_a_dry_run_says_that_it_is_one_and_deletes_nothing(orchard: dict[s
 
 
 async def test_delete_never_goes_unasked(orchard: dict[str, str]) -> None:
-    """Without a terminal to ask on and without --yes nothing is deleted; nor without a choice of images."""
+    """Without a terminal to ask on and without --yes nothing is deleted; nor without a choice of
+    images.
+    """
     done = await run("delete", "--all", *HERE, env=orchard)
     assert (done.code, "--yes" in done.err, len(await ids(orchard))) == (2, True, 10)
     done = await run("delete", "--yes", *HERE, env=orchard)

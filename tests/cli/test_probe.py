@@ -1,4 +1,6 @@
-"""``customvision doctor --probe``: it finds every setting of the emulator, and leaves nothing behind."""
+"""``customvision doctor --probe``: it finds every setting of the emulator, and leaves nothing
+behind.
+"""
 
 from __future__ import annotations
 
@@ -60,7 +62,9 @@ async def probed(emulator: Emulator, only: Iterable[str] = FOUND) -> Profile:
 
 
 async def check(settings: dict[str, Any], only: Iterable[str] = FOUND) -> None:
-    """The probe finds the emulator's settings, all of them but those that others mask, and no wrong one."""
+    """The probe finds the emulator's settings, all of them but those that others mask, and no wrong
+    one.
+    """
     wanted = list(only)
     async with Emulator(training_seconds=0, **settings) as emulator:
         await two_iterations(emulator)
@@ -135,7 +139,9 @@ async def test_every_switch_about_the_service_has_a_probe_or_a_reason() -> None:
 
 
 async def test_each_switch_alone_is_found() -> None:
-    """The emulator differs in one switch, and the probe of that switch says how; by default, all are found."""
+    """The emulator differs in one switch, and the probe of that switch says how; by default, all
+    are found.
+    """
     settings = [
         {name: value}
         for name in FOUND
@@ -164,7 +170,9 @@ async def together(settings: Iterable[tuple[dict[str, Any], list[str]]]) -> None
 
 
 async def test_the_quota_is_read_or_said_to_be_unreadable() -> None:
-    """What a burst shows depends on time: a slow machine leaves it open, and never tells a wrong thing."""
+    """What a burst shows depends on time: a slow machine leaves it open, and never tells a wrong
+    thing.
+    """
     slow = "the network or this machine was too slow to tell"
 
     async def one(wait: float, counting: Any, penalty: bool) -> None:

@@ -32,7 +32,9 @@ async def images_in(emulator: Emulator) -> int:
 async def test_a_stopped_upload_says_what_landed_and_lists_the_rest(
     number: signal.Signals, code: int, tmp_path: Path
 ) -> None:
-    """What is under way may land; the account is true to what the service has; the file has all the others, and completes the job."""
+    """What is under way may land; the account is true to what the service has; the file has all the
+    others, and completes the job.
+    """
     paths = fill(tmp_path / "photos", ("apple",), 5000, size=(8, 6))
     async with Emulator(calls_per_second=2.0) as emulator:
         await run("projects", "create", "P", env=environment(emulator))
@@ -106,7 +108,7 @@ async def test_a_second_signal_stops_at_once(tmp_path: Path) -> None:
 async def test_a_signal_ends_the_demo_too(tmp_path: Path) -> None:
     """It goes no further than the step it is at, and leaves nothing behind."""
     env = environment(TMPDIR=str(tmp_path))
-    async with started("demo", "--pictures", "100", env=env, cwd=tmp_path) as process:
+    async with started("demo", "--images", "100", env=env, cwd=tmp_path) as process:
         assert process.stdout is not None
         seen = ""
         while "Uploading the folder" not in seen:

@@ -14,7 +14,7 @@ import pytest
 from customvision_async.emulator import Emulator
 from tests.support.command import COMMAND, ROOT, Finished, environment, run
 from tests.support.faulty_os import faulty_os
-from tests.support.images import fill, picture
+from tests.support.images import fill, image_bytes
 
 pytestmark = pytest.mark.anyio
 
@@ -37,7 +37,7 @@ async def test_a_file_that_cannot_be_read_has_failed_and_is_listed(tmp_path: Pat
     photos = tmp_path / "photos"
     fill(photos, ("apple",), 3)
     for number, name in enumerate(UNREADABLE):
-        (photos / f"{name}.jpg").write_bytes(picture(100 + number))
+        (photos / f"{name}.jpg").write_bytes(image_bytes(100 + number))
     site = faulty_os(tmp_path / "site")
     async with Emulator() as emulator:
         words = (*UPLOAD, "--failed-file", "left.jsonl")
@@ -79,8 +79,8 @@ async def test_being_out_of_descriptors_for_a_moment_costs_nothing(tmp_path: Pat
     """EMFILE and ENFILE pass: the files and folders are opened again, and all images land."""
     photos = tmp_path / "photos"
     fill(photos, ("apple", "EMFILE"), 2)
-    (photos / "EMFILE.jpg").write_bytes(picture(50))
-    (photos / "ENFILE.jpg").write_bytes(picture(51) + bytes(200_000))
+    (photos / "EMFILE.jpg").write_bytes(image_bytes(50))
+    (photos / "ENFILE.jpg").write_bytes(image_bytes(51) + bytes(200_000))
     site = faulty_os(tmp_path / "site", times=3)
     async with Emulator() as emulator:
         done = await run(*UPLOAD, env=env_with(site, emulator), cwd=tmp_path)

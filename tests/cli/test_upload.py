@@ -14,7 +14,7 @@ from customvision_async import TrainingClient
 from customvision_async.cli._stoppable_source import StoppableSource
 from customvision_async.emulator import Emulator
 from tests.support.command import environment, failed_items, run
-from tests.support.images import fill, picture
+from tests.support.images import fill, image_bytes
 
 pytestmark = pytest.mark.anyio
 
@@ -27,7 +27,9 @@ async def tags_in(emulator: Any, project: str) -> dict[str, int]:
 
 
 async def test_a_folder_of_folders_becomes_tagged_images(tmp_path: Path) -> None:
-    """The main job: project made, tags from the folders, every picture there, code 0, a summary on stdout."""
+    """The main job: project made, tags from the folders, every image there, code 0, a summary on
+    stdout.
+    """
     fill(tmp_path / "photos", ("apple", "pear"), 40)
     async with Emulator() as emulator:
         done = await run(
@@ -85,7 +87,9 @@ async def test_json_is_one_event_a_line_and_a_summary_last(tmp_path: Path) -> No
 
 
 async def test_what_failed_is_in_a_file_that_goes_back_in(tmp_path: Path) -> None:
-    """A bad picture costs the others nothing, is named with its cause, and can be sent again once it is mended."""
+    """A bad image costs the others nothing, is named with its cause, and can be sent again once
+    it is mended.
+    """
     fill(tmp_path / "photos", ("apple",), 20)
     bad = tmp_path / "photos" / "apple" / "bad\x1b[31m\n.jpg"
     bad.write_bytes(b"\xff\xd8\xff\xe0 and no more")
@@ -112,7 +116,7 @@ async def test_what_failed_is_in_a_file_that_goes_back_in(tmp_path: Path) -> Non
         ]
         assert lines[0]["error"]
         assert stat.S_IMODE((tmp_path / "left.jsonl").stat().st_mode) == 0o600
-        bad.write_bytes(picture(9999))
+        bad.write_bytes(image_bytes(9999))
         done = await run(
             "upload",
             "--from-failed",
@@ -132,7 +136,7 @@ async def test_a_name_that_is_no_text_goes_through_the_file_and_back(tmp_path: P
     async with Emulator() as emulator:
         words = ("--project", "P", "--create-project", "--failed-file", "left.jsonl")
         assert (await run("upload", bad, *words, env=environment(emulator), cwd=tmp_path)).code == 1
-        bad.write_bytes(picture(1))
+        bad.write_bytes(image_bytes(1))
         assert (
             await run(
                 "upload",
@@ -146,20 +150,22 @@ async def test_a_name_that_is_no_text_goes_through_the_file_and_back(tmp_path: P
     assert failed_items(tmp_path / "left.jsonl")[1] == []
 
 
-async def test_a_folder_with_rubbish_gives_its_pictures_and_reports_the_rest(
+async def test_a_folder_with_rubbish_gives_its_images_and_reports_the_rest(
     tmp_path: Path,
 ) -> None:
-    """Text named .jpg, empty files, links, FIFOs and hidden files are left out and told; the pictures beside them land."""
+    """Text named .jpg, empty files, links, FIFOs and hidden files are left out and told; the
+    images beside them land.
+    """
     photos = tmp_path / "photos"
     fill(photos, ("apple",), 5)
-    (photos / "text.jpg").write_text("no picture")
+    (photos / "text.jpg").write_text("no image")
     (photos / "empty.png").write_bytes(b"")
-    (photos / ".hidden.jpg").write_bytes(picture(50))
+    (photos / ".hidden.jpg").write_bytes(image_bytes(50))
     (photos / "loop").symlink_to(photos)
     os.mkfifo(photos / "pipe.jpg")
-    (photos / "large.jpg").write_bytes(picture(51) + bytes(6 * 1024 * 1024))
-    (photos / ("quote'\"emoji🍎" + "x" * 200 + ".jpg")).write_bytes(picture(52))
-    (photos / os.fsdecode(b"latin-\xe9.jpg")).write_bytes(picture(53))
+    (photos / "large.jpg").write_bytes(image_bytes(51) + bytes(6 * 1024 * 1024))
+    (photos / ("quote'\"emoji🍎" + "x" * 200 + ".jpg")).write_bytes(image_bytes(52))
+    (photos / os.fsdecode(b"latin-\xe9.jpg")).write_bytes(image_bytes(53))
     async with Emulator() as emulator:
         done = await run(
             "upload",
@@ -180,7 +186,7 @@ async def test_a_folder_with_rubbish_gives_its_pictures_and_reports_the_rest(
     assert (done.code, done.summary["succeeded"]) == (1, 7)
 
 
-async def test_a_folder_without_pictures_is_code_1(tmp_path: Path) -> None:
+async def test_a_folder_without_images_is_code_1(tmp_path: Path) -> None:
     """An empty folder, and one with nothing of use, most likely are not what was meant."""
     (tmp_path / "empty").mkdir()
     (tmp_path / "notes").mkdir()
@@ -188,7 +194,7 @@ async def test_a_folder_without_pictures_is_code_1(tmp_path: Path) -> None:
     async with Emulator() as emulator:
         for folder, told in (
             ("empty", "Nothing to upload: no file."),
-            ("notes", "Nothing to upload: 1 file, none a picture."),
+            ("notes", "Nothing to upload: 1 file, none an image."),
         ):
             done = await run(
                 "upload",
@@ -204,9 +210,11 @@ async def test_a_folder_without_pictures_is_code_1(tmp_path: Path) -> None:
 
 
 async def test_a_file_asked_for_by_name_must_not_be_left_out(tmp_path: Path) -> None:
-    """In a folder rubbish is expected; a file that was named is meant, so leaving it out is a failure."""
-    (tmp_path / "a.jpg").write_bytes(picture(1))
-    (tmp_path / "b.jpg").write_text("no picture")
+    """In a folder rubbish is expected; a file that was named is meant, so leaving it out is a
+    failure.
+    """
+    (tmp_path / "a.jpg").write_bytes(image_bytes(1))
+    (tmp_path / "b.jpg").write_text("no image")
     async with Emulator() as emulator:
         words = ("--project", "P", "--create-project")
         assert (
@@ -232,7 +240,7 @@ async def test_a_project_that_is_not_there_is_named_with_those_that_are(tmp_path
 
 
 async def test_tags_are_not_made_when_told_not_to(tmp_path: Path) -> None:
-    """With --no-create-tags a tag that is not there fails its pictures, and makes no tag."""
+    """With --no-create-tags a tag that is not there fails its images, and makes no tag."""
     fill(tmp_path / "photos", ("apple",), 3)
     async with Emulator() as emulator:
         words = (
@@ -251,7 +259,7 @@ async def test_tags_are_not_made_when_told_not_to(tmp_path: Path) -> None:
 
 async def test_a_manifest_line_that_cannot_be_read_is_told(tmp_path: Path) -> None:
     """A damaged failed-items file never passes for a finished one."""
-    (tmp_path / "a.jpg").write_bytes(picture(1))
+    (tmp_path / "a.jpg").write_bytes(image_bytes(1))
     (tmp_path / "left.jsonl").write_text('{"path": "a.jpg", "tags": ["x"]}\n{"path": \n')
     async with Emulator() as emulator:
         words = ("upload", "--from-failed", "left.jsonl", "--project", "P", "--create-project")
@@ -262,7 +270,9 @@ async def test_a_manifest_line_that_cannot_be_read_is_told(tmp_path: Path) -> No
 
 
 async def test_the_embedded_emulator_keeps_its_folder(tmp_path: Path) -> None:
-    """--emulator runs any command without a service, and the next command finds what the last one did."""
+    """--emulator runs any command without a service, and the next command finds what the last one
+    did.
+    """
     fill(tmp_path / "photos", ("apple",), 3)
     words = (
         "upload",
@@ -289,7 +299,7 @@ async def test_the_embedded_emulator_keeps_its_folder(tmp_path: Path) -> None:
 
 async def test_tags_given_are_added_to_those_of_the_failed_items_file(tmp_path: Path) -> None:
     """--tag holds for everything that is sent, with what each line says."""
-    (tmp_path / "a.jpg").write_bytes(picture(1))
+    (tmp_path / "a.jpg").write_bytes(image_bytes(1))
     (tmp_path / "left.jsonl").write_text('{"path": "a.jpg", "tags": ["x"]}\n')
     async with Emulator() as emulator:
         words = (
@@ -309,7 +319,9 @@ async def test_tags_given_are_added_to_those_of_the_failed_items_file(tmp_path: 
 async def test_a_source_that_breaks_off_keeps_what_landed_and_lists_the_others(
     tmp_path: Path,
 ) -> None:
-    """Sources after one that failed were not reached: they are in the file; the error itself is what the source said."""
+    """Sources after one that failed were not reached: they are in the file; the error itself is
+    what the source said.
+    """
 
     async def broken() -> AsyncIterator[str]:
         yield "a.jpg"
@@ -324,10 +336,12 @@ async def test_a_source_that_breaks_off_keeps_what_landed_and_lists_the_others(
 
 
 async def test_what_can_never_land_as_it_is_is_told_apart_from_what_may(tmp_path: Path) -> None:
-    """Sending a file again that is no picture, too large or gone is of no use: the advice says how many these are."""
+    """Sending a file again that is no image, too large or gone is of no use: the advice says how
+    many these are.
+    """
     photos = tmp_path / "photos"
     fill(photos, ("apple",), 3)
-    (photos / "large.jpg").write_bytes(picture(51) + bytes(6 * 1024 * 1024))
+    (photos / "large.jpg").write_bytes(image_bytes(51) + bytes(6 * 1024 * 1024))
     (photos / "short.jpg").write_bytes(b"\xff\xd8\xff\xe0 and no more")
     words = ("--project", "P", "--create-project", "--failed-file", "left.jsonl", "--json")
     async with Emulator() as emulator:
@@ -337,21 +351,23 @@ async def test_what_can_never_land_as_it_is_is_told_apart_from_what_may(tmp_path
             f"failed: {Path('photos', 'large.jpg')}: " in done.err
         )  # as a person finds it, and once
         assert (
-            "left.jsonl, with the causes: 2 would fail again as they are and are to be mended first. Then:"
-            in done.out
-        )
+            "left.jsonl, with the causes: 2 would fail again as they are and are to be mended "
+            "first. Then:"
+        ) in done.out
         (photos / "large.jpg").unlink()
         done = await run("upload", "--from-failed", "left.jsonl", *words, env=env, cwd=tmp_path)
         assert f"{photos}/large.jpg: cannot be read: No such file or directory" in done.out
         assert (done.summary["to_repeat"], done.summary["unretryable"]) == (0, 2)
         emulator.faults.add("status", operation="CreateImagesFromData", status=401, times=None)
-        (photos / "apple" / "new.jpg").write_bytes(picture(7))
+        (photos / "apple" / "new.jpg").write_bytes(image_bytes(7))
         done = await run("upload", "photos", *words, env=env, cwd=tmp_path)
         assert done.summary["unretryable"] == 0 < done.summary["to_repeat"]
 
 
 async def test_the_list_is_not_lost_where_the_folder_cannot_be_written_to(tmp_path: Path) -> None:
-    """Where the current folder cannot be written to, the list goes into a private folder of the user's."""
+    """Where the current folder cannot be written to, the list goes into a private folder of the
+    user's.
+    """
     (tmp_path / "bad.jpg").write_bytes(b"\xff\xd8\xff\xe0 and no more")
     elsewhere = tmp_path / "tmp"
     elsewhere.mkdir()

@@ -1,4 +1,6 @@
-"""The command line before any picture moves: help, wrong words, credentials, endpoints, extras, and what a terminal is shown."""
+"""The command line before any image moves: help, wrong words, credentials, endpoints, extras, and
+what a terminal is shown.
+"""
 
 from __future__ import annotations
 
@@ -73,7 +75,7 @@ async def test_every_command_has_help(command: str) -> None:
         (["list", "--project", "p", "--key", "canary-5c1"], "a key is never an argument"),
         (["list", "--project", "p", "--key=canary-5c1"], "a key is never an argument"),
         (["projects", "--api-version", "v9.9"], "there is no API version v9.9"),
-        (["demo", "--pictures", "7"], "--pictures takes 50"),
+        (["demo", "--images", "7"], "--images takes 50"),
         (["emulator", "--port", "99999", "--training-key", "k"], "--port"),
         (["list", "--project", "p", "--limit", "-1"], "--limit"),
         (["projects", "--emulator", "odd"], "no emulator can be kept in odd"),
@@ -82,7 +84,9 @@ async def test_every_command_has_help(command: str) -> None:
 async def test_wrong_use_is_two_lines_and_code_2(
     words: list[str], told: str, tmp_path: Path
 ) -> None:
-    """What is wrong, in a line or two, never a traceback, never an echo of a key; nothing on stdout."""
+    """What is wrong, in a line or two, never a traceback, never an echo of a key; nothing on
+    stdout.
+    """
     (tmp_path / "odd").write_text("a file, and no folder")
     done = await run(*words, env=environment(), cwd=tmp_path)
     assert done.code == 2
@@ -193,7 +197,8 @@ async def test_an_endpoint_that_is_another_web_site_is_code_3() -> None:
             async with stream:
                 await stream.receive()
                 await stream.send(
-                    b"HTTP/1.1 404 Not Found\r\nContent-Type: text/html\r\nContent-Length: 15\r\n\r\n<h1>Hello!</h1>"
+                    b"HTTP/1.1 404 Not Found\r\nContent-Type: text/html\r\nContent-Length: "
+                    b"15\r\n\r\n<h1>Hello!</h1>"
                 )
 
         tasks.start_soon(listener.serve, answer)
@@ -228,9 +233,9 @@ async def test_a_port_where_nothing_or_something_else_listens_is_named() -> None
         )
     assert done.code == 3
     assert (
-        f"no trusted TLS connection to {endpoint.removeprefix('https://')}: what answers there does not speak TLS"
-        in done.err
-    )
+        f"no trusted TLS connection to {endpoint.removeprefix('https://')}: what answers there "
+        "does not speak TLS"
+    ) in done.err
 
 
 @pytest.mark.parametrize("missing", ["rich", "cyclopts"])
@@ -253,7 +258,9 @@ async def test_without_pillow_the_emulator_says_what_to_install() -> None:
 
 @given(st.text())
 def test_nothing_that_is_shown_can_move_the_cursor_or_turn_the_text(text: str) -> None:
-    """Names from anywhere come out without control characters, whatever they hold; harmless ones come out as they are."""
+    """Names from anywhere come out without control characters, whatever they hold; harmless ones
+    come out as they are.
+    """
     shown = printable(text)
     categories = {unicodedata.category(char) for char in shown if char not in "\u200c\u200d"}
     assert not categories & {"Cc", "Cs", "Cf", "Zl", "Zp"}

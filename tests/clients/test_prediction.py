@@ -1,4 +1,6 @@
-"""PredictionClient over real sockets: one picture or any number, in every version; and what the training API keeps of it."""
+"""PredictionClient over real sockets: one image or any number, in every version; and what the
+training API keeps of it.
+"""
 
 from __future__ import annotations
 
@@ -37,7 +39,7 @@ from customvision_async import (
 from customvision_async.emulator import Emulator
 from customvision_async.emulator._ids import guid_key
 from customvision_async.models import PredictionQueryTag
-from tests.support.images import fill, picture
+from tests.support.images import fill, image_bytes
 from tests.support.trained_project import project_with_images, serving, trained
 
 pytestmark = pytest.mark.anyio
@@ -73,23 +75,23 @@ def calls(emulator: Emulator, *beginning: str) -> list[str]:
     return [seen.operation for seen in emulator.requests if seen.operation.startswith(beginning)]
 
 
-# --- one picture
+# --- one image
 
 
 @pytest.mark.parametrize("version", list(PredictionVersion), ids=str)
-async def test_a_picture_in_every_form_and_version(
+async def test_an_image_in_every_form_and_version(
     version: PredictionVersion, tmp_path: Path
 ) -> None:
     """Bytes, a path, an open file, an ImageFile, an ImageUrl and a web address; kept or not."""
     async with published(version) as (emulator, project, iteration, prediction):
         model = iteration if version in OLD else "production"
         path = tmp_path / "apple.jpg"
-        path.write_bytes(picture(1))
+        path.write_bytes(image_bytes(1))
         address = (await project.list_images(tags=["apple"]).all())[0].original_uri
         assert address is not None
         with path.open("rb") as file:
             for image in (
-                picture(1),
+                image_bytes(1),
                 path,
                 str(path),
                 file,
@@ -124,11 +126,11 @@ async def test_detection_has_boxes(version: PredictionVersion) -> None:
         prediction,
     ):
         model = iteration if version in OLD else "production"
-        answer = await prediction.detect_image(project, model, picture(1))
+        answer = await prediction.detect_image(project, model, image_bytes(1))
         assert version == PredictionVersion.V1_1 or answer.predictions[0].bounding_box is not None
         if version not in OLD:
             with pytest.raises(BadRequestError) as caught:
-                await prediction.classify_image(project, model, picture(1))
+                await prediction.classify_image(project, model, image_bytes(1))
             assert caught.value.advice
 
 
@@ -136,7 +138,9 @@ async def test_which_model_predicts() -> None:
     """A published iteration knows its name; before v3.0 there is a default one, and no names."""
     async with published() as (emulator, project, iteration, prediction):
         assert (
-            await prediction.classify_image(project.id, iteration, picture(1), application="scales")
+            await prediction.classify_image(
+                project.id, iteration, image_bytes(1), application="scales"
+            )
         ).iteration == iteration.id
         assert (
             next(seen for seen in emulator.requests if seen.operation == "ClassifyImage").query
@@ -150,32 +154,32 @@ async def test_which_model_predicts() -> None:
             (3, TypeError),
         ):
             with pytest.raises(kind):
-                await prediction.classify_image(project, wrong, picture(1))
+                await prediction.classify_image(project, wrong, image_bytes(1))
         with pytest.raises(NotFoundError, match="published") as caught:
-            await prediction.classify_image(project, "nothing/here", picture(1))
+            await prediction.classify_image(project, "nothing/here", image_bytes(1))
         assert caught.value.code == "NotFoundIteration"
         async with PredictionClient(
             emulator.endpoint, emulator.prediction_key, api_version="v2.0"
         ) as older:
             with pytest.raises(NotFoundError, match="no default iteration"):
-                await older.classify_image(project, None, picture(1))
+                await older.classify_image(project, None, image_bytes(1))
             async with TrainingClient(
                 emulator.endpoint, emulator.training_key, api_version="v2.2"
             ) as before:
                 same = before.get_project_client(project.id)
                 await same.update_iteration(iteration.id, is_default=True)
-            assert (await older.classify_image(project, None, picture(1))).predictions
+            assert (await older.classify_image(project, None, image_bytes(1))).predictions
             with pytest.raises(ValueError, match="iteration"):
-                await older.classify_image(project, "production", picture(1))
+                await older.classify_image(project, "production", image_bytes(1))
             with pytest.raises(UnsupportedOperation):
-                await older.operations.classify_image(project.id, "production", picture(1))
+                await older.operations.classify_image(project.id, "production", image_bytes(1))
 
 
-async def test_what_is_no_picture_is_not_sent(tmp_path: Path) -> None:
+async def test_what_is_no_image_is_not_sent(tmp_path: Path) -> None:
     """Over 4 MB, text, nothing, a file that is not there, a thing of another kind."""
     async with published() as (emulator, project, _, prediction):
-        (tmp_path / "a.jpg").write_text("not a picture")
-        large = picture(1) + bytes(4 * 1024 * 1024)
+        (tmp_path / "a.jpg").write_text("not an image")
+        large = image_bytes(1) + bytes(4 * 1024 * 1024)
         for wrong, kind in (
             (large, LimitExceeded),
             (b"", ValueError),
@@ -201,11 +205,11 @@ async def test_a_wrong_key_and_a_key_of_the_other_kind() -> None:
         emulator.prediction_key = "another"
         async with PredictionClient(emulator.endpoint, emulator.training_key) as prediction:
             with pytest.raises(AuthenticationError, match="VISION_PREDICTION_KEY") as caught:
-                await prediction.classify_image(project, "production", picture(1))
+                await prediction.classify_image(project, "production", image_bytes(1))
             assert "key of a training resource" in str(caught.value)
             with pytest.raises(BatchError) as several:
                 await prediction.classify_images(
-                    project, "production", (picture(seed) for seed in range(10_000))
+                    project, "production", (image_bytes(seed) for seed in range(10_000))
                 )
             assert isinstance(several.value.report.abort_cause, AuthenticationError)
             assert several.value.report.submitted < 1000
@@ -228,27 +232,27 @@ async def test_from_env(monkeypatch: pytest.MonkeyPatch) -> None:
         assert "key" not in repr(prediction)
 
 
-async def test_a_picture_is_asked_about_again_when_the_answer_is_lost() -> None:
-    """Resets, pages and 503 are got over; the same picture has the same answer."""
+async def test_an_image_is_asked_about_again_when_the_answer_is_lost() -> None:
+    """Resets, pages and 503 are got over; the same image has the same answer."""
     async with published() as (emulator, project, _, prediction):
-        first = await prediction.classify_image(project, "production", picture(1), store=False)
+        first = await prediction.classify_image(project, "production", image_bytes(1), store=False)
         for kind in ("reset", "lost_answer", "reset_in_body", "status"):
             emulator.faults.add(kind, operation="ClassifyImageWithNoStore")
-        again = await prediction.classify_image(project, "production", picture(1), store=False)
+        again = await prediction.classify_image(project, "production", image_bytes(1), store=False)
         assert again.predictions == first.predictions
 
 
 @pytest.mark.parametrize("kind", ["html", "garbage", "wrong_shape", "empty"])
 async def test_a_service_that_answers_nonsense(kind: str) -> None:
-    """Is a DecodeError, and in a run the failure of that picture alone."""
+    """Is a DecodeError, and in a run the failure of that image alone."""
     async with published() as (emulator, project, _, prediction):
         emulator.faults.add(kind, operation="ClassifyImage")
         with pytest.raises(DecodeError):
-            await prediction.classify_image(project, "production", picture(1))
+            await prediction.classify_image(project, "production", image_bytes(1))
         emulator.faults.add(kind, operation="ClassifyImage", after=2)
         with pytest.raises(BatchError) as caught:
             await prediction.classify_images(
-                project, "production", [picture(seed) for seed in range(6)]
+                project, "production", [image_bytes(seed) for seed in range(6)]
             )
         assert (caught.value.report.succeeded, caught.value.report.failed) == (5, 1)
 
@@ -257,8 +261,10 @@ async def test_a_service_that_answers_nonsense(kind: str) -> None:
 
 
 @pytest.mark.parametrize("version", list(PredictionVersion), ids=str)
-async def test_any_number_of_pictures(version: PredictionVersion, tmp_path: Path) -> None:
-    """A folder with rubbish in it: a result for each, the bad ones with a reason, the good ones with their tags."""
+async def test_any_number_of_images(version: PredictionVersion, tmp_path: Path) -> None:
+    """A folder with rubbish in it: a result for each, the bad ones with a reason, the good ones
+    with their tags.
+    """
     fill(tmp_path, ("apple", "pear"), 15)
     (tmp_path / "note.txt").write_text("hello")
     async with published(version) as (emulator, project, iteration, prediction):
@@ -277,20 +283,22 @@ async def test_any_number_of_pictures(version: PredictionVersion, tmp_path: Path
         assert run.progress.bytes_sent > 0
 
 
-async def test_one_bad_picture_costs_the_others_nothing(tmp_path: Path) -> None:
-    """Everything that may be wrong with one, between good ones, in one run; what the service refuses has its code."""
-    (tmp_path / "a.jpg").write_text("not a picture")
+async def test_one_bad_image_costs_the_others_nothing(tmp_path: Path) -> None:
+    """Everything that may be wrong with one, between good ones, in one run; what the service
+    refuses has its code.
+    """
+    (tmp_path / "a.jpg").write_text("not an image")
     broken = b"\xff\xd8\xff\xe0" + bytes(100)
     async with published() as (_, project, _, prediction):
         items = [
-            picture(1),
+            image_bytes(1),
             tmp_path / "a.jpg",
             42,
-            picture(2),
+            image_bytes(2),
             broken,
             "http://127.0.0.1:9/x.jpg",
-            picture(3) + bytes(5 << 20),
-            picture(4),
+            image_bytes(3) + bytes(5 << 20),
+            image_bytes(4),
         ]
         with pytest.raises(BatchError) as caught:
             await prediction.classify_images(project, "production", items)
@@ -311,7 +319,7 @@ async def test_an_async_source_of_any_length_is_pulled_as_it_is_taken() -> None:
         nonlocal pulled
         while True:
             pulled += 1
-            yield picture(pulled % 5)
+            yield image_bytes(pulled % 5)
 
     async with published() as (_, project, _, prediction):
         async with prediction.classify_images(project, "production", endless(), store=False) as run:
@@ -333,7 +341,7 @@ async def test_detect_images_gives_boxes() -> None:
     async with (
         published(domain="ObjectDetection/General", each=15) as (_, project, _, prediction),
         prediction.detect_images(
-            project, "production", [picture(seed) for seed in range(5)]
+            project, "production", [image_bytes(seed) for seed in range(5)]
         ) as run,
     ):
         async for result in run:
@@ -342,19 +350,21 @@ async def test_detect_images_gives_boxes() -> None:
             assert result.value.predictions[0].bounding_box is not None
 
 
-async def test_a_single_picture_is_a_run_of_one() -> None:
-    """Bytes are a picture, and no iterable of numbers."""
+async def test_a_single_image_is_a_run_of_one() -> None:
+    """Bytes are an image, and no iterable of numbers."""
     async with published() as (_, project, _, prediction):
-        assert (await prediction.classify_images(project, "production", picture(1))).succeeded == 1
+        assert (
+            await prediction.classify_images(project, "production", image_bytes(1))
+        ).succeeded == 1
         assert (await prediction.classify_images(project, "production", [])).submitted == 0
 
 
 async def test_a_model_that_is_gone_ends_the_run() -> None:
-    """The next million pictures would not find it either."""
+    """The next million images would not find it either."""
     async with published() as (emulator, project, _, prediction):
         with pytest.raises(BatchError) as caught:
             await prediction.classify_images(
-                project, "nothing", (picture(seed % 9) for seed in range(10_000))
+                project, "nothing", (image_bytes(seed % 9) for seed in range(10_000))
             )
         assert isinstance(caught.value.report.abort_cause, NotFoundError)
         assert len(calls(emulator, "Classify")) < 1000
@@ -365,13 +375,13 @@ async def test_the_quota_is_kept_to(tier: str, number: int) -> None:
     """Refusals for rate cost time and nothing else."""
     async with published(tier=tier) as (_, project, _, prediction):
         report = await prediction.classify_images(
-            project, "production", [picture(seed) for seed in range(number)], store=False
+            project, "production", [image_bytes(seed) for seed in range(number)], store=False
         )
         assert (report.succeeded, report.failed) == (number, 0)
 
 
 async def test_a_service_that_hangs_is_given_up() -> None:
-    """After the time for an answer, as a failure of that picture."""
+    """After the time for an answer, as a failure of that image."""
     async with published() as (emulator, project, _, _):
         emulator.faults.add("hang", operation="ClassifyImage", times=None)
         options = {
@@ -382,11 +392,11 @@ async def test_a_service_that_hangs_is_given_up() -> None:
             emulator.endpoint, emulator.prediction_key, **options
         ) as prediction:
             with pytest.raises(RequestTimeout):
-                await prediction.classify_image(project, "production", picture(1))
+                await prediction.classify_image(project, "production", image_bytes(1))
 
 
 async def test_the_key_is_in_no_log(caplog: pytest.LogCaptureFixture) -> None:
-    """Nor the pictures' addresses with their signatures."""
+    """Nor the images' addresses with their signatures."""
     caplog.set_level(logging.DEBUG)
     async with published() as (emulator, project, _, prediction):
         address = (await project.list_images().all())[0].original_uri
@@ -404,14 +414,19 @@ async def test_the_key_is_in_no_log(caplog: pytest.LogCaptureFixture) -> None:
 
 
 async def test_quick_tests_and_kept_predictions() -> None:
-    """What is stored is listed by tokens, filtered, made into training images, and deleted, 64 a call."""
+    """What is stored is listed by tokens, filtered, made into training images, and deleted, 64 a
+    call.
+    """
     async with published() as (emulator, project, iteration, prediction):
         began = datetime.now(UTC) - timedelta(seconds=5)
         await prediction.classify_images(
-            project, "production", [picture(500 + seed) for seed in range(70)], application="scales"
+            project,
+            "production",
+            [image_bytes(500 + seed) for seed in range(70)],
+            application="scales",
         )
-        await project.quick_test(picture(600), iteration=iteration)
-        await project.quick_test(picture(601), store=False)
+        await project.quick_test(image_bytes(600), iteration=iteration)
+        await project.quick_test(image_bytes(601), store=False)
         kept = await project.list_predictions().all()
         assert len(kept) == 71
         by_page = [
@@ -444,13 +459,13 @@ async def test_quick_tests_and_kept_predictions() -> None:
 
 @pytest.mark.parametrize("version", list(ApiVersion), ids=str)
 async def test_quick_tests_are_kept_in_every_version(version: ApiVersion) -> None:
-    """Picture or address, listed by pages and by tag, and deleted."""
+    """Image or address, listed by pages and by tag, and deleted."""
     async with serving(version) as (_, training):
         project = await project_with_images(training, domain="General")
         iteration = await trained(project)
         address = (await project.list_images(tags=["apple"]).all())[0].original_uri
-        for picture_or_address in (picture(1), picture(101), address):
-            answer = await project.quick_test(picture_or_address, iteration=iteration)
+        for image_or_url in (image_bytes(1), image_bytes(101), address):
+            answer = await project.quick_test(image_or_url, iteration=iteration)
             assert {one.tag_name for one in answer.predictions} == {"apple", "pear"}
         kept = await project.list_predictions(page_size=2).all()
         assert len(kept) == 3
@@ -464,7 +479,7 @@ async def test_a_prediction_that_is_not_there_costs_the_others_nothing() -> None
     """Should the service refuse them all for it, the others are deleted all the same."""
     async with published() as (emulator, project, _, prediction):
         await prediction.classify_images(
-            project, "production", [picture(seed) for seed in range(8)]
+            project, "production", [image_bytes(seed) for seed in range(8)]
         )
         kept = await project.list_predictions().all()
         body = b'{"code": "NotFoundInvalid", "message": "no such prediction"}'
@@ -477,7 +492,7 @@ async def test_a_stale_token_is_the_services_error() -> None:
     """Its own code, and what to do: begin again."""
     async with published() as (emulator, project, _, prediction):
         await prediction.classify_images(
-            project, "production", [picture(seed) for seed in range(5)]
+            project, "production", [image_bytes(seed) for seed in range(5)]
         )
 
         def spoil(page: dict[str, object]) -> dict[str, object]:
@@ -493,7 +508,7 @@ async def test_tokens_that_lead_nowhere_end() -> None:
     """A service that gives the same page for ever is found out."""
     async with published() as (emulator, project, _, prediction):
         await prediction.classify_images(
-            project, "production", [picture(seed) for seed in range(3)]
+            project, "production", [image_bytes(seed) for seed in range(3)]
         )
         emulator.faults.add(
             "edit", operation="QueryPredictions", times=None, edit=FirstPageForEver()
@@ -527,7 +542,7 @@ async def test_sixty_five_predictions_at_once_are_refused_here() -> None:
 async def test_suggestions_for_untagged_images() -> None:
     """By pages, counted, for images given, and regions that may hold something."""
     async with published() as (emulator, project, iteration, _):
-        report = await project.upload_images([picture(700 + seed) for seed in range(70)])
+        report = await project.upload_images([image_bytes(700 + seed) for seed in range(70)])
         assert report.succeeded == 70
         untagged = await project.list_images(tagged=False).all()
         counts = await project.count_suggested_images(iteration, threshold=0.5)
@@ -560,9 +575,11 @@ async def test_suggestions_for_untagged_images() -> None:
 
 
 async def test_suggestions_that_cannot_be_joined_are_asked_for_one_by_one() -> None:
-    """Where the id is that of a prediction, as the reference has it, each still goes to its own image."""
+    """Where the id is that of a prediction, as the reference has it, each still goes to its own
+    image.
+    """
     async with published() as (emulator, project, iteration, _):
-        await project.upload_images([picture(700 + seed) for seed in range(5)])
+        await project.upload_images([image_bytes(700 + seed) for seed in range(5)])
         untagged = await project.list_images(tagged=False).all()
 
         def rename(found: list[dict[str, object]]) -> list[dict[str, object]]:

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from customvision_async.emulator import Emulator
-from tests.support.images import picture
+from tests.support.images import image_bytes
 
 pytestmark = pytest.mark.anyio
 KEY = "k" * 32
@@ -265,7 +265,7 @@ async def test_a_range_that_is_none_gives_the_whole_blob(
 ) -> None:
     """RFC 9110: an invalid Range is ignored."""
     _, made = await peer.send(peer.head(CREATE, "Content-Length: 0"))
-    id, data = made.split(b'"id":"')[1][:36].decode(), picture(1)
+    id, data = made.split(b'"id":"')[1][:36].decode(), image_bytes(1)
     kind = "Content-Type: application/octet-stream"
     line = f"POST {BASE}/projects/{id}/images HTTP/1.1"
     _, made = await peer.send(peer.head(line, kind, f"Content-Length: {len(data)}") + data)
@@ -294,7 +294,7 @@ async def test_nothing_is_written_beside_the_database(tmp_path: Path) -> None:
             line = f"POST {BASE}/projects?name={name} HTTP/1.1"
             status, made = await peer.send(peer.head(line, "Content-Length: 0"))
             assert status == 200
-            id, data = made.split(b'"id":"')[1][:36].decode(), picture(1)
+            id, data = made.split(b'"id":"')[1][:36].decode(), image_bytes(1)
             disposition = b'--b\r\nContent-Disposition: form-data; name="../x"; filename="../../x"'
             form = disposition + b"\r\n\r\n" + data + b"\r\n--b--"
             kind = "Content-Type: multipart/form-data; boundary=b"

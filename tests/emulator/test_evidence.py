@@ -1,4 +1,6 @@
-"""D1 to D12: what public evidence shows of the real service, as the emulator does it, and its switches."""
+"""D1 to D12: what public evidence shows of the real service, as the emulator does it, and its
+switches.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +18,7 @@ from tests.support.evidence import (
     quick,
     trained,
 )
-from tests.support.images import picture
+from tests.support.images import image_bytes
 from tests.support.operations import calling
 
 pytestmark = pytest.mark.anyio
@@ -120,7 +122,7 @@ async def test_no_prediction_without_a_default_iteration(version: str) -> None:
         project = await project_with_images(call)
         path = await trained(call, project)
         base = project.removeprefix("/projects")
-        options: dict[str, Any] = {"data": picture(1), "headers": OCTETS, "api": "prediction"}
+        options: dict[str, Any] = {"data": image_bytes(1), "headers": OCTETS, "api": "prediction"}
         answer = await call.at(version)("POST", f"{base}/image", 404, **options)
         assert "Project has no default iteration" in answer.values()
         await call.at("v2.2")("PATCH", path, json={"isDefault": True})
@@ -150,7 +152,7 @@ async def test_the_same_region_twice(refused: bool) -> None:
     async with calling(repeated_region_is_400=refused) as call:
         project = await call.project(domainId=DETECTION)
         tag = await call.tag(project, "apple")
-        image = (await call.upload(project, {"a": picture(1)}))["a"]["image"]["id"]
+        image = (await call.upload(project, {"a": image_bytes(1)}))["a"]["image"]["id"]
         box = {"imageId": image, "tagId": tag, "left": 0.1, "top": 0.1, "width": 0.2, "height": 0.2}
         regions = [box, box | {"left": 0.3}, box | {"left": 0.1 + 1e-12}]
         answer = await call(
@@ -172,7 +174,7 @@ async def test_created_regions_come_in_another_order(shuffled: bool) -> None:
     async with calling(shuffle_created=shuffled, seed=1) as call:
         project = await call.project(domainId=DETECTION)
         tag = await call.tag(project, "apple")
-        image = (await call.upload(project, {"a": picture(1)}))["a"]["image"]["id"]
+        image = (await call.upload(project, {"a": image_bytes(1)}))["a"]["image"]["id"]
         box = {"imageId": image, "tagId": tag, "top": 0.1, "width": 0.2, "height": 0.2}
         lefts = [number / 20 for number in range(12)]
         answer = await call(
@@ -193,7 +195,10 @@ async def test_a_list_given_twice_counts_twice(kept: str) -> None:
         project = await call.project()
         a, b, c = [await call.tag(project, name) for name in "abc"]
         answer = await call(
-            "POST", f"{project}/images?tagIds={a}&tagIds={b},{c}", data=picture(1), headers=OCTETS
+            "POST",
+            f"{project}/images?tagIds={a}&tagIds={b},{c}",
+            data=image_bytes(1),
+            headers=OCTETS,
         )
         tags = {tag["tagId"] for tag in answer["images"][0]["image"]["tags"]}
         assert tags == ({a, b, c} if kept == "all" else {b, c})
@@ -243,11 +248,11 @@ async def test_a_duplicate_adds_its_tags_and_regions(merged: bool) -> None:
     async with calling(duplicate_merges_tags=merged) as call:
         project = await call.project(domainId=DETECTION)
         tags = [await call.tag(project, name) for name in ("one", "two")]
-        image = (await call.upload(project, {"a": picture(1)}))["a"]["image"]["id"]
+        image = (await call.upload(project, {"a": image_bytes(1)}))["a"]["image"]["id"]
         region = {"tagId": tags[1], "left": 0.1, "top": 0.1, "width": 0.2, "height": 0.2}
         entry = {
             "name": "again",
-            "contents": base64.b64encode(picture(1)).decode(),
+            "contents": base64.b64encode(image_bytes(1)).decode(),
             "tagIds": tags[:1],
             "regions": [region],
         }

@@ -14,7 +14,7 @@ import pytest
 from PIL import Image
 
 from tests.support.evidence import COMPACT, DETECTION, OCTETS, project_with_images, quick, trained
-from tests.support.images import picture
+from tests.support.images import image_bytes
 from tests.support.operations import calling
 
 pytestmark = pytest.mark.anyio
@@ -42,7 +42,8 @@ async def test_an_unknown_tag_of_one_entry(costs: str) -> None:
     async with calling(unknown_tag=costs) as call:
         project = await call.project()
         images: list[dict[str, Any]] = [
-            {"name": str(n), "contents": base64.b64encode(picture(n)).decode()} for n in range(2)
+            {"name": str(n), "contents": base64.b64encode(image_bytes(n)).decode()}
+            for n in range(2)
         ]
         images[1]["tagIds"] = [DETECTION]
         answer = await call(
@@ -58,7 +59,9 @@ async def test_an_unknown_tag_of_one_entry(costs: str) -> None:
 
 @pytest.mark.evidence("D15")
 async def test_storage_addresses_in_the_query() -> None:
-    """Given to CreateProject of v3.3, they are in the settings; without them there is no such member."""
+    """Given to CreateProject of v3.3, they are in the settings; without them there is no such
+    member.
+    """
     async with calling() as call:
         uri = "https://store.example/models"
         project = await call.project(exportModelContainerUri=uri, notificationQueueUri=uri)
@@ -70,7 +73,9 @@ async def test_storage_addresses_in_the_query() -> None:
 @pytest.mark.evidence("D16")
 @pytest.mark.parametrize("listed", [True, False])
 async def test_the_workspace_of_the_first_version(listed: bool) -> None:
-    """v1.2: the iteration of CurrentIterationId is there from the start, and becomes the trained one."""
+    """v1.2: the iteration of CurrentIterationId is there from the start, and becomes the trained
+    one.
+    """
     async with quick(workspace_listed=listed) as call:
         project = await project_with_images(call)
         old = call.at("v1.2")
@@ -84,7 +89,9 @@ async def test_the_workspace_of_the_first_version(listed: bool) -> None:
 
 @pytest.mark.evidence("D17")
 async def test_media_types_that_are_refused() -> None:
-    """JSON that is called octets, and octets that are called JSON: 415, in the words that users report."""
+    """JSON that is called octets, and octets that are called JSON: 415, in the words that users
+    report.
+    """
     async with quick() as call:
         project = await project_with_images(call)
         await trained(call, project)
@@ -105,7 +112,9 @@ async def test_media_types_that_are_refused() -> None:
 
 @pytest.mark.evidence("D17")
 async def test_a_resource_to_publish_to_is_an_azure_id() -> None:
-    """predictionId=abc is refused; the recording of v3.0 has one like it, on a developer's own machine."""
+    """predictionId=abc is refused; the recording of v3.0 has one like it, on a developer's own
+    machine.
+    """
     async with quick() as call:
         path = await trained(call, await project_with_images(call))
         where = f"{path}/publish?publishName=live&predictionId=abc"
@@ -120,7 +129,7 @@ async def test_words_that_clients_look_for() -> None:
         project = await project_with_images(call, domainId=COMPACT)
         path = await trained(call, project)
         base = project.removeprefix("/projects")
-        image: dict[str, Any] = {"data": picture(1), "headers": OCTETS}
+        image: dict[str, Any] = {"data": image_bytes(1), "headers": OCTETS}
         found = await call.at("v3.1")(
             "POST", f"{base}/classify/iterations/x/image", 404, api="prediction", **image
         )
@@ -165,7 +174,7 @@ async def test_how_long_an_address_is_good(seconds: float) -> None:
     """address_seconds: what the address itself says."""
     async with calling(address_seconds=seconds) as call:
         now = datetime.now(UTC)
-        image = (await call.upload(await call.project(), {"a": picture(1)}))["a"]["image"]
+        image = (await call.upload(await call.project(), {"a": image_bytes(1)}))["a"]["image"]
         query = parse_qs(urlsplit(image["originalImageUri"]).query)
         away = datetime.fromisoformat(query["se"][0]) - now
         assert abs(away - timedelta(seconds=seconds)) < timedelta(seconds=60)
@@ -174,7 +183,7 @@ async def test_how_long_an_address_is_good(seconds: float) -> None:
 async def test_an_address_that_is_too_old() -> None:
     """address_seconds of 0: refused, as blob storage does."""
     async with calling(address_seconds=0) as call:
-        image = (await call.upload(await call.project(), {"a": picture(1)}))["a"]["image"]
+        image = (await call.upload(await call.project(), {"a": image_bytes(1)}))["a"]["image"]
         async with call.session.get(image["originalImageUri"]) as response:
             assert response.status == 403
 
@@ -183,10 +192,10 @@ async def test_an_address_that_is_too_old() -> None:
 async def test_originals_are_the_bytes_or_the_image(kept: bool) -> None:
     """originals_kept: byte for byte, or written anew in the same size."""
     async with calling(originals_kept=kept) as call:
-        image = (await call.upload(await call.project(), {"a": picture(1)}))["a"]["image"]
+        image = (await call.upload(await call.project(), {"a": image_bytes(1)}))["a"]["image"]
         async with call.session.get(image["originalImageUri"]) as response:
             data = await response.read()
-        assert (data == picture(1)) == kept
+        assert (data == image_bytes(1)) == kept
         assert Image.open(io.BytesIO(data)).size == (64, 48)
 
 
@@ -196,7 +205,7 @@ async def test_the_size_of_an_image_on_its_side(turned: bool) -> None:
     out = io.BytesIO()
     exif = Image.Exif()
     exif[0x0112] = 6
-    Image.open(io.BytesIO(picture(1))).save(out, "JPEG", exif=exif)
+    Image.open(io.BytesIO(image_bytes(1))).save(out, "JPEG", exif=exif)
     async with calling(turned_size=turned) as call:
         image = (await call.upload(await call.project(), {"a": out.getvalue()}))["a"]["image"]
         assert (image["width"], image["height"]) == ((48, 64) if turned else (64, 48))
@@ -204,10 +213,12 @@ async def test_the_size_of_an_image_on_its_side(turned: bool) -> None:
 
 @pytest.mark.parametrize("fetched", [True, False])
 async def test_addresses_of_another_resource(fetched: bool) -> None:
-    """cross_resource_fetch: whether one resource may read from the store of another; its own it may."""
+    """cross_resource_fetch: whether one resource may read from the store of another; its own it
+    may.
+    """
     async with calling() as other, calling(cross_resource_fetch=fetched) as call:
-        foreign = (await other.upload(await other.project(), {"a": picture(1)}))["a"]["image"]
-        own = (await call.upload(await call.project(), {"b": picture(2)}))["b"]["image"]
+        foreign = (await other.upload(await other.project(), {"a": image_bytes(1)}))["a"]["image"]
+        own = (await call.upload(await call.project(), {"b": image_bytes(2)}))["b"]["image"]
         urls = [foreign["originalImageUri"], own["originalImageUri"]]
         answer = await call(
             "POST",

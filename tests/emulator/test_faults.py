@@ -8,7 +8,7 @@ from typing import Any
 import aiohttp
 import pytest
 
-from tests.support.images import picture
+from tests.support.images import image_bytes
 from tests.support.operations import calling
 
 pytestmark = pytest.mark.anyio
@@ -26,20 +26,24 @@ EFFECT = (
 
 @pytest.mark.parametrize("kind", ["reset", "reset_in_body", "lost_answer", "truncated_answer"])
 async def test_faults_of_the_connection(kind: Any) -> None:
-    """The client sees a connection that ends; whether there was an effect is as the kind says; the next call is fine."""
+    """The client sees a connection that ends; whether there was an effect is as the kind says; the
+    next call is fine.
+    """
     async with calling() as call:
         project = await call.project()
         fault = call.emulator.faults.add(kind, operation="CreateImagesFromData")
         with pytest.raises(aiohttp.ClientError):
-            await call.upload(project, {"a": picture(1)})
+            await call.upload(project, {"a": image_bytes(1)})
         assert fault.hits == 1
         assert call.emulator.requests[-1].fault == kind
         assert await call("GET", f"{project}/images/count") == (1 if kind in EFFECT else 0)
-        await call.upload(project, {"b": picture(2)})
+        await call.upload(project, {"b": image_bytes(2)})
 
 
 async def test_faults_of_status() -> None:
-    """Any status with headers, body and Retry-After, so many times, after so many calls, with or without effect."""
+    """Any status with headers, body and Retry-After, so many times, after so many calls, with or
+    without effect.
+    """
     async with calling() as call:
         faults = call.emulator.faults
         faults.add(
@@ -94,7 +98,9 @@ async def test_faults_that_take_time() -> None:
 
 
 async def test_other_faults() -> None:
-    """A redirect elsewhere, a gzip bomb, a flood of headers' worth, a length too short, and an answer that a test rewrites."""
+    """A redirect elsewhere, a gzip bomb, a flood of headers' worth, a length too short, and an
+    answer that a test rewrites.
+    """
     async with calling() as call:
         faults = call.emulator.faults
         faults.add("redirect", location="http://192.0.2.1/")
@@ -116,16 +122,16 @@ async def test_other_faults() -> None:
 
 
 async def test_faults_of_blobs() -> None:
-    """What addresses lead to can fail too: half a picture, then the whole."""
+    """What addresses lead to can fail too: half an image, then the whole."""
     async with calling() as call:
         project = await call.project()
-        uri = (await call.upload(project, {"a": picture(1)}))["a"]["image"]["originalImageUri"]
+        uri = (await call.upload(project, {"a": image_bytes(1)}))["a"]["image"]["originalImageUri"]
         call.emulator.faults.add("truncated_answer", operation="Blob")
         with pytest.raises(aiohttp.ClientError):
             async with call.session.get(uri) as response:
                 await response.read()
         async with call.session.get(uri) as response:
-            assert await response.read() == picture(1)
+            assert await response.read() == image_bytes(1)
         assert [request.operation for request in call.emulator.requests][-2:] == ["Blob", "Blob"]
 
 

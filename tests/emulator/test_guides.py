@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from tests.support.evidence import project_with_images, quick, trained
-from tests.support.images import picture
+from tests.support.images import image_bytes
 from tests.support.operations import Caller
 
 pytestmark = pytest.mark.anyio
@@ -103,7 +103,7 @@ async def test_image_bytes_to_the_published_name(
 ) -> None:
     """curl --data-binary, and the testing console's Python, which leaves a bare question mark."""
     line = guide.prediction(f"classify/iterations/groceries/image{query}")
-    status, answer = await guide.send(line, *client, f"{name}: {KEY}", OCTETS, body=picture(1))
+    status, answer = await guide.send(line, *client, f"{name}: {KEY}", OCTETS, body=image_bytes(1))
     assert status == 200
     assert answer["iteration"] == guide.iteration
 
@@ -113,7 +113,7 @@ async def test_an_iteration_in_the_query_of_the_older_versions(guide: Guide) -> 
     for version, member in (("v2.0", "predictions"), ("v1.1", "Predictions")):
         line = guide.prediction(f"image?iterationId={guide.iteration}", version)
         key = f"Prediction-Key: {KEY}"
-        status, answer = await guide.send(line, *CURL, key, OCTETS, body=picture(1))
+        status, answer = await guide.send(line, *CURL, key, OCTETS, body=image_bytes(1))
         assert status == 200, answer
         assert len(answer[member]) == 2
 
@@ -155,7 +155,7 @@ def curl_form(names: list[str], start: int) -> bytes:
         boundary
         + f'\r\nContent-Disposition: form-data; name="{name}"; filename="{name}.jpg"'
         "\r\nContent-Type: image/jpeg\r\n\r\n".encode()
-        + picture(seed)
+        + image_bytes(seed)
         + b"\r\n"
         for seed, name in enumerate(names, start)
     ]
@@ -166,7 +166,7 @@ async def test_no_key_or_the_placeholder_is_access_denied(guide: Guide) -> None:
     """The 401 that the labs' readers meet comes from the gateway, in its own shape."""
     line = guide.prediction("classify/iterations/groceries/image")
     for headers in ([], ["Prediction-Key: YOUR_PREDICTION_KEY"]):
-        status, answer = await guide.send(line, *CURL, *headers, OCTETS, body=picture(1))
+        status, answer = await guide.send(line, *CURL, *headers, OCTETS, body=image_bytes(1))
         assert (status, answer["error"]["code"]) == (401, "401")
 
 

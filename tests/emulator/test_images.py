@@ -1,4 +1,6 @@
-"""Images of the emulator: how they come, are listed, counted and go; over real sockets, by plain aiohttp."""
+"""Images of the emulator: how they come, are listed, counted and go; over real sockets, by plain
+aiohttp.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +14,7 @@ import pytest
 from PIL import Image
 
 from customvision_async.emulator import Switches
-from tests.support.images import picture
+from tests.support.images import image_bytes
 from tests.support.operations import Caller, calling
 
 pytestmark = pytest.mark.anyio
@@ -21,7 +23,7 @@ DETECTION = "da2e3a8a-40a5-4171-82f4-58522f70fbc1"
 
 
 def plain(width: int, height: int, format: str = "PNG") -> bytes:
-    """A picture of one colour and any size, small in bytes."""
+    """An image of one colour and any size, small in bytes."""
     out = io.BytesIO()
     Image.new("1", (width, height)).save(out, format)
     return out.getvalue()
@@ -33,13 +35,15 @@ def contents(data: bytes) -> str:
 
 
 async def test_results_carry_the_file_names_in_quotes_and_tags_without_names() -> None:
-    """Data uploads answer with the quoted file name; tagName is null in a create answer and filled in a list."""
+    """Data uploads answer with the quoted file name; tagName is null in a create answer and filled
+    in a list.
+    """
     async with calling(shuffle_results=True, seed=3) as call:
         project = await call.project()
         tag = await call.tag(project, "apple")
         form = aiohttp.FormData()
         for number in range(8):
-            form.add_field("imageData", picture(number), filename=f"{number}")
+            form.add_field("imageData", image_bytes(number), filename=f"{number}")
         summary = await call("POST", f"{project}/images?tagIds={tag}", data=form)
         names = [result["sourceUrl"] for result in summary["images"]]
         assert sorted(names) == [f'"{number}"' for number in range(8)]
@@ -53,26 +57,30 @@ async def test_results_carry_the_file_names_in_quotes_and_tags_without_names() -
 
 
 async def test_multipart_as_dotnet_writes_it() -> None:
-    """Unquoted names, Windows paths, a quoted boundary and the type before the disposition, byte for byte as recorded."""
+    """Unquoted names, Windows paths, a quoted boundary and the type before the disposition, byte
+    for byte as recorded.
+    """
     async with calling() as call:
         project = await call.project()
         boundary = "e6658d30-34b1-4c4b-acc4-2de631dd5edc"
         path = "E:\\github\\images\\tag1\\hemlock_1.jpg"
         head = f'Content-Type: application/octet-stream\r\nContent-Disposition: form-data; name=imageData; filename="{path}"\r\n\r\n'
-        body = f"--{boundary}\r\n{head}".encode() + picture(1) + f"\r\n--{boundary}--\r\n".encode()
+        body = (
+            f"--{boundary}\r\n{head}".encode() + image_bytes(1) + f"\r\n--{boundary}--\r\n".encode()
+        )
         headers = {"Content-Type": f'multipart/form-data; boundary="{boundary}"'}
         summary = await call("POST", f"{project}/images", data=body, headers=headers)
         assert summary["images"][0]["sourceUrl"] == f'"{path}"'
 
 
-async def test_one_picture_as_the_whole_body() -> None:
+async def test_one_image_as_the_whole_body() -> None:
     """application/octet-stream is one image; its name is made up: 32 hexadecimal digits."""
     async with calling() as call:
         project = await call.project()
         summary = await call(
             "POST",
             f"{project}/images",
-            data=picture(1),
+            data=image_bytes(1),
             headers={"Content-Type": "application/octet-stream"},
         )
         assert len(bytes.fromhex(summary["images"][0]["sourceUrl"])) == 16
@@ -92,7 +100,7 @@ async def test_files_keep_their_names_and_have_tags_and_regions_of_their_own() -
         }
         entry = {
             "name": "TestImages\\a b.png",
-            "contents": contents(picture(1)),
+            "contents": contents(image_bytes(1)),
             "tagIds": [two],
             "regions": [region],
         }
@@ -107,10 +115,12 @@ async def test_files_keep_their_names_and_have_tags_and_regions_of_their_own() -
 
 
 async def test_urls_come_from_loopback_and_data_only() -> None:
-    """A loopback address and a data: URL are fetched; the internet, files and nonsense are ErrorSource."""
+    """A loopback address and a data: URL are fetched; the internet, files and nonsense are
+    ErrorSource.
+    """
     async with calling() as call:
         project, other = await call.project(), await call.project("Other")
-        uri = (await call.upload(other, {"a": picture(1)}))["a"]["image"]["originalImageUri"]
+        uri = (await call.upload(other, {"a": image_bytes(1)}))["a"]["image"]["originalImageUri"]
         bad = [
             "http://192.0.2.1/x.jpg",
             "file:///etc/passwd",
@@ -118,7 +128,7 @@ async def test_urls_come_from_loopback_and_data_only() -> None:
             "nonsense",
             f"{call.emulator.endpoint}/nowhere",
         ]
-        urls = [uri, f"data:image/png;base64,{contents(picture(2))}", *bad]
+        urls = [uri, f"data:image/png;base64,{contents(image_bytes(2))}", *bad]
         summary = await call(
             "POST", f"{project}/images/urls", 207, json={"images": [{"url": url} for url in urls]}
         )
@@ -132,8 +142,8 @@ async def test_urls_come_from_loopback_and_data_only() -> None:
         (b"", "ErrorImageFormat"),
         (b"just text", "ErrorImageFormat"),
         (b"\xff\xd8\xff\xe0 cut off", "ErrorImageFormat"),
-        (picture(1) + bytes(6 * 1024 * 1024 - len(picture(1))), "OK"),
-        (picture(1) + bytes(6 * 1024 * 1024 + 1 - len(picture(1))), "ErrorImageSize"),
+        (image_bytes(1) + bytes(6 * 1024 * 1024 - len(image_bytes(1))), "OK"),
+        (image_bytes(1) + bytes(6 * 1024 * 1024 + 1 - len(image_bytes(1))), "ErrorImageSize"),
         (plain(10_240, 410), "OK"),
         (plain(10_241, 500), "ErrorImageDimensions"),
         (plain(2_500, 100), "OK"),
@@ -159,12 +169,16 @@ async def test_urls_come_from_loopback_and_data_only() -> None:
         "tiff",
     ],
 )
-async def test_pictures_are_looked_at(data: bytes, status: str) -> None:
-    """Format by content, bytes, sides and aspect have the service's limits and statuses, and cost no other image of the batch."""
+async def test_images_are_looked_at(data: bytes, status: str) -> None:
+    """Format by content, bytes, sides and aspect have the service's limits and statuses, and cost
+    no other image of the batch.
+    """
     async with calling("v3.4-preview") as call:
         project = await call.project()
         results = await call.upload(
-            project, {"good": picture(99), "tested": data}, expect=200 if status == "OK" else 207
+            project,
+            {"good": image_bytes(99), "tested": data},
+            expect=200 if status == "OK" else 207,
         )
         assert results["tested"]["status"] == status
         assert results["good"]["status"] == "OK"
@@ -172,7 +186,7 @@ async def test_pictures_are_looked_at(data: bytes, status: str) -> None:
 
 
 async def test_ten_thousand_pixels_square_are_taken() -> None:
-    """The largest picture allowed is no decompression bomb."""
+    """The largest image allowed is no decompression bomb."""
     async with calling("v3.4-preview") as call:
         project = await call.project()
         assert (await call.upload(project, {"a": plain(10_240, 10_240)}))["a"]["image"][
@@ -184,16 +198,18 @@ async def test_ten_thousand_pixels_square_are_taken() -> None:
 @pytest.mark.parametrize("merges", [True, False])
 @pytest.mark.parametrize("success", [True, False])
 async def test_duplicates_under_every_switch(has_image: bool, merges: bool, success: bool) -> None:
-    """OKDuplicate with or without the image, with tags merged or not, a success or not; never a second image."""
+    """OKDuplicate with or without the image, with tags merged or not, a success or not; never a
+    second image.
+    """
     switches = Switches(
         duplicate_has_image=has_image, duplicate_merges_tags=merges, duplicate_is_success=success
     )
     async with calling(switches=switches) as call:
         project = await call.project()
         one, two = await call.tag(project, "one"), await call.tag(project, "two")
-        first = (await call.upload(project, {"a": picture(1)}, [one]))["a"]["image"]["id"]
+        first = (await call.upload(project, {"a": image_bytes(1)}, [one]))["a"]["image"]["id"]
         again = (
-            await call.upload(project, {"b": picture(1)}, [two], expect=200 if success else 207)
+            await call.upload(project, {"b": image_bytes(1)}, [two], expect=200 if success else 207)
         )["b"]
         assert again["status"] == "OKDuplicate"
         assert (again["image"] is not None) == has_image
@@ -206,15 +222,17 @@ async def test_content_may_be_stored_twice() -> None:
     """With de-duplication off the same bytes are as many images as were sent."""
     async with calling(deduplicate=False) as call:
         project = await call.project()
-        await call.upload(project, {"a": picture(1), "b": picture(1)})
+        await call.upload(project, {"a": image_bytes(1), "b": image_bytes(1)})
         assert await call("GET", f"{project}/images/count") == 2
 
 
 async def test_spoiled_batches_and_all_bad_batches() -> None:
-    """Reported of the real service: one bad picture makes all ErrorUnknown; nothing but bad ones are a 400."""
+    """Reported of the real service: one bad image makes all ErrorUnknown; nothing but bad ones
+    are a 400.
+    """
     async with calling(spoiled_batches=True, all_bad_is_400=True) as call:
         project = await call.project()
-        results = await call.upload(project, {"good": picture(1), "bad": b"text"}, expect=207)
+        results = await call.upload(project, {"good": image_bytes(1), "bad": b"text"}, expect=207)
         assert {result["status"] for result in results.values()} == {"ErrorUnknown"}
         form = aiohttp.FormData()
         form.add_field("a", b"text", filename="a")
@@ -228,7 +246,7 @@ async def test_limits_of_a_batch() -> None:
         project = await call.project()
         tags = [await call.tag(project, f"t{number}") for number in range(21)]
         entries = [
-            {"name": str(number), "contents": contents(picture(number))} for number in range(65)
+            {"name": str(number), "contents": contents(image_bytes(number))} for number in range(65)
         ]
         assert (
             await call.refused("POST", f"{project}/images/files", json={"images": entries})
@@ -270,18 +288,20 @@ async def test_limits_of_a_batch() -> None:
         assert status == "ErrorInvalidTag"
 
 
-async def test_regions_outside_the_picture() -> None:
-    """A box beyond the edge is ErrorInvalidRegion in an upload, which no list of statuses has, and a 400 in CreateImageRegions."""
+async def test_regions_outside_the_image() -> None:
+    """A box beyond the edge is ErrorInvalidRegion in an upload, which no list of statuses has, and
+    a 400 in CreateImageRegions.
+    """
     async with calling() as call:
         project = await call.project(domainId=DETECTION)
         tag = await call.tag(project, "fork")
         box = {"tagId": tag, "left": 0.8, "top": 0.1, "width": 0.3, "height": 0.1}
-        entry = {"name": "a", "contents": contents(picture(1)), "regions": [box]}
+        entry = {"name": "a", "contents": contents(image_bytes(1)), "regions": [box]}
         result = (await call("POST", f"{project}/images/files", 207, json={"images": [entry]}))[
             "images"
         ][0]
         assert result["status"] == "ErrorInvalidRegion"
-        image = (await call.upload(project, {"b": picture(2)}))["b"]["image"]["id"]
+        image = (await call.upload(project, {"b": image_bytes(2)}))["b"]["image"]["id"]
         body = {"regions": [box | {"imageId": image}]}
         assert (
             await call.refused("POST", f"{project}/images/regions", json=body)
@@ -292,11 +312,11 @@ async def test_regions_outside_the_picture() -> None:
 async def many(
     call: Caller, project: str, count: int, tags: list[str] | None = None, start: int = 0
 ) -> list[str]:
-    """Upload `count` pictures and return their ids."""
+    """Upload `count` images and return their ids."""
     found: list[str] = []
     for at in range(start, start + count, 64):
         batch = {
-            str(seed): picture(seed, size=(16, 16), format="PNG")
+            str(seed): image_bytes(seed, size=(16, 16), format="PNG")
             for seed in range(at, min(at + 64, start + count))
         }
         found += [
@@ -306,7 +326,9 @@ async def many(
 
 
 async def test_lists_are_newest_first_in_pages() -> None:
-    """Newest first unless Oldest, pages by take and skip that cover all once, at most 256 a page; images/id is oldest first."""
+    """Newest first unless Oldest, pages by take and skip that cover all once, at most 256 a page;
+    images/id is oldest first.
+    """
     async with calling() as call:
         project = await call.project()
         tag = await call.tag(project, "apple")
@@ -351,10 +373,12 @@ async def test_tag_filters_are_any_of() -> None:
 
 
 async def test_absent_and_null_members() -> None:
-    """An image without tags, regions or metadata has no such members; the three lists of a tag summary are always there."""
+    """An image without tags, regions or metadata has no such members; the three lists of a tag
+    summary are always there.
+    """
     async with calling() as call:
         project = await call.project()
-        image = (await call.upload(project, {"a": picture(1)}))["a"]["image"]
+        image = (await call.upload(project, {"a": image_bytes(1)}))["a"]["image"]
         assert set(image) == {
             "id",
             "created",
@@ -381,7 +405,7 @@ async def test_an_image_has_at_most_a_hundred_tags() -> None:
     """What is over the limit comes back as exceeded; 129 pairs are refused."""
     async with calling() as call:
         project = await call.project()
-        image = (await call.upload(project, {"a": picture(1)}))["a"]["image"]["id"]
+        image = (await call.upload(project, {"a": image_bytes(1)}))["a"]["image"]["id"]
         pairs = [
             {"imageId": image, "tagId": await call.tag(project, f"t{number}")}
             for number in range(102)
@@ -399,7 +423,7 @@ async def test_regions_bring_and_take_their_tag() -> None:
     async with calling() as call:
         project = await call.project(domainId=DETECTION)
         tag = await call.tag(project, "fork")
-        image = (await call.upload(project, {"a": picture(1)}))["a"]["image"]["id"]
+        image = (await call.upload(project, {"a": image_bytes(1)}))["a"]["image"]["id"]
         boxes = [
             {"imageId": image, "tagId": tag, "left": left, "top": 0.1, "width": 0.2, "height": 0.2}
             for left in (0.1, 0.5)
@@ -439,7 +463,9 @@ async def test_untagging_takes_the_regions_too() -> None:
 
 
 async def test_256_ids_in_a_url() -> None:
-    """The URL of 256 ids is taken, 257 are refused; an unknown id is ignored, or not found where the switch says so."""
+    """The URL of 256 ids is taken, 257 are refused; an unknown id is ignored, or not found where
+    the switch says so.
+    """
     async with calling() as call:
         project = await call.project()
         ids = await many(call, project, 10)
@@ -464,7 +490,9 @@ async def test_256_ids_in_a_url() -> None:
 
 
 async def test_delete_all_is_accepted_and_may_take_time() -> None:
-    """allImages answers 202; before v3.1 there is no such flag, so there are no ids and it is refused."""
+    """allImages answers 202; before v3.1 there is no such flag, so there are no ids and it is
+    refused.
+    """
     async with calling(delete_all_seconds=30) as call:
         project = await call.project()
         await many(call, project, 5)
@@ -484,12 +512,12 @@ async def test_metadata_and_filter() -> None:
     async with calling() as call:
         project = await call.project()
         entry: dict[str, Any] = {
-            "images": [{"name": "a", "contents": contents(picture(1))}],
+            "images": [{"name": "a", "contents": contents(image_bytes(1))}],
             "metadata": {"farm": "north", "year": "1"},
         }
         one = (await call("POST", f"{project}/images/files", json=entry))["images"][0]["image"]
         assert one["metadata"] == {"farm": "north", "year": "1"}
-        two = (await call.upload(project, {"b": picture(2)}))["b"]["image"]["id"]
+        two = (await call.upload(project, {"b": image_bytes(2)}))["b"]["image"]["id"]
         update = await call(
             "POST", f"{project}/images/metadata?imageIds={two}", json={"farm": "it's", "Type": "x"}
         )
@@ -529,10 +557,12 @@ async def test_metadata_and_filter() -> None:
 
 
 async def test_addresses_are_served_to_those_who_were_given_them() -> None:
-    """Originals byte for byte, thumbnails as smaller JPEGs, parts on request; without the signature, or once deleted, not."""
+    """Originals byte for byte, thumbnails as smaller JPEGs, parts on request; without the
+    signature, or once deleted, not.
+    """
     async with calling() as call:
         project = await call.project()
-        data = picture(1, size=(2000, 1000), format="PNG")
+        data = image_bytes(1, size=(2000, 1000), format="PNG")
         image = (await call.upload(project, {"a": data}))["a"]["image"]
         assert image["resizedImageUri"] != image["originalImageUri"]
         async with call.session.get(image["originalImageUri"]) as response:
@@ -554,15 +584,17 @@ async def test_addresses_are_served_to_those_who_were_given_them() -> None:
 
 
 async def test_a_resource_in_a_virtual_network_gives_paths() -> None:
-    """With the vnet switch addresses are relative, and GetArtifact reads them; paths of others it refuses."""
+    """With the vnet switch addresses are relative, and GetArtifact reads them; paths of others it
+    refuses.
+    """
     async with calling(vnet=True) as call:
         project, other = await call.project(), await call.project("Other")
-        image = (await call.upload(project, {"a": picture(1)}))["a"]["image"]
+        image = (await call.upload(project, {"a": image_bytes(1)}))["a"]["image"]
         assert "://" not in image["originalImageUri"]
         response, body = await call.raw(
             "GET", f"{project}/artifacts?path={image['originalImageUri'].replace('/', '%2F')}"
         )
-        assert body == picture(1)
+        assert body == image_bytes(1)
         assert response.content_type == "application/octet-stream"
         refused = await call.refused("GET", f"{other}/artifacts?path={image['originalImageUri']}")
         assert refused == "BadRequestInvalidArtifactUri"

@@ -1,4 +1,6 @@
-"""Clients that leave in the middle of things, on real sockets: the emulator logs nothing, and keeps nothing."""
+"""Clients that leave in the middle of things, on real sockets: the emulator logs nothing, and keeps
+nothing.
+"""
 
 from __future__ import annotations
 
@@ -15,7 +17,7 @@ import anyio
 import pytest
 
 from customvision_async.emulator import Emulator
-from tests.support.images import picture
+from tests.support.images import image_bytes
 from tests.support.operations import calling
 
 pytestmark = pytest.mark.anyio
@@ -57,7 +59,9 @@ class Guest:
     async def visit(
         self, data: bytes, how: How, *, read: int = 0, turns: int = 0, step: int = 1 << 16
     ) -> bytes:
-        """Send, a piece at a time, read so much of the answer, stay for so many turns of the loop, and leave."""
+        """Send, a piece at a time, read so much of the answer, stay for so many turns of the loop,
+        and leave.
+        """
         reader, writer = await asyncio.open_connection("127.0.0.1", self.port)
         answer = b""
         if how == "reset":
@@ -102,20 +106,22 @@ def complaints(caplog: pytest.LogCaptureFixture) -> list[str]:
     ]
 
 
-def a_form(pictures: int) -> bytes:
-    """Pictures as a multipart body with the boundary b."""
+def a_form(images: int) -> bytes:
+    """Images as a multipart body with the boundary b."""
     parts = (
         f'--b\r\nContent-Disposition: form-data; name="{n}"; filename="{n}"\r\n\r\n'.encode()
-        + picture(n)
+        + image_bytes(n)
         + b"\r\n"
-        for n in range(pictures)
+        for n in range(images)
     )
     return b"".join(parts) + b"--b--\r\n"
 
 
 @pytest.mark.parametrize("fault", ANSWERS)
 async def test_clients_may_leave_at_any_point(fault: Any, caplog: pytest.LogCaptureFixture) -> None:
-    """In the head, in the body, before, in and after the answer, by FIN or RST, whatever the emulator is about to do: not a word."""
+    """In the head, in the body, before, in and after the answer, by FIN or RST, whatever the
+    emulator is about to do: not a word.
+    """
     dice, tasks = random.Random(fault), asyncio.all_tasks()
     form = a_form(4)
     multipart = "Content-Type: multipart/form-data; boundary=b"
@@ -175,7 +181,9 @@ async def test_a_body_with_broken_framing_is_cut_off(body: bytes) -> None:
 
 
 async def test_an_early_answer_reaches_a_client_in_mid_upload() -> None:
-    """404 long before the body has come: it is read to its end, so the answer is not lost, and the connection goes on."""
+    """404 long before the body has come: it is read to its end, so the answer is not lost, and the
+    connection goes on.
+    """
     async with calling() as call:
         for _ in range(5):
             response, _ = await call.raw("POST", "/nowhere", data=io.BytesIO(bytes(8_000_000)))
@@ -184,7 +192,9 @@ async def test_an_early_answer_reaches_a_client_in_mid_upload() -> None:
 
 
 def test_stopping_is_cancelled_while_clients_hang_on(caplog: pytest.LogCaptureFixture) -> None:
-    """A second Ctrl-C while the emulator waits for clients in mid-upload: no InvalidStateError of aiohttp's server."""
+    """A second Ctrl-C while the emulator waits for clients in mid-upload: no InvalidStateError of
+    aiohttp's server.
+    """
 
     async def main() -> None:
         emulator = Emulator()
@@ -209,7 +219,9 @@ def test_stopping_is_cancelled_while_clients_hang_on(caplog: pytest.LogCaptureFi
 
 
 async def test_stopping_ends_requests_that_do_not_end(caplog: pytest.LogCaptureFixture) -> None:
-    """Clients in mid-upload get a second; one that leaves in the very turn in which it is over makes no noise."""
+    """Clients in mid-upload get a second; one that leaves in the very turn in which it is over
+    makes no noise.
+    """
     async with calling() as call:
         guest = Guest(call.emulator)
         head, body = guest.request("/projects?name=x", bytes(10))

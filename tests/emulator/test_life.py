@@ -1,4 +1,6 @@
-"""An emulator begins and ends: its arguments, folder, seed, thread, pytest fixtures, and what it leaves behind."""
+"""An emulator begins and ends: its arguments, folder, seed, thread, pytest fixtures, and what it
+leaves behind.
+"""
 
 from __future__ import annotations
 
@@ -15,33 +17,37 @@ import pytest
 
 from customvision_async.emulator import Emulator, Faults, Switches
 from customvision_async.emulator._switches import SwitchChanges
-from tests.support.images import picture
+from tests.support.images import image_bytes
 from tests.support.operations import calling
 
 pytestmark = pytest.mark.anyio
 
 
 async def test_a_folder_keeps_everything(tmp_path: Path) -> None:
-    """Projects, tags, images and their bytes are there after a restart; the database is not for others to read."""
+    """Projects, tags, images and their bytes are there after a restart; the database is not for
+    others to read.
+    """
     folder = tmp_path / "data"
     async with calling(data=folder, seed=1) as call:
         project = await call.project()
         tag = await call.tag(project, "apple")
-        await call.upload(project, {"a": picture(1)}, [tag])
+        await call.upload(project, {"a": image_bytes(1)}, [tag])
     assert folder.stat().st_mode & 0o077 == 0
     async with calling(data=folder, seed=1) as call:
         image = (await call("GET", f"{project}/images/tagged"))[0]
         assert image["tags"][0]["tagName"] == "apple"
         async with call.session.get(image["originalImageUri"]) as response:
-            assert await response.read() == picture(1)
-        assert (await call.upload(project, {"b": picture(1)}, expect=207))["b"][
+            assert await response.read() == image_bytes(1)
+        assert (await call.upload(project, {"b": image_bytes(1)}, expect=207))["b"][
             "status"
         ] == "OKDuplicate"
         assert await call.project("Another") != project
 
 
 async def test_a_folder_is_for_one_emulator_at_a_time(tmp_path: Path) -> None:
-    """A second emulator on the folder, or a file that is no database, is an OSError that names the folder."""
+    """A second emulator on the folder, or a file that is no database, is an OSError that names the
+    folder.
+    """
     async with Emulator(data=tmp_path / "one"):
         with pytest.raises(OSError, match=r"one.*another emulator"):
             await Emulator(data=tmp_path / "one").start()
@@ -61,7 +67,9 @@ def _a_database(folder: Path, *statements: str) -> None:
 
 
 async def test_folders_that_cannot_be_used_say_why(tmp_path: Path) -> None:
-    """A file, a folder under a file, no database, one of a newer version or of another program: an OSError with the folder and reason."""
+    """A file, a folder under a file, no database, one of a newer version or of another program: an
+    OSError with the folder and reason.
+    """
     (tmp_path / "file").write_text("")
     (tmp_path / "odd" / "emulator.sqlite3").mkdir(parents=True)
     _a_database(tmp_path / "newer", "PRAGMA user_version = 99")
@@ -93,7 +101,7 @@ async def test_the_same_seed_gives_the_same_ids() -> None:
         async with calling(seed=5) as call:
             project = await call.project()
             results = await call.upload(
-                project, {str(number): picture(number) for number in range(9)}
+                project, {str(number): image_bytes(number) for number in range(9)}
             )
             seen.append(
                 (project, {name: result["image"]["id"] for name, result in results.items()})
@@ -187,10 +195,13 @@ def test_the_emulator_serves_from_a_thread(emulator: Emulator) -> None:
 
 
 def test_the_plugin_costs_a_test_run_without_it_nothing() -> None:
-    """pytest imports the plugin in every run: it brings neither Pillow (which may be missing) nor SQLite nor a server with it."""
+    """pytest imports the plugin in every run: it brings neither Pillow (which may be missing) nor
+    SQLite nor a server with it.
+    """
     code = (
         "import sys; sys.modules['PIL'] = None; import customvision_async.emulator.plugin; "
-        "print([name for name in ('sqlite3', 'aiohttp.web', 'rich', 'cyclopts') if name in sys.modules])\n"
+        "print([name for name in ('sqlite3', 'aiohttp.web', 'rich', 'cyclopts') if name in "
+        "sys.modules])\n"
         "try: from customvision_async.emulator import Emulator\n"
         "except ImportError as error: print(error)"
     )
@@ -227,10 +238,10 @@ async def test_the_prediction_fixture_is_a_client(
     orchard = await training.create_project("Orchard")
     for tag in range(2):
         await orchard.upload_images(
-            [picture(10 * tag + n) for n in range(5)], tags=[str(tag)], create_missing_tags=True
+            [image_bytes(10 * tag + n) for n in range(5)], tags=[str(tag)], create_missing_tags=True
         )
     await orchard.publish_iteration(await orchard.begin_training(), "v1", "/resource")
-    assert (await prediction.classify_image(orchard, "v1", picture(1))).predictions
+    assert (await prediction.classify_image(orchard, "v1", image_bytes(1))).predictions
     assert emulator.requests[-1].operation == "ClassifyImage"
 
 

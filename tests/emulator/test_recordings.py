@@ -1,8 +1,10 @@
-"""Recorded sessions of the real service, sent again to the emulator: its answers are the recorded ones.
+"""Recorded sessions of the real service, sent again to the emulator: its answers are the recorded
+ones.
 
-Ids, dates, addresses and figures of a model are normalised, and what was left out of a recording (pictures, keys) is made
-up. What a session finds in the service when it begins is made from what it says about it. All else must be the same: the
-status, the headers' names, the order of members, what is null and what is absent, how dates and numbers are written.
+Ids, dates, addresses and figures of a model are normalised, and what was left out of a recording
+(images, keys) is made up. What a session finds in the service when it begins is made from what it
+says about it. All else must be the same: the status, the headers' names, the order of members, what
+is null and what is absent, how dates and numbers are written.
 """
 
 from __future__ import annotations
@@ -33,7 +35,8 @@ GUID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}
 
 DIFFERENCES = {
     "CreateTrainedImageClassificationProject.dev-instance": "a developer's own machine: dates to the second, exportableTo [] after "
-    "training, domainId there while it trains, other headers; and the first of its two uploads is missing from the recording",
+    "training, domainId there while it trains, other headers; and the first of its two uploads "
+    "is missing from the recording",
 }
 """Sessions that are not compared, each with the reason."""
 
@@ -46,7 +49,7 @@ def entries(file: Path) -> list[dict[str, Any]]:
 
 @cache
 def drawn(width: int, height: int, number: int) -> bytes:
-    """A picture of a size; another number gives another one."""
+    """An image of a size; another number gives another one."""
     out = io.BytesIO()
     Image.new("RGB", (width, height), (number * 37 % 256, number * 91 % 256, number % 256)).save(
         out, "JPEG", quality=30
@@ -119,7 +122,9 @@ def plain(value: Any, name: str = "") -> Any:
 
 
 def looser(recorded: Any, ours: Any) -> tuple[Any, Any]:
-    """Both with dates alike that may have lost their last digits by chance: one of ten ends in a zero."""
+    """Both with dates alike that may have lost their last digits by chance: one of ten ends in a
+    zero.
+    """
     texts = [
         json.dumps(value, ensure_ascii=False).replace(" of 100 ns", "")
         for value in (recorded, ours)
@@ -133,11 +138,11 @@ def looser(recorded: Any, ours: Any) -> tuple[Any, Any]:
 class Session:
     """A session that is sent again: which of our ids stands for which recorded one."""
 
-    def __init__(self, call: Caller, file: Path, pictures: str) -> None:
+    def __init__(self, call: Caller, file: Path, images: str) -> None:
         self.call = call
         self.file = file
         self.name = file.stem
-        self.pictures = pictures
+        self.images = images
         self.entries = entries(file)
         self.ids: dict[str, str] = {}
 
@@ -165,9 +170,9 @@ class Session:
             self.ids.setdefault(recorded, ours)
 
     def ours(self, text: str) -> str:
-        """A recorded text with our ids, and our server of pictures, in place of its own."""
+        """A recorded text with our ids, and our server of images, in place of its own."""
         text = GUID.sub(lambda match: self.ids.get(match[0], match[0]), text)
-        return re.sub(r"https://raw\.githubusercontent\.com/[^\"]*/", f"{self.pictures}/", text)
+        return re.sub(r"https://raw\.githubusercontent\.com/[^\"]*/", f"{self.images}/", text)
 
     async def prepare(self) -> None:
         """Make the project that the session takes for granted, where it does not make one."""
@@ -343,21 +348,21 @@ class Session:
         response, body = await self.call.at(version).raw(
             entry["RequestMethod"], f"/{rest}", api=api.lower(), data=data, headers=headers
         )
-        answer = json.loads(body.replace(self.pictures.encode(), b"<pictures>")) if body else None
+        answer = json.loads(body.replace(self.images.encode(), b"<images>")) if body else None
         return response.status, {name.lower() for name in response.headers}, answer
 
 
-async def serve_picture(request: web.Request) -> web.Response:
-    """What the recorded addresses led to: pictures of the recorded sizes."""
+async def serve_image(request: web.Request) -> web.Response:
+    """What the recorded addresses led to: images of the recorded sizes."""
     size = (1260, 900) if request.path.endswith("test_image.jpg") else (900, 1600)
     return web.Response(body=drawn(*size, 97), content_type="image/jpeg")
 
 
 @pytest.fixture
-async def pictures() -> Any:
-    """A server of pictures on loopback."""
+async def images() -> Any:
+    """A server of images on loopback."""
     app = web.Application()
-    app.router.add_get("/{name}", serve_picture)
+    app.router.add_get("/{name}", serve_image)
     runner = web.AppRunner(app)
     await runner.setup()
     await web.TCPSite(runner, "127.0.0.1", 0).start()
@@ -366,7 +371,8 @@ async def pictures() -> Any:
 
 
 ORDER = {
-    # Entries with the same request line stand together in a recording; this is the order in which they can have been sent.
+    # Entries with the same request line stand together in a recording; this is the order in which
+    # they can have been sent.
     "RegionManipulation": [0, 1, 2, 3, 5, 4, 6],
     "ImageTagManipulation": [0, 2, 3, 1, 4],
 }
@@ -374,12 +380,12 @@ ORDER = {
 
 def recorded_form(body: str) -> Any:
     """The recorded answer, normalised."""
-    text = re.sub(r"https://raw\.githubusercontent\.com/[^\"]*/", "<pictures>/", body)
+    text = re.sub(r"https://raw\.githubusercontent\.com/[^\"]*/", "<images>/", body)
     return plain(json.loads(text)) if text else None
 
 
 @pytest.mark.parametrize("file", FILES, ids=lambda file: f"{file.parent.name}/{file.stem}")
-async def test_the_emulator_answers_as_recorded(file: Path, pictures: str) -> None:
+async def test_the_emulator_answers_as_recorded(file: Path, images: str) -> None:
     """Each request of the session is answered as the real service answered it."""
     if file.stem in DIFFERENCES:
         pytest.skip(DIFFERENCES[file.stem])
@@ -389,7 +395,7 @@ async def test_the_emulator_answers_as_recorded(file: Path, pictures: str) -> No
         shuffle_results=False,
         newer_domains=False,  # the recordings are of 2020
     ) as call:
-        session = Session(call, file, pictures)
+        session = Session(call, file, images)
         await session.prepare()
         for number in ORDER.get(file.stem, range(len(session.entries))):
             entry = session.entries[number]
@@ -406,7 +412,9 @@ async def test_the_emulator_answers_as_recorded(file: Path, pictures: str) -> No
 
 
 async def compare(recorded: Any, ours: Any, entry: dict[str, Any]) -> None:
-    """Assert that two normalised answers are the same, but for what the world around the session decides."""
+    """Assert that two normalised answers are the same, but for what the world around the session
+    decides.
+    """
     if isinstance(recorded, dict) and "proposals" in recorded:
         recorded["proposals"] = ours["proposals"] = ours["proposals"][:2]
     if isinstance(recorded, dict) and "estimatedImportTimeInMS" in recorded:

@@ -11,7 +11,7 @@ import pytest
 
 from customvision_async.emulator._float32 import single
 from customvision_async.emulator._ids import guid_key, guid_text
-from tests.support.images import picture
+from tests.support.images import image_bytes
 from tests.support.operations import calling
 
 pytestmark = pytest.mark.anyio
@@ -23,7 +23,9 @@ GATEWAY = re.compile(r"^\{\"error\":\{\"code\":\"\d+\",\"message\":\".*\"\}\}$")
 
 
 async def test_v1_2_speaks_pascal_case() -> None:
-    """Keys begin with a capital in answers and in bodies; tags have no names, images one imageUri, GetTags totals."""
+    """Keys begin with a capital in answers and in bodies; tags have no names, images one imageUri,
+    GetTags totals.
+    """
     async with calling("v1.2") as call:
         made = await call("POST", "/projects?name=Old&description=d")
         assert list(made) == [
@@ -50,7 +52,7 @@ async def test_v1_2_speaks_pascal_case() -> None:
             "Images": [{"SourceUrl": "a b.png", "Status": "ErrorImageFormat", "Image": None}],
         }
         form = aiohttp.FormData()
-        form.add_field("imageData", picture(1), filename="1.jpg")
+        form.add_field("imageData", image_bytes(1), filename="1.jpg")
         image = (await call("POST", f"{project}/images?tagIds={tag}", data=form))["Images"][0][
             "Image"
         ]
@@ -89,7 +91,7 @@ async def test_partial_failure_is_200_before_v3_3_and_207_after() -> None:
             caller = call.at(version)
             project = await caller.project()
             results = await caller.upload(
-                project, {"good": picture(1), "bad": b"text"}, expect=status
+                project, {"good": image_bytes(1), "bad": b"text"}, expect=status
             )
             assert {name: result["status"] for name, result in results.items()} == {
                 "good": "OK",
@@ -99,7 +101,9 @@ async def test_partial_failure_is_200_before_v3_3_and_207_after() -> None:
 
 
 async def test_versions_have_their_operations_and_no_others() -> None:
-    """An operation that a version lacks is the gateway's 404; the prefix is matched in any case, with doubled slashes."""
+    """An operation that a version lacks is the gateway's 404; the prefix is matched in any case,
+    with doubled slashes.
+    """
     async with calling() as call:
         project = await call.project()
         await call("GET", f"{project}/images/count")
@@ -125,7 +129,7 @@ async def test_null_in_place_of_empty_lists() -> None:
         project = await call.project()
         assert await call("GET", f"{project}/images/untagged") is None
         tag = await call.tag(project, "apple")
-        image = (await call.upload(project, {"a": picture(1)}, [tag]))["a"]["image"]["id"]
+        image = (await call.upload(project, {"a": image_bytes(1)}, [tag]))["a"]["image"]["id"]
         posted = await call(
             "POST", f"{project}/images/tags", json={"tags": [{"imageId": image, "tagId": tag}]}
         )
@@ -151,7 +155,9 @@ async def test_headers_are_the_recorded_ones() -> None:
 
 
 async def test_each_api_has_its_key() -> None:
-    """A wrong key, no key, and the key of the other API are the gateway's 401, whose reason is Access Denied."""
+    """A wrong key, no key, and the key of the other API are the gateway's 401, whose reason is
+    Access Denied.
+    """
     async with calling(
         training_key="train", prediction_key="predict", bearer_tokens=("token",)
     ) as call:
@@ -179,7 +185,9 @@ async def test_each_api_has_its_key() -> None:
 
 
 async def test_a_key_may_be_rotated() -> None:
-    """A key that was replaced is refused from then on; keys are random, and the prediction key is the training key, unless given."""
+    """A key that was replaced is refused from then on; keys are random, and the prediction key is
+    the training key, unless given.
+    """
     async with calling() as call:
         old = call.emulator.training_key
         assert len(old) == 32
@@ -191,10 +199,12 @@ async def test_a_key_may_be_rotated() -> None:
 
 
 async def test_the_log_has_no_keys() -> None:
-    """Each request is there with its operation, query, body and status, and without its credentials."""
+    """Each request is there with its operation, query, body and status, and without its
+    credentials.
+    """
     async with calling(training_key="secret-key") as call:
         project = await call.project()
-        await call.upload(project, {"a": picture(1)})
+        await call.upload(project, {"a": image_bytes(1)})
         await call("GET", "/nowhere", 404)
         seen = list(call.emulator.requests)
         assert [(request.operation, request.status) for request in seen] == [
@@ -202,7 +212,7 @@ async def test_the_log_has_no_keys() -> None:
             ("CreateImagesFromData", 200),
             ("", 404),
         ]
-        assert seen[1].body_bytes > len(picture(1))
+        assert seen[1].body_bytes > len(image_bytes(1))
         assert seen[0].query == "name=Orchard"
         assert "secret-key" not in repr(seen)
 
@@ -219,8 +229,10 @@ async def test_calls_above_the_rate_are_refused_in_the_services_words() -> None:
         assert response.headers["Retry-After"] == "1"
         assert GATEWAY.match(body.decode())
         expected = (
-            "Requests to the GetProjects Operation under Custom_Vision_Training_3.3 have exceeded rate limit of your current "
-            "Custom_Vision.Training F0 pricing tier. Please retry after 1 second. To increase your rate limit switch to a paid tier."
+            "Requests to the GetProjects Operation under Custom_Vision_Training_3.3 have "
+            "exceeded rate limit of your current "
+            "Custom_Vision.Training F0 pricing tier. Please retry after 1 second. To increase "
+            "your rate limit switch to a paid tier."
         )
         assert json.loads(body)["error"]["message"] == expected
 
@@ -285,7 +297,9 @@ async def test_a_name_that_is_taken_gets_a_number() -> None:
 
 
 async def test_refusals_of_projects_and_tags_have_their_codes() -> None:
-    """Unknown domain, classification and platform, names taken or empty, second negative tag, ids of nowhere."""
+    """Unknown domain, classification and platform, names taken or empty, second negative tag, ids
+    of nowhere.
+    """
     nowhere = "00000000-0000-0000-0000-000000000000"
     async with calling() as call:
         assert (
@@ -316,7 +330,7 @@ async def test_refusals_of_projects_and_tags_have_their_codes() -> None:
             == "BadRequestMultipleNegativeTag"
         )
         assert await call.refused("GET", f"{project}/tags/{nowhere}", 404) == "NotFoundTag"
-        image = (await call.upload(project, {"a": picture(1)}, [none]))["a"]["image"]["id"]
+        image = (await call.upload(project, {"a": image_bytes(1)}, [none]))["a"]["image"]["id"]
         pair = {"imageId": image, "tagId": (await call("GET", f"{project}/tags"))[0]["id"]}
         pairs = [
             pair | {"tagId": tag["id"]}
@@ -346,7 +360,9 @@ async def test_names_of_tags_may_differ_in_case_alone() -> None:
 
 
 async def test_tags_are_listed_in_sql_servers_order() -> None:
-    """Neither by name nor by age: the last six bytes of the id come first (the recorded four, and any)."""
+    """Neither by name nor by age: the last six bytes of the id come first (the recorded four, and
+    any).
+    """
     recorded = [
         "81a9ba4b-5078-427b-a333-3e6b04fe7d52",
         "3e2c93b6-ab18-4680-9501-9240ebd61ca8",

@@ -1,4 +1,6 @@
-"""The emulator's operations and answers, held against the service's OpenAPI documents of all versions."""
+"""The emulator's operations and answers, held against the service's OpenAPI documents of all
+versions.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +13,7 @@ from customvision_async._versions import ApiVersion, PredictionVersion
 from customvision_async.emulator import _handlers
 from customvision_async.emulator._api_request import HANDLERS, SLOW_HANDLERS
 from customvision_async.emulator._routes import ROUTES, Match, find_route
-from tests.support.images import picture
+from tests.support.images import image_bytes
 from tests.support.openapi import faults_of
 from tests.support.operations import Caller, calling
 from tests.support.shared import SHARED, needs_specs
@@ -87,7 +89,9 @@ class Checked:
         self.seen: set[str] = set()
 
     async def __call__(self, method: str, path: str, **options: Any) -> Any:
-        """Call, check, and give the answer in camelCase; None where the version has no such operation."""
+        """Call, check, and give the answer in camelCase; None where the version has no such
+        operation.
+        """
         api = options.get("api", "training")
         match = find_route(
             method, f"/customvision/{self.version.value}/{api}{path.partition('?')[0]}"
@@ -127,7 +131,9 @@ def _rekeyed(value: Any, change: Any) -> Any:
 
 @each_version
 async def test_answers_are_valid_under_the_document(version: Any) -> None:
-    """Every operation of every version answers as its document says, but where the recordings show otherwise."""
+    """Every operation of every version answers as its document says, but where the recordings show
+    otherwise.
+    """
     async with calling(training_seconds=0, prediction_key="p") as call:
         checked = Checked(call, version)
         if isinstance(version, ApiVersion):
@@ -152,9 +158,9 @@ async def filled(call: Any, domain: str) -> tuple[str, list[str], list[str]]:
     for number in range(10):
         path = f"{project}/images?tagIds={tags[number // 5]}"
         images.append(
-            (await call("POST", path, data=picture(number), headers=OCTETS))["images"][0]["image"][
-                "id"
-            ]
+            (await call("POST", path, data=image_bytes(number), headers=OCTETS))["images"][0][
+                "image"
+            ]["id"]
         )
     return project, tags, images
 
@@ -195,9 +201,9 @@ async def everything(call: Checked) -> None:
     )
     iteration = (await call("POST", f"{project}/train"))["id"]
     await trained(call, project, iteration)
-    stored = (await call("POST", f"{project}/quicktest/image", data=picture(50), headers=OCTETS))[
-        "id"
-    ]
+    stored = (
+        await call("POST", f"{project}/quicktest/image", data=image_bytes(50), headers=OCTETS)
+    )["id"]
     await call("POST", f"{project}/quicktest/url", json={"url": await address(call, project)})
     await call("POST", f"{project}/predictions/query", json={"maxCount": 1, "orderBy": "Newest"})
     loose = (
@@ -229,7 +235,7 @@ async def everything(call: Checked) -> None:
 
 
 async def address(call: Any, project: str) -> str:
-    """The address of a picture."""
+    """The address of an image."""
     image = (await call("GET", f"{project}/images/tagged?take=1"))[0]
     return str(image.get("originalImageUri") or image["imageUri"])
 
@@ -284,7 +290,7 @@ async def predictions(call: Caller, checked: Checked) -> None:
             await call.upload(
                 project,
                 {
-                    str(seed): picture(seed)
+                    str(seed): image_bytes(seed)
                     for seed in range(100 * (number + 1), 100 * (number + 1) + 15)
                 },
                 [tag],
@@ -304,7 +310,7 @@ async def predictions(call: Caller, checked: Checked) -> None:
                 await checked(
                     "POST",
                     f"{base}{prefix}/image{store}",
-                    data=picture(7),
+                    data=image_bytes(7),
                     headers=OCTETS,
                     api="prediction",
                 )

@@ -1,4 +1,6 @@
-"""The emulator's switches: each does what it says, and any combination of those that concern uploads loses nothing."""
+"""The emulator's switches: each does what it says, and any combination of those that concern
+uploads loses nothing.
+"""
 
 from __future__ import annotations
 
@@ -17,7 +19,7 @@ from customvision_async.emulator import Emulator, Switches
 from customvision_async.emulator._quota import QUOTAS, Gate
 from customvision_async.emulator._routes import Match, find_route
 from customvision_async.emulator._service_fault import GatewayFault
-from tests.support.images import picture
+from tests.support.images import image_bytes
 from tests.support.operations import calling
 
 pytestmark = pytest.mark.anyio
@@ -27,7 +29,7 @@ def files(*seeds: int, **more: Any) -> dict[str, Any]:
     """A body of CreateImagesFromFiles."""
     return {
         "images": [
-            {"name": str(seed), "contents": base64.b64encode(picture(seed)).decode()}
+            {"name": str(seed), "contents": base64.b64encode(image_bytes(seed)).decode()}
             for seed in seeds
         ]
     } | more
@@ -52,7 +54,7 @@ async def test_every_combination_answers_for_every_image(switches: Switches) -> 
     """One result an image, good ones stored once, bad ones not, whatever the switches."""
     async with calling(switches=switches, seed=2) as call:
         project = await call.project()
-        await call.upload(project, {"there": picture(1)})
+        await call.upload(project, {"there": image_bytes(1)})
         body = files(1, 2, 2, 3)
         body["images"].append({"name": "bad", "contents": "AAE="})
         summary = await call(
@@ -73,7 +75,7 @@ async def test_results_in_order_and_without_quotes() -> None:
         project = await call.project()
         form = aiohttp.FormData()
         for number in range(9):
-            form.add_field(str(number), picture(number), filename=str(number))
+            form.add_field(str(number), image_bytes(number), filename=str(number))
         summary = await call("POST", f"{project}/images", data=form)
         assert [result["sourceUrl"] for result in summary["images"]] == [
             str(number) for number in range(9)
@@ -136,9 +138,11 @@ async def test_metadata_within_the_wider_limits() -> None:
         )
 
 
-async def test_how_far_pictures_are_looked_at() -> None:
-    """A picture cut off in its pixels passes by its header and fails when decoded; anything passes where nothing is looked at."""
-    cut = picture(1, size=(400, 400), format="PNG")[:2000]
+async def test_how_far_images_are_looked_at() -> None:
+    """An image cut off in its pixels passes by its header and fails when decoded; anything passes
+    where nothing is looked at.
+    """
+    cut = image_bytes(1, size=(400, 400), format="PNG")[:2000]
     for check, data, status in (
         ("header", cut, "OK"),
         ("decode", cut, "ErrorImageFormat"),
@@ -150,29 +154,34 @@ async def test_how_far_pictures_are_looked_at() -> None:
             assert results["a"]["status"] == status
 
 
-async def test_pictures_need_not_be_kept() -> None:
+async def test_images_need_not_be_kept() -> None:
     """keep_images off: duplicates are still known, but there is nothing to serve."""
     async with calling(keep_images=False, training_seconds=0) as call:
         project = await call.project()
-        image = (await call.upload(project, {"a": picture(1)}))["a"]["image"]
+        image = (await call.upload(project, {"a": image_bytes(1)}))["a"]["image"]
         async with call.session.get(image["originalImageUri"]) as response:
             assert response.status == 404
-        assert (await call.upload(project, {"b": picture(1)}, expect=207))["b"][
+        assert (await call.upload(project, {"b": image_bytes(1)}, expect=207))["b"][
             "status"
         ] == "OKDuplicate"
         for number, name in enumerate("ab"):
             tag = await call.tag(project, name)
             await call.upload(
                 project,
-                {str(seed): picture(seed) for seed in range(10 * number + 10, 10 * number + 15)},
+                {
+                    str(seed): image_bytes(seed)
+                    for seed in range(10 * number + 10, 10 * number + 15)
+                },
                 [tag],
             )
         await call("POST", f"{project}/train")
         headers = {"Content-Type": "application/octet-stream"}
         answers = [
-            (await call("POST", f"{project}/quicktest/image", data=picture(99), headers=headers))[
-                "predictions"
-            ]
+            (
+                await call(
+                    "POST", f"{project}/quicktest/image", data=image_bytes(99), headers=headers
+                )
+            )["predictions"]
             for _ in range(2)
         ]
         assert answers[0] == answers[1]
@@ -196,7 +205,9 @@ async def test_refusals_before_or_after_the_body() -> None:
 
 
 async def test_a_penalty_lasts_as_long_as_calls_come_too_soon() -> None:
-    """penalty: a call during another's Retry-After is refused although the rate alone would let it in."""
+    """penalty: a call during another's Retry-After is refused although the rate alone would let it
+    in.
+    """
     async with calling(calls_per_second=2, penalty=True) as call:
         statuses = [(await call.raw("GET", "/projects"))[0].status for _ in range(4)]
         assert statuses == [200, 200, 429, 429]
@@ -206,7 +217,9 @@ async def test_a_penalty_lasts_as_long_as_calls_come_too_soon() -> None:
 async def test_calls_are_counted_by_the_second_or_by_a_bucket(
     counting: Literal["second", "bucket"], taken_up: int
 ) -> None:
-    """counting: half a second after a full one there is no room in that second; a bucket is half full again."""
+    """counting: half a second after a full one there is no room in that second; a bucket is half
+    full again.
+    """
     gate = Gate(QUOTAS["S0"], None, Switches(counting=counting))
     match = find_route("GET", "/customvision/v3.3/training/projects")
     assert isinstance(match, Match)
@@ -237,7 +250,7 @@ async def test_exports_and_imports_take_their_time() -> None:
             tag = await call.tag(project, name)
             await call.upload(
                 project,
-                {str(seed): picture(seed) for seed in range(10 * number, 10 * number + 5)},
+                {str(seed): image_bytes(seed) for seed in range(10 * number, 10 * number + 5)},
                 [tag],
             )
         path = f"{project}/iterations/{(await call('POST', f'{project}/train'))['id']}"
@@ -256,7 +269,7 @@ async def test_exports_and_imports_take_their_time() -> None:
 
 
 async def test_over_tls() -> None:
-    """With an SSL context the endpoint, and the addresses of pictures, are https."""
+    """With an SSL context the endpoint, and the addresses of images, are https."""
     authority = trustme.CA()
     server, client = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER), ssl.create_default_context()
     authority.issue_cert("127.0.0.1").configure_cert(server)

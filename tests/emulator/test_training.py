@@ -1,4 +1,6 @@
-"""Training in the emulator and what follows from it: predictions, exports, suggestions, projects that move."""
+"""Training in the emulator and what follows from it: predictions, exports, suggestions, projects
+that move.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +13,7 @@ import anyio
 import pytest
 
 from customvision_async.emulator import Emulator
-from tests.support.images import picture
+from tests.support.images import image_bytes
 from tests.support.operations import Caller, calling
 
 pytestmark = pytest.mark.anyio
@@ -22,13 +24,13 @@ NOWHERE = "00000000-0000-0000-0000-000000000000"
 
 
 async def ready(call: Caller, each: int = 5, **query: str) -> tuple[str, list[str]]:
-    """A project with two tags and `each` pictures of both."""
+    """A project with two tags and `each` images of both."""
     project = await call.project("Trained", **query)
     tags = [await call.tag(project, name) for name in ("apple", "pear")]
     for number, tag in enumerate(tags):
         await call.upload(
             project,
-            {str(seed): picture(seed) for seed in range(100 * number, 100 * number + each)},
+            {str(seed): image_bytes(seed) for seed in range(100 * number, 100 * number + each)},
             [tag],
         )
     return project, tags
@@ -45,16 +47,18 @@ async def trained(call: Caller, project: str, query: str = "") -> str:
 
 
 async def predicted(call: Caller, project: str, seed: int, query: str = "") -> dict[str, Any]:
-    """The quick test of a picture."""
+    """The quick test of an image."""
     headers = {"Content-Type": "application/octet-stream"}
     answer: dict[str, Any] = await call(
-        "POST", f"{project}/quicktest/image{query}", data=picture(seed), headers=headers
+        "POST", f"{project}/quicktest/image{query}", data=image_bytes(seed), headers=headers
     )
     return answer
 
 
 async def test_training_goes_through_its_states() -> None:
-    """Training at once, without date and domain; Completed in its time; the next is "Iteration 2" and needs a change or force."""
+    """Training at once, without date and domain; Completed in its time; the next is "Iteration 2"
+    and needs a change or force.
+    """
     async with calling("v3.4-preview", training_seconds=0.2) as call:
         project, tags = await ready(call)
         begun = await call("POST", f"{project}/train")
@@ -90,7 +94,9 @@ async def test_training_goes_through_its_states() -> None:
 
 
 async def test_training_needs_enough_images() -> None:
-    """5 a tag and two tags to classify, 15 a tag to detect; the code says which kind of project it is."""
+    """5 a tag and two tags to classify, 15 a tag to detect; the code says which kind of project it
+    is.
+    """
     async with calling() as call:
         for kind, subject in (
             ("Multilabel", "MultiLabelClassification"),
@@ -108,7 +114,7 @@ async def test_training_needs_enough_images() -> None:
         project = await call.project("One tag")
         await call.upload(
             project,
-            {str(seed): picture(seed) for seed in range(6)},
+            {str(seed): image_bytes(seed) for seed in range(6)},
             [await call.tag(project, "apple")],
         )
         assert (
@@ -133,7 +139,9 @@ async def test_parameters_of_training() -> None:
             == "NotFoundTag"
         )
         third = await call.tag(project, "plum")
-        await call.upload(project, {str(seed): picture(seed) for seed in range(300, 306)}, [third])
+        await call.upload(
+            project, {str(seed): image_bytes(seed) for seed in range(300, 306)}, [third]
+        )
         begun = await call(
             "POST",
             f"{project}/train?trainingType=Advanced&reservedBudgetInHours=2",
@@ -161,8 +169,10 @@ async def test_an_iteration_keeps_what_it_was_trained_on() -> None:
         assert await call("GET", f"{project}/images/tagged/count?iterationId={iteration}") == 0
 
 
-async def test_predictions_are_the_same_each_time_and_know_their_pictures() -> None:
-    """A picture uploaded with a tag scores it high; any picture scores the same twice, and a little change changes little."""
+async def test_predictions_are_the_same_each_time_and_know_their_images() -> None:
+    """An image uploaded with a tag scores it high; any image scores the same twice, and a little
+    change changes little.
+    """
     async with calling("v3.4-preview", training_seconds=0) as call:
         project, tags = await ready(call)
         await trained(call, project)
@@ -174,7 +184,7 @@ async def test_predictions_are_the_same_each_time_and_know_their_pictures() -> N
         assert sum(entry["probability"] for entry in once) == pytest.approx(1)
         headers = {"Content-Type": "application/octet-stream"}
         other = await call(
-            "POST", f"{project}/quicktest/image", data=picture(3, format="PNG"), headers=headers
+            "POST", f"{project}/quicktest/image", data=image_bytes(3, format="PNG"), headers=headers
         )
         assert other["predictions"][0]["tagId"] == tags[0]
 
@@ -186,18 +196,20 @@ async def test_the_id_of_a_prediction_is_its_requests() -> None:
         await trained(call, project)
         headers = {"Content-Type": "application/octet-stream"}
         response, body = await call.raw(
-            "POST", f"{project}/quicktest/image", data=picture(1), headers=headers
+            "POST", f"{project}/quicktest/image", data=image_bytes(1), headers=headers
         )
         assert f'"id":"{response.headers["apim-request-id"]}"'.encode() in body
         response, body = await call.at("v1.2").raw(
-            "POST", f"{project}/quicktest/image", data=picture(1), headers=headers
+            "POST", f"{project}/quicktest/image", data=image_bytes(1), headers=headers
         )
         assert response.headers["apim-request-id"].encode() not in body
         assert b'"Tag":"apple","Probability":' in body
 
 
 async def test_publishing_and_its_refusals() -> None:
-    """Names that are taken, a published iteration that cannot go, unpublishing twice; overwrite takes a name over."""
+    """Names that are taken, a published iteration that cannot go, unpublishing twice; overwrite
+    takes a name over.
+    """
     async with calling(training_seconds=0, prediction_key="p") as call:
         project, _ = await ready(call)
         one, two = await trained(call, project), await trained(call, project, "?forceTrain=true")
@@ -224,7 +236,7 @@ async def test_publishing_and_its_refusals() -> None:
         predict = call.at("v3.1")
         path = f"/{project.rpartition('/')[2]}"
         options: dict[str, Any] = {
-            "data": picture(1),
+            "data": image_bytes(1),
             "headers": {"Content-Type": "application/octet-stream"},
             "api": "prediction",
         }
@@ -246,13 +258,16 @@ async def test_publishing_and_its_refusals() -> None:
         await call("DELETE", two, 204)
 
 
-async def test_pictures_that_cannot_be_predicted() -> None:
-    """Too large, no picture, nothing, no such address: a code each. Prediction takes 4 MB, the quick test 6."""
+async def test_images_that_cannot_be_predicted() -> None:
+    """Too large, no image, nothing, no such address: a code each.
+
+    Prediction takes 4 MB, the quick test 6.
+    """
     async with calling(training_seconds=0) as call:
         project, _ = await ready(call)
         path = await trained(call, project)
         await call("POST", f"{path}/publish?publishName=live&predictionId=/r")
-        large = picture(1) + bytes(5 << 20)
+        large = image_bytes(1) + bytes(5 << 20)
         predict, base = call.at("v3.1"), f"/{project.rpartition('/')[2]}/classify/iterations/live"
         headers = {"Content-Type": "application/octet-stream"}
         options: dict[str, Any] = {"headers": headers, "api": "prediction"}
@@ -278,14 +293,16 @@ async def test_pictures_that_cannot_be_predicted() -> None:
         empty = await call.project("Empty")
         assert (
             await call.refused(
-                "POST", f"{empty}/quicktest/image", 404, data=picture(1), headers=headers
+                "POST", f"{empty}/quicktest/image", 404, data=image_bytes(1), headers=headers
             )
             == "NotFoundProjectDefaultIteration"
         )
 
 
 async def test_stored_predictions_by_token() -> None:
-    """Pages by continuation, filters by tag and score, a stale continuation, deleting; what was not stored is not there."""
+    """Pages by continuation, filters by tag and score, a stale continuation, deleting; what was not
+    stored is not there.
+    """
     async with calling(training_seconds=0) as call:
         project, tags = await ready(call)
         await trained(call, project)
@@ -312,7 +329,7 @@ async def test_stored_predictions_by_token() -> None:
         some = await call("POST", query, json={"orderBy": "Newest", "tags": [tag]})
         assert [result["id"] for result in some["results"]] == made[:2:-1]
         async with call.session.get(some["results"][0]["originalImageUri"]) as response:
-            assert await response.read() == picture(101)
+            assert await response.read() == image_bytes(101)
         stale = first["token"] | {"continuation": "bm90aGluZw=="}
         assert (
             await call.refused("POST", query, json=stale)
@@ -343,7 +360,9 @@ async def test_stored_predictions_by_token() -> None:
 
 
 async def test_performance_follows_the_threshold() -> None:
-    """Precision rises and recall falls with it; v1.2 wants a threshold; the held-back fifth is listed with its scores."""
+    """Precision rises and recall falls with it; v1.2 wants a threshold; the held-back fifth is
+    listed with its scores.
+    """
     async with calling(training_seconds=0) as call:
         project, tags = await ready(call)
         path = await trained(call, project)
@@ -363,7 +382,9 @@ async def test_performance_follows_the_threshold() -> None:
 
 
 async def test_exports_are_zips() -> None:
-    """Exporting, then Done with an address; parts of it may be asked for; a domain that is not compact has none; twice is refused."""
+    """Exporting, then Done with an address; parts of it may be asked for; a domain that is not
+    compact has none; twice is refused.
+    """
     async with calling(training_seconds=0) as call:
         project, _ = await ready(call)
         path = await trained(call, project)
@@ -408,7 +429,7 @@ async def test_suggestions_for_untagged_images() -> None:
         loose = [
             result["image"]["id"]
             for result in (
-                await call.upload(project, {str(n): picture(900 + n) for n in range(5)})
+                await call.upload(project, {str(n): image_bytes(900 + n) for n in range(5)})
             ).values()
         ]
         told = await call(
@@ -447,7 +468,9 @@ async def test_suggestions_for_untagged_images() -> None:
 
 
 async def test_a_project_moves_to_another_emulator() -> None:
-    """Tags, images, regions, metadata and iterations arrive; a token of nowhere is refused; a name that is taken gets a number."""
+    """Tags, images, regions, metadata and iterations arrive; a token of nowhere is refused; a name
+    that is taken gets a number.
+    """
     async with (
         Emulator(training_key="t", training_seconds=0) as target,
         calling(training_key="t", training_seconds=0) as source,
@@ -502,11 +525,11 @@ async def test_a_project_moves_to_another_emulator() -> None:
             )
 
 
-async def test_region_proposals_are_the_same_for_the_same_picture() -> None:
-    """25 boxes within the picture by falling confidence."""
+async def test_region_proposals_are_the_same_for_the_same_image() -> None:
+    """25 boxes within the image by falling confidence."""
     async with calling() as call:
         project = await call.project(domainId=DETECTION)
-        image = (await call.upload(project, {"a": picture(1)}))["a"]["image"]["id"]
+        image = (await call.upload(project, {"a": image_bytes(1)}))["a"]["image"]["id"]
         once, again = [
             await call("POST", f"{project}/images/{image}/regionproposals") for _ in range(2)
         ]
@@ -524,7 +547,9 @@ async def test_region_proposals_are_the_same_for_the_same_picture() -> None:
 
 
 async def test_iterations_are_renamed_and_made_default() -> None:
-    """A name must be free; before v3.0 one iteration is the default; the workspace can be neither renamed nor deleted."""
+    """A name must be free; before v3.0 one iteration is the default; the workspace can be neither
+    renamed nor deleted.
+    """
     async with calling("v2.1", training_seconds=0) as call:
         project, _ = await ready(call)
         one, two = await trained(call, project), await trained(call, project, "?forceTrain=true")

@@ -61,7 +61,7 @@ def test_one_tag_is_no_list_of_tags() -> None:
 
 
 def test_inputs_keep_what_they_are_given() -> None:
-    """Tags and regions of any iterable become tuples; a picture's bytes stay out of the repr."""
+    """Tags and regions of any iterable become tuples; an image's bytes stay out of the repr."""
     region = Region(tag="apple", left=0, top=0, width=1, height=1)
     image = ImageFile(
         data=b"secret", tags=(tag for tag in ["a", "b"]), regions=[region], metadata={"k": "v"}
@@ -70,7 +70,7 @@ def test_inputs_keep_what_they_are_given() -> None:
     assert "secret" not in repr(image)
     assert ImageUrl("https://example.com/a.jpg").name == "https://example.com/a.jpg"
     assert ImageFromPrediction(UUID(int=5)).name == str(UUID(int=5))
-    assert SkippedItem("a.txt", "no picture").path is None
+    assert SkippedItem("a.txt", "no image").path is None
 
 
 def test_inputs_cannot_be_changed() -> None:
@@ -81,7 +81,9 @@ def test_inputs_cannot_be_changed() -> None:
 
 @pytest.mark.parametrize("kind", OpenEnum.__subclasses__())
 def test_enums_are_open(kind: type[OpenEnum]) -> None:
-    """A value of a later service version is kept, equal to its string, through pickle and JSON, and leaves the enum as it was."""
+    """A value of a later service version is kept, equal to its string, through pickle and JSON, and
+    leaves the enum as it was.
+    """
     members = list(kind)
     later = kind("SomethingNew")
     assert later == "SomethingNew" == f"{later}"

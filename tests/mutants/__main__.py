@@ -1,7 +1,7 @@
 """Whether the tests have teeth: ``python -m tests.mutants``.
 
-Each mutant of the table is made in a copy of the package, and what must kill it is run. First all the killers are run against
-a copy without a mistake, which they must let live.
+Each mutant of the table is made in a copy of the package, and what must kill it is run. First all
+the killers are run against a copy without a mistake, which they must let live.
 """
 
 # ruff: noqa: T201 - a command speaks
@@ -41,13 +41,14 @@ class FailureAction:
 def mutated(source: Path, mutant: Mutant) -> str:
     """The text of its file with the mistake in it.
 
-    Raises:
-        LookupError: the text it changes is not there just once: the table is to be brought up to date.
+    Raises: LookupError: the text it changes is not there just once: the table is to be brought up
+        to date.
     """
     text = (source / mutant.file).read_text()
     if text.count(mutant.old) != 1:
         raise LookupError(
-            f"{mutant.name!r}: what it changes stands {text.count(mutant.old)} times in {mutant.file}"
+            f"{mutant.name!r}: what it changes stands {text.count(mutant.old)} times in "
+            f"{mutant.file}"
         )
     return text.replace(mutant.old, mutant.new)
 
@@ -109,7 +110,10 @@ def text_of(verdicts: list[FailureAction]) -> str:
     """The table of what became of them, as Markdown."""
     killed = sum(verdict.killed for verdict in verdicts)
     rows = (
-        f"| {v.name} | {'killed' if v.killed else '**lives**'} | {v.by.replace('|', '/')} | {v.seconds:.0f} |"
+        (
+            f"| {v.name} | {'killed' if v.killed else '**lives**'} | {v.by.replace('|', '/')} | "
+            f"{v.seconds:.0f} |"
+        )
         for v in verdicts
     )
     head = [
@@ -143,7 +147,10 @@ def main() -> int:
     with ThreadPoolExecutor(options.jobs) as pool:
         for verdict in pool.map(judged, mutants):
             print(
-                f"{'killed' if verdict.killed else 'LIVES '} {verdict.name}: {verdict.by} ({verdict.seconds:.0f} s)",
+                (
+                    f"{'killed' if verdict.killed else 'LIVES '} {verdict.name}: {verdict.by} "
+                    f"({verdict.seconds:.0f} s)"
+                ),
                 flush=True,
             )
             verdicts.append(verdict)

@@ -24,7 +24,10 @@ CAMPAIGN = (
 
 @dataclass(frozen=True, slots=True)
 class Mutant:
-    """In `file`, `old` (which stands there once) becomes `new`. `killers` are arguments of Python: one of them must fail."""
+    """In `file`, `old` (which stands there once) becomes `new`.
+
+    `killers` are arguments of Python: one of them must fail.
+    """
 
     name: str
     file: str
@@ -58,7 +61,10 @@ MUTANTS: tuple[Mutant, ...] = (
     Mutant(
         "a result that is missing is taken as success",
         "_project/uploads.py",
-        "        unit.in_doubt = True  # it may have landed all the same\n        return UNANSWERED",
+        (
+            "        unit.in_doubt = True  # it may have landed all the same\n        return "
+            "UNANSWERED"
+        ),
         '        return Done("OK")',
     ),
     Mutant(
@@ -80,7 +86,7 @@ MUTANTS: tuple[Mutant, ...] = (
         "return outcomes",
     ),
     Mutant(
-        "tags of a picture that was there before are taken for granted",
+        "tags of an image that was there before are taken for granted",
         "_project/uploads.py",
         '            old = outcome.status != "OK"',
         "            old = False",
@@ -255,7 +261,10 @@ MUTANTS: tuple[Mutant, ...] = (
     Mutant(
         "a cancelled call keeps its place in the limiter",
         "_transport/pipeline.py",
-        "            self._report(request, state, type(error).__name__, now() - began, permit)\n            permit.abandoned()",
+        (
+            "            self._report(request, state, type(error).__name__, now() - began, "
+            "permit)\n            permit.abandoned()"
+        ),
         "            self._report(request, state, type(error).__name__, now() - began, permit)",
         _tests("test_cancellation"),
     ),
@@ -277,7 +286,10 @@ MUTANTS: tuple[Mutant, ...] = (
         "the result of a request with one image is joined whatever its name",
         "_project/uploads.py",
         "    found = (by_name.get(key(name)) for name in names)",
-        "    found = results if len(units) == len(results) == 1 else (by_name.get(key(name)) for name in names)",
+        (
+            "    found = results if len(units) == len(results) == 1 else (by_name.get(key(name)) "
+            "for name in names)"
+        ),
         _tests("project/test_uploads_foreign"),
     ),
     Mutant(

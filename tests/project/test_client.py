@@ -1,4 +1,6 @@
-"""The other verbs over real sockets: delete, tag, untag, regions, metadata, lists and counts, in old and new versions."""
+"""The other verbs over real sockets: delete, tag, untag, regions, metadata, lists and counts, in
+old and new versions.
+"""
 
 from __future__ import annotations
 
@@ -19,17 +21,17 @@ from customvision_async import (
 )
 
 from ..support.emulated_project import VERSIONS, Bench, project_on_emulator
-from ..support.images import picture
+from ..support.images import image_bytes
 
 pytestmark = pytest.mark.anyio
 
 DETECTION = "ObjectDetection/General"
-PICTURES = [picture(seed, size=(24, 16)) for seed in range(300)]
+IMAGES = [image_bytes(seed, size=(24, 16)) for seed in range(300)]
 
 
 async def filled(one: Bench, count: int, *tags: str) -> list[str]:
-    """The ids of `count` pictures in the project."""
-    async with one.project.upload_images(PICTURES[:count], tags=tags) as upload:
+    """The ids of `count` images in the project."""
+    async with one.project.upload_images(IMAGES[:count], tags=tags) as upload:
         ids = [result.image.id async for result in upload if result.image]
     one.forget()
     assert len(ids) == count
@@ -38,7 +40,9 @@ async def filled(one: Bench, count: int, *tags: str) -> list[str]:
 
 @pytest.mark.parametrize("version", VERSIONS)
 async def test_deleting_any_number(version: ApiVersion) -> None:
-    """300 images by id, model, UUID and result, some twice: two calls whose URLs are under 8 KB, none is left."""
+    """300 images by id, model, UUID and result, some twice: two calls whose URLs are under 8 KB,
+    none is left.
+    """
     async with project_on_emulator(version=version) as one:
         ids = await filled(one, 300)
         images = await one.images() if version > ApiVersion.V1_2 else ids
@@ -64,7 +68,7 @@ async def test_deleting_any_number(version: ApiVersion) -> None:
 async def test_results_of_an_upload_can_be_deleted() -> None:
     """What an upload gives goes straight into the other verbs; a failed one fails there too, alone."""
     async with project_on_emulator() as one:
-        async with one.project.upload_images([*PICTURES[:3], b"no picture"]) as upload:
+        async with one.project.upload_images([*IMAGES[:3], b"no image"]) as upload:
             results = [result async for result in upload]
         with pytest.raises(BatchError) as caught:
             await one.project.delete_images(results)
@@ -87,7 +91,9 @@ class _Text(str):
     "verb", ["tag_images", "untag_images", "update_image_metadata", "delete_images"]
 )
 async def test_ids_of_a_kind_of_text_are_ids(verb: str) -> None:
-    """Ids out of an array or a data frame are no plain strings: every verb takes them, one request for all."""
+    """Ids out of an array or a data frame are no plain strings: every verb takes them, one request
+    for all.
+    """
     async with project_on_emulator(tags=("a",)) as one:
         given = [_Text(id) for id in await filled(one, 10)]
         rest = (
@@ -104,7 +110,9 @@ async def test_ids_of_a_kind_of_text_are_ids(verb: str) -> None:
 
 @pytest.mark.parametrize("strict", [True, False])
 async def test_deleting_what_is_not_there_is_well(strict: bool) -> None:
-    """Gone already, or never there: counts as deleted, whatever the service says of unknown ids; the others go."""
+    """Gone already, or never there: counts as deleted, whatever the service says of unknown ids;
+    the others go.
+    """
     async with project_on_emulator(strict_ids=strict) as one:
         ids = await filled(one, 40)
         await one.project.delete_images(ids[:5])
@@ -126,7 +134,9 @@ async def test_deleting_what_is_not_there_is_well(strict: bool) -> None:
     ],
 )
 async def test_a_lost_answer_of_any_verb_leaves_the_exact_state(verb: str, strict: bool) -> None:
-    """The effect is done and the answer lost: the verb is repeated, all is reported well, and nothing is there twice."""
+    """The effect is done and the answer lost: the verb is repeated, all is reported well, and
+    nothing is there twice.
+    """
     async with project_on_emulator(domain=DETECTION, tags=("a", "b"), strict_ids=strict) as one:
         ids = await filled(one, 20)
         boxes = [(id, Region("a", 0.1, 0.1, 0.2, 0.2)) for id in ids]
@@ -162,7 +172,9 @@ async def test_a_lost_answer_of_any_verb_leaves_the_exact_state(verb: str, stric
 
 @pytest.mark.parametrize("version", VERSIONS)
 async def test_tagging_and_untagging(version: ApiVersion) -> None:
-    """100 images and 3 tags: 3 calls of 128 pairs; tagging again marks duplicates; untagging takes them off."""
+    """100 images and 3 tags: 3 calls of 128 pairs; tagging again marks duplicates; untagging takes
+    them off.
+    """
     async with project_on_emulator(version=version, tags=("a", "b", "c")) as one:
         ids = await filled(one, 100, "a")
         report = await one.project.tag_images(ids, ["b", "c"])
@@ -175,7 +187,9 @@ async def test_tagging_and_untagging(version: ApiVersion) -> None:
 
 
 async def test_many_tags_on_and_off() -> None:
-    """45 tags on 3 images and off again, in calls of 128 pairs and of 20 tags; the 101st tag is refused and said so."""
+    """45 tags on 3 images and off again, in calls of 128 pairs and of 20 tags; the 101st tag is
+    refused and said so.
+    """
     names = tuple(f"t{number}" for number in range(101))
     async with project_on_emulator(tags=names) as one:
         ids = await filled(one, 3)
@@ -189,7 +203,9 @@ async def test_many_tags_on_and_off() -> None:
 
 
 async def test_an_unknown_image_costs_the_others_nothing() -> None:
-    """One id of nowhere, one that is no id, one that is no string: three failures with their reasons, 30 tagged."""
+    """One id of nowhere, one that is no id, one that is no string: three failures with their
+    reasons, 30 tagged.
+    """
     async with project_on_emulator(tags=("a",)) as one:
         ids = await filled(one, 30)
         with pytest.raises(BatchError) as caught:
@@ -221,7 +237,9 @@ async def test_urls_that_are_too_long_are_made_shorter(status: int) -> None:
 
 
 async def test_regions_any_number() -> None:
-    """150 regions on 10 images in 3 calls, each result with its id; again they are duplicates; off they go, and the tag with the last."""
+    """150 regions on 10 images in 3 calls, each result with its id; again they are duplicates; off
+    they go, and the tag with the last.
+    """
     async with project_on_emulator(domain=DETECTION, tags=("a", "b")) as one:
         ids = await filled(one, 10)
         given = [(ids[n % 10], Region("ab"[n % 2], n / 300, 0.1, 1 / 3, 0.7)) for n in range(150)]
@@ -246,7 +264,9 @@ async def test_regions_any_number() -> None:
 
 
 async def test_a_bad_region_costs_the_others_nothing() -> None:
-    """Outside, without area, not a number, of an unknown tag, on an unknown image, no pair: each fails alone."""
+    """Outside, without area, not a number, of an unknown tag, on an unknown image, no pair: each
+    fails alone.
+    """
     async with project_on_emulator(domain=DETECTION, tags=("a",)) as one:
         (image,) = await filled(one, 1)
         good = Region("a", 0.1, 0.1, 0.2, 0.2)
@@ -270,7 +290,9 @@ async def test_a_bad_region_costs_the_others_nothing() -> None:
 
 
 async def test_metadata_any_number() -> None:
-    """150 images, one of them twice and one of nowhere: its own failure, the rest have it; a filter finds them."""
+    """150 images, one of them twice and one of nowhere: its own failure, the rest have it; a filter
+    finds them.
+    """
     async with project_on_emulator() as one:
         ids = await filled(one, 150)
         with pytest.raises(BatchError) as caught:
@@ -296,7 +318,7 @@ async def test_lists_and_counts(version: ApiVersion, order: Any) -> None:
     """All, tagged, untagged, by tag: each image once, in order, and as many as are counted."""
     async with project_on_emulator(version=version, tags=("a", "b"), null_lists=True) as one:
         a = await filled(one, 20, "a")
-        async with one.project.upload_images(PICTURES[20:50]) as upload:
+        async with one.project.upload_images(IMAGES[20:50]) as upload:
             plain = [result.image.id async for result in upload if result.image]
         one.forget()
         for wanted, filters in (
@@ -321,7 +343,7 @@ async def test_filters_of_more_than_20_tags_are_merged() -> None:
     names = tuple(f"t{number}" for number in range(50))
     async with project_on_emulator(tags=names) as one:
         given = [
-            ImageFile(data=PICTURES[n], tags=[names[n % 50], names[(n * 7 + 3) % 50]])
+            ImageFile(data=IMAGES[n], tags=[names[n % 50], names[(n * 7 + 3) % 50]])
             for n in range(100)
         ]
         await one.project.upload_images(given)
@@ -348,7 +370,7 @@ async def test_deleting_while_listing_over_sockets() -> None:
 
 
 async def test_uploading_while_listing_over_sockets() -> None:
-    """Pictures come while the list goes on: those of the beginning are listed once."""
+    """Images come while the list goes on: those of the beginning are listed once."""
     async with project_on_emulator() as one:
         ids = await filled(one, 100)
         listed = []
@@ -356,7 +378,7 @@ async def test_uploading_while_listing_over_sockets() -> None:
             listed += [image.id for image in page]
             if len(listed) < 150:
                 await one.project.upload_images(
-                    PICTURES[100 + len(listed) % 150 : 108 + len(listed) % 150]
+                    IMAGES[100 + len(listed) % 150 : 108 + len(listed) % 150]
                 )
         assert len(listed) == len(set(listed))
         assert set(ids) <= set(listed)
@@ -364,10 +386,12 @@ async def test_uploading_while_listing_over_sockets() -> None:
 
 @pytest.mark.parametrize("version", [ApiVersion.V2_1, ApiVersion.V3_0])
 async def test_what_is_tagged_between_the_walks_is_listed(version: ApiVersion) -> None:
-    """Before v3.3 the tagged are walked, then the untagged: an image tagged in between is in neither, and listed all the same."""
+    """Before v3.3 the tagged are walked, then the untagged: an image tagged in between is in
+    neither, and listed all the same.
+    """
     async with project_on_emulator(version=version, tags=("a",)) as one:
         tagged = await filled(one, 12, "a")
-        async with one.project.upload_images(PICTURES[20:50]) as upload:
+        async with one.project.upload_images(IMAGES[20:50]) as upload:
             plain = [result.image.id async for result in upload if result.image]
         listed = []
         moved = False
@@ -442,21 +466,21 @@ async def test_a_tag_named_like_a_uuid() -> None:
     async with project_on_emulator(tags=("a", name)) as one:
         ids = await one.tags()
         await one.project.upload_images(
-            [ImageFile(data=PICTURES[0], tags=[name]), ImageFile(data=PICTURES[1], tags=[ids["a"]])]
+            [ImageFile(data=IMAGES[0], tags=[name]), ImageFile(data=IMAGES[1], tags=[ids["a"]])]
         )
         assert await one.tag_counts() == {name: 1, "a": 1}
         with pytest.raises(BatchError):
             await one.project.upload_images(
-                [ImageFile(data=PICTURES[2], tags=[uuid4()])], create_missing_tags=True
+                [ImageFile(data=IMAGES[2], tags=[uuid4()])], create_missing_tags=True
             )
         assert await one.tag_counts() == {name: 1, "a": 1}
         assert len(await one.tags()) == 2
 
 
 async def test_missing_tags_are_made_once_each() -> None:
-    """100 pictures of 10 new tags, in chunks: ten calls for tags, one list."""
+    """100 images of 10 new tags, in chunks: ten calls for tags, one list."""
     async with project_on_emulator() as one:
-        given = [ImageFile(data=PICTURES[n], tags=[f"t{n % 10}"]) for n in range(100)]
+        given = [ImageFile(data=IMAGES[n], tags=[f"t{n % 10}"]) for n in range(100)]
         report = await one.project.upload_images(given, create_missing_tags=True)
         assert report.succeeded == 100
         assert await one.tag_counts() == {f"t{n}": 10 for n in range(10)}
@@ -471,20 +495,22 @@ async def test_making_tags_survives_lost_answers(kind: Any) -> None:
     async with project_on_emulator() as one:
         one.emulator.faults.add(kind, operation="CreateTag")
         await one.project.upload_images(
-            [ImageFile(data=PICTURES[0], tags=["new"])], create_missing_tags=True
+            [ImageFile(data=IMAGES[0], tags=["new"])], create_missing_tags=True
         )
         assert await one.tag_counts() == {"new": 1}
         assert len(await one.tags()) == 1
 
 
 async def test_making_tags_survives_races() -> None:
-    """Two uploads make the same tags at the same time, and one in other letters: one tag each, all pictures land."""
+    """Two uploads make the same tags at the same time, and one in other letters: one tag each, all
+    images land.
+    """
     async with project_on_emulator() as one:
         runs = [
             one.project.upload_images(
                 [
                     ImageFile(
-                        data=PICTURES[10 * turn + n], tags=[f"{'TAG' if turn == 3 else 'tag'}{n}"]
+                        data=IMAGES[10 * turn + n], tags=[f"{'TAG' if turn == 3 else 'tag'}{n}"]
                     )
                     for n in range(8)
                 ],
@@ -498,11 +524,13 @@ async def test_making_tags_survives_races() -> None:
         assert len(await one.tags()) == 8
 
 
-async def test_a_tag_that_cannot_be_made_costs_its_own_pictures_alone() -> None:
-    """A name that is too long, one with a line break, one the service chokes on, one over the quota: the other pictures land."""
+async def test_a_tag_that_cannot_be_made_costs_its_own_images_alone() -> None:
+    """A name that is too long, one with a line break, one the service chokes on, one over the
+    quota: the other images land.
+    """
     async with project_on_emulator(tier=None) as one:
         names = ["good", "x" * 300, "line\nbreak", " ", "poison"]
-        given = [ImageFile(data=PICTURES[n], tags=[name]) for n, name in enumerate(names)]
+        given = [ImageFile(data=IMAGES[n], tags=[name]) for n, name in enumerate(names)]
         choke(one)
         with pytest.raises(BatchError) as caught:
             await one.project.upload_images(given, create_missing_tags=True)

@@ -1,4 +1,6 @@
-"""What leaves a project, over real sockets: exports, pictures, projects that move, and all images at once."""
+"""What leaves a project, over real sockets: exports, images, projects that move, and all images
+at once.
+"""
 
 from __future__ import annotations
 
@@ -18,7 +20,7 @@ from customvision_async import (
     OperationFailed,
     ServiceError,
 )
-from tests.support.images import picture
+from tests.support.images import image_bytes
 from tests.support.trained_project import FAST, project_with_images, serving, trained
 
 pytestmark = pytest.mark.anyio
@@ -79,7 +81,9 @@ async def test_an_export_whose_answer_is_lost_is_found() -> None:
 
 
 async def test_what_cannot_be_exported_says_so() -> None:
-    """A domain that is not compact, a platform of nowhere, one asked for twice: the service's code and what to do."""
+    """A domain that is not compact, a platform of nowhere, one asked for twice: the service's code
+    and what to do.
+    """
     async with serving(export_seconds=30) as (_, training):
         plain = await project_with_images(training, domain="General")
         with pytest.raises(BadRequestError) as caught:
@@ -125,16 +129,16 @@ async def test_exports_in_old_and_new_versions(version: ApiVersion, tmp_path: Pa
         assert zipfile.is_zipfile(await orchard.download_export(export, tmp_path / "model.zip"))
 
 
-# --- pictures
+# --- images
 
 
-async def test_pictures_come_back_as_they_went(tmp_path: Path) -> None:
+async def test_images_come_back_as_they_went(tmp_path: Path) -> None:
     """By model and by id, in three sizes; a kept prediction too."""
     async with serving() as (_, training):
         orchard = await project_with_images(training, each=5)
         image = next(image for image in await orchard.list_images().all())
         path = await orchard.download_image(image, tmp_path / "a.jpg")
-        assert path.read_bytes() in {picture(seed) for seed in (*range(5), *range(100, 105))}
+        assert path.read_bytes() in {image_bytes(seed) for seed in (*range(5), *range(100, 105))}
         assert (
             await orchard.download_image(image.id, tmp_path / "b.jpg")
         ).read_bytes() == path.read_bytes()
@@ -142,9 +146,11 @@ async def test_pictures_come_back_as_they_went(tmp_path: Path) -> None:
             assert (
                 await orchard.download_image(image.id, tmp_path / size, size=size)
             ).stat().st_size > 100
-        await orchard.quick_test(picture(77), iteration=await trained(orchard))
+        await orchard.quick_test(image_bytes(77), iteration=await trained(orchard))
         (kept,) = await orchard.list_predictions().all()
-        assert (await orchard.download_image(kept, tmp_path / "c.jpg")).read_bytes() == picture(77)
+        assert (await orchard.download_image(kept, tmp_path / "c.jpg")).read_bytes() == image_bytes(
+            77
+        )
         with pytest.raises(NotFoundError):
             await orchard.download_image(PROJECT, tmp_path / "d.jpg")
         with pytest.raises(ValueError, match="original, resized, thumbnail"):
@@ -162,7 +168,7 @@ async def test_an_image_with_an_old_address_is_asked_for_anew(tmp_path: Path) ->
 
 
 @pytest.mark.parametrize("version", [ApiVersion.V1_2, ApiVersion.V2_1, ApiVersion.V3_0], ids=str)
-async def test_pictures_of_old_versions(version: ApiVersion, tmp_path: Path) -> None:
+async def test_images_of_old_versions(version: ApiVersion, tmp_path: Path) -> None:
     """Whatever the field is called."""
     async with serving(version) as (_, training):
         orchard = await project_with_images(training, each=5, domain="General")
@@ -174,7 +180,7 @@ async def test_pictures_of_old_versions(version: ApiVersion, tmp_path: Path) -> 
         )
 
 
-async def test_pictures_of_a_resource_in_a_virtual_network(tmp_path: Path) -> None:
+async def test_images_of_a_resource_in_a_virtual_network(tmp_path: Path) -> None:
     """Relative addresses are artifacts: asked of the service itself."""
     async with serving(vnet=True) as (emulator, training):
         orchard = await project_with_images(training, each=5)

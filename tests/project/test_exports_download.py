@@ -1,4 +1,6 @@
-"""Downloads, over real sockets: resumed, checked, whole or not at all, and from nowhere but where files are kept."""
+"""Downloads, over real sockets: resumed, checked, whole or not at all, and from nowhere but where
+files are kept.
+"""
 
 from __future__ import annotations
 
@@ -175,7 +177,9 @@ async def test_a_download_that_fails_leaves_what_was_there(tmp_path: Path) -> No
 
 
 async def test_where_a_file_goes_is_looked_at_first(tmp_path: Path) -> None:
-    """A folder, a file not to be replaced, a folder that is not there: before anything is asked for."""
+    """A folder, a file not to be replaced, a folder that is not there: before anything is asked
+    for.
+    """
     async with files(reply(200, FILE)) as (host, project):
         export = done(f"{host.url}/model.zip")
         with pytest.raises(IsADirectoryError):
@@ -219,8 +223,8 @@ async def test_a_host_that_is_busy_is_asked_again(tmp_path: Path) -> None:
         assert [bool(seen.header("Range")) for seen in host.seen] == [False, True, True, True]
 
 
-async def test_a_picture_that_never_ends_is_refused(tmp_path: Path) -> None:
-    """Announced or not: over 16 MiB is no picture."""
+async def test_an_image_that_never_ends_is_refused(tmp_path: Path) -> None:
+    """Announced or not: over 16 MiB is no image."""
     huge = "11111111-1111-1111-1111-111111111111"
 
     class Image:
@@ -365,7 +369,9 @@ async def test_addresses_that_are_not_read_from(url: str, tmp_path: Path) -> Non
     ],
 )
 def test_addresses_that_a_name_may_lead_to(address: str, public: bool, private: bool) -> None:
-    """Public ones; those of a private network for hosts that are named one by one; the machine itself and its like never."""
+    """Public ones; those of a private network for hosts that are named one by one; the machine
+    itself and its like never.
+    """
     assert is_allowed_address(address, private=False) is public
     assert is_allowed_address(address, private=True) is private
 
@@ -396,7 +402,9 @@ class Resolver:
 
 
 async def test_a_name_that_leads_inside_is_not_connected_to() -> None:
-    """A blob store's name at a loopback or link-local address: refused as the connection is made, whatever it was before."""
+    """A blob store's name at a loopback or link-local address: refused as the connection is made,
+    whatever it was before.
+    """
     async with peer(reply(200, FILE)) as host:
         port = int(host.url.rpartition(":")[2])
         for address in ("127.0.0.1", "169.254.169.254", "10.0.0.1"):
@@ -450,7 +458,9 @@ def test_hosts_that_can_be_added() -> None:
 
 
 async def test_no_signature_is_logged(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    """The address of a file opens it: it is in no log and in no error, connections that fail included."""
+    """The address of a file opens it: it is in no log and in no error, connections that fail
+    included.
+    """
     caplog.set_level(logging.DEBUG)
     async with files(cut(FILE, 10), retry=Retry(max_attempts=1)) as (host, project):
         url = f"{host.url}/model.zip?sig=topsecret"

@@ -117,7 +117,9 @@ def test_what_is_there_all_the_time_is_listed_once_in_every_version(
 def test_an_image_that_changes_its_tag_stays_in_a_list_of_many_tags(
     version: ApiVersion, count: int, size: int, changes: list[list[Change]]
 ) -> None:
-    """A filter of 25 tags is two walks: an image that swaps a tag of one for one of the other is listed."""
+    """A filter of 25 tags is two walks: an image that swaps a tag of one for one of the other is
+    listed.
+    """
     project = Project(version, "t" * count, names=25)
 
     def swap(tags: dict[str, None]) -> None:
@@ -212,7 +214,9 @@ def test_a_list_ends_while_all_images_move_again_and_again(version: ApiVersion) 
     ],
 )
 def test_requests_of_a_quiet_list(version: ApiVersion, sides: str, requests: int) -> None:
-    """Before v3.3 a list costs two counts and a second walk of the shorter half; since v3.3 a count."""
+    """Before v3.3 a list costs two counts and a second walk of the shorter half; since v3.3 a
+    count.
+    """
     project = Project(version, sides)
     project.listed([], page_size=10)
     assert project.service.total - project.service.calls["GetTags"] == requests

@@ -1,4 +1,6 @@
-"""Iterations from training to deletion, over real sockets, in old and new versions; and the refusals on the way."""
+"""Iterations from training to deletion, over real sockets, in old and new versions; and the
+refusals on the way.
+"""
 
 from __future__ import annotations
 
@@ -17,7 +19,7 @@ from customvision_async import (
     UnsupportedOperation,
 )
 from customvision_async.emulator import Emulator
-from tests.support.images import picture
+from tests.support.images import image_bytes
 from tests.support.trained_project import FAST, RESOURCE, project_with_images, serving, trained
 
 pytestmark = pytest.mark.anyio
@@ -314,7 +316,9 @@ async def test_publishing_what_is_not_trained_or_not_there() -> None:
 
 
 async def test_names_taken_and_published_iterations() -> None:
-    """A name of another iteration, a bad publish name, deleting what is published, unpublishing what is not."""
+    """A name of another iteration, a bad publish name, deleting what is published, unpublishing
+    what is not.
+    """
     async with serving() as (_, training):
         orchard = await project_with_images(training)
         first = await trained(orchard)
@@ -368,7 +372,9 @@ async def test_what_the_version_lacks_names_the_first_that_has_it() -> None:
 
 
 async def test_unknown_tags_and_an_empty_budget() -> None:
-    """A slip in a tag's name is found before anything is sent; the service's own words on a budget of nothing."""
+    """A slip in a tag's name is found before anything is sent; the service's own words on a budget
+    of nothing.
+    """
     async with serving() as (emulator, training):
         orchard = await project_with_images(training)
         with pytest.raises(LookupError, match="aple"):
@@ -408,7 +414,7 @@ async def test_new_images_train_a_new_iteration() -> None:
         orchard = await project_with_images(training)
         first = await trained(orchard)
         await orchard.upload_images(
-            [ImageFile(data=picture(900 + seed), tags=["plum"]) for seed in range(5)],
+            [ImageFile(data=image_bytes(900 + seed), tags=["plum"]) for seed in range(5)],
             create_missing_tags=True,
         )
         second = await trained(orchard)

@@ -1,4 +1,6 @@
-"""Uploads over real sockets: chunks, encodings, joining by name, duplicates, tags and regions, in old and new versions."""
+"""Uploads over real sockets: chunks, encodings, joining by name, duplicates, tags and regions, in
+old and new versions.
+"""
 
 from __future__ import annotations
 
@@ -30,24 +32,26 @@ from customvision_async._transport.base import Request, Response
 from customvision_async.models import ImageFromPrediction
 
 from ..support.emulated_project import QUICK, VERSIONS, Bench, project_on_emulator
-from ..support.images import picture
+from ..support.images import image_bytes
 
 pytestmark = pytest.mark.anyio
 
 DETECTION = "ObjectDetection/General"
-PICTURES = [picture(seed, size=(24, 16)) for seed in range(140)]
+IMAGES = [image_bytes(seed, size=(24, 16)) for seed in range(140)]
 
 
 def files(count: int, **given: Any) -> list[ImageFile]:
-    """Pictures in memory, each different."""
+    """Images in memory, each different."""
     return [
-        ImageFile(data=PICTURES[number], name=f"{number}.jpg", **given) for number in range(count)
+        ImageFile(data=IMAGES[number], name=f"{number}.jpg", **given) for number in range(count)
     ]
 
 
 @pytest.mark.parametrize("version", VERSIONS)
 async def test_any_number_goes_up_in_full_chunks(version: ApiVersion) -> None:
-    """140 pictures of one tag: three calls of raw bytes, each result with its own image, in every version."""
+    """140 images of one tag: three calls of raw bytes, each result with its own image, in every
+    version.
+    """
     async with project_on_emulator(version=version, tags=("apple",)) as one:
         report = await one.project.upload_images(files(140), tags=["apple"])
         assert (report.succeeded, report.duplicates, report.failed) == (140, 0, 0)
@@ -57,11 +61,13 @@ async def test_any_number_goes_up_in_full_chunks(version: ApiVersion) -> None:
 
 @pytest.mark.parametrize("version", VERSIONS)
 async def test_results_are_joined_by_name_though_the_service_shuffles(version: ApiVersion) -> None:
-    """Each result has the image of its own picture, told by its size, whatever names the caller gave: quotes, or all the same."""
+    """Each result has the image of its own image, told by its size, whatever names the caller
+    gave: quotes, or all the same.
+    """
     sizes = [(20 + number, 20) for number in range(70)]
     given = [
         ImageFile(
-            data=picture(n, size=size),
+            data=image_bytes(n, size=size),
             name='a "quoted" \\ name' if n % 2 else "same",
             tags=["b"] if n % 3 else ["a"],
         )
@@ -135,7 +141,9 @@ def unknown_status(answer: Any) -> Any:
 async def test_an_answer_that_does_not_fit_costs_nobody_the_wrong_outcome(
     edit: Callable[[Any], Any],
 ) -> None:
-    """Results missing, extra or contradictory: what is not said is asked again, and is a duplicate of our own making."""
+    """Results missing, extra or contradictory: what is not said is asked again, and is a duplicate
+    of our own making.
+    """
     async with project_on_emulator(tags=("a",)) as one:
         one.emulator.faults.add("edit", edit=edit, operation="CreateImagesFromData")
         report = await one.project.upload_images(files(20), tags=["a"])
@@ -156,21 +164,23 @@ async def test_an_unknown_status_is_kept_as_it_is() -> None:
 
 
 async def test_all_kinds_go_together_in_one_call(tmp_path: Path) -> None:
-    """Files, paths, bytes, open files, URLs, predictions (models and ids) in one upload, each to its operation, indexes right."""
+    """Files, paths, bytes, open files, URLs, predictions (models and ids) in one upload, each to
+    its operation, indexes right.
+    """
     path = tmp_path / "on-disk.jpg"
-    path.write_bytes(PICTURES[0])
+    path.write_bytes(IMAGES[0])
     async with project_on_emulator(tags=("a",)) as one:
         await one.project.upload_images(files(2))
         images = {image.id: image for image in await one.images()}
-        ids = await predicted(one, PICTURES[10:13])
-        with open(path, "rb") as opened, io.BytesIO(b"skip" + PICTURES[4]) as stream:
+        ids = await predicted(one, IMAGES[10:13])
+        with open(path, "rb") as opened, io.BytesIO(b"skip" + IMAGES[4]) as stream:
             stream.seek(4)
             given = [
                 str(path),
                 path,
-                PICTURES[1],
-                bytearray(PICTURES[2]),
-                memoryview(PICTURES[3]),
+                IMAGES[1],
+                bytearray(IMAGES[2]),
+                memoryview(IMAGES[3]),
                 opened,
                 stream,
                 ImageUrl(f"{next(iter(images.values())).original_uri}"),
@@ -178,8 +188,8 @@ async def test_all_kinds_go_together_in_one_call(tmp_path: Path) -> None:
                 UUID(ids[0]),
                 ImageFromPrediction(ids[1].upper(), tags=["a"]),
                 ImageFromPrediction(ids[2]),
-                ImageFile(data=PICTURES[5], tags=["a"]),
-                ImageFile(data=PICTURES[6], metadata={"k": "v"}),
+                ImageFile(data=IMAGES[5], tags=["a"]),
+                ImageFile(data=IMAGES[6], metadata={"k": "v"}),
             ]
             async with one.project.upload_images(given) as upload:
                 results = {result.index: result async for result in upload}
@@ -192,18 +202,18 @@ async def test_all_kinds_go_together_in_one_call(tmp_path: Path) -> None:
         assert results[7].duplicate
 
 
-async def predicted(one: Bench, pictures: list[bytes]) -> list[str]:
-    """The ids of stored predictions of pictures."""
+async def predicted(one: Bench, images: list[bytes]) -> list[str]:
+    """The ids of stored predictions of images."""
     taught = [
         ImageFile(data=data, tags=["x" if n % 2 else "y"])
-        for n, data in enumerate(PICTURES[100:112])
+        for n, data in enumerate(IMAGES[100:112])
     ]
     await one.project.upload_images(taught, create_missing_tags=True)
     iteration = await one.project.begin_training()
     quick_test = one.project.operations.quick_test_image
     return [
         (await quick_test(one.project.id, data, iteration_id=iteration.id, store=True)).id
-        for data in pictures
+        for data in images
     ]
 
 
@@ -213,7 +223,9 @@ async def predicted(one: Bench, pictures: list[bytes]) -> list[str]:
 async def test_duplicates_are_marked_and_their_tags_ensured(
     has_image: bool, merges: bool, success: bool
 ) -> None:
-    """A picture that was there is a success, marked; its new tags are on it, or the item says that they could not be ensured."""
+    """An image that was there is a success, marked; its new tags are on it, or the item says that
+    they could not be ensured.
+    """
     async with project_on_emulator(
         tags=("old", "new"),
         duplicate_has_image=has_image,
@@ -234,7 +246,9 @@ async def test_duplicates_are_marked_and_their_tags_ensured(
 
 
 async def test_a_duplicate_without_wishes_needs_no_more_calls() -> None:
-    """Untagged pictures that are there: one call, marked, a success also where the service names no image."""
+    """Untagged images that are there: one call, marked, a success also where the service names no
+    image.
+    """
     async with project_on_emulator(duplicate_has_image=False) as one:
         await one.project.upload_images(files(3))
         one.forget()
@@ -243,10 +257,12 @@ async def test_a_duplicate_without_wishes_needs_no_more_calls() -> None:
 
 
 @pytest.mark.parametrize("twice_is_duplicate", [True, False])
-async def test_the_same_picture_twice_in_a_batch(twice_is_duplicate: bool) -> None:
-    """Both land; where the service takes the second for a duplicate it is marked, and has the tags of both."""
+async def test_the_same_image_twice_in_a_batch(twice_is_duplicate: bool) -> None:
+    """Both land; where the service takes the second for a duplicate it is marked, and has the tags
+    of both.
+    """
     async with project_on_emulator(tags=("a", "b"), duplicates_in_batch=twice_is_duplicate) as one:
-        given = [ImageFile(data=PICTURES[0], tags=["a"]), ImageFile(data=PICTURES[0], tags=["b"])]
+        given = [ImageFile(data=IMAGES[0], tags=["a"]), ImageFile(data=IMAGES[0], tags=["b"])]
         report = await one.project.upload_images(given)
         assert report.succeeded == 2
         assert report.duplicates == twice_is_duplicate
@@ -257,11 +273,13 @@ async def test_the_same_picture_twice_in_a_batch(twice_is_duplicate: bool) -> No
 @pytest.mark.parametrize("has_image", [True, False])
 @pytest.mark.parametrize("kind", ["lost_answer", "truncated_answer", "html", "garbage"])
 async def test_our_own_repeat_is_no_duplicate(kind: str, has_image: bool) -> None:
-    """The answer is lost after the effect: the repeat meets its own pictures, which were not there before; nothing is doubled."""
+    """The answer is lost after the effect: the repeat meets its own images, which were not there
+    before; nothing is doubled.
+    """
     async with project_on_emulator(tags=("a", "b"), duplicate_has_image=has_image) as one:
         await one.project.upload_images(files(3), tags=["b"])
         one.emulator.faults.add(kind, operation="CreateImagesFromData", effect=True)
-        given = [ImageFile(data=data, tags=["a"]) for data in PICTURES[3:23]]
+        given = [ImageFile(data=data, tags=["a"]) for data in IMAGES[3:23]]
         report = await one.project.upload_images(given)
         assert (report.succeeded, report.duplicates, report.in_doubt) == (20, 0, 20)
         assert len(await one.images()) == 23
@@ -269,7 +287,9 @@ async def test_our_own_repeat_is_no_duplicate(kind: str, has_image: bool) -> Non
 
 
 async def test_a_real_duplicate_is_told_from_our_own_repeat() -> None:
-    """Old and new pictures in a call whose answer is lost: those from before are duplicates, ours are not."""
+    """Old and new images in a call whose answer is lost: those from before are duplicates, ours
+    are not.
+    """
     async with project_on_emulator(tags=("a",)) as one:
         await one.project.upload_images(files(5))
         images = one.emulator._world.state.db
@@ -282,7 +302,9 @@ async def test_a_real_duplicate_is_told_from_our_own_repeat() -> None:
 
 
 async def test_without_de_duplication_what_may_be_double_is_in_doubt() -> None:
-    """A service that knows no duplicates: a lost answer doubles pictures, at most those that are reported as in doubt."""
+    """A service that knows no duplicates: a lost answer doubles images, at most those that are
+    reported as in doubt.
+    """
     async with project_on_emulator(deduplicate=False) as one:
         one.emulator.faults.add("lost_answer", operation="CreateImagesFromData")
         report = await one.project.upload_images(files(100))
@@ -293,10 +315,10 @@ async def test_without_de_duplication_what_may_be_double_is_in_doubt() -> None:
 @pytest.mark.parametrize("count", [20, 21, 45, 100])
 @pytest.mark.parametrize("version", [ApiVersion.V1_2, ApiVersion.V3_3])
 async def test_more_tags_on_an_image_than_a_call_takes(count: int, version: ApiVersion) -> None:
-    """20 go with the picture, the rest follow; other pictures keep their full chunks."""
+    """20 go with the image, the rest follow; other images keep their full chunks."""
     names = tuple(f"t{number}" for number in range(count))
     async with project_on_emulator(version=version, tags=names) as one:
-        given = [ImageFile(data=PICTURES[0], tags=names), *files(30)[1:]]
+        given = [ImageFile(data=IMAGES[0], tags=names), *files(30)[1:]]
         report = await one.project.upload_images(given)
         assert report.succeeded == 30
         tagged = [image for image in await one.images() if image.tags]
@@ -305,16 +327,16 @@ async def test_more_tags_on_an_image_than_a_call_takes(count: int, version: ApiV
 
 
 async def test_too_many_tags_or_regions_on_an_image_are_refused_before_anything_is_sent() -> None:
-    """101 tags, 301 regions: LimitExceeded for that picture; its neighbours land."""
+    """101 tags, 301 regions: LimitExceeded for that image; its neighbours land."""
     names = tuple(f"t{number}" for number in range(101))
     boxes = [Region("t0", number / 1000, 0, 0.1, 0.1) for number in range(301)]
     async with project_on_emulator(domain=DETECTION, tags=names) as one:
         with pytest.raises(BatchError) as caught:
             await one.project.upload_images(
                 [
-                    ImageFile(data=PICTURES[0], tags=names),
-                    ImageFile(data=PICTURES[1], regions=boxes),
-                    PICTURES[2],
+                    ImageFile(data=IMAGES[0], tags=names),
+                    ImageFile(data=IMAGES[1], regions=boxes),
+                    IMAGES[2],
                 ]
             )
         causes = [
@@ -325,11 +347,13 @@ async def test_too_many_tags_or_regions_on_an_image_are_refused_before_anything_
 
 
 async def test_a_chunk_never_has_more_than_20_distinct_tags() -> None:
-    """60 pictures with 3 of 30 tags each, some of them in regions: every call keeps the limit, counted over entries and regions."""
+    """60 images with 3 of 30 tags each, some of them in regions: every call keeps the limit,
+    counted over entries and regions.
+    """
     names = tuple(f"t{number}" for number in range(30))
     given = [
         ImageFile(
-            data=PICTURES[n],
+            data=IMAGES[n],
             tags=[names[n % 30]],
             regions=[Region(names[(n * 7) % 30], 0, 0, 0.5, 0.5)],
         )
@@ -343,22 +367,24 @@ async def test_a_chunk_never_has_more_than_20_distinct_tags() -> None:
 
 @pytest.mark.parametrize("version", [version for version in VERSIONS if version > ApiVersion.V1_2])
 async def test_regions_are_on_their_images_once(version: ApiVersion) -> None:
-    """With the picture; for duplicates afterwards, without doubles; 25 tags of regions on one picture too."""
+    """With the image; for duplicates afterwards, without doubles; 25 tags of regions on one
+    image too.
+    """
     names = tuple(f"t{number}" for number in range(25))
     boxes = [
         Region(name, 0.01 * number, 0.1, 1 / 3, 0.123456789) for number, name in enumerate(names)
     ]
     async with project_on_emulator(domain=DETECTION, version=version, tags=names) as one:
         await one.project.upload_images(
-            [ImageFile(data=PICTURES[0], regions=boxes[:3]), ImageFile(data=PICTURES[1])]
+            [ImageFile(data=IMAGES[0], regions=boxes[:3]), ImageFile(data=IMAGES[1])]
         )
         for _ in range(2):
             given = [
-                ImageFile(data=PICTURES[0], regions=boxes),
-                ImageFile(data=PICTURES[1], regions=boxes[:2]),
+                ImageFile(data=IMAGES[0], regions=boxes),
+                ImageFile(data=IMAGES[1], regions=boxes[:2]),
             ]
             report = await one.project.upload_images(
-                [*given, ImageFile(data=PICTURES[2], regions=boxes[5:])]
+                [*given, ImageFile(data=IMAGES[2], regions=boxes[5:])]
             )
             assert report.succeeded == 3
         counts = {len(image.regions) for image in await one.images()}
@@ -366,12 +392,12 @@ async def test_regions_are_on_their_images_once(version: ApiVersion) -> None:
 
 
 async def test_regions_in_v1_2_are_refused_by_item() -> None:
-    """v1.2 has no regions: that picture fails, and says since when there are; the others land."""
+    """v1.2 has no regions: that image fails, and says since when there are; the others land."""
     async with project_on_emulator(version=ApiVersion.V1_2, tags=("a",)) as one:
         given = [
-            ImageFile(data=PICTURES[0], regions=[Region("a", 0, 0, 1, 1)]),
-            ImageFile(data=PICTURES[1], metadata={"a": "b"}),
-            PICTURES[2],
+            ImageFile(data=IMAGES[0], regions=[Region("a", 0, 0, 1, 1)]),
+            ImageFile(data=IMAGES[1], metadata={"a": "b"}),
+            IMAGES[2],
         ]
         with pytest.raises(BatchError) as caught:
             await one.project.upload_images(given)
@@ -382,14 +408,14 @@ async def test_regions_in_v1_2_are_refused_by_item() -> None:
 
 
 @pytest.mark.parametrize("merges", [True, False])
-async def test_metadata_goes_with_the_pictures_and_onto_duplicates(merges: bool) -> None:
-    """Pictures of the same metadata share a call; a duplicate gets it too."""
+async def test_metadata_goes_with_the_images_and_onto_duplicates(merges: bool) -> None:
+    """Images of the same metadata share a call; a duplicate gets it too."""
     async with project_on_emulator(duplicate_merges_tags=merges) as one:
         await one.project.upload_images(files(2))
         one.forget()
         given = [
             ImageFile(data=data, metadata={"source": str(n % 2)})
-            for n, data in enumerate(PICTURES[:20])
+            for n, data in enumerate(IMAGES[:20])
         ]
         report = await one.project.upload_images(given)
         assert (report.succeeded, report.duplicates) == (20, 2)
@@ -399,10 +425,12 @@ async def test_metadata_goes_with_the_pictures_and_onto_duplicates(merges: bool)
 
 
 async def test_bodies_stay_under_the_limit_whatever_the_mixture() -> None:
-    """Random bytes of 300 KB in 30 tag sets, chunks of 1 MB at most: no body is larger, also not as base64 in a mixture."""
+    """Random bytes of 300 KB in 30 tag sets, chunks of 1 MB at most: no body is larger, also not as
+    base64 in a mixture.
+    """
     names = tuple(f"t{number}" for number in range(10))
     given = [
-        ImageFile(data=PICTURES[n] + os.urandom(300_000), tags=[names[n % 10]]) for n in range(30)
+        ImageFile(data=IMAGES[n] + os.urandom(300_000), tags=[names[n % 10]]) for n in range(30)
     ]
     async with project_on_emulator(
         tags=names, concurrency=Concurrency(max_chunk_bytes=1_000_000)
@@ -418,7 +446,9 @@ async def test_bodies_stay_under_the_limit_whatever_the_mixture() -> None:
 
 
 async def test_identical_urls_never_share_a_call() -> None:
-    """Answers to URLs are joined by the URL: the same one twice goes in two calls, and both results are right."""
+    """Answers to URLs are joined by the URL: the same one twice goes in two calls, and both results
+    are right.
+    """
     async with project_on_emulator(tags=("a", "b")) as one:
         await one.project.upload_images(files(1))
         url = (await one.images())[0].original_uri
@@ -436,9 +466,12 @@ async def test_identical_urls_never_share_a_call() -> None:
 
 @pytest.mark.parametrize("kind", ["ErrorUnknown", 400, 408, 413, 500])
 @pytest.mark.parametrize("bad", [0, 37, 63])
-async def test_a_bad_picture_is_found_by_halving(kind: str | int, bad: int) -> None:
-    """A refusal that names no picture: halves are sent until the bad one stands alone. Every other lands; the requests are few."""
-    poison = PICTURES[bad]
+async def test_a_bad_image_is_found_by_halving(kind: str | int, bad: int) -> None:
+    """A refusal that names no image: halves are sent until the bad one stands alone.
+
+    Every other lands; the requests are few.
+    """
+    poison = IMAGES[bad]
     async with project_on_emulator(retry=Retry(max_attempts=1)) as one:
         spoil(poison, kind)
         with pytest.raises(BatchError) as caught:
@@ -452,7 +485,7 @@ async def test_a_bad_picture_is_found_by_halving(kind: str | int, bad: int) -> N
 
 
 def spoil(poison: bytes, kind: str | int) -> None:
-    """Whatever batch has this picture in it is refused whole."""
+    """Whatever batch has this image in it is refused whole."""
     from customvision_async.emulator._api_request import HANDLERS, Answer, Call
 
     real = HANDLERS["CreateImagesFromData"]
@@ -491,12 +524,14 @@ def _handlers() -> Any:
         {"failed_image_is_null": False},
     ],
 )
-async def test_bad_pictures_among_good_ones(switches: dict[str, bool]) -> None:
-    """Seven that pass our look and not the service's, among 100: exactly these fail, in whatever way the service tells."""
-    broken = b"\xff\xd8\xff" + b"no picture after all"
+async def test_bad_images_among_good_ones(switches: dict[str, bool]) -> None:
+    """Seven that pass our look and not the service's, among 100: exactly these fail, in whatever
+    way the service tells.
+    """
+    broken = b"\xff\xd8\xff" + b"no image after all"
     given = [
         ImageFile(data=broken + bytes([n]), name=f"bad{n}") if n % 15 == 7 else data
-        for n, data in enumerate(PICTURES[:100])
+        for n, data in enumerate(IMAGES[:100])
     ]
     async with project_on_emulator(retry=QUICK, **switches) as one:
         with pytest.raises(BatchError) as caught:
@@ -509,11 +544,13 @@ async def test_bad_pictures_among_good_ones(switches: dict[str, bool]) -> None:
 
 
 async def test_a_client_that_is_closed_ends_the_run() -> None:
-    """Not one failure after another for as long as the source gives; and nothing is in doubt that was never sent."""
+    """Not one failure after another for as long as the source gives; and nothing is in doubt that
+    was never sent.
+    """
 
     async def endless() -> AsyncIterator[bytes]:
         while True:
-            yield PICTURES[0]
+            yield IMAGES[0]
 
     async with project_on_emulator() as one:
         await one.training.aclose()
@@ -543,10 +580,12 @@ class _Stuck:
 async def test_small_files_that_wait_for_a_slow_service_do_not_pile_up_in_memory(
     tmp_path: Path,
 ) -> None:
-    """2,000 files of 30 KB are 60 MB; with all of them under way at once, no more than a third of that is in memory."""
+    """2,000 files of 30 KB are 60 MB; with all of them under way at once, no more than a third of
+    that is in memory.
+    """
     for number in range(2000):
         with (tmp_path / f"{number}.jpg").open("wb") as file:
-            file.write(PICTURES[0])
+            file.write(IMAGES[0])
             file.truncate(30_000)
     tracemalloc.start()
     try:

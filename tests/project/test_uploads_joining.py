@@ -1,4 +1,6 @@
-"""Laws of the joiner: whatever order, quotes, gaps, strangers and repeats an answer has, each picture gets its own outcome."""
+"""Laws of the joiner: whatever order, quotes, gaps, strangers and repeats an answer has, each
+image gets its own outcome.
+"""
 
 from __future__ import annotations
 
@@ -22,7 +24,9 @@ PROJECT = str(UUID(int=1))
 
 
 class Muddled:
-    """A service that knows its pictures by content, and answers as the dice want for a while, then well (but never in order)."""
+    """A service that knows its images by content, and answers as the dice want for a while, then
+    well (but never in order).
+    """
 
     def __init__(self, seed: int, muddled: int, bad: set[int]) -> None:
         self.dice = random.Random(seed)
@@ -32,7 +36,7 @@ class Muddled:
         self.requests = 0
 
     def names(self, request: Request) -> list[tuple[str, int]]:
-        """The names sent, with the number of the picture behind each."""
+        """The names sent, with the number of the image behind each."""
         assert request.content is not None
         found: list[tuple[str, int]] = []
         name = ""
@@ -50,7 +54,7 @@ class Muddled:
         return found
 
     def result(self, name: str, number: int, quote: str) -> dict[str, Any]:
-        """What became of one picture."""
+        """What became of one image."""
         if number in self.bad:
             return {
                 "sourceUrl": f"{quote}{name}{quote}",
@@ -81,7 +85,7 @@ class Muddled:
         if not request.operation.startswith("CreateImagesFrom"):
             return self.follow_up(request)
         results = [self.result(name, number, quote) for name, number in self.names(request)]
-        if self.muddled > 0 and len(results) > 1:  # of a picture alone there is nothing to mix up
+        if self.muddled > 0 and len(results) > 1:  # of an image alone there is nothing to mix up
             self.muddled -= 1
             results = self.muddle(results)
         self.dice.shuffle(results)
@@ -137,10 +141,12 @@ class Muddled:
     seed=st.integers(0, 2**32),
     bad=st.sets(st.integers(0, 69), max_size=5),
 )
-def test_each_picture_gets_its_own_outcome(
+def test_each_image_gets_its_own_outcome(
     count: int, form: str, muddled: int, seed: int, bad: set[int]
 ) -> None:
-    """Every result is of its own picture, every good one is a success, every bad one fails; requests have a bound."""
+    """Every result is of its own image, every good one is a success, every bad one fails;
+    requests have a bound.
+    """
     service = Muddled(seed, muddled, bad)
     box = Region(UUID(int=5), 0, 0, 1, 1)
 

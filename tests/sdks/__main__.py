@@ -20,7 +20,7 @@ from pathlib import Path
 
 from customvision_async.emulator import Emulator
 from tests.sdks.scenario import STEPS
-from tests.support.images import picture
+from tests.support.images import image_bytes
 
 PACKAGE = "azure-cognitiveservices-vision-customvision"
 VERSIONS = ("0.1.0", "0.2.0", "0.3.0", "0.4.0", "1.0.0", "2.0.0", "3.0.0", "3.1.0", "3.1.1")
@@ -48,7 +48,7 @@ def run(command: list[str], path: str | None = None) -> dict[str, str]:
             "endpoint": emulator.endpoint,
             "training_key": emulator.training_key,
             "prediction_key": emulator.prediction_key,
-            "images": [base64.b64encode(picture(seed)).decode() for seed in range(20)],
+            "images": [base64.b64encode(image_bytes(seed)).decode() for seed in range(20)],
         }
         result = subprocess.run(
             [*command, "-W", "ignore", str(SCENARIO)],

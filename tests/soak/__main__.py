@@ -1,6 +1,9 @@
-"""The soak as a command: ``python -m tests.soak --images 1000000``. Many small images over loopback HTTP, and what they leave behind.
+"""The soak as a command: ``python -m tests.soak --images 1000000``.
 
-Memory from a tenth of the way to the end may grow by 5 MiB; file descriptors and tasks must be what they were.
+Many small images over loopback HTTP, and what they leave behind.
+
+Memory from a tenth of the way to the end may grow by 5 MiB; file descriptors and tasks must be what
+they were.
 """
 
 # ruff: noqa: T201 - a command speaks
@@ -28,7 +31,10 @@ PROJECT = "00000000-0000-4000-8000-000000000001"
 
 @dataclass(slots=True)
 class Soak:
-    """What came of it. Memory is bytes, at each tenth of the way; descriptors and tasks before and after."""
+    """What came of it.
+
+    Memory is bytes, at each tenth of the way; descriptors and tasks before and after.
+    """
 
     images: int = 0
     there: int = 0
@@ -45,9 +51,11 @@ class Soak:
     def __str__(self) -> str:
         memory = ", ".join(f"{size / 2**20:.1f}" for size in self.memory)
         return (
-            f"{self.images:,} images in {self.seconds:.0f} s ({self.images / self.seconds:,.0f}/s), {self.there:,} are there;"
+            f"{self.images:,} images in {self.seconds:.0f} s ({self.images / self.seconds:,.0f}/s), "
+            f"{self.there:,} are there;"
             f" memory at each tenth: {memory} MiB, {self.growth / 2**20:+.1f};"
-            f" descriptors {self.descriptors[0]} -> {self.descriptors[1]}, tasks {self.tasks[0]} -> {self.tasks[1]}"
+            f" descriptors {self.descriptors[0]} -> {self.descriptors[1]}, tasks "
+            f"{self.tasks[0]} -> {self.tasks[1]}"
         )
 
 

@@ -15,7 +15,9 @@ _SHARED = (type, ModuleType, FunctionType)
 
 
 def content_in(thing: object, size: int = 1) -> list[object]:
-    """Return every bytes object of at least `size`, and every open file, that can be reached from `thing`."""
+    """Return every bytes object of at least `size`, and every open file, that can be reached from
+    `thing`.
+    """
     found: list[object] = []
     seen: set[int] = set()
     waiting: list[Any] = [thing]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from tests.support.images import picture
+from tests.support.images import image_bytes
 from tests.support.operations import Caller, calling
 
 DETECTION = "da2e3a8a-40a5-4171-82f4-58522f70fbc1"
@@ -18,7 +18,7 @@ async def project_with_images(call: Caller, *, each: int = 5, **query: str) -> s
     project = await call.project(**query)
     for start, name in ((0, "apple"), (100, "pear")):
         tag = await call.tag(project, name)
-        images = {str(seed): picture(seed) for seed in range(start, start + each)}
+        images = {str(seed): image_bytes(seed) for seed in range(start, start + each)}
         await call.upload(project, images, [tag])
     return project
 

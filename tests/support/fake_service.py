@@ -1,8 +1,10 @@
-"""A small, strict model of the service in memory: what carries requests in the fault campaign, in place of a network.
+"""A small, strict model of the service in memory: what carries requests in the fault campaign, in
+place of a network.
 
-It holds one project. Whatever the client may not do (a batch over a limit, a body of another length than announced, a URL too
-long, a key that is missing) is not only refused but noted in `violations`. It needs no sockets and no threads, so it lives
-in virtual time, and all it does follows from the `Random` it is given. What goes wrong is up to a :class:`Faults` object.
+It holds one project. Whatever the client may not do (a batch over a limit, a body of another length
+than announced, a URL too long, a key that is missing) is not only refused but noted in
+`violations`. It needs no sockets and no threads, so it lives in virtual time, and all it does
+follows from the `Random` it is given. What goes wrong is up to a :class:`Faults` object.
 """
 
 from __future__ import annotations
@@ -41,7 +43,10 @@ Json = dict[str, Any]
 
 
 class Endless(BaseException):
-    """More calls than any run should need. Not an Exception: nobody is to take it for an outcome."""
+    """More calls than any run should need.
+
+    Not an Exception: nobody is to take it for an outcome.
+    """
 
 
 class Refused(Exception):
@@ -55,7 +60,9 @@ class Refused(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Habits:
-    """What no evidence settles about the real service; see the emulator's switches of the same names."""
+    """What no evidence settles about the real service; see the emulator's switches of the same
+    names.
+    """
 
     deduplicate: bool = True
     duplicate_has_image: bool = True
@@ -99,7 +106,7 @@ class Service:
         self.project_id = self.new_id()
         self.tags: dict[str, str] = {}
         self.images: dict[str, Stored] = {}
-        self.pictures: dict[str, bytes] = {}
+        self.images: dict[str, bytes] = {}
         """What stands at a URL, or was stored under the id of a prediction."""
         self.unreadable: set[bytes] = set()
         """Files that change between being looked at and being sent."""
@@ -313,14 +320,14 @@ class Service:
 
     def _CreateImagesFromUrls(self, query: Json, body: Any, strike: Strike) -> tuple[int, Json]:  # noqa: N802
         return self._created_from(
-            body, lambda entry: (entry["url"], self.pictures.get(entry["url"])), strike
+            body, lambda entry: (entry["url"], self.images.get(entry["url"])), strike
         )
 
     def _CreateImagesFromPredictions(  # noqa: N802
         self, query: Json, body: Any, strike: Strike
     ) -> tuple[int, Json]:
         return self._created_from(
-            body, lambda entry: (entry["id"], self.pictures.get(entry["id"])), strike
+            body, lambda entry: (entry["id"], self.images.get(entry["id"])), strike
         )
 
     def _created_from(

@@ -1,4 +1,6 @@
-"""A service without a socket, for virtual time: it answers what a script says, or as a quota allows."""
+"""A service without a socket, for virtual time: it answers what a script says, or as a quota
+allows.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +14,9 @@ Outcome = Response | TransportError | Exception
 
 
 class Scripted:
-    """A sender that has the outcomes of a script, the last one for ever, and notes when it was asked."""
+    """A sender that has the outcomes of a script, the last one for ever, and notes when it was
+    asked.
+    """
 
     def __init__(self, *outcomes: Outcome, seconds: float = 0.0) -> None:
         self._outcomes = list(outcomes)
@@ -45,7 +49,9 @@ class Scripted:
 
 
 class Quota:
-    """A sender to a service that allows `rate` calls a second, thinks, and counts what it sees at once."""
+    """A sender to a service that allows `rate` calls a second, thinks, and counts what it sees at
+    once.
+    """
 
     def __init__(
         self, rate: float = 10.0, burst: float = 10.0, think: float = 1.0, upload: float = 0.05

@@ -1,7 +1,8 @@
 """What goes wrong, drawn at random from a seed: which call it meets, and what it does to it.
 
-The list is that of the research on reliability, as far as it happens above the socket. What breaks a connection is an exception
-here, as the aiohttp sender raises it; bytes that come wrong are wrong bytes.
+The list is that of the research on reliability, as far as it happens above the socket. What breaks
+a connection is an exception here, as the aiohttp sender raises it; bytes that come wrong are wrong
+bytes.
 """
 
 from __future__ import annotations

@@ -1,6 +1,8 @@
-"""Run by test_official_sdk_v1 in a process of its own, with the 2018 SDK (0.1.0: Training v1.2, Prediction v1.1) on its path.
+"""Run by test_official_sdk_v1 in a process of its own, with the 2018 SDK (0.1.0: Training v1.2,
+Prediction v1.1) on its path.
 
-Takes an endpoint, the keys and three pictures; calls every operation that SDK has; prints what it saw as one JSON object.
+Takes an endpoint, the keys and three images; calls every operation that SDK has; prints what it
+saw as one JSON object.
 """
 
 from __future__ import annotations
@@ -45,7 +47,7 @@ class Recorded:
 def main() -> None:
     """Everything the SDK can do."""
     given = json.load(sys.stdin)
-    pictures = [base64.b64decode(picture) for picture in given["pictures"]]
+    contents = [base64.b64decode(content) for content in given["images"]]
     training = Recorded(
         TrainingApi(
             given["training_key"], base_url=f"{given['endpoint']}/customvision/v1.2/Training"
@@ -83,12 +85,12 @@ def main() -> None:
     files = training.create_images_from_files(
         p,
         images=[
-            m.ImageFileCreateEntry(name=f"{n}.jpg", contents=picture)
-            for n, picture in enumerate(pictures[:12])
+            m.ImageFileCreateEntry(name=f"{n}.jpg", contents=content)
+            for n, content in enumerate(contents[:12])
         ],
         tag_ids=[apple.id],
     )
-    data = training.create_images_from_data(p, io.BytesIO(pictures[12]), tag_ids=[pear.id])
+    data = training.create_images_from_data(p, io.BytesIO(contents[12]), tag_ids=[pear.id])
     seen["uploaded"] = [
         files.is_batch_successful,
         data.is_batch_successful,
@@ -99,7 +101,7 @@ def main() -> None:
     urls = training.create_images_from_urls(
         p, images=[m.ImageUrlCreateEntry(url=page[0].image_uri)]
     )
-    seen["urls"] = urls.images[0].status  # the picture is there already
+    seen["urls"] = urls.images[0].status  # the image is there already
     images = [result.image.id for result in files.images]
     pairs = training.post_image_tags(
         p, tags=[m.ImageTagCreateEntry(image_id=image, tag_id=pear.id) for image in images[:6]]
@@ -128,7 +130,7 @@ def main() -> None:
     )
     seen["export"] = training.export_iteration(p, iteration.id, "TensorFlow").platform
     seen["exports"] = len(training.get_exports(p, iteration.id))
-    quick = training.quick_test_image(p, io.BytesIO(pictures[0]), iteration_id=iteration.id)
+    quick = training.quick_test_image(p, io.BytesIO(contents[0]), iteration_id=iteration.id)
     seen["quick"] = sorted(score.tag for score in quick.predictions)
     seen["quick_url"] = len(
         training.quick_test_image_url(
@@ -137,10 +139,10 @@ def main() -> None:
     )
 
     scores = prediction.predict_image(
-        p, io.BytesIO(pictures[13]), iteration_id=iteration.id, application="old"
+        p, io.BytesIO(contents[13]), iteration_id=iteration.id, application="old"
     ).predictions
     seen["predicted"] = sorted(score.tag for score in scores)
-    prediction.predict_image_with_no_store(p, io.BytesIO(pictures[13]), iteration_id=iteration.id)
+    prediction.predict_image_with_no_store(p, io.BytesIO(contents[13]), iteration_id=iteration.id)
     prediction.predict_image_url(p, iteration_id=iteration.id, url=page[0].image_uri)
     prediction.predict_image_url_with_no_store(p, iteration_id=iteration.id, url=page[0].image_uri)
     stored = training.query_prediction_results(

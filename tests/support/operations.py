@@ -62,7 +62,7 @@ class Caller:
         tags: list[str] | None = None,
         expect: int = 200,
     ) -> dict[str, Any]:
-        """Upload pictures as one multipart body; returns the results by file name."""
+        """Upload images as one multipart body; returns the results by file name."""
         form = aiohttp.FormData()
         for name, data in images.items():
             form.add_field(

@@ -219,8 +219,8 @@ BAD_FILES: tuple[Callable[[], Any], ...] = (
     lambda: ImageFile(file=HostileFile()),  # type: ignore[arg-type]
     lambda: ImageFile(file=BrokenFile()),  # type: ignore[arg-type]
     lambda: ImageFile(file=LateFile()),  # type: ignore[arg-type]
-    lambda: ImageUrl("https://pictures.example/\ud800"),
-    lambda: ImageUrl(HostileText("https://pictures.example/\r\n")),
+    lambda: ImageUrl("https://images.example/\ud800"),
+    lambda: ImageUrl(HostileText("https://images.example/\r\n")),
     lambda: ImageFromPrediction("\ud800"),
 )
 """What holds no image that can be sent."""

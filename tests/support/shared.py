@@ -1,6 +1,8 @@
-"""Reference data that lies beside the project where it was developed: the service's OpenAPI documents and recorded sessions.
+"""Reference data that lies beside the project where it was developed: the service's OpenAPI
+documents and recorded sessions.
 
-Nothing of it is part of the project. Tests read it where it is present and skip, saying so, where it is not.
+Nothing of it is part of the project. Tests read it where it is present and skip, saying so, where
+it is not.
 """
 
 from __future__ import annotations

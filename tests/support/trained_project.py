@@ -17,7 +17,7 @@ from customvision_async import (
 )
 from customvision_async.emulator import Emulator
 
-from .images import picture
+from .images import image_bytes
 
 FAST = Polling(initial_interval=0.02)
 RESOURCE = (
@@ -50,7 +50,7 @@ async def project_with_images(
     domain: str = "General (compact)",
     tags: tuple[str, ...] = ("apple", "pear"),
 ) -> ProjectClient:
-    """A project with `each` pictures of every tag: seeds from 0, from 100, and so on."""
+    """A project with `each` images of every tag: seeds from 0, from 100, and so on."""
     detection = domain.startswith("ObjectDetection/")
     project = await training.create_project("Orchard", domain)
     images = []
@@ -58,7 +58,7 @@ async def project_with_images(
         for seed in range(100 * place, 100 * place + each):
             regions = [Region(tag, 0.1, 0.1, 0.5, 0.5)] if detection else []
             images.append(
-                ImageFile(data=picture(seed), tags=[] if detection else [tag], regions=regions)
+                ImageFile(data=image_bytes(seed), tags=[] if detection else [tag], regions=regions)
             )
     await project.upload_images(images, create_missing_tags=True)
     return project

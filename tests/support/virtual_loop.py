@@ -1,8 +1,9 @@
-"""An event loop in virtual time: sleeping costs nothing, and a wait for what can never come is an error.
+"""An event loop in virtual time: sleeping costs nothing, and a wait for what can never come is an
+error.
 
-The selector never blocks. When nothing is ready, time jumps to the next timer; when there is no timer either, every
-task waits for another and :class:`Deadlock` is raised. For code that waits on timers and futures only: a socket or a
-thread has no place in virtual time.
+The selector never blocks. When nothing is ready, time jumps to the next timer; when there is no
+timer either, every task waits for another and :class:`Deadlock` is raised. For code that waits on
+timers and futures only: a socket or a thread has no place in virtual time.
 """
 
 from __future__ import annotations

@@ -1,4 +1,6 @@
-"""Running the package in virtual time: what it hands to worker threads is done at once, and nothing may be left behind."""
+"""Running the package in virtual time: what it hands to worker threads is done at once, and nothing
+may be left behind.
+"""
 
 from __future__ import annotations
 
@@ -32,7 +34,9 @@ class Left(AssertionError):
 
 @contextmanager
 def inline_threads() -> Iterator[None]:
-    """Do the work of threads on the loop, after one turn of it: a thread has no place in virtual time."""
+    """Do the work of threads on the loop, after one turn of it: a thread has no place in virtual
+    time.
+    """
     real = anyio.to_thread.run_sync
 
     async def run_sync(function: Callable[..., Any], *args: Any, **_: Any) -> Any:
@@ -76,7 +80,9 @@ def client_of(
     retry: Retry | None = None,
     observers: tuple[Observer, ...] = (),
 ) -> TrainingClient:
-    """A client that speaks to `service`, all of whose chance comes from `seed`, and whose calendar is that of the loop."""
+    """A client that speaks to `service`, all of whose chance comes from `seed`, and whose calendar
+    is that of the loop.
+    """
     training = TrainingClient(
         ENDPOINT,
         KEY,

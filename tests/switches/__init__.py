@@ -1,1 +1,3 @@
-"""Clients work under every setting of the emulator's switches: a core of work, and the settings it is done under."""
+"""Clients work under every setting of the emulator's switches: a core of work, and the settings it
+is done under.
+"""

@@ -1,4 +1,5 @@
-"""``python -m tests.switches``: the core of client work under random settings of the emulator's switches.
+"""``python -m tests.switches``: the core of client work under random settings of the emulator's
+switches.
 
 What fails is printed as a profile, which ``Emulator(profile=FILE)`` takes.
 """

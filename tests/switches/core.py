@@ -1,4 +1,6 @@
-"""A core of what clients do, small and fast, with what must hold whatever the emulator's switches say."""
+"""A core of what clients do, small and fast, with what must hold whatever the emulator's switches
+say.
+"""
 
 from __future__ import annotations
 
@@ -25,11 +27,11 @@ from customvision_async import (
 )
 from customvision_async.emulator import Emulator, Switches
 from tests.support.emulated_project import QUICK
-from tests.support.images import picture
+from tests.support.images import image_bytes
 
 __all__ = ["core", "failing", "hurried"]
 
-PICTURES = [picture(seed) for seed in range(40)]
+IMAGES = [image_bytes(seed) for seed in range(40)]
 BROKEN = b"\xff\xd8\xff" + b"no image after all"
 RESOURCE = "/subscriptions/0/resourceGroups/1/providers/Microsoft.CognitiveServices/accounts/2"
 FAST = Polling(initial_interval=0.01)
@@ -81,22 +83,25 @@ async def core(switches: Switches, folder: Path) -> None:
 
 
 async def _uploads(project: ProjectClient, switches: Switches) -> None:
-    """Twelve images, two of them again with another tag, and one that is no image: none is lost in silence."""
-    images = [ImageFile(data=PICTURES[n], tags=[("apple", "pear")[n % 2]]) for n in range(12)]
+    """Twelve images, two of them again with another tag, and one that is no image: none is lost in
+    silence.
+    """
+    images = [ImageFile(data=IMAGES[n], tags=[("apple", "pear")[n % 2]]) for n in range(12)]
     images.insert(7, ImageFile(data=BROKEN, tags=["apple"]))
-    images += [ImageFile(data=PICTURES[n], tags=["ripe"]) for n in (0, 5)]
+    images += [ImageFile(data=IMAGES[n], tags=["ripe"]) for n in (0, 5)]
     nameless = switches.deduplicate and not switches.duplicate_has_image
     failed = await _failed(project, images)
     bad = {7} if switches.check_images != "none" else set()
     assert failed & {7} == bad
-    # Where the service does not say which image was there, its tags cannot be made sure of: that is told.
+    # Where the service does not say which image was there, its tags cannot be made sure of: that is
+    # told.
     assert failed - bad <= ({0, 5, 13, 14} if nameless else set())
     held = Counter(len(image.tags) for image in await project.list_images().all())
     if switches.deduplicate and switches.duplicates_in_batch:
         added = switches.duplicate_has_image or switches.duplicate_merges_tags
         once = 1 - len(bad)  # without a look, the bad one is an image
         assert held == Counter({1: 10 + once, 2: 2} if added else {1: 12 + once})
-    again = [ImageFile(data=PICTURES[n], tags=["seen"]) for n in range(3)]
+    again = [ImageFile(data=IMAGES[n], tags=["seen"]) for n in range(3)]
     assert await _failed(project, again) == ({0, 1, 2} if nameless else set())
     tags = {tag.name: tag.image_count async for tag in project.list_tags()}
     assert tags["seen"] >= (0 if nameless else 3)
@@ -117,13 +122,13 @@ async def _downloads(project: ProjectClient, switches: Switches, folder: Path) -
         return
     image = (await project.list_images().all())[0]
     data = (await project.download_image(image, folder / "one")).read_bytes()
-    assert (data in PICTURES) == switches.originals_kept
+    assert (data in IMAGES) == switches.originals_kept
     assert Pillow.open(io.BytesIO(data)).size == (64, 48)
 
 
 async def _deletes(project: ProjectClient) -> None:
     """Images that are gone count as deleted and untagged, whatever the service says of them."""
-    report = await project.upload_images([PICTURES[30], PICTURES[31]])
+    report = await project.upload_images([IMAGES[30], IMAGES[31]])
     assert report.succeeded == 2
     gone = [
         image
@@ -136,8 +141,10 @@ async def _deletes(project: ProjectClient) -> None:
 
 
 async def _regions(project: ProjectClient) -> None:
-    """A region given twice, and one that differs by less than single precision, are one: nothing else is lost."""
-    image = (await _landed(project, PICTURES[0])).id
+    """A region given twice, and one that differs by less than single precision, are one: nothing
+    else is lost.
+    """
+    image = (await _landed(project, IMAGES[0])).id
     tag = await project.create_tag("apple")
     left = [0.1, 0.2, 0.1, 0.3, 0.1 + 1e-12]
     report = await project.create_regions(
@@ -168,7 +175,7 @@ async def _iterations(emulator: Emulator, project: ProjectClient) -> None:
     async with PredictionClient(
         emulator.endpoint, emulator.prediction_key, retry=QUICK
     ) as prediction:
-        found = await prediction.classify_image(project, "live", PICTURES[2])
+        found = await prediction.classify_image(project, "live", IMAGES[2])
     assert found.iteration == second.id
     export = await project.begin_export(second, "onnx", "onnx12", polling=FAST)
     assert (export.platform, export.flavor) == ("ONNX", "ONNX12")
@@ -181,7 +188,7 @@ async def _oldest(emulator: Emulator, project: str) -> None:
     ) as training:
         old = training.get_project_client(project)
         before = {one.id async for one in old.list_iterations() if one.status != "New"}
-        await old.upload_images([ImageFile(data=PICTURES[35], tags=["apple"])])
+        await old.upload_images([ImageFile(data=IMAGES[35], tags=["apple"])])
         made = await old.begin_training(polling=FAST)
         assert made.id not in before
         await old.delete_images(await old.list_images(tagged=False).all())

@@ -36,7 +36,8 @@ def pairs_of(row: Mapping[str, Any]) -> set[tuple[tuple[str, Any], ...]]:
 def pairs(seed: int = 1, candidates: int = 60) -> list[Row]:
     """Rows in which every two values of two switches stand together in some row.
 
-    Greedy, and the same rows every time: of some random rows, the one with the most pairs that are new.
+    Greedy, and the same rows every time: of some random rows, the one with the most pairs that are
+    new.
     """
     random = Random(seed)
     missing = {

@@ -111,7 +111,9 @@ def _reset(writer: asyncio.StreamWriter) -> None:
 
 
 async def test_a_request_is_sent_as_it_is() -> None:
-    """The URL as it was encoded, our headers and no others of note, and the answer whole with its headers in lower case."""
+    """The URL as it was encoded, our headers and no others of note, and the answer whole with its
+    headers in lower case.
+    """
     async with sending(reply(207, b'{"ok":1}', "Request-Id: 7", "X-A: 1", "X-A: 2")) as (
         transport,
         there,
@@ -168,7 +170,9 @@ async def test_the_end_of_the_body_is_told_before_the_answer() -> None:
 
 
 async def test_an_answer_in_the_middle_of_the_body_is_taken() -> None:
-    """A 401 does not wait for 50 MB; the rest is not sent, and the next request takes a new connection."""
+    """A 401 does not wait for 50 MB; the rest is not sent, and the next request takes a new
+    connection.
+    """
 
     async def refuse(
         seen: Seen, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
@@ -347,7 +351,9 @@ async def test_nothing_is_sent_twice_behind_our_back(method: str) -> None:
 
 
 async def test_what_may_not_be_repeated_takes_a_connection_of_its_own() -> None:
-    """A kept connection may be closed by the peer just as it is used, which would leave the request in doubt."""
+    """A kept connection may be closed by the peer just as it is used, which would leave the request
+    in doubt.
+    """
     async with sending(reply()) as (transport, there):
         for _ in range(3):
             await transport.send(post(there, 10, repeatable=False), {})
@@ -356,7 +362,9 @@ async def test_what_may_not_be_repeated_takes_a_connection_of_its_own() -> None:
 
 
 async def test_a_file_that_has_changed_ends_the_request(tmp_path: Path) -> None:
-    """The blob is named, the body never reaches its length, so that the request takes no effect, and the next one is well."""
+    """The blob is named, the body never reaches its length, so that the request takes no effect,
+    and the next one is well.
+    """
     path = tmp_path / "a.jpg"
     path.write_bytes(bytes(10))
     blob = Blob(1000, path=str(path))
@@ -372,7 +380,9 @@ async def test_a_file_that_has_changed_ends_the_request(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("encode", [gzip.compress, zlib.compress], ids=["gzip", "deflate"])
 async def test_a_compressed_answer_is_read_within_its_bound(encode: Any) -> None:
-    """A proxy may compress although we did not ask; a bomb is refused after the bound, not after it went off."""
+    """A proxy may compress although we did not ask; a bomb is refused after the bound, not after it
+    went off.
+    """
     kind = "gzip" if encode is gzip.compress else "deflate"
     answers = [
         reply(200, encode(data), f"Content-Encoding: {kind}")

@@ -1,4 +1,6 @@
-"""Bodies: every byte, in pieces of the right size, from memory, files and open files; and files that change meanwhile."""
+"""Bodies: every byte, in pieces of the right size, from memory, files and open files; and files
+that change meanwhile.
+"""
 
 from __future__ import annotations
 
@@ -74,7 +76,9 @@ SIZES = st.sampled_from(
 @pytest.mark.parametrize("as_base64", [False, True])
 @pytest.mark.parametrize("seed", range(6))
 async def test_every_byte_arrives_in_order(tmp_path: Path, as_base64: bool, seed: int) -> None:
-    """Bytes, files, open files and buffers, mixed, come out as their concatenation, of the length announced."""
+    """Bytes, files, open files and buffers, mixed, come out as their concatenation, of the length
+    announced.
+    """
     kinds = ["bytes", "path", "data", "file", "path", "bytes", "view", "path"]
     sizes = [0, 1, 70_000, PIECE, 98_305, 2_500_000, 3, PIECE + 1]
     pieces: list[bytes | Blob] = []
@@ -118,7 +122,9 @@ def test_pieces_are_neither_small_nor_large(sizes: list[int], as_base64: bool) -
     ["gone", "shorter", "longer", "touched", "replaced", "link", "folder", "fifo", "socket", "nul"],
 )
 async def test_a_file_that_is_not_as_it_was_planned_is_named(tmp_path: Path, trouble: str) -> None:
-    """Whatever became of the file since it was looked at: a ContentError with its blob, at once, and no descriptor left open."""
+    """Whatever became of the file since it was looked at: a ContentError with its blob, at once,
+    and no descriptor left open.
+    """
     path = tmp_path / "a.jpg"
     path.write_bytes(bytes(1000))
     blob = blob_of(path, follow=False)
@@ -246,7 +252,9 @@ async def test_memory_does_not_grow_with_the_body(tmp_path: Path) -> None:
 
 @pytest.mark.usefixtures("_reading")
 async def test_the_loop_breathes(tmp_path: Path) -> None:
-    """Between any 512 KiB of a body other tasks get their turn, though the link never makes it wait."""
+    """Between any 512 KiB of a body other tasks get their turn, though the link never makes it
+    wait.
+    """
     path = tmp_path / "a"
     path.write_bytes(bytes(5_000_000))
     turn = 0

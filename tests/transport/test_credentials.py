@@ -294,7 +294,9 @@ def test_an_endpoint_is_a_string() -> None:
 
 @given(st.text(max_size=40))
 def test_whatever_is_accepted_is_safe(text: str) -> None:
-    """Any string is either refused by a ValueError or comes out as https, or http to loopback, in its plain form."""
+    """Any string is either refused by a ValueError or comes out as https, or http to loopback, in
+    its plain form.
+    """
     for endpoint in (text, f"http://{text}", f"https://{text}"):
         try:
             plain = check_endpoint(endpoint)

@@ -91,7 +91,9 @@ IDLE = {
 async def test_a_connection_with_bytes_waiting_is_not_used_again(
     later: tuple[bytes, ...], make: Any
 ) -> None:
-    """Bytes that come on an idle connection belong to no request, so the next request opens another."""
+    """Bytes that come on an idle connection belong to no request, so the next request opens
+    another.
+    """
     async with sending(after(OLD, *later), after(NEW)) as (transport, there):
         assert (await transport.send(get(there), {})).body == b'"old"'
         await asyncio.sleep(0.1)
@@ -100,7 +102,9 @@ async def test_a_connection_with_bytes_waiting_is_not_used_again(
 
 
 async def test_bytes_that_the_loop_has_not_read_yet_count_too() -> None:
-    """A loop that was busy has not seen what waits in the socket: the connection is not used either."""
+    """A loop that was busy has not seen what waits in the socket: the connection is not used
+    either.
+    """
     written = False
     stream_write = asyncio.StreamWriter.write
 

@@ -1,4 +1,6 @@
-"""A request on its way: attempts, waits, what is told to whom; in virtual time, over a sender without a socket."""
+"""A request on its way: attempts, waits, what is told to whom; in virtual time, over a sender
+without a socket.
+"""
 
 from __future__ import annotations
 
@@ -92,7 +94,9 @@ async def test_the_last_error_comes_up_when_all_attempts_are_used(outcome: Trans
 
 
 async def test_an_endpoint_that_never_answered_is_given_up_sooner() -> None:
-    """Three attempts while nobody was ever there; until the deadline once somebody was, whatever the budget: nothing was sent."""
+    """Three attempts while nobody was ever there; until the deadline once somebody was, whatever
+    the budget: nothing was sent.
+    """
     transport = Scripted(*[ConnectError("refused")] * 3, OK, ConnectError("refused"))
     pipeline = make_pipeline(transport)
     with pytest.raises(ConnectError):
@@ -112,7 +116,9 @@ async def test_the_last_answer_is_given_when_all_attempts_are_used() -> None:
 
 
 async def test_an_error_that_hides_an_earlier_doubt_says_so() -> None:
-    """Nothing was sent the last time, but something may have been taken up before: that is an answer lost."""
+    """Nothing was sent the last time, but something may have been taken up before: that is an
+    answer lost.
+    """
     with pytest.raises(ResponseLost, match=r"earlier attempt may have taken effect.*refused"):
         await make_pipeline(Scripted(ResponseLost("x"), ConnectError("refused"))).send(GET)
 
@@ -137,7 +143,9 @@ async def test_a_refused_call_is_held_for_its_retry_after() -> None:
 
 
 async def test_refusals_end_with_the_deadline() -> None:
-    """However patient, 300 s after the first send is the end; the wait for admission before it does not count."""
+    """However patient, 300 s after the first send is the end; the wait for admission before it does
+    not count.
+    """
     transport = Scripted(REFUSED)
     await asyncio.sleep(1000)
     answer = await make_pipeline(transport).send(GET)
@@ -168,7 +176,9 @@ async def test_clients_that_failed_together_do_not_come_back_together() -> None:
 
 @pytest.mark.parametrize("error", [DecodeError("x"), ContentError(Blob(1), "gone")])
 async def test_other_errors_come_up_at_once(error: Exception) -> None:
-    """A redirect or a file that has changed is not for another try; the limiter gets its place back."""
+    """A redirect or a file that has changed is not for another try; the limiter gets its place
+    back.
+    """
     transport = Scripted(*[error] * 100, OK)
     pipeline = make_pipeline(transport)
     for _ in range(100):
@@ -214,7 +224,9 @@ async def test_an_error_of_the_credential_comes_up_and_holds_no_place() -> None:
 
 
 async def test_every_send_is_told_to_those_who_watch() -> None:
-    """RequestCompleted for each send and RetryScheduled for each wait; one that raises disturbs nobody."""
+    """RequestCompleted for each send and RetryScheduled for each wait; one that raises disturbs
+    nobody.
+    """
     events: list[Event] = []
 
     def broken(event: Event) -> None:

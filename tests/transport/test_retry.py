@@ -96,7 +96,9 @@ def decide(
 def test_retry_after_is_read_in_every_form(
     headers: dict[str, str], body: bytes, seconds: float | None
 ) -> None:
-    """Seconds, dates, milliseconds and the service's sentence; what cannot be read is as if it were not there."""
+    """Seconds, dates, milliseconds and the service's sentence; what cannot be read is as if it were
+    not there.
+    """
     assert parse_retry_after(headers, body, NOW) == seconds
 
 
@@ -151,7 +153,9 @@ def test_attempts_are_bounded_and_refusals_are_not_among_them() -> None:
 
 
 def test_some_troubles_pass_sooner_or_never() -> None:
-    """A certificate stays as it is; an endpoint that never answered has three chances, one that did has all."""
+    """A certificate stays as it is; an endpoint that never answered has three chances, one that did
+    has all.
+    """
     assert decide(CertificateError("expired")) is None
     for unsent in (ConnectError("typo"), RequestTimeout("no connection", sent=False)):
         assert decide(unsent, attempts=2, reachable=False) is not None

@@ -1,4 +1,6 @@
-"""The limiter: caps that hold, a rate that is found, an order that is fair; the real one, in virtual time."""
+"""The limiter: caps that hold, a rate that is found, an order that is fair; the real one, in
+virtual time.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,6 @@
-"""Bodies: what was put in is what any parser gets out, and the length that is announced is the length that is sent."""
+"""Bodies: what was put in is what any parser gets out, and the length that is announced is the
+length that is sent.
+"""
 
 from __future__ import annotations
 
@@ -71,7 +73,9 @@ entries = st.builds(
 @example(parts=[('a"b; c="d', b""), ("\\", b"--")])
 @given(parts=st.lists(st.tuples(part_names, st.binary(max_size=200)), max_size=5))
 def test_multipart_parses_back(parts: list[tuple[str, bytes]]) -> None:
-    """A MIME parser that is not ours finds each part's bytes, whole and in order, and as many as there were."""
+    """A MIME parser that is not ours finds each part's bytes, whole and in order, and as many as
+    there were.
+    """
     content = multipart([(name, blob(data)) for name, data in parts])
     body = rendered(content)
     assert len(body) == content.length
@@ -108,7 +112,7 @@ def test_multipart_of_numbers_is_read_by_the_standard_library() -> None:
 
 
 def test_multipart_boundaries_differ() -> None:
-    """No picture can be made to hold the boundary: it is drawn anew for every body."""
+    """No image can be made to hold the boundary: it is drawn anew for every body."""
     assert multipart([]).content_type != multipart([]).content_type
 
 
@@ -120,7 +124,9 @@ def test_multipart_refuses_names_that_would_break_out(name: str) -> None:
 
 
 def test_multipart_takes_names_that_are_not_unicode() -> None:
-    """The name of a file on disk may hold bytes that are no UTF-8; they come out as the replacement character."""
+    """The name of a file on disk may hold bytes that are no UTF-8; they come out as the replacement
+    character.
+    """
     body = rendered(multipart([("a\udcff.jpg", blob(b"x"))]))
     assert "a\ufffd" in body.decode()
 
@@ -146,7 +152,7 @@ def wire_entry(entry: Entry) -> dict[str, object]:
 def test_files_batch_parses_back(
     batch: list[Entry], tag_ids: list[str], metadata: dict[str, str] | None
 ) -> None:
-    """A files batch is JSON that says what went in, its pictures as base64, and as long as it says."""
+    """A files batch is JSON that says what went in, its images as base64, and as long as it says."""
     content = files_batch(batch, tag_ids, metadata, V3)
     body = rendered(content)
     assert len(body) == content.length
@@ -195,15 +201,15 @@ def test_v1_batches_say_the_same_in_pascal_case(batch: list[Entry], tag_ids: lis
         assert set(old) <= {"Images", "TagIds"}
 
 
-def test_pieces_hold_no_picture() -> None:
-    """A picture stands in a body as the very blob that was given, never as its bytes."""
-    picture = blob(bytes(1000))
+def test_pieces_hold_no_image() -> None:
+    """An image stands in a body as the very blob that was given, never as its bytes."""
+    image = blob(bytes(1000))
     for content in (
-        multipart([("0", picture)]),
-        files_batch([Entry("0", picture, [], [])], [], None, V3),
-        octet_stream(picture),
+        multipart([("0", image)]),
+        files_batch([Entry("0", image, [], [])], [], None, V3),
+        octet_stream(image),
     ):
-        assert [piece for piece in content.pieces if piece is picture]
+        assert [piece for piece in content.pieces if piece is image]
         assert sum(len(piece) for piece in content.pieces if isinstance(piece, bytes)) < 400
 
 

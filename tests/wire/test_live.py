@@ -26,7 +26,7 @@ from customvision_async.models import (
     TagUpdate,
 )
 
-from ..support.images import picture
+from ..support.images import image_bytes
 from ..support.render import rendered
 
 pytestmark = pytest.mark.anyio
@@ -72,16 +72,17 @@ async def images(api: Operations, project: Project, tags: list[Tag]) -> None:
     version = api.version
     first, second = tags
     made = await api.create_images_from_data(
-        project, [picture(n) for n in range(6)], tag_ids=[first]
+        project, [image_bytes(n) for n in range(6)], tag_ids=[first]
     )
     more = await api.create_images_from_files(
-        project, [ImageFile(data=picture(10 + n), name=f"{n}", tags=[second.id]) for n in range(6)]
+        project,
+        [ImageFile(data=image_bytes(10 + n), name=f"{n}", tags=[second.id]) for n in range(6)],
     )
     assert made.is_batch_successful
     assert more.is_batch_successful
     ids = [result.image.id for result in (*made.images, *more.images) if result.image is not None]
     assert len(ids) == 12
-    bare = (await api.create_images_from_data(project, picture(20))).images[0].image
+    bare = (await api.create_images_from_data(project, image_bytes(20))).images[0].image
     assert bare is not None
     assert [image.id for image in await api.get_untagged_images(project, take=5)] == [bare.id]
     assert (
@@ -137,7 +138,7 @@ async def training(api: Operations, project: Project, tags: list[Tag]) -> str:
         performances = await api.get_image_performances(project, iteration, tag_ids=tags, take=256)
         assert performances[0].predictions
         assert await api.get_image_performance_count(project, iteration) == len(performances)
-    predicted = await api.quick_test_image(project, picture(30), iteration_id=iteration)
+    predicted = await api.quick_test_image(project, image_bytes(30), iteration_id=iteration)
     assert {item.tag_name for item in predicted.predictions} == {"new name", "second"}
     uri = (await api.get_tagged_images(project, take=1))[0].original_uri
     assert uri is not None
@@ -182,7 +183,7 @@ async def exporting(api: Operations) -> None:
     for tag_number in range(2):
         tag = await api.create_tag(project, f"t{tag_number}")
         await api.create_images_from_data(
-            project, [picture(100 * tag_number + n) for n in range(5)], tag_ids=[tag]
+            project, [image_bytes(100 * tag_number + n) for n in range(5)], tag_ids=[tag]
         )
     iteration = await api.train_project(project)
     assert (await api.export_iteration(project, iteration, "TensorFlow")).platform == "TensorFlow"
@@ -197,7 +198,7 @@ async def detection(api: Operations) -> None:
     domain = next(domain for domain in await api.get_domains() if domain.type == "ObjectDetection")
     project = await api.create_project("Boxes", domain_id=domain)
     tag = await api.create_tag(project, "box")
-    image = (await api.create_images_from_data(project, picture(1))).images[0].image
+    image = (await api.create_images_from_data(project, image_bytes(1))).images[0].image
     assert image is not None
     entry = ImageRegionCreateEntry(
         image_id=image.id, tag_id=tag.id, left=0.1, top=0.2, width=0.3, height=0.4
@@ -212,7 +213,9 @@ async def detection(api: Operations) -> None:
 
 @pytest.mark.parametrize("version", list(ApiVersion))
 async def test_every_training_operation_of_every_version(version: ApiVersion) -> None:
-    """A project's life in one version, in which each operation of the version is called and its answer read."""
+    """A project's life in one version, in which each operation of the version is called and its
+    answer read.
+    """
     async with (
         Emulator(training_seconds=0, null_lists=True) as emulator,
         at(emulator, version) as api,
@@ -278,7 +281,7 @@ async def test_every_prediction_operation_of_every_version(version: PredictionVe
         for number in range(2):
             tag = await api.create_tag(project, f"t{number}")
             await api.create_images_from_data(
-                project, [picture(100 * number + n) for n in range(5)], tag_ids=[tag]
+                project, [image_bytes(100 * number + n) for n in range(5)], tag_ids=[tag]
             )
         iteration = await api.train_project(project)
         uri = (await api.get_tagged_images(project, take=1))[0].original_uri
@@ -289,20 +292,20 @@ async def test_every_prediction_operation_of_every_version(version: PredictionVe
         if version >= PredictionVersion.V3_0:
             await api.publish_iteration(project, iteration, "My model", RESOURCE)
             answers = [
-                await predict.classify_image(project, "My model", picture(1), application="a"),
-                await predict.classify_image_with_no_store(project, "My model", picture(1)),
+                await predict.classify_image(project, "My model", image_bytes(1), application="a"),
+                await predict.classify_image_with_no_store(project, "My model", image_bytes(1)),
                 await predict.classify_image_url(project, "My model", uri),
                 await predict.classify_image_url_with_no_store(project, "My model", uri),
             ]
             with pytest.raises(BadRequestError):
-                await predict.detect_image(project, "My model", picture(1))
+                await predict.detect_image(project, "My model", image_bytes(1))
             with pytest.raises(NotFoundError):
                 await predict.detect_image_url(project, "None such", uri)
         else:
             answers = [
-                await predict.predict_image(project, picture(1), iteration_id=iteration),
+                await predict.predict_image(project, image_bytes(1), iteration_id=iteration),
                 await predict.predict_image_with_no_store(
-                    project, picture(1), iteration_id=iteration
+                    project, image_bytes(1), iteration_id=iteration
                 ),
                 await predict.predict_image_url(
                     project, uri, iteration_id=iteration, application="a"
@@ -316,11 +319,11 @@ async def test_every_prediction_operation_of_every_version(version: PredictionVe
 
 
 async def test_artifacts_of_a_resource_with_a_private_network() -> None:
-    """The relative path that stands in place of an image's address gives the picture's own bytes."""
+    """The relative path that stands in place of an image's address gives the image's own bytes."""
     async with Emulator(vnet=True) as emulator, at(emulator, V.V3_3) as api:
         project = await api.create_project("Orchard")
-        image = (await api.create_images_from_data(project, picture(1))).images[0].image
+        image = (await api.create_images_from_data(project, image_bytes(1))).images[0].image
         assert image is not None
         assert image.original_uri is not None
         assert not image.original_uri.startswith("http")
-        assert await api.get_artifact(project, image.original_uri) == picture(1)
+        assert await api.get_artifact(project, image.original_uri) == image_bytes(1)

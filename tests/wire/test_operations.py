@@ -1,4 +1,6 @@
-"""Each operation through its coroutine: one request, of the method, path, query and body that the reference has."""
+"""Each operation through its coroutine: one request, of the method, path, query and body that the
+reference has.
+"""
 
 from __future__ import annotations
 
@@ -101,7 +103,9 @@ def training(
 
 
 def test_every_operation_has_its_coroutine() -> None:
-    """Each row is a method, named after its operationId in snake_case, and each public method is a row."""
+    """Each row is a method, named after its operationId in snake_case, and each public method is a
+    row.
+    """
     for kind, api in ((Operations, "Training"), (PredictionOperations, "Prediction")):
         names = {
             re.sub(r"(?<=[a-z])(?=[A-Z])", "_", row.id).lower()
@@ -123,8 +127,8 @@ async def test_images_from_data_one_or_several(tmp_path: Path) -> None:
     operations, service = training(SUMMARY)
     with (tmp_path / "c.jpg").open("rb") as file:
         file.seek(2)
-        pictures = [b"one", tmp_path / "b.jpg", file, ImageFile(data=b"four", name="d")]
-        await operations.create_images_from_data(P, pictures, tag_ids=[A])
+        images = [b"one", tmp_path / "b.jpg", file, ImageFile(data=b"four", name="d")]
+        await operations.create_images_from_data(P, images, tag_ids=[A])
         assert service.sent.content is not None
         body = rendered(service.sent.content)
         assert file.tell() == 7
@@ -136,7 +140,7 @@ async def test_images_from_data_one_or_several(tmp_path: Path) -> None:
 
 
 async def test_images_from_data_refuses_what_it_cannot_send() -> None:
-    """No picture, more than 64, a text file and something else are refused before anything is sent."""
+    """No image, more than 64, a text file and something else are refused before anything is sent."""
     operations, service = training(SUMMARY)
     with pytest.raises(ValueError, match="empty"):
         await operations.create_images_from_data(P, [])
@@ -335,17 +339,19 @@ async def test_suggestions_and_stored_predictions() -> None:
 
 
 async def test_prediction_api() -> None:
-    """Pictures go as they are, URLs as JSON in the dialect; a version without the operation says so."""
+    """Images go as they are, URLs as JSON in the dialect; a version without the operation says
+    so.
+    """
     service = Service({"id": P, "predictions": []})
     operations = PredictionOperations(service, "http://127.0.0.1:1")
-    await operations.classify_image_with_no_store(P, "My model/1", b"picture", application="a b")
+    await operations.classify_image_with_no_store(P, "My model/1", b"image", application="a b")
     assert service.sent.url.endswith(
         f"/customvision/v3.1/prediction/{P}/classify/iterations/My%20model%2F1/image/nostore?application=a%20b"
     )
     assert service.sent.content is not None
     assert (service.sent.content.content_type, rendered(service.sent.content)) == (
         "application/octet-stream",
-        b"picture",
+        b"image",
     )
     with pytest.raises(errors.UnsupportedOperation):
         await operations.predict_image(P, b"x")
@@ -393,7 +399,9 @@ async def test_requests_say_whether_they_may_be_repeated() -> None:
 
 
 async def test_a_meter_goes_with_the_request_and_the_date_comes_with_the_answer() -> None:
-    """What a call comes to is written where its caller can see it, and the answer has the service's time."""
+    """What a call comes to is written where its caller can see it, and the answer has the service's
+    time.
+    """
     operations, service = training(
         [], headers={"content-type": "application/json", "date": "Fri, 06 Nov 2020 16:37:27 GMT"}
     )

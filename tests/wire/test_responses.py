@@ -1,4 +1,6 @@
-"""Answers: both dialects, what is absent, null or empty alike, and errors in words a person can act on."""
+"""Answers: both dialects, what is absent, null or empty alike, and errors in words a person can act
+on.
+"""
 
 from __future__ import annotations
 
@@ -250,7 +252,9 @@ def test_each_status_has_its_class(status: int, kind: type[errors.ServiceError])
     ],
 )
 def test_shapes_of_errors(body: bytes, code: str, message: str) -> None:
-    """The service's shape, the gateway's, HTML of things in between, and text give code and message."""
+    """The service's shape, the gateway's, HTML of things in between, and text give code and
+    message.
+    """
     error = error_from(OPERATIONS["CreateTag"], 400, {}, body)
     assert (error.code, error.message) == (code, message)
 

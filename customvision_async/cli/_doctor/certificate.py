@@ -1,6 +1,7 @@
 """Who issued a certificate that is not trusted, and until when it holds.
 
-Python decodes only certificates that it has verified. These few lines read the three fields that explain a refusal.
+Python decodes only certificates that it has verified. These few lines read the three fields that
+explain a refusal.
 """
 
 from __future__ import annotations

@@ -140,7 +140,10 @@ class Check:
 async def examine(
     here: Examination, checks: Sequence[Check], tell: Callable[[Finding], None]
 ) -> list[Finding]:
-    """Make every check, tell each finding as it comes, and return them all. Bounded by the sum of the limits."""
+    """Make every check, tell each finding as it comes, and return them all.
+
+    Bounded by the sum of the limits.
+    """
     findings: list[Finding] = []
     try:
         for check in checks:

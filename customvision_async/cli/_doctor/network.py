@@ -1,8 +1,10 @@
-"""Plain connections for ``customvision doctor``: resolve, connect, shake hands, request, one step at a time.
+"""Plain connections for ``customvision doctor``: resolve, connect, shake hands, request, one step
+at a time.
 
-A client takes all of these steps at once. The doctor takes each by itself, so that it can name the one that fails, and
-it reads responses as they are on the wire. Blocking calls run in daemon threads: a resolver or a peer that never
-answers is left behind when the time is over, and does not keep the process.
+A client takes all of these steps at once. The doctor takes each by itself, so that it can name the
+one that fails, and it reads responses as they are on the wire. Blocking calls run in daemon
+threads: a resolver or a peer that never answers is left behind when the time is over, and does not
+keep the process.
 """
 
 from __future__ import annotations
@@ -46,7 +48,10 @@ async def resolve(host: str, port: int, seconds: float) -> list[str]:
 
 
 async def connect(host: str, port: int, seconds: float) -> str:
-    """Open and close a TCP connection, and return the address it went to. Raise OSError where it fails."""
+    """Open and close a TCP connection, and return the address it went to.
+
+    Raise OSError where it fails.
+    """
 
     def work() -> str:
         with socket.create_connection((host, port), seconds) as opened:
@@ -56,7 +61,10 @@ async def connect(host: str, port: int, seconds: float) -> str:
 
 
 async def server_certificate(host: str, port: int, seconds: float) -> bytes:
-    """Return the certificate of a server, trusted or not, as DER. Nothing is sent over that connection."""
+    """Return the certificate of a server, trusted or not, as DER.
+
+    Nothing is sent over that connection.
+    """
 
     def work() -> bytes:
         pem = ssl.get_server_certificate((host, port), timeout=seconds)
@@ -84,7 +92,10 @@ class Response:
 
     @property
     def code(self) -> str:
-        """The service's code of an error, or an empty string. The gateway writes the status there."""
+        """The service's code of an error, or an empty string.
+
+        The gateway writes the status there.
+        """
         return _of_error(self.json, "code")
 
     @property
@@ -116,7 +127,10 @@ def _of_error(value: Any, name: str) -> str:
 
 @dataclass
 class Link:
-    """Requests to one endpoint over a connection that is kept. Redirects and proxies are not followed."""
+    """Requests to one endpoint over a connection that is kept.
+
+    Redirects and proxies are not followed.
+    """
 
     endpoint: str
     seconds: float
@@ -133,7 +147,9 @@ class Link:
         headers: Mapping[str, str] | None = None,
         body: bytes | None = None,
     ) -> Response:
-        """Send one request and return its response. Only a GET is sent again, where the kept connection had ended.
+        """Send one request and return its response.
+
+        Only a GET is sent again, where the kept connection had ended.
 
         Raises:
             OSError: There is no connection, or it ended.

@@ -1,4 +1,6 @@
-"""The checks of ``customvision doctor`` before anything is asked of the service: endpoint, key, network, TLS, clock."""
+"""The checks of ``customvision doctor`` before anything is asked of the service: endpoint, key,
+network, TLS, clock.
+"""
 
 from __future__ import annotations
 
@@ -118,7 +120,10 @@ async def _name(here: Examination) -> Finding:
             raise
         raise ProblemError(
             f"{here.host} is not a known host ({error.strerror or type(error).__name__})",
-            f"compare the name with {PAGE}; if other names fail too, the network or its DNS is down",
+            (
+                f"compare the name with {PAGE}; if other names fail too, the network or its DNS is "
+                "down"
+            ),
         ) from None
     here.known = True
     if found == [here.host]:
@@ -216,7 +221,8 @@ async def _untrusted(here: Examination, why: str) -> FindingError:
         return ProblemError(f"{by}, is for another host: {why}", f"compare the host with {PAGE}")
     return ProblemError(
         f"{by}, is not trusted: {why}",
-        "if the issuer is your company or a security product, it reads the traffic: name the file with its root "
+        "if the issuer is your company or a security product, it reads the traffic: name the "
+        "file with its root "
         "certificate in SSL_CERT_FILE. If you do not know it, do not go on",
     )
 

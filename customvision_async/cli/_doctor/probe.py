@@ -1,8 +1,9 @@
-"""``customvision doctor --probe``: what the service does where no document tells, found in a scratch project.
+"""``customvision doctor --probe``: what the service does where no document tells, found in a
+scratch project.
 
-Each switch of the emulator that is about the service has one row in :data:`PROBES`, or a reason in :data:`LEFT_OPEN`.
-A probe that fails leaves its switch unsettled, says why, and the others go on. What is written holds no key, no id and
-no address of the account.
+Each switch of the emulator that is about the service has one row in :data:`PROBES`, or a reason in
+:data:`LEFT_OPEN`. A probe that fails leaves its switch unsettled, says why, and the others go on.
+What is written holds no key, no id and no address of the account.
 """
 
 from __future__ import annotations
@@ -36,8 +37,10 @@ _EXPECTED = (OSError, http.client.HTTPException, ValueError, LookupError, TypeEr
 """What a response of another shape than expected can lead to, besides a network that fails."""
 
 COST = (
-    "two scratch projects, one after the other, each deleted at its end; about 50 images of less than 1 kB; "
-    "some 80 requests, and bursts of some 100 more that use up the quota of a second: half a minute (S0) to two minutes (F0); "
+    "two scratch projects, one after the other, each deleted at its end; about 50 images of "
+    "less than 1 kB; "
+    "some 80 requests, and bursts of some 100 more that use up the quota of a second: half a "
+    "minute (S0) to two minutes (F0); "
     "no training and no prediction"
 )
 """How far the probe goes on a real resource."""
@@ -116,7 +119,9 @@ class Profile:
 
 @dataclass(frozen=True)
 class Stages:
-    """Who is told what happens: `begun` a line for each stage, `left` the name of a project that could not be deleted."""
+    """Who is told what happens: `begun` a line for each stage, `left` the name of a project that
+    could not be deleted.
+    """
 
     begun: Callable[[str], None]
     left: Callable[[str], None]
@@ -163,7 +168,10 @@ async def _in_project(
     *,
     with_empty_tag: bool,
 ) -> bool | None:
-    """Run the probes of one kind of project. Return whether a tag without images stops its training."""
+    """Run the probes of one kind of project.
+
+    Return whether a tag without images stops its training.
+    """
     empty: bool | None = None
     name = f"customvision-doctor-probe-{secrets.token_hex(4)}"
     stages.begun(f"Probing in the scratch project {name}, for {kind}")
@@ -205,7 +213,10 @@ def write_profile(path: Path, profile: Profile, api_version: str, date: str) -> 
     """Write what was found to `path`, whole or not at all."""
     text = profile_text(
         profile.switches,
-        about="What customvision doctor --probe found of the service. Switches that are not named are not settled.",
+        about=(
+            "What customvision doctor --probe found of the service. Switches that are not named "
+            "are not settled."
+        ),
         customvision_async=version("customvision_async"),
         api_version=api_version,
         date=date,

@@ -1,4 +1,6 @@
-"""How ``customvision doctor --probe`` settles the switches about tags, regions, iterations, domains and addresses."""
+"""How ``customvision doctor --probe`` settles the switches about tags, regions, iterations, domains
+and addresses.
+"""
 
 from __future__ import annotations
 
@@ -159,7 +161,9 @@ async def newest_iteration_first(resource: Resource) -> bool:
 
 
 async def empty_tag(scratch: Scratch) -> bool:
-    """Whether the training of a project whose tags have no image is refused for a tag without images."""
+    """Whether the training of a project whose tags have no image is refused for a tag without
+    images.
+    """
     for name in ("empty 1", "empty 2"):
         await scratch.tag(name)
     response = await scratch.call("POST", "/train")

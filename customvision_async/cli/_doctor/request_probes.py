@@ -1,4 +1,6 @@
-"""How ``customvision doctor --probe`` settles the switches about requests: JSON, browsers, early refusals and the quota."""
+"""How ``customvision doctor --probe`` settles the switches about requests: JSON, browsers, early
+refusals and the quota.
+"""
 
 from __future__ import annotations
 
@@ -115,9 +117,9 @@ class _Quota:
 async def quota(resource: Resource) -> dict[str, str | bool | UnsettledError]:
     """Return what can be told of ``retry_after``, ``counting`` and ``penalty``.
 
-    The first burst finds how many requests are let through at once. After a quiet time as many are sent, and one more
-    0.6 s later: a bucket has filled by then, a count of the last second has not. What comes after a refusal then tells
-    whether it holds for all requests of its second.
+    The first burst finds how many requests are let through at once. After a quiet time as many are
+    sent, and one more 0.6 s later: a bucket has filled by then, a count of the last second has not.
+    What comes after a refusal then tells whether it holds for all requests of its second.
     """
     links = _Quota(resource)
     try:

@@ -21,7 +21,10 @@ async def _access(here: Examination) -> Finding:
         return Finding("", "ok", f"{here.api_version} answers: {count}")
     if response.status in (401, 404) and await _is_prediction_key(here):
         raise ProblemError(
-            f"{response.status}, and the Prediction API takes the key: it is of a prediction resource",
+            (
+                f"{response.status}, and the Prediction API takes the key: it is of a prediction "
+                "resource"
+            ),
             f"take endpoint and key from {PAGE}",
         )
     if response.status == 401:
@@ -35,7 +38,10 @@ async def _access(here: Examination) -> Finding:
     if response.status == 403:
         raise ProblemError(
             f"403: {response.message or 'forbidden'}",
-            "the key is known but not allowed from here: look at the network rules of the resource, and whether keys are disabled",
+            (
+                "the key is known but not allowed from here: look at the network rules of the "
+                "resource, and whether keys are disabled"
+            ),
         )
     if response.status == 429:
         raise ProblemError(

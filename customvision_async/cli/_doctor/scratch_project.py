@@ -1,4 +1,6 @@
-"""The scratch project of ``customvision doctor --probe``: made, filled, and deleted whatever happens."""
+"""The scratch project of ``customvision doctor --probe``: made, filled, and deleted whatever
+happens.
+"""
 
 from __future__ import annotations
 
@@ -71,7 +73,10 @@ def turned_jpeg() -> bytes:
 
 @dataclass
 class Resource:
-    """Requests to one resource with its key. A request refused with 429 is waited for and sent again."""
+    """Requests to one resource with its key.
+
+    A request refused with 429 is waited for and sent again.
+    """
 
     link: Link
     key: str = field(repr=False)
@@ -169,7 +174,10 @@ class Scratch:
         return str(self._known[key])
 
     async def shared(self, find: Callable[[Scratch], Awaitable[T]]) -> T:
-        """Return `find(self)`, which is called once for all switches that need it. A failure is kept too."""
+        """Return `find(self)`, which is called once for all switches that need it.
+
+        A failure is kept too.
+        """
         key = f"find {find.__name__}"
         if key not in self._known:
             try:
@@ -199,7 +207,9 @@ class Scratch:
 
 
 def results_of(response: Response) -> dict[str, dict[str, Any]]:
-    """Return the results of a batch by the names of its images, without the quotes that data uploads have."""
+    """Return the results of a batch by the names of its images, without the quotes that data
+    uploads have.
+    """
     found = response.json
     if response.status not in (200, 207) or not isinstance(found, dict):
         raise UnsettledError(f"a batch was answered with {said(response)}")
@@ -214,9 +224,11 @@ async def scratch_project(
     refused: Callable[[Response], None],
     left: Callable[[str], None],
 ) -> AsyncIterator[Scratch]:
-    """Make a project of that name, and delete it on the way out, whatever happened and whoever cancelled.
+    """Make a project of that name, and delete it on the way out, whatever happened and whoever
+    cancelled.
 
-    `refused` is told a response that says no to a new project, `left` the name of one that could not be deleted.
+    `refused` is told a response that says no to a new project, `left` the name of one that could
+    not be deleted.
 
     Raises:
         UnsettledError: There is no project.
@@ -240,7 +252,10 @@ async def scratch_project(
 
 
 async def _created(resource: Resource, query: Sequence[tuple[str, str]]) -> Response:
-    """Make a project. A cancellation waits for the response: without the id, nobody could delete it."""
+    """Make a project.
+
+    A cancellation waits for the response: without the id, nobody could delete it.
+    """
     response: Response | None = None
     with anyio.move_on_after(_CREATING, shield=True):
         response = await resource.call("POST", "/projects", query)
@@ -250,7 +265,10 @@ async def _created(resource: Resource, query: Sequence[tuple[str, str]]) -> Resp
 
 
 async def _deleted(resource: Resource, name: str, made: str | None) -> bool:
-    """Delete the project; by its name where the response that had its id was lost. Return whether it is gone."""
+    """Delete the project; by its name where the response that had its id was lost.
+
+    Return whether it is gone.
+    """
     try:
         if made is None:
             there = await resource.good("GET", "/projects")

@@ -1,4 +1,6 @@
-"""How ``customvision doctor --probe`` settles the switches about uploads, in a scratch project for classification."""
+"""How ``customvision doctor --probe`` settles the switches about uploads, in a scratch project for
+classification.
+"""
 
 from __future__ import annotations
 
@@ -34,7 +36,9 @@ _OVER = "BadRequestExceededBatchSize"
 
 
 async def many(scratch: Scratch) -> tuple[list[str], list[dict[str, Any]], dict[str, bytes]]:
-    """Upload a batch of good images; return the names as sent, the results as they came, and the bytes."""
+    """Upload a batch of good images; return the names as sent, the results as they came, and the
+    bytes.
+    """
     images = {f"{number:02}.png": scratch.image() for number in range(_MANY)}
     response = await scratch.upload(list(images.items()), [await scratch.tag("first")])
     found = results_of(response)
@@ -50,7 +54,9 @@ async def shuffle_results(scratch: Scratch) -> bool:
 
 
 async def again(scratch: Scratch) -> tuple[Response, dict[str, Any], str]:
-    """Upload an image that is there with another tag, beside a new one; return its result and the id it has."""
+    """Upload an image that is there with another tag, beside a new one; return its result and the
+    id it has.
+    """
     _, results, images = await scratch.shared(many)
     first = results[0]
     name, tag = str(first["sourceUrl"]), await scratch.tag("second")
@@ -204,7 +210,9 @@ async def turned_size(scratch: Scratch) -> bool:
 
 
 async def data(scratch: Scratch) -> tuple[Response, set[str]]:
-    """Upload one file as multipart data with two tags in two query parameters; return the tags that it has."""
+    """Upload one file as multipart data with two tags in two query parameters; return the tags that
+    it has.
+    """
     tags = [await scratch.tag("first"), await scratch.tag("second")]
     boundary = uuid4().hex
     body = (

@@ -1,4 +1,4 @@
-"""Models that are exported, and pictures by their path: what a user downloads."""
+"""Models that are exported, and images by their path: what a user downloads."""
 
 from __future__ import annotations
 
@@ -139,7 +139,7 @@ BLOBS["x"] = _archive
 
 @handles_slowly("GetArtifact")
 async def get_artifact(call: Call) -> Answer:
-    """A picture or an export of the project by its relative path."""
+    """An image or an export of the project by its relative path."""
     world = call.world
     project = world.project(call.key("projectId"))["id"]
     container, _, blob = call.required("path").strip("/").rpartition("/")
@@ -150,6 +150,9 @@ async def get_artifact(call: Call) -> Answer:
     if data is None:
         raise ServiceFault(
             "BadRequestInvalidArtifactUri",
-            "The path is none of the project's: it is what an answer gave as the address of a picture.",
+            (
+                "The path is none of the project's: it is what an answer gave as the address of a "
+                "image."
+            ),
         )
     return Answer(raw=data, content_type="application/octet-stream")

@@ -1,6 +1,6 @@
 """Images that are there: lists, counts, metadata, deletion."""
 
-# ruff: noqa: S608 - what is put into SQL text is this package's own names and question marks; values are bound
+# ruff: noqa: S608 - only names of this package and placeholders go into SQL; values are bound.
 
 from __future__ import annotations
 
@@ -61,7 +61,8 @@ class _Selection:
         if self.tags:
             marks = ",".join("?" * len(self.tags))
             clauses.append(
-                f"EXISTS (SELECT 1 FROM image_tags t WHERE t.iteration = ? AND t.image = i.id AND t.tag IN ({marks}))"
+                "EXISTS (SELECT 1 FROM image_tags t WHERE t.iteration = ? AND t.image = i.id "
+                f"AND t.tag IN ({marks}))"
             )
             values += [self.iteration, *self.tags]
         return "FROM images i WHERE " + " AND ".join(clauses), values
@@ -77,7 +78,9 @@ class _Selection:
         )
 
     def page(self, keep: Callable[[Any], bool] | None) -> list[Any]:
-        """The rows of the page asked for: newest first unless Oldest is, ties by SQL Server's order of ids."""
+        """The rows of the page asked for: newest first unless Oldest is, ties by SQL Server's order
+        of ids.
+        """
         order = self.call.choice("orderBy", ("Newest", "Oldest"))
         tail, values = self.where()
         query = (
@@ -109,7 +112,10 @@ def _filter(call: Call) -> Callable[[Any], bool] | None:
         if not clause:
             raise ServiceFault(
                 "BadRequest",
-                f"$filter cannot be read at '{text[at : at + 30]}': metadata=key eq 'value' and key ne 'value'.",
+                (
+                    f"$filter cannot be read at '{text[at : at + 30]}': metadata=key eq 'value' "
+                    "and key ne 'value'."
+                ),
             )
         key = clause[1] if clause[1] is not None else clause[2]
         groups[-1].append(
@@ -173,7 +179,9 @@ def count_images(call: Call) -> Answer:
 
 @handles("GetImagesByIds")
 def get_images_by_ids(call: Call) -> Answer:
-    """Images by id, oldest first whatever the order of the request; without ids, a first page of all."""
+    """Images by id, oldest first whatever the order of the request; without ids, a first page of
+    all.
+    """
     world = call.world
     project = world.project(call.key("projectId"))["id"]
     iteration = _iteration(call, project)
@@ -304,7 +312,9 @@ def _delete_all(world: Resource, project: bytes, everywhere: bool) -> None:
 
 
 def drop_images(world: Resource, keys: list[bytes], everywhere: bool) -> None:
-    """Take images out of the working set, and out of the store where no iteration has them (or `everywhere`)."""
+    """Take images out of the working set, and out of the store where no iteration has them (or
+    `everywhere`).
+    """
     for start in range(0, len(keys), _AT_ONCE):
         _drop(world, keys[start : start + _AT_ONCE], everywhere)
 
@@ -319,7 +329,10 @@ def _drop(world: Resource, keys: list[bytes], everywhere: bool) -> None:
         db.execute(f"DELETE FROM iteration_images WHERE image {among}", keys)
     # What an iteration was trained on stays, out of sight.
     db.execute(
-        f"UPDATE images SET present = 0 WHERE id {among} AND EXISTS (SELECT 1 FROM iteration_images WHERE image = images.id)",
+        (
+            f"UPDATE images SET present = 0 WHERE id {among} AND EXISTS (SELECT 1 FROM "
+            "iteration_images WHERE image = images.id)"
+        ),
         keys,
     )
     gone = f"id {among} AND NOT EXISTS (SELECT 1 FROM iteration_images WHERE image = images.id)"

@@ -1,6 +1,6 @@
 """Iterations: training, and what became of it; publishing."""
 
-# ruff: noqa: S608 - what is put into SQL text is this package's own names and question marks; values are bound
+# ruff: noqa: S608 - only names of this package and placeholders go into SQL; values are bound.
 
 from __future__ import annotations
 
@@ -51,7 +51,9 @@ def trained(world: Resource, row: Any) -> Any:
 
 
 def default_iteration(world: Resource, project: bytes, *, latest: bool = False) -> Any:
-    """Return the default iteration; for a quick test (`latest`) the one trained last where there is none."""
+    """Return the default iteration; for a quick test (`latest`) the one trained last where there is
+    none.
+    """
     row = world.state.row(
         "SELECT * FROM iterations WHERE project = ? AND ready <= ? AND (is_default OR ?)"
         " ORDER BY is_default DESC, ready DESC, id LIMIT 1",
@@ -151,7 +153,10 @@ def _forget(world: Resource, images: list[bytes]) -> None:
     digests = set()
     for image in images:
         row = world.state.row(
-            "SELECT digest FROM images WHERE id = ?1 AND present = 0 AND NOT EXISTS (SELECT 1 FROM iteration_images WHERE image = ?1)",
+            (
+                "SELECT digest FROM images WHERE id = ?1 AND present = 0 AND NOT EXISTS (SELECT 1 "
+                "FROM iteration_images WHERE image = ?1)"
+            ),
             image,
         )
         if row:
@@ -220,7 +225,8 @@ def _tags_to_train(call: Call, project: Any) -> list[Any]:
     """The tags of the training with their counts. Refuses a training with too few images."""
     state = call.world.state
     rows = state.rows(
-        "SELECT tags.*, (SELECT count(*) FROM image_tags t WHERE t.tag = tags.id AND t.iteration = X'') AS n"
+        "SELECT tags.*, (SELECT count(*) FROM image_tags t WHERE t.tag = tags.id AND "
+        "t.iteration = X'') AS n"
         " FROM tags WHERE project = ? ORDER BY id",
         project["id"],
     )
@@ -291,7 +297,8 @@ def _begin(call: Call, project: Any, tags: list[Any], fingerprint: bytes, now: i
         for tag in tags
     ]
     state.db.execute(
-        "INSERT INTO iterations (id, project, name, created, modified, ready, domain, classification, training_type, budget, base, tags,"
+        "INSERT INTO iterations (id, project, name, created, modified, ready, domain, "
+        "classification, training_type, budget, base, tags,"
         " fingerprint) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
         (
             key,
@@ -311,7 +318,10 @@ def _begin(call: Call, project: Any, tags: list[Any], fingerprint: bytes, now: i
     )
     newest = state.scalar("SELECT image FROM iteration_images WHERE iteration = ? LIMIT 1", key)
     state.db.execute(
-        "UPDATE projects SET workspace = ?, workspace_since = ?, trained = ?, thumbnail = ? WHERE id = ?",
+        (
+            "UPDATE projects SET workspace = ?, workspace_since = ?, trained = ?, thumbnail = ? "
+            "WHERE id = ?"
+        ),
         (state.ids.key(), now, number, newest, project["id"]),
     )
     return key
@@ -330,7 +340,8 @@ def publish_iteration(call: Call) -> Answer:
             "BadRequestInvalidPublishName",
             "The publish name must have 1 to 256 characters, and no slash.",
         )
-    # An Azure id begins with a slash. The recording of v3.0 shows that a developer's instance took anything.
+    # An Azure id begins with a slash. The recording of v3.0 shows that a developer's instance took
+    # anything.
     if not resource or (call.version >= V.V3_1 and not resource.startswith("/")):
         raise ServiceFault(
             "BadRequestInvalidPublishTarget",

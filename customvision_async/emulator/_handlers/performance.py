@@ -1,6 +1,6 @@
 """How good a trained iteration is: figures that are made up, but the same each time, and plausible."""
 
-# ruff: noqa: S608 - what is put into SQL text is this package's own names and question marks; values are bound
+# ruff: noqa: S608 - only names of this package and placeholders go into SQL; values are bound.
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from .._service_fault import ServiceFault
 from .._views import images_json, scores_json
 from .iterations import trained
 
-_TEST_SHARE = 5  # every fifth picture is held back to test on: 2 of 10 in the recording
+_TEST_SHARE = 5  # every fifth image is held back to test on: 2 of 10 in the recording
 
 
 def _iteration(call: Call) -> Any:
@@ -75,10 +75,15 @@ def get_iteration_performance(call: Call) -> Answer:
 
 
 def _tested(call: Call, row: Any) -> list[Any]:
-    """The images that were held back, newest first unless Oldest is asked for; of any of the tags given."""
+    """The images that were held back, newest first unless Oldest is asked for; of any of the tags
+    given.
+    """
     tags = call.keys("tagIds", limits.TAGS_PER_FILTER if "Count" not in call.operation else None)
     rows = call.world.state.rows(
-        "SELECT i.* FROM iteration_images m JOIN images i ON i.id = m.image WHERE m.iteration = ? ORDER BY i.created, i.id",
+        (
+            "SELECT i.* FROM iteration_images m JOIN images i ON i.id = m.image WHERE m.iteration "
+            "= ? ORDER BY i.created, i.id"
+        ),
         row["id"],
     )[::_TEST_SHARE]
     if (call.text("orderBy") or "Newest").lower() == "newest":

@@ -1,6 +1,6 @@
 """Predictions: quick tests, the prediction API, and what was stored of both."""
 
-# ruff: noqa: S608 - what is put into SQL text is this package's own names and question marks; values are bound
+# ruff: noqa: S608 - only names of this package and placeholders go into SQL; values are bound.
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from .. import _model
 from .._api_request import Answer, Call, handles, handles_slowly
 from .._bodies import any_case, field, list_field, number_field, text_field
 from .._ids import guid_key, instant
-from .._image_files import InvalidImage, Picture
+from .._image_files import InspectedImage, InvalidImage
 from .._resource import Resource
 from .._service_fault import ServiceFault
 from .._views import prediction_json
@@ -88,7 +88,10 @@ async def predict_by_name(call: Call) -> Answer:
     if call.world.domain(row["domain"]).detects != call.operation.startswith("Detect"):
         raise ServiceFault(
             "BadRequestNotSupported",
-            "Invalid project type for operation: classify and detect are for projects of their kind.",
+            (
+                "Invalid project type for operation: classify and detect are for projects of their "
+                "kind."
+            ),
         )
     return await _predict(
         call, project, row, limits.PREDICTION_BYTES.value, not call.operation.endswith("NoStore")
@@ -98,11 +101,11 @@ async def predict_by_name(call: Call) -> Answer:
 async def _predict(call: Call, project: Any, row: Any, most: int, store: bool) -> Answer:
     world = call.world
     trained(world, row)
-    picture = await _picture(call, most)
+    image = await _read_image(call, most)
     model = _model.model_of(world, row)
-    scores = _model.known_scores(world, model, project["id"], picture.digest)
+    scores = _model.known_scores(world, model, project["id"], image.digest)
     if scores is None:
-        scores = await asyncio.to_thread(model.guess, picture.data)
+        scores = await asyncio.to_thread(model.guess, image.data)
     # The id of a prediction is that of its request, but for v1.2.
     key = (
         world.state.ids.key()
@@ -114,9 +117,9 @@ async def _predict(call: Call, project: Any, row: Any, most: int, store: bool) -
         project["id"],
         row["id"],
         world.state.clock.now(),
-        picture.digest,
-        picture.width,
-        picture.height,
+        image.digest,
+        image.width,
+        image.height,
         row["domain"],
         call.text("application"),
         json.dumps(scores),
@@ -126,13 +129,13 @@ async def _predict(call: Call, project: Any, row: Any, most: int, store: bool) -
     }
     if store:
         with world.state.transaction() as db:
-            world.keep(picture)
+            world.keep(image)
             db.execute("INSERT INTO predictions VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", values)
     return Answer(value=prediction_json(world, shown, call.version))
 
 
-async def _picture(call: Call, most: int) -> Picture:
-    """The picture of the request, from its body or from the URL in it."""
+async def _read_image(call: Call, most: int) -> InspectedImage:
+    """The image of the request, from its body or from the URL in it."""
     try:
         if "Url" in call.operation:
             url = field(call.json, "url")
@@ -147,7 +150,7 @@ async def _picture(call: Call, most: int) -> Picture:
         codes = {
             "ErrorSource": (
                 "BadRequestImageUrl",
-                "Invalid image url: the picture cannot be fetched from there.",
+                "Invalid image url: the image cannot be fetched from there.",
             ),
             "ErrorImageSize": (
                 "BadRequestImageSizeBytes",
@@ -217,7 +220,10 @@ def query_predictions(call: Call) -> Answer:
 
 def _stored(world: Resource, project: bytes, token: dict[str, Any], order: str) -> list[Any]:
     rows = world.state.rows(
-        f"SELECT * FROM predictions WHERE project = ? ORDER BY created {'ASC' if order == 'Oldest' else 'DESC'}, id",
+        (
+            f"SELECT * FROM predictions WHERE project = ? ORDER BY created {'ASC' if order == 'Oldest' else 'DESC'}, "
+            "id"
+        ),
         project,
     )
     if token["iterationId"]:

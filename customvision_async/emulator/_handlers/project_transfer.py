@@ -1,6 +1,6 @@
 """Projects that move: exported to a token, imported from one, within an emulator or between two."""
 
-# ruff: noqa: S608 - what is put into SQL text is this package's own names and question marks; values are bound
+# ruff: noqa: S608 - only names of this package and placeholders go into SQL; values are bound.
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any
 
 import msgspec
 
-from .. import _image_files as _pictures
+from .. import _image_files
 from .._api_request import Answer, Call, handles, handles_slowly
 from .._blobs import BLOBS
 from .._ids import guid_text
@@ -169,18 +169,20 @@ async def import_project(call: Call) -> Answer:
 
 
 async def _fill(world: Resource, project: bytes, manifest: Any, begun: int) -> None:
-    """Fetch the pictures and make everything; then the project is Succeeded (not before its time), or Failed."""
+    """Fetch the images and make everything; then the project is Succeeded (not before its time),
+    or Failed.
+    """
     state = world.state
     limit = asyncio.Semaphore(_AT_ONCE)
 
-    async def fetched(image: list[Any]) -> _pictures.Picture:
+    async def fetched(image: list[Any]) -> _image_files.InspectedImage:
         async with limit:
             return world.inspect(await world.fetch(image[0], 64 << 20), most=64 << 20)
 
     try:
-        pictures = await asyncio.gather(*(fetched(image) for image in manifest["images"]))
+        contents = await asyncio.gather(*(fetched(image) for image in manifest["images"]))
         with state.transaction():
-            thumbnail = _make(world, project, manifest, pictures)
+            thumbnail = _make(world, project, manifest, contents)
         ready = max(state.clock.now(), begun + int(world.switches.import_seconds * 1e7))
     except (InvalidImage, KeyError, IndexError, TypeError, ValueError):
         thumbnail, ready = None, -1
@@ -191,7 +193,7 @@ async def _fill(world: Resource, project: bytes, manifest: Any, begun: int) -> N
 
 
 def _make(
-    world: Resource, project: bytes, manifest: Any, pictures: list[_pictures.Picture]
+    world: Resource, project: bytes, manifest: Any, contents: list[_image_files.InspectedImage]
 ) -> bytes | None:
     """Make everything that a manifest has; return the image of the thumbnail."""
     ids, db = world.state.ids, world.state.db
@@ -200,7 +202,7 @@ def _make(
         "INSERT INTO tags VALUES (?, ?, ?, ?, ?)",
         [(key, project, *tag) for key, tag in zip(tags, manifest["tags"], strict=True)],
     )
-    images = _make_images(world, project, manifest, pictures)
+    images = _make_images(world, project, manifest, contents)
     iterations = [ids.key() for _ in manifest["iterations"]]
     for iteration, held in zip([b"", *iterations], manifest["sets"], strict=True):
         _make_set(world, iteration, held, images, tags)
@@ -210,19 +212,19 @@ def _make(
 
 
 def _make_images(
-    world: Resource, project: bytes, manifest: Any, pictures: list[_pictures.Picture]
+    world: Resource, project: bytes, manifest: Any, contents: list[_image_files.InspectedImage]
 ) -> list[bytes]:
     """Make the images; return their keys in the order of the manifest."""
-    images = [world.state.ids.key() for _ in pictures]
+    images = [world.state.ids.key() for _ in contents]
     columns = "id, project, created, width, height, digest, metadata, present"
-    for key, picture, (_, created, metadata, present) in zip(
-        images, pictures, manifest["images"], strict=True
+    for key, image, (_, created, metadata, present) in zip(
+        images, contents, manifest["images"], strict=True
     ):
-        world.keep(picture)
-        size = picture.width, picture.height
+        world.keep(image)
+        size = image.width, image.height
         world.state.db.execute(
             f"INSERT INTO images ({columns}) VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
-            (key, project, created, *size, picture.digest, metadata, present),
+            (key, project, created, *size, image.digest, metadata, present),
         )
     return images
 

@@ -1,6 +1,6 @@
 """Projects, domains and the account."""
 
-# ruff: noqa: S608 - what is put into SQL text is this package's own names and question marks; values are bound
+# ruff: noqa: S608 - only names of this package and placeholders go into SQL; values are bound.
 
 from __future__ import annotations
 
@@ -60,7 +60,9 @@ def get_project(call: Call) -> Answer:
 
 
 def free_name(world: Resource, name: str) -> str:
-    """`name`, or where a project has it already, the same with the first free number: "Orchard (1)"."""
+    """`name`, or where a project has it already, the same with the first free number: "Orchard
+    (1)".
+    """
     taken = {row[0].lower() for row in world.state.rows("SELECT name FROM projects")}
     if name.lower() not in taken:
         return name
@@ -138,7 +140,8 @@ def create_project(call: Call) -> Answer:
     mind_project_quota(world)
     key, now = state.ids.key(), state.clock.now()
     state.db.execute(
-        "INSERT INTO projects (id, name, description, domain, classification, platforms, options, created, modified, ready,"
+        "INSERT INTO projects (id, name, description, domain, classification, platforms, "
+        "options, created, modified, ready,"
         " workspace, workspace_since) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, 0, ?, ?)",
         (
             key,
@@ -203,7 +206,8 @@ def update_project(call: Call) -> Answer:
     if augmentations is not None:
         options["augmentationMethods"] = _augmentations(augmentations)
     world.state.db.execute(
-        "UPDATE projects SET name = ?, description = ?, domain = ?, classification = ?, platforms = ?, options = ?, modified = ?"
+        "UPDATE projects SET name = ?, description = ?, domain = ?, classification = ?, "
+        "platforms = ?, options = ?, modified = ?"
         " WHERE id = ?",
         (
             name,
@@ -238,8 +242,8 @@ def delete_project(call: Call) -> Answer:
             "BadRequestIterationIsPublished",
             "The project has a published iteration: unpublish it before deleting the project.",
         )
-    pictures = "SELECT digest FROM images WHERE project = ?1 UNION SELECT digest FROM predictions WHERE project = ?1"
-    digests = {row[0] for row in db.execute(pictures, (key,))}
+    images = "SELECT digest FROM images WHERE project = ?1 UNION SELECT digest FROM predictions WHERE project = ?1"
+    digests = {row[0] for row in db.execute(images, (key,))}
     for table in ("image_tags", "regions"):
         db.execute(
             f"DELETE FROM {table} WHERE image IN (SELECT id FROM images WHERE project = ?)", (key,)

@@ -21,7 +21,7 @@ _SLACK = 1e-5  # what single precision may add to left + width
 
 @dataclass(frozen=True, slots=True)
 class Box:
-    """A tag and a box, in fractions of the picture's width and height."""
+    """A tag and a box, in fractions of the image's width and height."""
 
     tag: bytes
     left: float
@@ -31,7 +31,7 @@ class Box:
 
     @property
     def inside(self) -> bool:
-        """Whether it lies within the picture and has an area."""
+        """Whether it lies within the image and has an area."""
         sides = self.left >= 0 and self.top >= 0 and self.width > 0 and self.height > 0
         return (
             sides and self.left + self.width <= 1 + _SLACK and self.top + self.height <= 1 + _SLACK
@@ -50,11 +50,17 @@ def read_box(given: Any) -> Box:
 
 
 def insert_region(world: Resource, image: bytes, box: Box) -> bytes | None:
-    """Add a region (and its tag) to an image. Returns its id, or None where the image has just this one."""
+    """Add a region (and its tag) to an image.
+
+    Returns its id, or None where the image has just this one.
+    """
     state = world.state
     values = (image, box.tag, box.left, box.top, box.width, box.height)
     if state.scalar(
-        "SELECT 1 FROM regions WHERE iteration = X'' AND image = ? AND tag = ? AND left = ? AND top = ? AND width = ? AND height = ?",
+        (
+            "SELECT 1 FROM regions WHERE iteration = X'' AND image = ? AND tag = ? AND left = ? "
+            "AND top = ? AND width = ? AND height = ?"
+        ),
         *values,
     ):
         return None
@@ -63,7 +69,10 @@ def insert_region(world: Resource, image: bytes, box: Box) -> bytes | None:
         "INSERT OR IGNORE INTO image_tags VALUES (X'', ?, ?, ?)", (image, box.tag, now)
     )
     state.db.execute(
-        "INSERT INTO regions (iteration, image, tag, left, top, width, height, id, created) VALUES (X'', ?, ?, ?, ?, ?, ?, ?, ?)",
+        (
+            "INSERT INTO regions (iteration, image, tag, left, top, width, height, id, created) "
+            "VALUES (X'', ?, ?, ?, ?, ?, ?, ?, ?)"
+        ),
         (*values, key, now),
     )
     return key
@@ -71,7 +80,9 @@ def insert_region(world: Resource, image: bytes, box: Box) -> bytes | None:
 
 @handles("CreateImageRegions")
 def create_image_regions(call: Call) -> Answer:
-    """Add regions to images: which are new, which were there, which would be over the limit of an image."""
+    """Add regions to images: which are new, which were there, which would be over the limit of an
+    image.
+    """
     world, state = call.world, call.world.state
     project = world.project(call.key("projectId"))
     given = list_field(call.json, "regions")
@@ -138,7 +149,10 @@ def delete_image_regions(call: Call) -> Answer:
         raise ServiceFault("BadRequestRequiredParamIsNull", "regionIds is required.")
     for key in keys:
         row = state.row(
-            "SELECT r.image, r.tag FROM regions r JOIN images i ON i.id = r.image WHERE r.iteration = X'' AND r.id = ? AND i.project = ?",
+            (
+                "SELECT r.image, r.tag FROM regions r JOIN images i ON i.id = r.image WHERE "
+                "r.iteration = X'' AND r.id = ? AND i.project = ?"
+            ),
             key,
             project,
         )
@@ -160,7 +174,7 @@ def delete_image_regions(call: Call) -> Answer:
 
 @handles("GetImageRegionProposals")
 def get_image_region_proposals(call: Call) -> Answer:
-    """25 boxes by falling confidence: always the same ones for the same picture."""
+    """25 boxes by falling confidence: always the same ones for the same image."""
     project = call.world.project(call.key("projectId"))["id"]
     image = world_image(call.world, project, call.key("imageId"))
     proposals = []

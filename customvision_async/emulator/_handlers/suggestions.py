@@ -26,10 +26,10 @@ async def _suggestions(
     call: Call, project: Any, iteration: Any, rows: list[Any]
 ) -> list[list[dict[str, Any]]]:
     model = _model.model_of(call.world, trained(call.world, iteration))
-    pictures = [call.world.picture(row["digest"]) or row["digest"] for row in rows]
+    images = [call.world.image_content(row["digest"]) or row["digest"] for row in rows]
     known = [_model.known_scores(call.world, model, project["id"], row["digest"]) for row in rows]
     return await asyncio.to_thread(
-        lambda: [was or model.guess(data) for was, data in zip(known, pictures, strict=True)]
+        lambda: [was or model.guess(data) for was, data in zip(known, images, strict=True)]
     )
 
 
@@ -123,7 +123,10 @@ async def _untagged(call: Call) -> tuple[Any, list[_Scored]]:
     call.required("iterationId")
     iteration = world.iteration(project["id"], call.optional_key("iterationId") or b"")
     rows = world.state.rows(
-        "SELECT * FROM images WHERE project = ? AND present = 1 AND tagged = 0 ORDER BY created, id",
+        (
+            "SELECT * FROM images WHERE project = ? AND present = 1 AND tagged = 0 ORDER BY "
+            "created, id"
+        ),
         project["id"],
     )
     scores = await _suggestions(call, project, iteration, rows)

@@ -1,6 +1,6 @@
 """Tags of a project, and which images have them."""
 
-# ruff: noqa: S608 - what is put into SQL text is this package's own names and question marks; values are bound
+# ruff: noqa: S608 - only names of this package and placeholders go into SQL; values are bound.
 
 from __future__ import annotations
 
@@ -46,7 +46,10 @@ def get_tags(call: Call) -> Answer:
     state = call.world.state
     counts = dict(
         state.rows(
-            "SELECT t.tag, count(*) FROM image_tags t JOIN tags ON tags.id = t.tag WHERE t.iteration = ? AND tags.project = ? GROUP BY 1",
+            (
+                "SELECT t.tag, count(*) FROM image_tags t JOIN tags ON tags.id = t.tag WHERE "
+                "t.iteration = ? AND tags.project = ? GROUP BY 1"
+            ),
             iteration,
             project,
         )
@@ -172,7 +175,9 @@ def delete_tag(call: Call) -> Answer:
 
 @handles("CreateImageTags", "PostImageTags")
 def create_image_tags(call: Call) -> Answer:
-    """Give tags to images: what was new, what they had already, and what would be over the limit of an image."""
+    """Give tags to images: what was new, what they had already, and what would be over the limit of
+    an image.
+    """
     world, state = call.world, call.world.state
     project = world.project(call.key("projectId"))
     entries = list_field(call.json, "tags")

@@ -1,6 +1,9 @@
-"""Images that come: as data, files, URLs or stored predictions. One batch, one answer with a result an image."""
+"""Images that come: as data, files, URLs or stored predictions.
 
-# ruff: noqa: S608 - what is put into SQL text is this package's own names and question marks; values are bound
+One batch, one answer with a result an image.
+"""
+
+# ruff: noqa: S608 - only names of this package and placeholders go into SQL; values are bound.
 
 from __future__ import annotations
 
@@ -17,7 +20,7 @@ from ..._versions import ApiVersion as V
 from .._api_request import Answer, Call, handles, handles_slowly, unsupported
 from .._bodies import Part, field, list_field, parts_of
 from .._ids import guid_key, guid_text
-from .._image_files import Buffer, InvalidImage, Picture
+from .._image_files import Buffer, InspectedImage, InvalidImage
 from .._quota import UNLIMITED
 from .._resource import Resource
 from .._service_fault import ServiceFault
@@ -29,7 +32,9 @@ from .tags import attach
 
 @dataclass(slots=True)
 class _Entry:
-    """One image of a batch: its name in the answer, its bytes (or the status it fails with), its tags and boxes."""
+    """One image of a batch: its name in the answer, its bytes (or the status it fails with), its
+    tags and boxes.
+    """
 
     source: str
     data: Buffer | None
@@ -58,7 +63,10 @@ class _Batch:
     # Reading the request.
 
     def read(self, name: str) -> list[Any]:
-        """Read the JSON body; `name` is the member of an entry that says which image it is. Returns the entries' objects."""
+        """Read the JSON body; `name` is the member of an entry that says which image it is.
+
+        Returns the entries' objects.
+        """
         body = self.call.json
         images = list_field(body, "images")
         self.limit_count(len(images))
@@ -74,7 +82,9 @@ class _Batch:
         except (
             ValueError,
             ServiceFault,
-        ):  # one id that is no GUID and the service sees no body at all (azure-sdk-for-python, issue 24026)
+            # one id that is no GUID and the service sees no body at all (azure-sdk-for-python, issue
+            # 24026)
+        ):
             raise ServiceFault("BadRequestImageBatch", self.nothing) from None
         if self.call.version >= V.V3_3:
             self.metadata = checked_metadata(self.call, field(body, "metadata"))
@@ -123,13 +133,13 @@ class _Batch:
             self.world.random.shuffle(order)
         room = self._room()
         seen: set[bytes] = set()
-        pictures: dict[int, Picture] = {}
+        images: dict[int, InspectedImage] = {}
         for index, entry in enumerate(order):
-            self._look(entry, index, pictures)
+            self._look(entry, index, images)
         self._spoil(order)
         for index, entry in enumerate(order):
             if entry.status == "OK":
-                room -= self._store(entry, pictures[index], room, seen)
+                room -= self._store(entry, images[index], room, seen)
         return self._answer(order)
 
     def _room(self) -> int:
@@ -142,8 +152,8 @@ class _Batch:
         )
         return most - int(count)
 
-    def _look(self, entry: _Entry, index: int, pictures: dict[int, Picture]) -> None:
-        """Judge an entry: its picture, its tags, its boxes."""
+    def _look(self, entry: _Entry, index: int, images: dict[int, InspectedImage]) -> None:
+        """Judge an entry: its image, its tags, its boxes."""
         if entry.status != "OK" or entry.data is None:
             return
         if self.tags:
@@ -154,7 +164,7 @@ class _Batch:
             )
         entry.tags = list(dict.fromkeys([*entry.tags, *(box.tag for box in entry.boxes)]))
         try:
-            pictures[index] = self.world.inspect(entry.data)
+            images[index] = self.world.inspect(entry.data)
             self._judge(entry)
         except InvalidImage as unfit:
             entry.status = self._known(unfit.status)
@@ -176,7 +186,9 @@ class _Batch:
             raise InvalidImage("ErrorNegativeAndRegularTagOnSameImage")
 
     def _known(self, status: str) -> str:
-        """The status as the version words it. (ErrorInvalidRegion is in no version's list, and was seen all the same.)"""
+        """The status as the version words it. (ErrorInvalidRegion is in no version's list, and was
+        seen all the same.)
+        """
         since = {
             "ErrorImageDimensions": (V.V3_4_PREVIEW, "ErrorImageSize"),
             "ErrorInvalidTag": (V.V3_4_PREVIEW, "ErrorUnknown"),
@@ -194,33 +206,36 @@ class _Batch:
             for entry in order:
                 entry.status = "ErrorUnknown"
 
-    def _store(self, entry: _Entry, picture: Picture, room: int, seen: set[bytes]) -> int:
+    def _store(self, entry: _Entry, image: InspectedImage, room: int, seen: set[bytes]) -> int:
         """Store one image; returns the number of places it takes."""
         state, switches = self.world.state, self.world.switches
-        if switches.deduplicate and (switches.duplicates_in_batch or picture.digest not in seen):
+        if switches.deduplicate and (switches.duplicates_in_batch or image.digest not in seen):
             known = state.row(
                 "SELECT * FROM images WHERE digest = ? AND project = ? AND present = 1 LIMIT 1",
-                picture.digest,
+                image.digest,
                 self.project["id"],
             )
             if known is not None:
                 return self._meet(entry, known)
-        seen.add(picture.digest)
+        seen.add(image.digest)
         if room < 1:
             entry.status = "ErrorLimitExceed"
             return 0
-        self.world.keep(picture)
+        self.world.keep(image)
         entry.image, now = state.ids.key(), state.clock.now()
         metadata = json.dumps(self.metadata) if self.metadata else None
         state.db.execute(
-            "INSERT INTO images (id, project, created, width, height, digest, metadata) VALUES (?, ?, ?, ?, ?, ?, ?)",
+            (
+                "INSERT INTO images (id, project, created, width, height, digest, metadata) VALUES "
+                "(?, ?, ?, ?, ?, ?, ?)"
+            ),
             (
                 entry.image,
                 self.project["id"],
                 now,
-                picture.width,
-                picture.height,
-                picture.digest,
+                image.width,
+                image.height,
+                image.digest,
                 metadata,
             ),
         )
@@ -234,7 +249,7 @@ class _Batch:
         return 1
 
     def _meet(self, entry: _Entry, known: Any) -> int:
-        """A picture that the project has already."""
+        """An image that the project has already."""
         entry.status = "OKDuplicate"
         entry.image = known["id"]
         if not self.world.switches.duplicate_merges_tags:
@@ -280,7 +295,10 @@ class _Batch:
 
 @handles("CreateImagesFromData")
 def create_images_from_data(call: Call) -> Answer:
-    """Pictures as parts of a multipart body, or one as the whole body. All get the tags of the query."""
+    """Images as parts of a multipart body, or one as the whole body.
+
+    All get the tags of the query.
+    """
     batch = _Batch(call, "No valid image files")
     batch.tags = call.keys("tagIds")
     parts = upload_parts(call)
@@ -300,7 +318,7 @@ def create_images_from_data(call: Call) -> Answer:
 
 
 def upload_parts(call: Call) -> list[Part]:
-    """The pictures of a body, in either of its two forms."""
+    """The images of a body, in either of its two forms."""
     kind = call.content_type.partition(";")[0].strip().lower()
     if kind == "multipart/form-data":
         return parts_of(call.body, call.content_type)
@@ -311,7 +329,7 @@ def upload_parts(call: Call) -> list[Part]:
 
 @handles("CreateImagesFromFiles")
 def create_images_from_files(call: Call) -> Answer:
-    """Pictures in JSON, base64; each with its name, tags and regions."""
+    """Images in JSON, base64; each with its name, tags and regions."""
     batch = _Batch(call, "No valid image files")
     for given, entry in zip(batch.read("name"), batch.entries, strict=True):
         _fill(entry, given)
@@ -329,7 +347,7 @@ def _fill(entry: _Entry, given: Any) -> None:
 
 @handles_slowly("CreateImagesFromUrls")
 async def create_images_from_urls(call: Call) -> Answer:
-    """Pictures that the service fetches itself."""
+    """Images that the service fetches itself."""
     batch = _Batch(call, "No image urls provided")
     batch.read("url")
     most = limits.IMAGE_BYTES.value
@@ -348,7 +366,7 @@ async def create_images_from_urls(call: Call) -> Answer:
 
 @handles("CreateImagesFromPredictions")
 def create_images_from_predictions(call: Call) -> Answer:
-    """Pictures that were sent for prediction and stored."""
+    """Images that were sent for prediction and stored."""
     batch = _Batch(call, "No prediction ids provided")
     batch.read("id")
     for entry in batch.entries:
@@ -360,7 +378,7 @@ def create_images_from_predictions(call: Call) -> Answer:
         digest = call.world.state.scalar(
             "SELECT digest FROM predictions WHERE id = ? AND project = ?", key, batch.project["id"]
         )
-        entry.data = call.world.picture(digest) if digest else None
+        entry.data = call.world.image_content(digest) if digest else None
         if entry.data is None:
             entry.status = "ErrorSource"
     return batch.settle()
