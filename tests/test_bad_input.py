@@ -110,8 +110,7 @@ async def test_a_surrogate_in_metadata_costs_its_own_image_alone() -> None:
     """Text that no request can carry is found to be one item's."""
     async with project_on_emulator() as one:
         given = [
-            ImageFile(data=IMAGES[n], metadata={"k": "\udce9" if n == 3 else "v"})
-            for n in range(6)
+            ImageFile(data=IMAGES[n], metadata={"k": "\udce9" if n == 3 else "v"}) for n in range(6)
         ]
         with pytest.raises(BatchError) as caught:
             await one.project.upload_images(given)

@@ -108,18 +108,18 @@ class Resource:
         """Store the bytes of an image, once."""
         if self.switches.keep_images:
             self.state.db.execute(
-                "INSERT OR IGNORE INTO images VALUES (?, ?)", (image.digest, image.data)
+                "INSERT OR IGNORE INTO contents VALUES (?, ?)", (image.digest, image.data)
             )
 
     def image_content(self, digest: bytes) -> bytes | None:
         """The bytes of an image, None where they are not kept."""
-        data: bytes | None = self.state.scalar("SELECT data FROM images WHERE digest = ?", digest)
+        data: bytes | None = self.state.scalar("SELECT data FROM contents WHERE digest = ?", digest)
         return data
 
     def delete_orphans(self, digests: set[bytes]) -> None:
         """Forget the bytes that no image and no prediction has any more."""
         self.state.db.executemany(
-            "DELETE FROM images WHERE digest = ?1 AND NOT EXISTS (SELECT 1 FROM images WHERE "
+            "DELETE FROM contents WHERE digest = ?1 AND NOT EXISTS (SELECT 1 FROM images WHERE "
             "digest = ?1)"
             " AND NOT EXISTS (SELECT 1 FROM predictions WHERE digest = ?1)",
             [(digest,) for digest in digests],

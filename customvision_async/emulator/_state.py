@@ -31,7 +31,7 @@ CREATE TABLE IF NOT EXISTS projects (
 CREATE TABLE IF NOT EXISTS tags (
     id BLOB PRIMARY KEY, project BLOB, name TEXT, description TEXT, type TEXT);
 CREATE INDEX IF NOT EXISTS tags_of ON tags (project, id);
-CREATE TABLE IF NOT EXISTS images (digest BLOB PRIMARY KEY, data BLOB);
+CREATE TABLE IF NOT EXISTS contents (digest BLOB PRIMARY KEY, data BLOB);
 CREATE TABLE IF NOT EXISTS images (
     id BLOB PRIMARY KEY, project BLOB, created INTEGER, width INTEGER, height INTEGER, digest BLOB, metadata TEXT,
     present INTEGER DEFAULT 1, tagged INTEGER DEFAULT 0);
@@ -65,7 +65,7 @@ CREATE INDEX IF NOT EXISTS predictions_of ON predictions (project, created, id);
 CREATE INDEX IF NOT EXISTS predictions_by_content ON predictions (digest);
 """
 
-_VERSION = 1
+_VERSION = 2
 """The layout of the tables. To be raised with any change that an older emulator could not live with."""
 
 
@@ -128,7 +128,11 @@ class State:
         return starts
 
     def _check_version(self) -> None:
-        """Raise OSError for the database of a newer emulator, or of something else."""
+        """Upgrade the database of an older emulator.
+
+        Raises:
+            OSError: A newer emulator wrote the database, or something else did.
+        """
         version = self.scalar("PRAGMA user_version")
         if version > _VERSION:
             raise OSError(
@@ -140,6 +144,8 @@ class State:
         }
         if tables and "meta" not in tables:
             raise OSError("the database in it is not an emulator's: take another folder")
+        if "pictures" in tables:  # its name in layout 1
+            self.db.execute("ALTER TABLE pictures RENAME TO contents")
 
     def _meta(self, name: str, default: str) -> str:
         self.db.execute("INSERT OR IGNORE INTO meta VALUES (?, ?)", (name, default))

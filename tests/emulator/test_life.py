@@ -15,12 +15,15 @@ from typing import Any, get_type_hints
 
 import pytest
 
+from customvision_async import TrainingClient
 from customvision_async.emulator import Emulator, Faults, Switches
 from customvision_async.emulator._switches import SwitchChanges
 from tests.support.images import image_bytes
 from tests.support.operations import calling
 
 pytestmark = pytest.mark.anyio
+
+KEY = "key-of-the-tests"
 
 
 async def test_a_folder_keeps_everything(tmp_path: Path) -> None:
@@ -258,3 +261,26 @@ async def test_stopping_twice_and_a_port_that_is_taken(tmp_path: Path) -> None:
     await emulator.stop()
     async with Emulator(port=port, data=tmp_path):  # neither the port nor the folder is held
         pass
+
+
+async def test_a_folder_of_an_older_emulator_keeps_its_images(tmp_path: Path) -> None:
+    """Layout 1 had another name for the table of contents: it is renamed, and nothing is lost."""
+    folder = tmp_path / "kept"
+    async with (
+        Emulator(data=folder, training_key=KEY) as emulator,
+        TrainingClient(emulator.endpoint, KEY) as training,
+    ):
+        project = await training.create_project("old")
+        await project.upload_images([image_bytes(1)])
+    with closing(sqlite3.connect(folder / "emulator.sqlite3")) as db:
+        db.execute("ALTER TABLE contents RENAME TO pictures")
+        db.execute("PRAGMA user_version = 1")
+    async with (
+        Emulator(data=folder, training_key=KEY) as emulator,
+        TrainingClient(emulator.endpoint, KEY) as training,
+    ):
+        [found] = [found async for found in training.list_projects()]
+        project = training.get_project_client(found)
+        [image] = [image async for image in project.list_images()]
+        await project.download_image(image, tmp_path / "out.jpg")
+    assert (tmp_path / "out.jpg").read_bytes() == image_bytes(1)

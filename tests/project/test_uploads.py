@@ -205,8 +205,7 @@ async def test_all_kinds_go_together_in_one_call(tmp_path: Path) -> None:
 async def predicted(one: Bench, images: list[bytes]) -> list[str]:
     """The ids of stored predictions of images."""
     taught = [
-        ImageFile(data=data, tags=["x" if n % 2 else "y"])
-        for n, data in enumerate(IMAGES[100:112])
+        ImageFile(data=data, tags=["x" if n % 2 else "y"]) for n, data in enumerate(IMAGES[100:112])
     ]
     await one.project.upload_images(taught, create_missing_tags=True)
     iteration = await one.project.begin_training()

@@ -242,8 +242,11 @@ def delete_project(call: Call) -> Answer:
             "BadRequestIterationIsPublished",
             "The project has a published iteration: unpublish it before deleting the project.",
         )
-    images = "SELECT digest FROM images WHERE project = ?1 UNION SELECT digest FROM predictions WHERE project = ?1"
-    digests = {row[0] for row in db.execute(images, (key,))}
+    digests = {
+        row[0]
+        for table in ("images", "predictions")
+        for row in db.execute(f"SELECT digest FROM {table} WHERE project = ?", (key,))
+    }
     for table in ("image_tags", "regions"):
         db.execute(
             f"DELETE FROM {table} WHERE image IN (SELECT id FROM images WHERE project = ?)", (key,)
