@@ -73,7 +73,7 @@ class _Stage:
 
     def items(self) -> list[Any]:
         """What is uploaded: both encodings, a bad one, one that needs calls afterwards."""
-        self.service.images["https://images.example/1.gif"] = gif("url")
+        self.service.remote_content["https://images.example/1.gif"] = gif("url")
         return [
             *(ImageFile(data=gif(str(n)), tags=["apple"]) for n in range(5)),
             ImageFile(data=gif("BAD"), tags=["apple"]),

@@ -212,7 +212,7 @@ class Scenario:
                 data=content, name=f"{number % 7}.gif", tags=tags, regions=boxes, metadata=metadata
             )
         key = f"https://images.example/{number}.gif" if roll < 0.9 else self.service.new_id()
-        self.service.images[key] = content
+        self.service.remote_content[key] = content
         kind = ImageUrl if roll < 0.9 else ImageFromPrediction
         return kind(key, name=f"{number % 7}", tags=tags, regions=boxes, metadata=metadata)
 

@@ -106,7 +106,7 @@ class Service:
         self.project_id = self.new_id()
         self.tags: dict[str, str] = {}
         self.images: dict[str, Stored] = {}
-        self.images: dict[str, bytes] = {}
+        self.remote_content: dict[str, bytes] = {}
         """What stands at a URL, or was stored under the id of a prediction."""
         self.unreadable: set[bytes] = set()
         """Files that change between being looked at and being sent."""
@@ -320,14 +320,14 @@ class Service:
 
     def _CreateImagesFromUrls(self, query: Json, body: Any, strike: Strike) -> tuple[int, Json]:  # noqa: N802
         return self._created_from(
-            body, lambda entry: (entry["url"], self.images.get(entry["url"])), strike
+            body, lambda entry: (entry["url"], self.remote_content.get(entry["url"])), strike
         )
 
     def _CreateImagesFromPredictions(  # noqa: N802
         self, query: Json, body: Any, strike: Strike
     ) -> tuple[int, Json]:
         return self._created_from(
-            body, lambda entry: (entry["id"], self.images.get(entry["id"])), strike
+            body, lambda entry: (entry["id"], self.remote_content.get(entry["id"])), strike
         )
 
     def _created_from(
