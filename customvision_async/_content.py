@@ -55,9 +55,9 @@ def restored(file: IO[bytes]) -> Iterator[None]:
 class Blob(msgspec.Struct, frozen=True, eq=False):
     """The size and location of the bytes of one file. Exactly one of `path`, `data`, `file` is set.
 
-    `stamp` is (device, inode, mtime in ns) at inspection. If the stamp or the size differs when the
-    file is opened, the file has changed. `follow` is False if `path` must not be a symbolic link.
-    `offset` is the start of the bytes in `file`.
+    `fingerprint` is (device, inode, mtime in ns) at inspection. If it or the size differs when the
+    file is opened, the file has changed. `follow_symlinks` is False if `path` must not be a
+    symbolic link. `offset` is the start of the bytes in `file`.
     """
 
     size: int
@@ -65,15 +65,15 @@ class Blob(msgspec.Struct, frozen=True, eq=False):
     data: bytes | bytearray | memoryview | None = None
     file: IO[bytes] | None = None
     offset: int = 0
-    stamp: tuple[int, int, int] | None = None
-    follow: bool = True
-    ahead: list[bytes] | None = None
-    """The prefetched bytes of a small file: one entry, or none after :meth:`taken`."""
+    fingerprint: tuple[int, int, int] | None = None
+    follow_symlinks: bool = True
+    prefetched: list[bytes] | None = None
+    """The prefetched bytes of a small file: one entry, or none after :meth:`pop_prefetched`."""
 
-    def taken(self) -> bytes | None:
+    def pop_prefetched(self) -> bytes | None:
         """Pop the prefetched bytes. Later calls return None, and the file is read instead."""
         try:
-            return self.ahead.pop() if self.ahead else None
+            return self.prefetched.pop() if self.prefetched else None
         except IndexError:
             # Another thread popped them first.
             return None

@@ -9,30 +9,27 @@ import errno
 import json
 import os
 import stat
-from collections.abc import AsyncGenerator, Generator, Iterable, Iterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Generator, Iterable, Iterator, Sequence
 from contextlib import aclosing, suppress
-from functools import partial
 from itertools import islice
-from pathlib import Path, PurePath
-from typing import IO, Any, NamedTuple, TypeAlias, TypedDict, Unpack
-from uuid import UUID
+from pathlib import Path
+from typing import Any, NamedTuple, TypeAlias
 
 import anyio.to_thread
 import msgspec
 
 from ._blocking import in_thread, when_descriptors_allow
-from ._content import Blob
 from ._inputs.image_header import NotAnImage, inspect_path, unread
+from ._inputs.normalize import normalize_image
+from ._inputs.scanned import ScannedImage
 from ._paged_iterator import PagedIterator, items_of, lists_of
-from .errors import ItemError, LimitExceeded
+from .errors import ItemError, LimitExceeded, attempt
 from .models import (
     ImageFile,
     ImageFromPrediction,
-    ImagePrediction,
     ImageUrl,
     Region,
     SkippedItem,
-    StoredImagePrediction,
     Tag,
 )
 from .models.inputs import TagLike
@@ -51,78 +48,12 @@ __all__ = [
 
 _GROUP = 128
 """Files inspected per call of a worker thread. A call costs about 60 us, a file 10 us."""
-_AHEAD = 32 * 1024
+_PREFETCH = 32 * 1024
 """Maximum size in bytes of a file to prefetch at inspection, which saves opening it twice."""
 
 Found: TypeAlias = "ScannedImage | ImageFile | SkippedItem"
 Entry: TypeAlias = "ImageFile | ImageUrl | ImageFromPrediction | SkippedItem"
 Listed: TypeAlias = "Entry | FolderImages"
-
-
-class _FileOptions(TypedDict, total=False):
-    """What an :class:`ImageFile` is made of, besides its path."""
-
-    data: bytes | bytearray | memoryview | None
-    file: IO[bytes] | None
-    name: str | None
-    tags: Iterable[TagLike]
-    regions: Iterable[Region]
-    metadata: Mapping[str, str] | None
-
-
-class ScannedImage(ImageFile):
-    """A file of a folder that has been inspected.
-
-    `blob` is the result of the inspection, which need not be repeated. It is an OSError if the file
-    could not be read, or is a folder that could not be listed. Such an item fails with that error.
-
-    Copies, and results of ``dataclasses.replace``, have no `blob` and are inspected like any file.
-    """
-
-    __slots__ = ("blob",)
-    blob: Blob | OSError | None
-
-    def __init__(
-        self, path: str | os.PathLike[str] | None = None, **options: Unpack[_FileOptions]
-    ) -> None:
-        super().__init__(path, **options)
-        _put_blob(self, None)
-
-    def __reference__(self) -> ScannedImage:
-        """Return the image itself, without its prefetched bytes."""
-        if isinstance(self.blob, Blob):
-            self.blob.taken()
-        return self
-
-    def __reduce__(self) -> tuple[object, ...]:
-        return partial(
-            ImageFile,
-            self.path,
-            name=self.name,
-            tags=self.tags,
-            regions=self.regions,
-            metadata=self.metadata,
-        ), ()
-
-
-_put_blob, _put_path, _put_data, _put_file, _put_name, _put_tags, _put_regions, _put_metadata = (
-    getattr(ScannedImage, name).__set__
-    for name in ("blob", "path", "data", "file", "name", "tags", "regions", "metadata")
-)
-
-
-def _scanned(blob: Blob | OSError, path: str, name: str, tags: tuple[TagLike, ...]) -> ScannedImage:
-    """Build a :class:`ScannedImage` without the checks of ``__init__``, for speed."""
-    file = ScannedImage.__new__(ScannedImage)
-    _put_blob(file, blob)
-    _put_path(file, path)
-    _put_data(file, None)
-    _put_file(file, None)
-    _put_name(file, name)
-    _put_tags(file, tags)
-    _put_regions(file, ())
-    _put_metadata(file, None)
-    return file
 
 
 def images_in(
@@ -186,29 +117,29 @@ class FolderImages:
 
     def groups(self) -> PagedIterator[list[Found]]:
         """Iterate over lists of items, for uploads. Small files are prefetched."""
-        return lists_of(self._groups(_AHEAD))
+        return lists_of(self._groups(_PREFETCH))
 
     def files(self) -> AsyncGenerator[list[Found], None]:
         """Yield lists of items, none of them prefetched."""
         return self._groups(0)
 
-    async def _groups(self, ahead: int) -> AsyncGenerator[list[Found], None]:
+    async def _groups(self, prefetch: int) -> AsyncGenerator[list[Found], None]:
         """Yield the items of one call of a worker thread at a time."""
-        found = self._scan(ahead)
+        found = self._scan(prefetch)
         while group := await anyio.to_thread.run_sync(lambda: list(islice(found, _GROUP))):
             yield group
 
-    def _scan(self, ahead: int) -> Iterator[Found]:
+    def _scan(self, prefetch: int) -> Iterator[Found]:
         if not os.path.isdir(self._folder):
-            yield self._look(self._folder, os.path.basename(self._folder), self._tags, ahead)
+            yield self._look(self._folder, os.path.basename(self._folder), self._tags, prefetch)
             return
         # A stack, because folders may be nested deeper than the recursion limit.
-        open_folders = [self._listed(self._folder, "", self._tags, ahead)]
+        open_folders = [self._listed(self._folder, "", self._tags, prefetch)]
         while open_folders:
             for found in open_folders[-1]:
                 if isinstance(found, _Folder):
                     open_folders.append(
-                        self._listed(found.path, f"{found.name}/", found.tags, ahead)
+                        self._listed(found.path, f"{found.name}/", found.tags, prefetch)
                     )
                     break
                 yield found
@@ -216,7 +147,7 @@ class FolderImages:
                 open_folders.pop()
 
     def _listed(
-        self, folder: str, prefix: str, tags: tuple[TagLike, ...], ahead: int
+        self, folder: str, prefix: str, tags: tuple[TagLike, ...], prefetch: int
     ) -> Iterator[Found | _Folder]:
         """Yield the entries directly in `folder`, sorted by name.
 
@@ -239,7 +170,7 @@ class FolderImages:
         except OSError as error:
             problem = error
             if prefix:
-                yield _scanned(unread(error, folder), folder, prefix, tags)
+                yield _unread_image(error, folder, prefix, tags)
         names.sort(reverse=True)
         root = os.path.join(folder, "")
         while names:
@@ -250,7 +181,7 @@ class FolderImages:
             elif base in links:
                 yield SkippedItem(name, "a symbolic link: these are not followed", path)
             elif base not in folders:
-                yield self._look(path, name, tags, ahead)
+                yield self._look(path, name, tags, prefetch)
             elif self._recursive:
                 yield _Folder(
                     path,
@@ -262,10 +193,10 @@ class FolderImages:
         if problem is not None and not prefix:
             raise problem
 
-    def _look(self, path: str, name: str, tags: tuple[TagLike, ...], ahead: int) -> Found:
+    def _look(self, path: str, name: str, tags: tuple[TagLike, ...], prefetch: int) -> Found:
         try:
-            blob = inspect_path(path, follow=path == self._folder, ahead=ahead)
-            return _scanned(blob, path, name, tags)
+            blob = inspect_path(path, follow_symlinks=path == self._folder, prefetch=prefetch)
+            return ScannedImage(path, name=name, tags=tags, blob=blob)
         except NotAnImage as error:
             return SkippedItem(name, str(error), path)
         except LimitExceeded:
@@ -276,7 +207,12 @@ class FolderImages:
                 return SkippedItem(name, "a symbolic link: these are not followed", path)
             if _is_special(path):
                 return SkippedItem(name, "not a regular file", path)
-            return _scanned(unread(error, path), path, name, tags)
+            return _unread_image(error, path, name, tags)
+
+
+def _unread_image(error: OSError, path: str, name: str, tags: tuple[TagLike, ...]) -> ScannedImage:
+    """Return an image that fails with `error`, because it could not be read."""
+    return ScannedImage(path, name=name, tags=tags, blob=unread(error, path))
 
 
 class _Folder(NamedTuple):
@@ -442,7 +378,7 @@ def _folder_of(path: str, tags: tuple[str, ...]) -> FolderImages | ScannedImage:
     try:
         return FolderImages(path, tags, tags_from_folders=False, recursive=True)
     except OSError as error:
-        return _scanned(unread(error, path), path, os.path.join(path, ""), tags)
+        return _unread_image(error, path, os.path.join(path, ""), tags)
 
 
 class Origin(msgspec.Struct):
@@ -486,26 +422,24 @@ def manifest_entry(item: object, error: ItemError | str | None = None) -> dict[s
     def name_or_id(tag: TagLike) -> str:
         return tag.id if isinstance(tag, Tag) else str(tag)
 
+    image = attempt(normalize_image, item)
     entry = _Entry(error=str(error) if error else None)
-    if isinstance(item, ImageFile) and item.path is not None:
-        entry.path = os.path.abspath(item.path)
-    elif isinstance(item, ImageUrl):
-        entry.url = item.url
-    elif isinstance(item, ImageFromPrediction):
-        entry.prediction = item.id
-    elif isinstance(item, (UUID, ImagePrediction, StoredImagePrediction)):
-        entry.prediction = str(item if isinstance(item, UUID) else item.id)
-    elif isinstance(item, (str, PurePath)):
-        entry.path = os.path.abspath(item)
+    if isinstance(image, ImageFile) and image.path is not None:
+        entry.path = os.path.abspath(image.path)
+    elif isinstance(image, ImageUrl):
+        entry.url = image.url
+    elif isinstance(image, ImageFromPrediction):
+        entry.prediction = image.id
     else:
         return None
-    if isinstance(item, (ImageFile, ImageUrl, ImageFromPrediction)):
-        entry.name = item.name
-        entry.tags = [name_or_id(tag) for tag in item.tags]
+    # Otherwise the name is the default, derived from the path, the URL or the id.
+    if image is item:
+        entry.name = image.name
+        entry.tags = [name_or_id(tag) for tag in image.tags]
         entry.regions = [
             _Box(name_or_id(region.tag), region.left, region.top, region.width, region.height)
-            for region in item.regions
+            for region in image.regions
         ]
-        entry.metadata = dict(item.metadata) if item.metadata else None
+        entry.metadata = dict(image.metadata) if image.metadata else None
     plain: dict[str, object] = msgspec.to_builtins(entry)
     return plain

@@ -21,7 +21,9 @@ from .._batch.work_item import Done, Failed, Outcome, WorkItem
 from .._batching import Prepared, chunk_events, classify_error, prepare_item, skipped_item
 from .._content import Blob, ContentError
 from .._events import Observer
-from .._inputs.normalize import blob_of, content_error_as_os_error, normalize_image
+from .._inputs.loading import blob_of, content_error_as_os_error, predictable_image
+from .._inputs.normalize import is_single_image
+from .._inputs.scanned import ScannedImage
 from .._operations import NamedBlob, PredictionOperations
 from .._options import Concurrency, Retry, Timeouts
 from .._project.base import Source
@@ -33,7 +35,6 @@ from .._wire.request import id_of, plain_text
 from ..errors import CustomVisionError, NotFoundError, attempt
 from ..models import ImageFile, ImagePrediction, ImageUrl, Iteration, SkippedItem
 from ..models.inputs import ImageSource
-from ..sources import ScannedImage
 from .connection import Connection, ConnectionOptions, from_env
 
 __all__ = ["Model", "PredictionClient"]
@@ -45,8 +46,6 @@ From v3.0: the name of a published iteration, or the published iteration itself.
 an iteration or its id, or None for the default iteration of the project.
 """
 
-_SINGLE = (str, bytes, bytearray, memoryview, os.PathLike, ImageFile, ImageUrl)
-"""What is one image and no iterable of them, besides an open file."""
 
 Kind: TypeAlias = Literal["Classify", "Detect"]
 PredictionItem: TypeAlias = ImageSource | SkippedItem
@@ -218,7 +217,7 @@ class PredictionClient:
         application: str | None,
     ) -> ImagePrediction:
         predict = _PredictCall(self.operations, kind, project, model, store, application)
-        normalized = normalize_image(image)
+        normalized = predictable_image(image)
         payload = await _off_loop(normalized, _payload_of, normalized)
         with content_error_as_os_error():
             return await predict(payload)
@@ -330,8 +329,7 @@ class PredictionClient:
         store: bool,
         application: str | None,
     ) -> BatchRun[PredictionItem, ImagePrediction]:
-        single = isinstance(images, _SINGLE) or hasattr(images, "read")
-        source = cast("Source[PredictionItem]", [images] if single else images)
+        source = cast("Source[PredictionItem]", [images] if is_single_image(images) else images)
         predict = _PredictCall(self.operations, kind, project, model, store, application)
         progress = Progress()
 
@@ -478,7 +476,7 @@ async def _prepare(start: int, items: Sequence[Any]) -> list[Prepared]:
 
 
 async def _prepare_item(index: int, item: Any) -> Prepared:
-    image = attempt(normalize_image, item)
+    image = attempt(predictable_image, item)
     if isinstance(image, SkippedItem):
         return skipped_item(index, item, image)
     return await _off_loop(image, prepare_item, index, item, _work_item, index, item, image)

@@ -92,22 +92,26 @@ def unread(error: OSError, display_name: str) -> OSError:
 
 
 def inspect_path(
-    path: str, *, follow: bool = True, size_limit: limits.Limit = limits.IMAGE_BYTES, ahead: int = 0
+    path: str,
+    *,
+    follow_symlinks: bool = True,
+    size_limit: limits.Limit = limits.IMAGE_BYTES,
+    prefetch: int = 0,
 ) -> Blob:
     """Inspect the file at `path`, and return the :class:`Blob` to send.
 
     Args:
         path: Path of the file.
-        follow: Whether `path` may be a symbolic link.
+        follow_symlinks: Whether `path` may be a symbolic link.
         size_limit: Maximum size in bytes.
-        ahead: Prefetch files of at most this many bytes.
+        prefetch: Prefetch files of at most this many bytes.
 
     Raises:
         NotAnImage: The file is not a regular file, is empty, or has an unsupported format.
         LimitExceeded: Its size, a side or its aspect ratio is over the limit.
         OSError: The file cannot be opened or read.
     """
-    fd = when_descriptors_allow(os.open, path, _FLAGS if follow else _FLAGS | _NO_FOLLOW)
+    fd = when_descriptors_allow(os.open, path, _FLAGS if follow_symlinks else _FLAGS | _NO_FOLLOW)
     try:
         facts = os.fstat(fd)
         if facts.st_mode & _KIND != stat.S_IFREG:
@@ -117,9 +121,9 @@ def inspect_path(
                 else "not a regular file"
             )
         size = facts.st_size
-        head = os.read(fd, size if size <= ahead else _HEAD)
+        head = os.read(fd, size if size <= prefetch else _HEAD)
         _check(size, head, partial(_read_at, fd), size_limit)
-        whole = [head] if size <= ahead and len(head) == size else None
+        whole = [head] if size <= prefetch and len(head) == size else None
         return Blob(
             size,
             path,
@@ -127,7 +131,7 @@ def inspect_path(
             None,
             0,
             (facts.st_dev, facts.st_ino, facts.st_mtime_ns),
-            follow,
+            follow_symlinks,
             whole,
         )
     finally:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import IO, NamedTuple, TypeAlias
 
@@ -12,9 +12,10 @@ from anyio import to_thread
 
 from .. import limits
 from .._content import Blob, restored
+from .._inputs.normalize import normalize_image
 from .._wire.bodies import RegionTuple
 from .._wire.request import id_of, ids_of
-from ..errors import LimitExceeded
+from ..errors import LimitExceeded, shown
 from ..models import Id, ImageFile, ImageRegionCreateEntry, Region
 
 __all__ = [
@@ -22,7 +23,6 @@ __all__ = [
     "ImageData",
     "NamedBlob",
     "check_batch",
-    "check_metadata",
     "named_blob",
     "region_tuple",
     "region_tuples",
@@ -57,29 +57,23 @@ async def named_blob(image: ImageData) -> tuple[str | None, Blob]:
     """Return the name of an image, or None, and its bytes. Inspect files in a worker thread."""
     if isinstance(image, NamedBlob):
         return image
-    file = image if isinstance(image, ImageFile) else _image_file(image)
+    file = normalize_image(image)
+    if not isinstance(file, ImageFile):
+        raise TypeError(
+            f"{shown(image)} is not an image file: give bytes, a path, an open file or an ImageFile"
+        )
     if file.data is not None:
         return file.name, Blob(memoryview(file.data).nbytes, data=file.data)
     return file.name, await to_thread.run_sync(_inspect, file)
-
-
-def _image_file(image: ImageData) -> ImageFile:
-    if isinstance(image, (bytes, bytearray, memoryview)):
-        return ImageFile(data=image)
-    if isinstance(image, (str, os.PathLike)):
-        return ImageFile(image)
-    if hasattr(image, "read"):
-        return ImageFile(file=image)  # type: ignore[arg-type]  # an ImageFile never gets here
-    raise TypeError(
-        f"an image is bytes, a path, an open file or an ImageFile, not {type(image).__name__}"
-    )
 
 
 def _inspect(image: ImageFile) -> Blob:
     if image.path is not None:
         path = os.fsdecode(image.path)
         facts = os.stat(path)
-        return Blob(facts.st_size, path=path, stamp=(facts.st_dev, facts.st_ino, facts.st_mtime_ns))
+        return Blob(
+            facts.st_size, path=path, fingerprint=(facts.st_dev, facts.st_ino, facts.st_mtime_ns)
+        )
     file = image.file
     assert file is not None
     with restored(file):
@@ -137,13 +131,3 @@ def check_batch(
     }
     within(limits.TAGS_PER_BATCH, len(distinct), operation)
     return common
-
-
-def check_metadata(operation: str, metadata: Mapping[str, str] | None) -> None:
-    """Raise LimitExceeded if the metadata of an image is over a limit."""
-    if not metadata:
-        return
-    within(limits.METADATA_PAIRS, len(metadata), operation)
-    for key, value in metadata.items():
-        within(limits.METADATA_KEY_LENGTH, len(key), f"{operation}: metadata key {key[:20]!r}")
-        within(limits.METADATA_VALUE_LENGTH, len(value), f"{operation}: metadata {key!r}")

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterable, Mapping, Sequence
 from types import NoneType
 from typing import Any, cast
 
 from .. import limits
 from .._content import Blob
+from .._inputs.metadata import check_metadata
+from .._inputs.normalize import is_single_image
 from .._transport.base import Meter
 from .._versions import ApiVersion
 from .._wire.bodies import (
@@ -47,7 +48,6 @@ from ._image_data import (
     ImageData,
     NamedBlob,
     check_batch,
-    check_metadata,
     named_blob,
     region_tuple,
     region_tuples,
@@ -80,9 +80,7 @@ class ImageOperations(Caller):
             tag_ids: Up to 20 tags.
             meter: Receives the cost of the request.
         """
-        single = isinstance(
-            image_data, (bytes, bytearray, memoryview, str, os.PathLike, ImageFile, NamedBlob)
-        ) or hasattr(image_data, "read")
+        single = isinstance(image_data, NamedBlob) or is_single_image(image_data)
         images = (
             [cast(ImageData, image_data)]
             if single
@@ -125,8 +123,7 @@ class ImageOperations(Caller):
             batch.tag_ids,
             [(entry.tag_ids, entry.regions) for entry in entries],
         )
-        check_metadata("CreateImagesFromFiles", batch.metadata)
-        content = files_batch(entries, common, batch.metadata, self.version)
+        content = files_batch(entries, common, check_metadata(batch.metadata), self.version)
         return await self._call(
             "CreateImagesFromFiles",
             ImageCreateSummary,
@@ -197,8 +194,7 @@ class ImageOperations(Caller):
         common = check_batch(
             operation, batch.tag_ids, [(entry.tag_ids, entry.regions) for entry in entries]
         )
-        check_metadata(operation, batch.metadata)
-        content = plan(entries, common, batch.metadata, self.version)
+        content = plan(entries, common, check_metadata(batch.metadata), self.version)
         return await self._call(
             operation,
             ImageCreateSummary,
@@ -496,8 +492,7 @@ class ImageOperations(Caller):
 
         The limits are 10 pairs, keys of 128 characters and values of 256.
         """
-        check_metadata("UpdateImageMetadata", metadata)
-        content = json_body(dict(metadata), self.version)
+        content = json_body(check_metadata(metadata), self.version)
         query = {"imageIds": ids_of(image_ids, "image_ids")}
         return await self._call(
             "UpdateImageMetadata",

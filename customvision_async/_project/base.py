@@ -72,7 +72,7 @@ class ProjectBase:
         prediction_resource_id: str | None = None,
     ) -> None:
         self.operations = operations
-        """The REST calls themselves; see :attr:`TrainingClient.operations`."""
+        """The REST context themselves; see :attr:`TrainingClient.operations`."""
         self.id = project_id
         """The id of the project."""
         self.name = name
@@ -87,26 +87,26 @@ class ProjectBase:
 
     def _tags_once(self, tags: tuple[TagLike, ...]) -> Callable[[], Awaitable[tuple[str, ...]]]:
         """A function that gives the ids of `tags`, looked up the first time."""
-        book = TagResolver(self.operations, self.id)
+        resolver = TagResolver(self.operations, self.id)
         found: list[tuple[str, ...]] = []
 
         async def find() -> tuple[str, ...]:
             if not found:
-                await book.learn(tags)
-                found.append(tuple(dict.fromkeys(book.id_of(tag) for tag in tags)))
+                await resolver.load(tags)
+                found.append(tuple(dict.fromkeys(resolver.id_of(tag) for tag in tags)))
             return found[0]
 
         return find
 
     # --- how a run is made
 
-    def _calls(self) -> BatchContext:
+    def _context(self) -> BatchContext:
         return BatchContext(self.operations, self.id, Progress())
 
     def _run(
         self,
         source: Source[object],
-        calls: BatchContext,
+        context: BatchContext,
         prepare: Prepare,
         send: Send,
         limit: ChunkLimits,
@@ -119,7 +119,7 @@ class ProjectBase:
             limit,
             max_in_flight=self._concurrency.max_requests,
             on_chunk=chunk_events(self._observers, verb),
-            progress=calls.progress,
+            progress=context.progress,
         )
         return BatchRun(source, spec)
 

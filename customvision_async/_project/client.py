@@ -1,9 +1,8 @@
-"""One project: its images, tags and regions, any number at a time."""
+"""The client of one project: its images, tags and regions."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from os import PathLike
 from typing import Any, Literal, TypeAlias, TypeVar, cast, overload
 from uuid import UUID
 
@@ -12,22 +11,21 @@ from .._batch.report import ItemResult
 from .._batch.run import BatchRun
 from .._batch.work_item import Outcome, WorkItem
 from .._batching import DONE, Prepared, image_id, items_from_ids, prepare_item
+from .._inputs.metadata import check_metadata
+from .._inputs.normalize import is_single_image
 from .._paging import AsyncItemPaged, one_page
+from .._versions import ApiVersion
+from .._wire.operation_spec import require
 from .._wire.request import ValidatedIds, id_of
 from ..errors import BadRequestError, NotFoundError, attempt
 from ..models import (
     Image,
-    ImageFile,
-    ImageFromPrediction,
-    ImagePrediction,
     ImageRegion,
     ImageRegionCreateEntry,
     ImageRegionCreateResult,
-    ImageUrl,
     Project,
     Region,
     SkippedItem,
-    StoredImagePrediction,
     Tag,
     TagType,
     TagUpdate,
@@ -48,16 +46,12 @@ from .tags import (
     tag_limits,
     untag_limits,
 )
-from .uploads import Uploads, checked_metadata, upload_limits
+from .uploads import Uploads, upload_limits
 
 __all__ = ["ProjectClient", "ProjectLike"]
 
-_SINGLE = (
-    str, bytes, bytearray, memoryview, PathLike, UUID, ImageFile, ImageUrl, ImageFromPrediction, ImagePrediction, StoredImagePrediction
-)  # fmt: skip
-"""What is one image and no iterable of them."""
 _NO_SUCH_REGION = frozenset({"BadRequestInvalidIds", "NotFoundRegion", "NotFoundInvalid"})
-"""No recording says how a region that is not there is refused."""
+"""Codes with which the service may refuse a region that does not exist. None is recorded."""
 
 RegionOn: TypeAlias = tuple[ImageLike, Region] | ImageRegionCreateEntry
 """A region and the image it goes on."""
@@ -79,16 +73,16 @@ class ProjectClient(IterationMethods, ExportMethods, PredictionMethods):
 
     Get one from a :class:`~customvision_async.TrainingClient`.
 
-    Verbs in the plural take any number of items, from any iterable or async iterable, and give a
-    :class:`BatchRun`: await it, or watch it. Verbs in the singular are one request. `list_*` is
-    iterated over, never awaited.
+    Methods in the plural take any number of items, from any iterable or async iterable, and return
+    a :class:`BatchRun` to await or to iterate over. Methods in the singular send one request, or a
+    few. `list_*` methods return an async iterator, and are not awaited.
     """
 
     def __repr__(self) -> str:
         return f"<ProjectClient {self.id}{f' {self.name!r}' if self.name else ''}>"
 
     async def get_properties(self) -> Project:
-        """The project as the service has it now."""
+        """Return the properties of the project: its name, description, settings and status."""
         return await self.operations.get_project(self.id)
 
     # --- images
@@ -124,28 +118,27 @@ class ProjectClient(IterationMethods, ExportMethods, PredictionMethods):
         tags: Iterable[TagLike] = (),
         create_missing_tags: bool = False,
     ) -> BatchRun[UploadItem, Image]:
-        """Upload any number of images: files, bytes, URLs and predictions together.
+        """Upload any number of images: files, bytes, URLs and stored predictions together.
 
-        Args: images: an iterable or async iterable of :class:`ImageFile`, :class:`ImageUrl`, paths,
-            bytes, open binary files, stored
-                predictions (models, or their ids as `uuid.UUID`); or a single one of these. Pulled
-                only as fast as the service takes.
-            tags: given to every image, besides its own.
-            create_missing_tags: make the tags that the project lacks, once each.
+        The `image` of a result is the image that the service stored. `duplicate` is true if the
+        project had the image before. Its tags and regions are then added to that image. A file that
+        is not an image, or exceeds a limit of the service, fails on its own before it is sent.
 
-        A result's `image` is the service's image; `duplicate` says that the project had the image
-        already, in which case its tags and regions are made sure of. A file that is no image,
-        over 6 MB, over 10,240 pixels a side or over 25:1 fails before it is sent, and costs the
-        others nothing.
+        Args:
+            images: An image, or an iterable or async iterable of images, read only as fast as the
+                service accepts them. An image is an :class:`ImageFile`, an :class:`ImageUrl`, a
+                path, a URL, bytes, an open binary file, or a stored prediction (a model, or its id
+                as a `uuid.UUID`).
+            tags: Tags of every image, besides its own.
+            create_missing_tags: Create tags that the project lacks.
         """
-        single = isinstance(images, _SINGLE) or hasattr(images, "read")
-        source = cast("Source[UploadItem]", [images] if single else images)
-        calls = self._calls()
-        book = TagResolver(self.operations, self.id, create_missing=create_missing_tags)
-        uploads = Uploads(calls, book, as_tags(tags))
+        source = cast("Source[UploadItem]", [images] if is_single_image(images) else images)
+        context = self._context()
+        resolver = TagResolver(self.operations, self.id, create_missing=create_missing_tags)
+        uploads = Uploads(context, resolver, as_tags(tags))
         return self._run(
             source,
-            calls,
+            context,
             uploads.prepare,
             uploads.send,
             upload_limits(self._concurrency.max_chunk_bytes),
@@ -159,26 +152,28 @@ class ProjectClient(IterationMethods, ExportMethods, PredictionMethods):
         self, images: Source[ImageLike]
     ) -> BatchRun[ImageLike, None]: ...
     def delete_images(self, images: Source[ImageLike]) -> BatchRun[ImageLike, None]:
-        """Delete images; one that is not there (any more) counts as deleted.
+        """Delete images from the project, but not from trained iterations.
 
-        They go from the workspace, not from trained iterations.
+        An image that does not exist counts as deleted.
         """
-        calls = self._calls()
+        context = self._context()
 
-        async def send(units: Sequence[WorkItem]) -> Sequence[Outcome]:
+        async def send(work_items: Sequence[WorkItem]) -> Sequence[Outcome]:
             try:
-                with calls.metered(units) as meter:
+                with context.metered(work_items) as meter:
                     await self.operations.delete_images(
-                        self.id, ValidatedIds([unit.payload for unit in units]), meter=meter
+                        self.id,
+                        ValidatedIds([work_item.payload for work_item in work_items]),
+                        meter=meter,
                     )
             except NotFoundError as error:
-                if len(units) > 1 or error.code != "NotFoundImage":
+                if len(work_items) > 1 or error.code != "NotFoundImage":
                     raise
-            return [DONE] * len(units)
+            return [DONE] * len(work_items)
 
         return self._run(
             images,
-            calls,
+            context,
             prepare_ids(size=37),
             send,
             self._url_limits(limits.IDS_PER_DELETE.value),
@@ -196,28 +191,28 @@ class ProjectClient(IterationMethods, ExportMethods, PredictionMethods):
     def tag_images(
         self, images: Source[ImageLike], tags: Iterable[TagLike]
     ) -> BatchRun[ImageLike, None]:
-        """Put every one of `tags` on every image.
+        """Add all of `tags` to every image.
 
-        A result is marked `duplicate` where the image had them all.
+        A result is a `duplicate` if the image had all of them before.
         """
-        calls = self._calls()
+        context = self._context()
         find = self._tags_once(as_tags(tags))
 
         async def prepare(
             start: int, items: Sequence[Any]
         ) -> Sequence[WorkItem | ItemResult[Any, Any]]:
             ids = await find()
-            units = items_from_ids(start, items, size=len(ids))
-            for unit in units:
-                if isinstance(unit, WorkItem):
-                    unit.payload = (unit.payload, ids)
-            return units
+            work_items = items_from_ids(start, items, size=len(ids))
+            for work_item in work_items:
+                if isinstance(work_item, WorkItem):
+                    work_item.payload = (work_item.payload, ids)
+            return work_items
 
         return self._run(
             images,
-            calls,
+            context,
             prepare,
-            lambda units: send_tags(calls, units),
+            lambda work_items: send_tags(context, work_items),
             tag_limits(),
             "tag_images",
         )
@@ -233,12 +228,12 @@ class ProjectClient(IterationMethods, ExportMethods, PredictionMethods):
     def untag_images(
         self, images: Source[ImageLike], tags: Iterable[TagLike]
     ) -> BatchRun[ImageLike, None]:
-        """Take every one of `tags` off every image."""
-        calls = self._calls()
+        """Remove all of `tags` from every image."""
+        context = self._context()
         find = self._tags_once(as_tags(tags))
 
-        async def send(units: Sequence[WorkItem]) -> Sequence[Outcome]:
-            return await send_untag(calls, units, await find())
+        async def send(work_items: Sequence[WorkItem]) -> Sequence[Outcome]:
+            return await send_untag(context, work_items, await find())
 
         async def prepare(
             start: int, items: Sequence[Any]
@@ -246,7 +241,7 @@ class ProjectClient(IterationMethods, ExportMethods, PredictionMethods):
             await find()
             return items_from_ids(start, items)
 
-        return self._run(images, calls, prepare, send, untag_limits(), "untag_images")
+        return self._run(images, context, prepare, send, untag_limits(), "untag_images")
 
     @overload
     def update_image_metadata(
@@ -262,17 +257,18 @@ class ProjectClient(IterationMethods, ExportMethods, PredictionMethods):
         """Set `metadata` (text to text, at most 10 pairs) on every image (since v3.3).
 
         Raises:
-            LimitExceeded: too many pairs, or one too long.
-            UnsupportedOperation: the version has no metadata.
+            LimitExceeded: There are too many pairs, or a key or value is too long.
+            UnsupportedOperation: The version has no metadata.
         """
-        checked = dict(checked_metadata(metadata, self.operations.version) or {})
-        calls = self._calls()
+        checked = check_metadata(metadata)
+        require(self.operations.version, ApiVersion.V3_3, "metadata of an image")
+        context = self._context()
 
-        async def send(units: Sequence[WorkItem]) -> Sequence[Outcome]:
-            return await send_metadata(calls, units, checked)
+        async def send(work_items: Sequence[WorkItem]) -> Sequence[Outcome]:
+            return await send_metadata(context, work_items, checked)
 
         return self._run(
-            images, calls, _unique_ids, send, metadata_limits(), "update_image_metadata"
+            images, context, _unique_ids, send, metadata_limits(), "update_image_metadata"
         )
 
     def list_images(
@@ -285,17 +281,22 @@ class ProjectClient(IterationMethods, ExportMethods, PredictionMethods):
         filter: str | None = None,
         page_size: int = limits.MAX_PAGE_SIZE.value,
     ) -> AsyncItemPaged[Image]:
-        """The images, in pages that are fetched ahead; uploads and deletes meanwhile cause neither
-        doubles nor gaps.
+        """List images, in pages that are prefetched.
 
-        Args: tagged: only those with a tag (True), or without one (False); both if None. tags: only
-            those with at least one of these; any number (more than 20 become several walks,
-            merged). iteration: those of a trained iteration, instead of the workspace. order: by
-            when they were created. filter: on metadata, in the service's grammar: ``metadata=key1
-            eq 'value1' and key2 ne 'value2'`` (since v3.3). page_size: 2 to 256.
+        An image that exists during the whole walk is yielded exactly once, also while others are
+        uploaded and deleted.
+
+        Args:
+            tagged: True for images with tags only, False for those without.
+            tags: Images with at least one of these tags only. More than 20 tags take several walks.
+            iteration: Images of a trained iteration, instead of the current images.
+            order: By creation time.
+            filter: Condition on the metadata, in the grammar of the service:
+                ``metadata=key1 eq 'value1' and key2 ne 'value2'`` (since v3.3).
+            page_size: Images per page, 2 to 256.
 
         Raises:
-            LimitExceeded: the page size is over 256.
+            LimitExceeded: `page_size` is out of range.
         """
         return self._images(tagged, as_tags(tags), iteration, filter).paged(order, page_size)
 
@@ -307,14 +308,14 @@ class ProjectClient(IterationMethods, ExportMethods, PredictionMethods):
         iteration: IterationLike | None = None,
         filter: str | None = None,
     ) -> int:
-        """How many images :meth:`list_images` would give."""
+        """Return the number of images that :meth:`list_images` would yield."""
         return await self._images(tagged, as_tags(tags), iteration, filter).count()
 
     async def get_image(self, image: ImageLike, *, iteration: IterationLike | None = None) -> Image:
-        """One image as the service has it now (since v2.0).
+        """Return one image (since v2.0).
 
         Raises:
-            NotFoundError: the project has no such image.
+            NotFoundError: The project has no such image.
         """
         found = await self.operations.get_images_by_ids(
             self.id, [image_id(image)], iteration_id=iteration
@@ -349,51 +350,49 @@ class ProjectClient(IterationMethods, ExportMethods, PredictionMethods):
     # --- regions
 
     def create_regions(self, regions: Source[RegionOnT]) -> BatchRun[RegionOnT, str]:
-        """Put regions on images (since v2.0): pairs of an image and a :class:`Region`.
+        """Create regions on images (since v2.0), from pairs of an image and a :class:`Region`.
 
-        A result's `value` is the id of the region.
-
-        The image gets the region's tag too. A result is marked `duplicate` where the region was
-        there.
+        The image also gets the tag of the region. The `value` of a result is the id of the region.
+        A result is a `duplicate` if the image had the region before.
         """
-        calls = self._calls()
-        book = TagResolver(self.operations, self.id)
+        context = self._context()
+        resolver = TagResolver(self.operations, self.id)
 
         async def prepare(start: int, items: Sequence[Any]) -> list[Prepared]:
             pairs = [attempt(_pair, item) for item in items]
-            await book.learn(pair[1].tag for pair in pairs if isinstance(pair, tuple))
+            await resolver.load(pair[1].tag for pair in pairs if isinstance(pair, tuple))
             return [
-                prepare_item(index, item, _region_unit, index, item, pair, book)
+                prepare_item(index, item, _region_item, index, item, pair, resolver)
                 for index, (item, pair) in enumerate(zip(items, pairs, strict=True), start)
             ]
 
         return self._run(
             regions,
-            calls,
+            context,
             prepare,
-            lambda units: send_regions(calls, units),
+            lambda work_items: send_regions(context, work_items),
             region_limits(),
             "create_regions",
         )
 
     def delete_regions(self, regions: Source[RegionT]) -> BatchRun[RegionT, None]:
-        """Delete regions, given by id or as those of an image; one that is not there counts as
-        deleted.
+        """Delete regions, given as ids or models (since v2.0).
 
-        An image loses the tag with its last region of that tag.
+        An image loses a tag with its last region of that tag. A region that does not exist counts
+        as deleted.
         """
-        calls = self._calls()
+        context = self._context()
 
-        async def send(units: Sequence[WorkItem]) -> Sequence[Outcome]:
+        async def send(work_items: Sequence[WorkItem]) -> Sequence[Outcome]:
             try:
-                with calls.metered(units) as meter:
+                with context.metered(work_items) as meter:
                     await self.operations.delete_image_regions(
-                        self.id, [unit.payload for unit in units], meter=meter
+                        self.id, [work_item.payload for work_item in work_items], meter=meter
                     )
             except (NotFoundError, BadRequestError) as error:
-                if len(units) > 1 or error.code not in _NO_SUCH_REGION:
+                if len(work_items) > 1 or error.code not in _NO_SUCH_REGION:
                     raise
-            return [DONE] * len(units)
+            return [DONE] * len(work_items)
 
         def read(region: object) -> str:
             return id_of(
@@ -403,13 +402,13 @@ class ProjectClient(IterationMethods, ExportMethods, PredictionMethods):
 
         limit = self._url_limits(limits.REGIONS_PER_DELETE.value)
         return self._run(
-            regions, calls, prepare_ids(size=37, read=read), send, limit, "delete_regions"
+            regions, context, prepare_ids(size=37, read=read), send, limit, "delete_regions"
         )
 
     # --- tags
 
     def list_tags(self, *, iteration: IterationLike | None = None) -> AsyncItemPaged[Tag]:
-        """The tags, all at once, each with its number of images."""
+        """List the tags, each with its number of images. They are all in one page."""
         return AsyncItemPaged(
             lambda: one_page(lambda: self.operations.get_tags(self.id, iteration_id=iteration))
         )
@@ -417,18 +416,20 @@ class ProjectClient(IterationMethods, ExportMethods, PredictionMethods):
     async def create_tag(
         self, name: str, *, description: str | None = None, type: TagType | str | None = None
     ) -> Tag:
-        """Make a tag. Not sent again after a lost answer: list the tags to see.
+        """Create a tag.
+
+        It is not sent again after a lost response. List the tags to find out whether it exists.
 
         Raises:
-            BadRequestError: code BadRequestTagNameNotUnique where there is one of that name.
+            BadRequestError: The code is BadRequestTagNameNotUnique if a tag has that name.
         """
         return await self.operations.create_tag(self.id, name, description=description, type=type)
 
     async def get_tag(self, tag: TagLike) -> Tag:
-        """A tag by name, id or model, as the service has it now.
+        """Return a tag, given by name, id or model.
 
         Raises:
-            LookupError: no tag has that name.
+            LookupError: No tag has that name.
         """
         return await self.operations.get_tag(self.id, await self._tag_id(tag))
 
@@ -440,7 +441,7 @@ class ProjectClient(IterationMethods, ExportMethods, PredictionMethods):
         description: str | None = None,
         type: TagType | str | None = None,
     ) -> Tag:
-        """Change what is given of a tag, and leave the rest."""
+        """Change the given properties of a tag. The others stay as they are."""
         now = await self.get_tag(tag)
         update = TagUpdate(
             name=now.name if name is None else name,
@@ -450,24 +451,24 @@ class ProjectClient(IterationMethods, ExportMethods, PredictionMethods):
         return await self.operations.update_tag(self.id, now.id, update)
 
     async def delete_tag(self, tag: TagLike) -> None:
-        """Delete a tag: it goes from all images, with its regions; the images stay."""
+        """Delete a tag and its regions from all images. The images stay."""
         await self.operations.delete_tag(self.id, await self._tag_id(tag))
 
 
 async def _unique_ids(start: int, items: Sequence[Any]) -> list[WorkItem | ItemResult[Any, Any]]:
-    """Units that never share a chunk with the same id: their answer is joined by it."""
-    units = list(items_from_ids(start, items))
-    for unit in units:
-        if isinstance(unit, WorkItem):
-            unit.key = unit.payload
-    return units
+    """Return work items whose key is their id, by which the response is joined."""
+    work_items = list(items_from_ids(start, items))
+    for work_item in work_items:
+        if isinstance(work_item, WorkItem):
+            work_item.key = work_item.payload
+    return work_items
 
 
 def _pair(item: Any) -> tuple[str, Region]:
-    """Return an item of `create_regions` as the id of an image and a region.
+    """Return the image id and the region of an item of `create_regions`.
 
     Raises:
-        ValueError, TypeError: it is none.
+        ValueError, TypeError: The item is not a pair of an image and a region.
     """
     if isinstance(item, ImageRegionCreateEntry):
         region = Region(
@@ -484,13 +485,13 @@ def _pair(item: Any) -> tuple[str, Region]:
     return image_id(image), region
 
 
-def _region_unit(
-    index: int, item: Any, pair: tuple[str, Region] | Exception, book: TagResolver
+def _region_item(
+    index: int, item: Any, pair: tuple[str, Region] | Exception, resolver: TagResolver
 ) -> WorkItem:
     if isinstance(pair, Exception):
         raise pair
     image, region = pair
-    placed = (book.id_of(region.tag), *normalize_box(region))
+    placed = (resolver.id_of(region.tag), *normalize_box(region))
     return WorkItem(index, item, (image, (placed,)), 1, key=region_key(image, placed))
 
 

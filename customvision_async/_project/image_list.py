@@ -19,7 +19,7 @@ from .._versions import ApiVersion
 from .._wire.operation_spec import require
 from ..errors import LimitExceeded
 from ..models import Image
-from .tags import parts
+from .tags import batched
 
 __all__ = ["ImageList"]
 
@@ -117,7 +117,7 @@ class ImageList:
         time.
         """
         tags = await self._find_tags()
-        each = [list(part) for part in parts(tags, limits.TAGS_PER_FILTER.value)]
+        each = [list(part) for part in batched(tags, limits.TAGS_PER_FILTER.value)]
         sign = -1 if order == "newest" else 1
 
         def walks() -> list[AsyncGenerator[Sequence[Image], None]]:

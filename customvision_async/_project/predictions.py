@@ -15,7 +15,7 @@ from .._batch.chunker import ChunkLimits
 from .._batch.run import BatchRun
 from .._batch.work_item import UNANSWERED, Done, Failed, Outcome, Resend, WorkItem
 from .._batching import DONE, image_id
-from .._inputs.normalize import content_error_as_os_error, load_image
+from .._inputs.loading import content_error_as_os_error, load_image
 from .._paging import AsyncItemPaged
 from .._wire.request import id_of
 from ..errors import DecodeError, LimitExceeded, NotFoundError
@@ -137,20 +137,20 @@ class PredictionMethods(ProjectBase):
         """Delete kept predictions, given by id or model, any number; one that is not there (any
         more) counts as deleted.
         """
-        calls = self._calls()
+        context = self._context()
 
-        async def send(units: Sequence[WorkItem]) -> Sequence[Outcome]:
+        async def send(work_items: Sequence[WorkItem]) -> Sequence[Outcome]:
             try:
-                with calls.metered(units) as meter:
+                with context.metered(work_items) as meter:
                     await self.operations.delete_prediction(
-                        self.id, [unit.payload for unit in units], meter=meter
+                        self.id, [work_item.payload for work_item in work_items], meter=meter
                     )
             except NotFoundError as error:
                 if error.code == "NotFoundProject" or not error.code.startswith("NotFound"):
                     raise
-                if len(units) > 1:  # one of them is not there: find it
-                    return [Resend(Failed(str(error), error.code, error))] * len(units)
-            return [DONE] * len(units)
+                if len(work_items) > 1:  # one of them is not there: find it
+                    return [Resend(Failed(str(error), error.code, error))] * len(work_items)
+            return [DONE] * len(work_items)
 
         def read(prediction: PredictionLike) -> str:
             return id_of(prediction, "prediction")
@@ -158,7 +158,7 @@ class PredictionMethods(ProjectBase):
         limit = self._url_limits(limits.PREDICTIONS_PER_DELETE.value)
         return self._run(
             predictions,
-            calls,
+            context,
             prepare_ids(size=37, read=read),
             send,
             limit,
@@ -238,27 +238,27 @@ class PredictionMethods(ProjectBase):
 
         A result's `value` is the suggestion, or None where there is none.
         """
-        calls = self._calls()
+        context = self._context()
         which = id_of(iteration, "iteration")
         limit = ChunkLimits(limits.IMAGES_PER_SUGGESTION.value)
 
-        async def send(units: Sequence[WorkItem]) -> Sequence[Outcome]:
-            with calls.metered(units) as meter:
+        async def send(work_items: Sequence[WorkItem]) -> Sequence[Outcome]:
+            with context.metered(work_items) as meter:
                 found = await self.operations.suggest_tags_and_regions(
-                    self.id, which, [unit.payload for unit in units], meter=meter
+                    self.id, which, [work_item.payload for work_item in work_items], meter=meter
                 )
-            if len(units) == 1 and len(found) <= 1:
+            if len(work_items) == 1 and len(found) <= 1:
                 return [Done(value=found[0] if found else None)]
             by_id = {one.id.lower(): one for one in found}
-            if found and not any(unit.payload in by_id for unit in units):
-                # the reference calls the id that of a prediction: then only one at a time can be
+            if found and not any(work_item.payload in by_id for work_item in work_items):
+                # the reference context the id that of a prediction: then only one at a time can be
                 # joined
                 limit.count = 1
-                return [UNANSWERED] * len(units)
-            return [Done(value=by_id.get(unit.payload)) for unit in units]
+                return [UNANSWERED] * len(work_items)
+            return [Done(value=by_id.get(work_item.payload)) for work_item in work_items]
 
         return self._run(
-            images, calls, prepare_ids(size=1), send, limit, "suggest_tags_and_regions"
+            images, context, prepare_ids(size=1), send, limit, "suggest_tags_and_regions"
         )
 
     async def get_region_proposals(self, image: ImageLike) -> ImageRegionProposal:

@@ -1,6 +1,6 @@
-"""From the tags a person gives to ids.
+"""Resolve the tags that callers give to the ids of a project's tags.
 
-A string is a name first; only a name that no tag has and that reads as a UUID is an id.
+A string is a name. It is an id only if no tag has that name, and it is a UUID.
 """
 
 from __future__ import annotations
@@ -28,17 +28,23 @@ from ..models.inputs import TagLike
 __all__ = ["TagResolver", "UnknownTag"]
 
 
-_SHOWN = 60
-"""Characters of a name that an error shows."""
+_MAX_SHOWN = 60
+"""Maximum characters of a name in an error."""
 _REFUSED = (FailureAction.DIVIDE, FailureAction.DOWN, FailureAction.TOO_LARGE)
 
 
 class UnknownTag(CustomVisionError, LookupError):
-    """No tag of the project has the name, or it could not be made; the message says what to do."""
+    """No tag of the project has the name, or it could not be created. The text says what to do."""
 
 
 class TagResolver:
-    """The tags of one project, for the length of one run: listed once, and only if a name is met."""
+    """Resolve tags to ids during one run. The project's tags are listed once, when first needed.
+
+    Args:
+        operations: The operations of the service.
+        project_id: The project.
+        create_missing: Create tags that the project lacks.
+    """
 
     def __init__(
         self, operations: Operations, project_id: str, *, create_missing: bool = False
@@ -48,117 +54,127 @@ class TagResolver:
         self._create_missing = create_missing
         self._ids: dict[str, str] | None = None
         self._refused: dict[str, str] = {}
+        """Per name that could not be created, the reason."""
 
-    async def learn(self, tags: Iterable[TagLike]) -> None:
-        """Make ready to answer for `tags`: list those of the project if need be, and make the
-        missing ones if asked to, once each.
+    async def load(self, tags: Iterable[TagLike]) -> None:
+        """Prepare :meth:`id_of` for `tags`: list the project's tags, and create missing ones.
+
+        A tag that the service refuses to create raises in :meth:`id_of`, so it fails only the items
+        that have it.
 
         Raises:
-            CustomVisionError: the tags could not be listed.
+            CustomVisionError: The tags could not be listed, or none can be created.
         """
         found = [attempt(_name_of, tag) for tag in tags]
         names = {name for name in found if isinstance(name, str)}
         if not names:
             return
         if self._ids is None:
-            self._ids = await self._listed()
+            self._ids = await self._list()
         if self._create_missing:
             for name in sorted(names - self._ids.keys() - self._refused.keys()):
                 if not _is_uuid(name):
                     await self._create(name, self._ids)
 
     def id_of(self, tag: TagLike) -> str:
-        """The id of `tag`.
+        """Return the id of a tag that :meth:`load` has seen.
 
         Raises:
-            UnknownTag: there is none.
+            UnknownTag: The project has no such tag.
         """
-        if isinstance(tag, Tag):
-            return id_of(tag, "tag")
-        if isinstance(tag, UUID):
+        if isinstance(tag, (Tag, UUID)):
             return id_of(tag, "tag")
         if not isinstance(tag, str):
-            raise UnknownTag(f"a tag is a name, an id or a Tag, not {type(tag).__name__}")
-        tag = str.__str__(tag)  # a subclass may hash and compare as it likes
+            raise UnknownTag(f"a tag must be a name, an id or a Tag, not {type(tag).__name__}")
+        # A subclass may hash and compare in its own way.
+        name = str.__str__(tag)
         ids = self._ids or {}
-        if tag in ids:
-            return ids[tag]
-        if _is_uuid(tag):
-            return str(UUID(tag))
-        if tag in self._refused:
-            raise UnknownTag(f"the tag {_cut(tag)} could not be created: {self._refused[tag]}")
-        names = ", ".join(_cut(name) for name in sorted(ids)[:10]) + (
-            ", ..." if len(ids) > 10 else ""
-        )
-        there = f"its tags are {names}" if ids else "it has no tags"
+        if name in ids:
+            return ids[name]
+        if _is_uuid(name):
+            return str(UUID(name))
+        if name in self._refused:
+            raise UnknownTag(f"the tag {_cut(name)} could not be created: {self._refused[name]}")
         raise UnknownTag(
-            f"the project has no tag {_cut(tag)} ({there}): create it first, or have an upload"
-            " make it (create_missing_tags)"
+            f"the project has no tag {_cut(name)} ({_tags_in_words(ids)}): create it first, or have"
+            " an upload create it (create_missing_tags)"
         )
 
-    async def _listed(self) -> dict[str, str]:
+    async def _list(self) -> dict[str, str]:
         return {tag.name: tag.id for tag in await self._operations.get_tags(self._project_id)}
 
     async def _create(self, name: str, ids: dict[str, str]) -> None:
-        """Make a tag.
+        """Create a tag and add it to `ids`, or its refusal to `_refused`.
 
-        Not repeated blindly: after a lost answer, or if somebody else was first, the list tells.
-
-        What is wrong with the name, or with the tag alone, is kept for those that ask for it; what
-        is wrong with all is raised.
+        Raises:
+            CustomVisionError: Any other tag would get the same error.
         """
         try:
-            for last in (False, True):
-                try:
-                    ids[name] = (await self._operations.create_tag(self._project_id, name)).id
-                    return
-                except (TransportError, ServiceError, DecodeError) as error:
-                    if (
-                        isinstance(error, ServiceError)
-                        and error.status < 500
-                        and error.status != 408
-                    ):
-                        raise
-                    ids.update(await self._listed())
-                    if name in ids:
-                        return
-                    if last or isinstance(error, ConnectError):
-                        raise
+            await self._create_once(name, ids)
         except (ValueError, TypeError, ServiceError, DecodeError) as error:
             if not _is_about_the_name(error):
                 raise
             if getattr(error, "code", "") == "BadRequestTagNameNotUnique":
-                ids.update(await self._listed())
-                self._adopt(name, ids)
+                ids.update(await self._list())
+                self._match_case_insensitive(name, ids)
             if name not in ids:
                 self._refused[name] = str(error)
 
+    async def _create_once(self, name: str, ids: dict[str, str]) -> None:
+        """Create a tag. After a lost response, list the tags first, and create it at most once more.
+
+        Creating a tag is not idempotent: a second request would fail, or create a second tag.
+        """
+        for last in (False, True):
+            try:
+                ids[name] = (await self._operations.create_tag(self._project_id, name)).id
+                return
+            except (TransportError, ServiceError, DecodeError) as error:
+                if not _may_have_been_created(error):
+                    raise
+                ids.update(await self._list())
+                if name in ids:
+                    return
+                if last or isinstance(error, ConnectError):
+                    raise
+
     @staticmethod
-    def _adopt(name: str, ids: dict[str, str]) -> None:
-        """The service holds a name to be taken that no tag has just so: then it is that of the tag
-        which differs in case alone.
+    def _match_case_insensitive(name: str, ids: dict[str, str]) -> None:
+        """Add `name` to `ids` as the tag whose name differs only in case.
+
+        The service compares names without regard to case. It refuses `name` as taken, though no tag
+        has exactly that name.
         """
         alike = [known for known in ids if known.casefold() == name.casefold()]
         if name not in ids and len(alike) == 1:
             ids[name] = ids[alike[0]]
 
 
+def _may_have_been_created(error: Exception) -> bool:
+    return not isinstance(error, ServiceError) or error.status >= 500 or error.status == 408
+
+
 def _name_of(tag: object) -> str | None:
-    """Return a tag that is a name as plain text: a subclass may hash and compare as it likes."""
+    """Return a tag as plain text if it is a name. A subclass may hash and compare in its own way."""
     return str.__str__(tag) if isinstance(tag, str) else None
 
 
 def _is_about_the_name(error: Exception) -> bool:
-    """Return whether another tag may fare better: the request was refused, not the caller."""
+    """Return whether another tag may succeed, because only this one was refused."""
     return isinstance(error, InternalServerError) or classify_error(error) in _REFUSED
 
 
+def _tags_in_words(ids: dict[str, str]) -> str:
+    if not ids:
+        return "it has no tags"
+    names = ", ".join(_cut(name) for name in sorted(ids)[:10])
+    return f"its tags are {names}" + (", ..." if len(ids) > 10 else "")
+
+
 def _cut(name: str) -> str:
-    return (
-        shown(name)
-        if len(name) <= _SHOWN
-        else f"{shown(name[:_SHOWN])}... ({len(name):,} characters)"
-    )
+    if len(name) <= _MAX_SHOWN:
+        return shown(name)
+    return f"{shown(name[:_MAX_SHOWN])}... ({len(name):,} characters)"
 
 
 def _is_uuid(text: str) -> bool:

@@ -1,20 +1,21 @@
-"""Tags onto images and off them, and metadata onto them, any number at a time."""
+"""Send chunks of tag associations and of metadata."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from typing import TypeVar
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Literal, TypeAlias, TypeVar
 
 from .. import limits
 from .._batch.chunker import ChunkLimits
 from .._batch.work_item import UNANSWERED, Done, Failed, Outcome, Resend, WorkItem
 from .._batching import DONE, BatchContext
 from .._wire.advice import VAGUE_STATUSES, status_help
+from ..models import ImageTagCreateEntry
 
 __all__ = [
     "TagPairs",
+    "batched",
     "metadata_limits",
-    "parts",
     "send_metadata",
     "send_tags",
     "send_untag",
@@ -24,101 +25,104 @@ __all__ = [
 
 T = TypeVar("T")
 
-TagPairs = tuple[str, tuple[str, ...]]
-"""The load of a unit: an image id and the ids of tags."""
+TagPairs: TypeAlias = tuple[str, tuple[str, ...]]
+"""The payload of a work item: the id of an image, and the ids of tags."""
+
+_Answers: TypeAlias = dict[tuple[str, str], Literal["created", "duplicated", "exceeded"]]
+"""Per (image id, tag id), the list of the response that names the pair."""
 
 
-def parts(sequence: Sequence[T], size: int) -> Iterator[Sequence[T]]:
-    """`sequence` in parts of up to `size`."""
+def batched(sequence: Sequence[T], size: int) -> Iterator[Sequence[T]]:
+    """Split `sequence` into batches of up to `size`."""
     return (sequence[start : start + size] for start in range(0, len(sequence), size))
 
 
 def tag_limits() -> ChunkLimits:
-    """Chunks whose units weigh as many pairs as they have tags."""
+    """Return the limits of a chunk for :func:`send_tags`. The size of an item is its tags."""
     return ChunkLimits(limits.TAG_PAIRS_PER_BATCH.value, limits.TAG_PAIRS_PER_BATCH.value)
 
 
 def untag_limits() -> ChunkLimits:
-    """Chunks of images for one call."""
+    """Return the limits of a chunk for :func:`send_untag`."""
     return ChunkLimits(limits.IMAGES_PER_UNTAG.value)
 
 
-async def send_tags(calls: BatchContext, units: Sequence[WorkItem]) -> list[Outcome]:
-    """Add the tags of each unit to its image.
-
-    Pairs that are there already are well. An image with over 128 tags takes several calls.
-    """
-    loads: Sequence[TagPairs] = [unit.payload for unit in units]
-    pairs = [(image, tag) for image, tags in loads for tag in tags]
-    made: set[tuple[str, str]] = set()
-    there: set[tuple[str, str]] = set()
-    over: set[tuple[str, str]] = set()
-    for part in parts(pairs, limits.TAG_PAIRS_PER_BATCH.value):
-        with calls.metered(units) as meter:
-            summary = await calls.operations.create_image_tags(calls.project_id, part, meter=meter)
-        made |= {(entry.image_id.lower(), entry.tag_id.lower()) for entry in summary.created}
-        there |= {(entry.image_id.lower(), entry.tag_id.lower()) for entry in summary.duplicated}
-        over |= {(entry.image_id.lower(), entry.tag_id.lower()) for entry in summary.exceeded}
-    if not there and not over and made.issuperset(pairs):  # as it is for most
-        return [DONE] * len(units)
-    return [_outcome(load, made, there, over) for load in loads]
-
-
-def _outcome(
-    load: TagPairs,
-    made: set[tuple[str, str]],
-    there: set[tuple[str, str]],
-    over: set[tuple[str, str]],
-) -> Outcome:
-    image, tags = load
-    pairs = [(image, tag) for tag in tags]
-    if any(pair in over for pair in pairs):
-        number = sum(pair in over for pair in pairs)
-        return Failed(
-            (
-                f"{number} of its {len(pairs)} tags were refused: an image has at most "
-                f"{limits.TAGS_PER_IMAGE}"
-            ),
-            status="ErrorTagLimitExceed",
-        )
-    if all(pair in made or pair in there for pair in pairs):
-        return Done(
-            duplicate=bool(pairs)
-            and all(pair in there for pair in pairs)
-            and not any(pair in made for pair in pairs)
-        )
-    return UNANSWERED
-
-
-async def send_untag(
-    calls: BatchContext, units: Sequence[WorkItem], tags: Sequence[str]
-) -> list[Outcome]:
-    """Take `tags` off the images; each 20 tags are a call."""
-    ids = [unit.payload for unit in units]
-    for part in parts(tags, limits.TAGS_PER_UNTAG.value):
-        with calls.metered(units) as meter:
-            await calls.operations.delete_image_tags(calls.project_id, ids, part, meter=meter)
-    return [DONE] * len(units)
-
-
 def metadata_limits() -> ChunkLimits:
-    """Chunks of images for one update of metadata.
+    """Return the limits of a chunk for :func:`send_metadata`.
 
-    Their keys must be their ids: the answer is joined by them.
+    The key of each work item must be the id of its image, by which the response is joined.
     """
     return ChunkLimits(limits.IMAGES_PER_METADATA_UPDATE.value)
 
 
-async def send_metadata(
-    calls: BatchContext, units: Sequence[WorkItem], metadata: Mapping[str, str]
+async def send_tags(context: BatchContext, work_items: Sequence[WorkItem]) -> list[Outcome]:
+    """Add the tags of each work item to its image. The payloads are :data:`TagPairs`.
+
+    An image with more than 128 tags takes several requests. Tags that it has are duplicates.
+    """
+    pairs = [(image, tag) for image, tags in _payloads(work_items) for tag in tags]
+    answers: _Answers = {}
+    for batch in batched(pairs, limits.TAG_PAIRS_PER_BATCH.value):
+        with context.metered(work_items) as meter:
+            summary = await context.operations.create_image_tags(
+                context.project_id, batch, meter=meter
+            )
+        # In ascending order of precedence, should a response name a pair twice.
+        answers.update(dict.fromkeys(_keys(summary.duplicated), "duplicated"))
+        answers.update(dict.fromkeys(_keys(summary.created), "created"))
+        answers.update(dict.fromkeys(_keys(summary.exceeded), "exceeded"))
+    return [_tag_outcome(payload, answers) for payload in _payloads(work_items)]
+
+
+def _payloads(work_items: Sequence[WorkItem]) -> Iterator[TagPairs]:
+    return (work_item.payload for work_item in work_items)
+
+
+def _keys(entries: Iterable[ImageTagCreateEntry]) -> Iterator[tuple[str, str]]:
+    return ((entry.image_id.lower(), entry.tag_id.lower()) for entry in entries)
+
+
+def _tag_outcome(payload: TagPairs, answers: _Answers) -> Outcome:
+    image, tags = payload
+    words = [answers.get((image, tag)) for tag in tags]
+    if refused := words.count("exceeded"):
+        return Failed(
+            f"{refused} of its {len(tags)} tags were refused: an image has at most "
+            f"{limits.TAGS_PER_IMAGE}",
+            status="ErrorTagLimitExceed",
+        )
+    if None in words:
+        return UNANSWERED
+    return Done(duplicate=True) if words and "created" not in words else DONE
+
+
+async def send_untag(
+    context: BatchContext, work_items: Sequence[WorkItem], tags: Sequence[str]
 ) -> list[Outcome]:
-    """Set `metadata` on the images."""
-    with calls.metered(units) as meter:
-        summary = await calls.operations.update_image_metadata(
-            calls.project_id, [unit.payload for unit in units], metadata, meter=meter
+    """Remove `tags` from the images. The payloads are image ids.
+
+    More than 20 tags take several requests.
+    """
+    ids = [work_item.payload for work_item in work_items]
+    for batch in batched(tags, limits.TAGS_PER_UNTAG.value):
+        with context.metered(work_items) as meter:
+            await context.operations.delete_image_tags(context.project_id, ids, batch, meter=meter)
+    return [DONE] * len(work_items)
+
+
+async def send_metadata(
+    context: BatchContext, work_items: Sequence[WorkItem], metadata: Mapping[str, str]
+) -> list[Outcome]:
+    """Set `metadata` on the images. The payloads are image ids."""
+    with context.metered(work_items) as meter:
+        summary = await context.operations.update_image_metadata(
+            context.project_id,
+            [work_item.payload for work_item in work_items],
+            metadata,
+            meter=meter,
         )
     statuses = {entry.image_id.lower(): str(entry.status) for entry in summary.images}
-    return [_metadata_outcome(statuses.get(unit.payload)) for unit in units]
+    return [_metadata_outcome(statuses.get(work_item.payload)) for work_item in work_items]
 
 
 def _metadata_outcome(status: str | None) -> Outcome:
@@ -126,6 +130,6 @@ def _metadata_outcome(status: str | None) -> Outcome:
         return UNANSWERED
     if status == "OK":
         return DONE
-    known = status_help(status)
-    failure = Failed(f"{status}: {known.cause}: {known.fix}", status)
+    advice = status_help(status)
+    failure = Failed(f"{status}: {advice.cause}: {advice.fix}", status)
     return Resend(failure) if status in VAGUE_STATUSES else failure

@@ -104,7 +104,7 @@ def open_blob(blob: Blob, *, may_wait: bool = True) -> int:
         ContentError: The file cannot be opened, or is not the one that was inspected.
     """
     assert blob.path is not None
-    flags = _OPEN_FLAGS | (0 if blob.follow else _NO_FOLLOW)
+    flags = _OPEN_FLAGS | (0 if blob.follow_symlinks else _NO_FOLLOW)
     try:
         if may_wait:
             descriptor = when_descriptors_allow(os.open, blob.path, flags)
@@ -115,7 +115,7 @@ def open_blob(blob: Blob, *, may_wait: bool = True) -> int:
             raise WouldWait from None
         reason = (
             "it is a symbolic link"
-            if error.errno == errno.ELOOP and not blob.follow
+            if error.errno == errno.ELOOP and not blob.follow_symlinks
             else (error.strerror or str(error))
         )
         raise ContentError(blob, f"the file cannot be read: {reason}") from None
@@ -132,7 +132,7 @@ def open_blob(blob: Blob, *, may_wait: bool = True) -> int:
 def _check_unchanged(blob: Blob, descriptor: int) -> None:
     """Raise ContentError unless the open file is the one that was inspected, unchanged."""
     now = os.fstat(descriptor)
-    if blob.stamp == (now.st_dev, now.st_ino, now.st_mtime_ns) and now.st_size == blob.size:
+    if blob.fingerprint == (now.st_dev, now.st_ino, now.st_mtime_ns) and now.st_size == blob.size:
         return
     if not stat.S_ISREG(now.st_mode):
         raise ContentError(blob, "it is not a regular file")
@@ -142,7 +142,7 @@ def _check_unchanged(blob: Blob, descriptor: int) -> None:
             f"the file has changed since it was looked at: {blob.size:,} bytes then,"
             f" {now.st_size:,} now",
         )
-    if blob.stamp is not None:
+    if blob.fingerprint is not None:
         raise ContentError(
             blob, "the file has changed since it was looked at: it was written to or replaced"
         )
@@ -159,7 +159,7 @@ class _Source:
         self._offset = 0
         self._descriptor = -1
         self.left = blob.size
-        data = blob.taken() if blob.ahead else blob.data
+        data = blob.pop_prefetched() if blob.prefetched else blob.data
         try:
             self._data = None if data is None else memoryview(data).cast("B")
         except ValueError:
@@ -199,8 +199,8 @@ class _Source:
             if self._descriptor < 0:
                 if (
                     not may_wait
-                    and self._blob.stamp is not None
-                    and self._blob.stamp[0] in _slow_devices
+                    and self._blob.fingerprint is not None
+                    and self._blob.fingerprint[0] in _slow_devices
                 ):
                     raise WouldWait
                 self._descriptor = open_blob(self._blob, may_wait=may_wait)
@@ -258,8 +258,8 @@ def _assemble_raw(content: Content, reader: Reader) -> Generator[Buffer | None, 
         small = (
             piece
             if isinstance(piece, bytes)
-            else piece.taken()
-            if piece.ahead and at + piece.size < PIECE
+            else piece.pop_prefetched()
+            if piece.prefetched and at + piece.size < PIECE
             else None
         )
         if small is not None and at + len(small) < PIECE:

@@ -60,18 +60,15 @@ MUTANTS: tuple[Mutant, ...] = (
     ),
     Mutant(
         "a result that is missing is taken as success",
-        "_project/uploads.py",
-        (
-            "        unit.in_doubt = True  # it may have landed all the same\n        return "
-            "UNANSWERED"
-        ),
+        "_project/upload_results.py",
+        "        work_item.in_doubt = True\n        return UNANSWERED",
         '        return Done("OK")',
     ),
     Mutant(
         "results are joined by their order",
-        "_project/uploads.py",
+        "_project/upload_results.py",
         "    found = (by_name.get(key(name)) for name in names)",
-        "    found = [*results, *([None] * len(units))][: len(list(names))]",
+        "    found = [*results, *([None] * len(work_items))][: len(list(names))]",
     ),
     Mutant(
         "only the first of the refused items goes again",
@@ -82,14 +79,14 @@ MUTANTS: tuple[Mutant, ...] = (
     Mutant(
         "a success is told before its tags are added",
         "_project/uploads.py",
-        "return await self._completed(units, outcomes)",
-        "return outcomes",
+        "        await apply_followups(self._context, work_items, outcomes)",
+        "        pass",
     ),
     Mutant(
         "tags of an image that was there before are taken for granted",
-        "_project/uploads.py",
-        '            old = outcome.status != "OK"',
-        "            old = False",
+        "_project/upload_followups.py",
+        '        if outcome.status != "OK":',
+        "        if False:",
     ),
     Mutant(
         "what was sent again after a lost answer is not said to be in doubt",
@@ -99,15 +96,15 @@ MUTANTS: tuple[Mutant, ...] = (
     ),
     Mutant(
         "a duplicate of our own making is called a duplicate",
-        "_project/uploads.py",
-        'status == "OKDuplicate" and not _is_own_retry(unit, result.image, date)',
-        'status == "OKDuplicate"',
+        "_project/upload_results.py",
+        "not _is_own_retry(work_item, result.image, date)",
+        "True",
     ),
     Mutant(
         "the tags beyond twenty are forgotten",
-        "_project/uploads.py",
-        "            add_tags = load.tags + load.after_tags if old else load.after_tags",
-        "            add_tags = load.tags if old else ()",
+        "_project/upload_followups.py",
+        "tags, regions, metadata = labels.later_tags, labels.later_regions, False",
+        "tags, regions, metadata = (), labels.later_regions, False",
     ),
     Mutant(
         "chunks take any number of tags",
@@ -277,17 +274,17 @@ MUTANTS: tuple[Mutant, ...] = (
     ),
     Mutant(
         "images have the same names in every request",
-        "_project/uploads.py",
+        "_project/upload_requests.py",
         "        nonce = secrets.token_hex(8)",
         '        nonce = ""',
         (CAMPAIGN, *_tests("project/test_uploads_foreign")),
     ),
     Mutant(
         "the result of a request with one image is joined whatever its name",
-        "_project/uploads.py",
+        "_project/upload_results.py",
         "    found = (by_name.get(key(name)) for name in names)",
         (
-            "    found = results if len(units) == len(results) == 1 else (by_name.get(key(name)) "
+            "    found = results if len(work_items) == len(results) == 1 else (by_name.get(key(name)) "
             "for name in names)"
         ),
         _tests("project/test_uploads_foreign"),
@@ -315,8 +312,8 @@ MUTANTS: tuple[Mutant, ...] = (
     ),
     Mutant(
         "one file that changed fails its whole batch",
-        "_project/uploads.py",
-        "    if unit.payload.source is error.blob:",
+        "_project/upload_results.py",
+        "    if work_item.payload.source is error.blob:",
         "    if True:",
     ),
     Mutant(
@@ -399,7 +396,7 @@ MUTANTS: tuple[Mutant, ...] = (
     Mutant(
         "a subfolder that cannot be listed is left out",
         "sources.py",
-        "                yield _scanned(unread(error, folder), folder, prefix, tags)",
+        "                yield _unread_image(error, folder, prefix, tags)",
         "                pass",
     ),
     Mutant(
@@ -412,7 +409,7 @@ MUTANTS: tuple[Mutant, ...] = (
     Mutant(
         "a file that cannot be read is skipped",
         "sources.py",
-        "            return _scanned(unread(error, path), path, name, tags)",
+        "            return _unread_image(error, path, name, tags)",
         "            return SkippedItem(name, str(error), path)",
         _tests("cli/test_unreadable"),
     ),

@@ -49,7 +49,7 @@ def blob_of(path: Path, **changes: object) -> Blob:
     fields = {
         "size": now.st_size,
         "path": str(path),
-        "stamp": (now.st_dev, now.st_ino, now.st_mtime_ns),
+        "fingerprint": (now.st_dev, now.st_ino, now.st_mtime_ns),
         **changes,
     }
     return Blob(**fields)
@@ -127,7 +127,7 @@ async def test_a_file_that_is_not_as_it_was_planned_is_named(tmp_path: Path, tro
     """
     path = tmp_path / "a.jpg"
     path.write_bytes(bytes(1000))
-    blob = blob_of(path, follow=False)
+    blob = blob_of(path, follow_symlinks=False)
     match trouble:
         case "gone":
             path.unlink()
