@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import Any
 
 from .. import limits
 from .._batch.chunker import ChunkLimits
 from .._batch.work_item import Outcome, WorkItem
-from .._batching import BatchContext, Prepared
+from .._batching import BatchContext
 from .._content import ContentError
 from ..models.inputs import TagLike
 from .tag_resolver import TagResolver
@@ -27,7 +26,7 @@ def upload_limits(chunk_bytes: int) -> ChunkLimits:
 
 
 class Uploads:
-    """The `prepare` and `send` of one upload run.
+    """The `prepare` and `send` of one upload run. See :class:`UploadItems` for `prepare`.
 
     An image is created with the tags and regions that fit the create request. The rest are added
     afterwards. So are all tags and regions of an image that the project already has, because the
@@ -39,10 +38,7 @@ class Uploads:
     ) -> None:
         self._context = context
         self._items = UploadItems(context.operations.version, resolver, tags)
-
-    async def prepare(self, start: int, items: Sequence[Any]) -> list[Prepared]:
-        """Inspect the files, find or create the tags, and return the work items."""
-        return await self._items.prepare(start, items)
+        self.prepare = self._items.prepare
 
     async def send(self, work_items: Sequence[WorkItem]) -> list[Outcome]:
         """Create the images of one chunk, then add the remaining tags, regions and metadata."""
