@@ -105,14 +105,28 @@ class Account(Generic[T, V]):
 
     def end_flight(self, chunk: Sequence[WorkItem]) -> None:
         """Record that every work item of a chunk has settled."""
-        del self._in_flight[id(chunk)]
+        self._in_flight.pop(id(chunk), None)
 
     # --- outcomes
 
-    def settle(self, work_items: Sequence[WorkItem], outcomes: Sequence[Done | Failed]) -> None:
-        """Count outcomes, and deliver the results."""
-        for work_item in work_items:
-            work_item.settled = True
+    def settle(
+        self,
+        chunk: Sequence[WorkItem],
+        work_items: Sequence[WorkItem],
+        outcomes: Sequence[Done | Failed],
+    ) -> None:
+        """Count outcomes of a chunk, and deliver the results.
+
+        Args:
+            chunk: The chunk in flight.
+            work_items: The work items of the chunk that have settled. All of them, for most chunks.
+            outcomes: The outcome of each.
+        """
+        if len(work_items) == len(chunk):
+            self.end_flight(chunk)
+        else:
+            for work_item in work_items:
+                work_item.settled = True
         # Fast path: most chunks succeed.
         if set(map(type, outcomes)) == {Done}:
             self._deliver(self._succeed(work_items, cast("Sequence[Done]", outcomes)))

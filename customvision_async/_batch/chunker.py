@@ -245,7 +245,7 @@ class Chunker:
         partition, affinity, labels = like.partition, like.affinity, like.distinct_labels
         if like.key is not None:
             return start
-        size = mixed_overhead = memory = 0
+        size = memory = 0
         maximum = math.inf if self._limits.size is None else self._limits.size - chunk.size
         max_memory = self._max_memory - self._memory
         end = start
@@ -260,15 +260,17 @@ class Chunker:
                 or work_item.key is not None
             ):
                 break
-            if size + work_item.size > maximum or memory > max_memory:
-                break
             size += work_item.size
-            mixed_overhead += work_item.mixed_overhead
+            if size > maximum or memory > max_memory:
+                size -= work_item.size
+                break
             memory += work_item.memory
             end += 1
-        chunk.work_items += work_items[start:end]
+        added = work_items[start:end]
+        chunk.work_items += added
         chunk.size += size
-        chunk.mixed_overhead += mixed_overhead
+        if affinity is not None:
+            chunk.mixed_overhead += sum([work_item.mixed_overhead for work_item in added])
         chunk.memory += memory
         self._waiting += end - start
         self._memory += memory

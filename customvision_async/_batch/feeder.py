@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterable, Iterable, Sequence
 from contextlib import aclosing
-from typing import Any, Generic
+from typing import Any, Generic, cast
 
 import anyio
 
@@ -175,7 +175,7 @@ class Feeder(Generic[T, V]):
             async with aclosing(settler.settle(chunk)) as settling:
                 async for work_items, outcomes in settling:
                     failed -= progress.failed
-                    self.account.settle(work_items, outcomes)
+                    self.account.settle(chunk, work_items, outcomes)
                     failed += progress.failed
                     if not settler.cancelled:
                         await self._outbox.room()
@@ -191,7 +191,10 @@ def _partition(
     prepared: Sequence[Prepared[T, V]],
 ) -> tuple[Sequence[WorkItem], list[ItemResult[T, V]]]:
     """Separate work items from results."""
-    work_items = [one for one in prepared if isinstance(one, WorkItem)]
-    if len(work_items) == len(prepared):
-        return work_items, []
-    return work_items, [one for one in prepared if isinstance(one, ItemResult)]
+    # Fast path: most items can be sent.
+    if set(map(type, prepared)) == {WorkItem}:
+        return cast("Sequence[WorkItem]", prepared), []
+    return (
+        [one for one in prepared if isinstance(one, WorkItem)],
+        [one for one in prepared if isinstance(one, ItemResult)],
+    )

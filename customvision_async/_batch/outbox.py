@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Generic, TypeVar
 
 __all__ = ["Outbox"]
@@ -21,20 +21,27 @@ class Outbox(Generic[R]):
     """A queue of results, as lists of one chunk each.
 
     Args:
-        capacity: Number of lists above which :meth:`room` waits.
+        capacity: Number of lists above which :meth:`room` waits, besides the one being taken.
+        closed: The error that :meth:`take` raises before :meth:`open`.
     """
 
-    def __init__(self, capacity: int) -> None:
+    def __init__(self, capacity: int, closed: Exception) -> None:
         self._capacity = capacity
-        self._lists: deque[deque[R]] = deque()
+        self._lists: deque[Sequence[R]] = deque()
+        self._current: Iterator[R] = iter(())
         self._arrived = asyncio.Event()
         self._has_room = asyncio.Event()
-        self._closed = False
+        self._closed = True
+        self._error: Exception | None = closed
+
+    def open(self) -> None:
+        """Begin the queue."""
+        self._closed, self._error = False, None
 
     def put(self, results: Sequence[R]) -> None:
         """Add a list, in the same step in which its results enter the account. Never wait."""
         if results:
-            self._lists.append(deque(results))
+            self._lists.append(results)
             self._arrived.set()
 
     async def room(self) -> None:
@@ -43,10 +50,11 @@ class Outbox(Generic[R]):
             self._has_room.clear()
             await self._has_room.wait()
 
-    def close(self) -> None:
-        """End the queue. The results in it can still be taken."""
-        self._closed = True
-        self._arrived.set()
+    def close(self, error: Exception | None) -> None:
+        """End the queue. The results in it can still be taken, and then `error` is raised."""
+        if not self._closed:
+            self._closed, self._error = True, error
+            self._arrived.set()
 
     async def take(self) -> R:
         """Wait for the next result and return it.
@@ -54,17 +62,18 @@ class Outbox(Generic[R]):
         Nothing is awaited between the removal and the return. Any number of tasks may wait at once.
 
         Raises:
-            StopAsyncIteration: If the outbox is closed and empty.
+            StopAsyncIteration: The outbox is closed and empty. If it was closed with an error, that
+                is raised instead.
         """
-        while not self._lists:
-            if self._closed:
-                raise StopAsyncIteration
-            self._arrived.clear()
-            await self._arrived.wait()
-        first = self._lists[0]
-        result = first.popleft()
-        if not first:
-            self._lists.popleft()
-            if len(self._lists) <= self._capacity:
-                self._has_room.set()
-        return result
+        while True:
+            for result in self._current:
+                return result
+            if self._lists:
+                self._current = iter(self._lists.popleft())
+                if len(self._lists) <= self._capacity:
+                    self._has_room.set()
+            elif self._closed:
+                raise self._error or StopAsyncIteration
+            else:
+                self._arrived.clear()
+                await self._arrived.wait()

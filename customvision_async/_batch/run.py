@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import warnings
-from collections.abc import AsyncIterable, Generator, Iterable
+from collections.abc import AsyncIterable, Coroutine, Generator, Iterable
 from contextlib import suppress
 from types import TracebackType
 from typing import Generic, Self
@@ -27,6 +27,8 @@ __all__ = ["BatchRun"]
 _running_tasks: set[asyncio.Task[None]] = set()
 """Strong references, because the event loop holds weak ones. The task of an abandoned run is
 cancelled, and not garbage-collected in mid-flight."""
+
+_NOT_WATCHED = "iterate over a run inside 'async with run:', or await it"
 
 
 class BatchRun(Generic[T, V]):
@@ -65,7 +67,9 @@ class BatchRun(Generic[T, V]):
         check_source(source)
         self.progress: Progress = spec.progress
         self.progress.total = known_length(source)
-        self._outbox: Outbox[ItemResult[T, V]] = Outbox(spec.max_in_flight)
+        self._outbox: Outbox[ItemResult[T, V]] = Outbox(
+            spec.max_in_flight, RuntimeError(_NOT_WATCHED)
+        )
         self._feeder: Feeder[T, V] = Feeder(source, spec, self._outbox)
         self._account = self._feeder.account
         self._started = False
@@ -112,18 +116,13 @@ class BatchRun(Generic[T, V]):
         self._check_watched()
         return self
 
-    async def __anext__(self) -> ItemResult[T, V]:
-        self._check_watched()
-        try:
-            return await self._outbox.take()
-        except StopAsyncIteration:
-            if self._account.abort_cause is not None:
-                raise self._account.abort_cause from None
-            raise
+    def __anext__(self) -> Coroutine[object, object, ItemResult[T, V]]:
+        # One coroutine per result, because there may be millions.
+        return self._outbox.take()
 
     def _check_watched(self) -> None:
         if not self._account.watched:
-            raise RuntimeError("iterate over a run inside 'async with run:', or await it")
+            raise RuntimeError(_NOT_WATCHED)
 
     # --- its task
 
@@ -131,13 +130,15 @@ class BatchRun(Generic[T, V]):
         if self._started:
             raise RuntimeError("a run can be used once: make another from a fresh source")
         self._started, self._account.watched = True, watched
+        if watched:
+            self._outbox.open()
         self.progress.start()
         self._task = task = asyncio.ensure_future(self._feeder.run())
         _running_tasks.add(task)
         task.add_done_callback(_running_tasks.discard)
         # The task holds no reference to the run, so that an abandoned run is collected.
-        outbox = self._outbox
-        task.add_done_callback(lambda _: outbox.close())
+        outbox, account = self._outbox, self._account
+        task.add_done_callback(lambda _: outbox.close(account.abort_cause))
         return task
 
     async def _stop(self) -> None:

@@ -188,8 +188,8 @@ MUTANTS: tuple[Mutant, ...] = (
     Mutant(
         "a result leaves the outbox before it is in the hands of the caller",
         "_batch/outbox.py",
-        "        result = first.popleft()\n",
-        "        result = first.popleft()\n        await asyncio.sleep(0)\n",
+        "                return result\n",
+        "                await asyncio.sleep(0)\n                return result\n",
         _tests("batch/test_timeouts"),
     ),
     Mutant(
