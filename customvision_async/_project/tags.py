@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Literal, TypeAlias, TypeVar
+from typing import TypeAlias, TypeVar
 
 from .. import limits
 from .._batch.chunker import ChunkLimits
@@ -28,8 +28,8 @@ T = TypeVar("T")
 TagPairs: TypeAlias = tuple[str, tuple[str, ...]]
 """The payload of a work item: the id of an image, and the ids of tags."""
 
-_Answers: TypeAlias = dict[tuple[str, str], Literal["created", "duplicated", "exceeded"]]
-"""Per (image id, tag id), the list of the response that names the pair."""
+_Pairs: TypeAlias = set[tuple[str, str]]
+"""Pairs of an image id and a tag id."""
 
 
 def batched(sequence: Sequence[T], size: int) -> Iterator[Sequence[T]]:
@@ -60,40 +60,43 @@ async def send_tags(context: BatchContext, work_items: Sequence[WorkItem]) -> li
 
     An image with more than 128 tags takes several requests. Tags that it has are duplicates.
     """
-    pairs = [(image, tag) for image, tags in _payloads(work_items) for tag in tags]
-    answers: _Answers = {}
+    payloads: Sequence[TagPairs] = [work_item.payload for work_item in work_items]
+    pairs = [(image, tag) for image, tags in payloads for tag in tags]
+    created: _Pairs = set()
+    duplicated: _Pairs = set()
+    exceeded: _Pairs = set()
     for batch in batched(pairs, limits.TAG_PAIRS_PER_BATCH.value):
         with context.metered(work_items) as meter:
             summary = await context.operations.create_image_tags(
                 context.project_id, batch, meter=meter
             )
-        # In ascending order of precedence, should a response name a pair twice.
-        answers.update(dict.fromkeys(_keys(summary.duplicated), "duplicated"))
-        answers.update(dict.fromkeys(_keys(summary.created), "created"))
-        answers.update(dict.fromkeys(_keys(summary.exceeded), "exceeded"))
-    return [_tag_outcome(payload, answers) for payload in _payloads(work_items)]
+        created |= _pairs(summary.created)
+        duplicated |= _pairs(summary.duplicated)
+        exceeded |= _pairs(summary.exceeded)
+    # Fast path: most pairs are new.
+    if not duplicated and not exceeded and created.issuperset(pairs):
+        return [DONE] * len(work_items)
+    return [_tag_outcome(payload, created, duplicated, exceeded) for payload in payloads]
 
 
-def _payloads(work_items: Sequence[WorkItem]) -> Iterator[TagPairs]:
-    return (work_item.payload for work_item in work_items)
+def _pairs(entries: Iterable[ImageTagCreateEntry]) -> _Pairs:
+    return {(entry.image_id.lower(), entry.tag_id.lower()) for entry in entries}
 
 
-def _keys(entries: Iterable[ImageTagCreateEntry]) -> Iterator[tuple[str, str]]:
-    return ((entry.image_id.lower(), entry.tag_id.lower()) for entry in entries)
-
-
-def _tag_outcome(payload: TagPairs, answers: _Answers) -> Outcome:
+def _tag_outcome(
+    payload: TagPairs, created: _Pairs, duplicated: _Pairs, exceeded: _Pairs
+) -> Outcome:
     image, tags = payload
-    words = [answers.get((image, tag)) for tag in tags]
-    if refused := words.count("exceeded"):
+    pairs = {(image, tag) for tag in tags}
+    if refused := len(pairs & exceeded):
         return Failed(
             f"{refused} of its {len(tags)} tags were refused: an image has at most "
             f"{limits.TAGS_PER_IMAGE}",
             status="ErrorTagLimitExceed",
         )
-    if None in words:
+    if not pairs - created <= duplicated:
         return UNANSWERED
-    return Done(duplicate=True) if words and "created" not in words else DONE
+    return Done(duplicate=True) if pairs and not pairs & created else DONE
 
 
 async def send_untag(
