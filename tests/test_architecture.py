@@ -5,6 +5,10 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+import pytest
+
+from tests.module_changes import count_changes
+
 ROOT = Path(__file__).parent.parent
 PACKAGE = ROOT / "customvision_async"
 PAGE = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
@@ -26,3 +30,12 @@ def test_the_page_names_everything_at_the_root_of_the_package() -> None:
         if (path.is_dir() and (path / "__init__.py").exists()) or path.suffix == ".py"
     }
     assert entries - PATHS <= {"__main__.py"}
+
+
+@pytest.mark.anyio
+async def test_the_page_counts_the_changes_of_module() -> None:
+    """The figures of the page are those of the code, within a tenth."""
+    stated = {name: int(count) for name, count in re.findall(r"\| (an? .+) \| (\d+) \|", PAGE)}
+    counted = await count_changes()
+    assert stated.keys() == counted.keys()
+    assert all(abs(count - stated[name]) <= stated[name] / 10 for name, count in counted.items())
