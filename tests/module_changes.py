@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import sys
 from collections.abc import Awaitable, Callable
+from itertools import pairwise
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -39,7 +40,7 @@ async def _changes(work: Callable[[], Awaitable[object]]) -> int:
         await work()
     finally:
         sys.setprofile(None)
-    return sum(one != other for one, other in zip(modules, modules[1:], strict=False))
+    return sum(one != other for one, other in pairwise(modules))
 
 
 async def count_changes() -> dict[str, int]:
@@ -68,4 +69,4 @@ async def count_changes() -> dict[str, int]:
 
 if __name__ == "__main__":
     for name, count in asyncio.run(count_changes()).items():
-        print(f"{name}: {count}")
+        print(f"{name}: {count}")  # noqa: T201  # a command
