@@ -52,10 +52,10 @@ _NOT_THE_PROJECT = frozenset(
 
 
 class BatchContext:
-    """Bind a run to the operations of one project.
+    """The operations and counts of a run in one project.
 
-    Every request of the run is made inside :meth:`metered`, so its costs are counted in the
-    progress of the run and in the items that it carried.
+    Every request of the run is made inside :meth:`metered`, which counts it in the progress of the
+    run and in the items that it carried.
     """
 
     def __init__(self, operations: Operations, project_id: str, progress: Progress) -> None:
@@ -65,7 +65,7 @@ class BatchContext:
 
     @contextmanager
     def metered(self, items: Sequence[WorkItem], *, creates: bool = False) -> Iterator[Meter]:
-        """Yield a meter for one request that carries `items`, and count what it cost on exit.
+        """Yield a meter for one request that carries `items`, and add its counts on exit.
 
         Args:
             items: The items of the request.
@@ -91,7 +91,7 @@ class BatchContext:
 
 
 def classify_error(error: Exception) -> FailureAction:
-    """Return how a run continues after an error of a request."""
+    """Return how a run continues after `error` was raised by a request."""
     match error:
         case ConnectError() | UnsupportedOperation() | ClientClosed():
             return FailureAction.FATAL
@@ -112,7 +112,9 @@ def classify_error(error: Exception) -> FailureAction:
 
 
 def image_id(image: object) -> str:
-    """Return the id of an image: a model, a UUID, a string, or the result of its upload.
+    """Return the id of an image.
+
+    `image` is a model, a UUID, a string, or the result of an upload.
 
     Raises:
         ValueError: The string is not an id, or the upload failed.
@@ -120,13 +122,13 @@ def image_id(image: object) -> str:
     """
     if isinstance(image, ItemResult):
         if image.value is None:
-            raise ValueError("the result has no image: its upload failed")
+            raise ValueError("the result has no image, because its upload failed")
         return id_of(image.value, "image")
     return id_of(image, "image")
 
 
 def prepare_item(index: int, item: object, make: Callable[..., WorkItem], *args: Any) -> Prepared:
-    """Return ``make(*args)``, or a failed result if that raises. All items are prepared here."""
+    """Return ``make(*args)``, or a failed result if that raises."""
     work_item = attempt(make, *args)
     if not isinstance(work_item, Exception):
         return work_item
@@ -145,7 +147,10 @@ def skipped_item(index: int, item: object, skipped: SkippedItem) -> Prepared:
 def items_from_ids(
     start: int, items: Sequence[Any], *, size: int = 1, read: Callable[[Any], str] = image_id
 ) -> Sequence[Prepared]:
-    """Return work items with the payload ``read(item)``. An item for which that raises fails."""
+    """Return work items with the payload ``read(item)``.
+
+    If that raises, return a failed result instead.
+    """
     # Fast path. A subclass of str is converted below, because JSON may not accept it.
     if read is image_id and set(map(type, items)) == {str} and all_canonical_ids(items):
         return [WorkItem(index, item, item, size) for index, item in enumerate(items, start)]

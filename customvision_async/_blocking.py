@@ -1,6 +1,4 @@
-"""Blocking calls of the operating system: in threads that nobody waits for, and without
-descriptors.
-"""
+"""Run blocking calls in threads of their own, and retry them if file descriptors are exhausted."""
 
 from __future__ import annotations
 
@@ -18,20 +16,22 @@ P = ParamSpec("P")
 T = TypeVar("T")
 
 _PATIENCE = 30.0
-"""Seconds to wait for a descriptor before the lack of them is an error."""
+"""Seconds to wait for a free descriptor."""
 _PAUSE = 0.02
+"""Seconds between attempts."""
 
 _exhausted = False
-"""Whether the last wait was in vain. Later calls then try once, or each of many files would wait."""
+"""Whether the last wait was in vain. Later calls then try only once, because otherwise each of many
+files would wait."""
 
 
 async def in_thread(call: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
     """Return ``call(*args, **kwargs)``, run in a thread of its own.
 
-    A cancelled caller leaves the thread behind, and neither the event loop nor the interpreter
-    waits for it at the end. This is for calls that may block without a bound: opening a FIFO,
-    reading a terminal, a file of a network that is down. The pooled threads of asyncio and anyio
-    are joined.
+    If the caller is cancelled, the thread is abandoned. Neither the event loop nor the interpreter
+    waits for it on exit, as they would for the pooled threads of asyncio and anyio. This is for
+    calls that may block forever, such as opening a FIFO, reading a terminal, or reading from a
+    network drive that is down.
     """
     loop = asyncio.get_running_loop()
     result: asyncio.Future[T] = loop.create_future()
@@ -44,9 +44,9 @@ async def in_thread(call: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> 
         setter: Callable[[Any], None] = result.set_result
         try:
             value: Any = call(*args, **kwargs)
-        except BaseException as error:  # noqa: BLE001  # the caller's, in its own thread
+        except BaseException as error:  # noqa: BLE001  # raised in the caller's task instead
             setter, value = result.set_exception, error
-        with suppress(RuntimeError):  # the loop has been closed meanwhile
+        with suppress(RuntimeError):  # the loop has been closed
             loop.call_soon_threadsafe(settle, setter, value)
 
     threading.Thread(target=work, name="customvision blocking call", daemon=True).start()
@@ -54,17 +54,18 @@ async def in_thread(call: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> 
 
 
 def lacks_descriptors(error: OSError) -> bool:
-    """Return whether `error` says that the process or the system has no descriptor left."""
+    """Return whether `error` means that no file descriptor is left."""
     return error.errno in (errno.EMFILE, errno.ENFILE)
 
 
 def when_descriptors_allow(call: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-    """Return ``call(*args, **kwargs)``, called again while it lacks a file descriptor.
+    """Return ``call(*args, **kwargs)``, and retry while no file descriptor is left.
 
-    Descriptors come back as requests and files are closed. Blocks: call it in a worker thread.
+    Descriptors become free as requests end and files are closed. This blocks, so call it in a
+    worker thread.
 
     Raises:
-        OSError: Whatever else `call` raises; EMFILE or ENFILE once waiting was in vain.
+        OSError: `call` raised it. EMFILE and ENFILE are raised if no descriptor became free.
     """
     global _exhausted
     deadline = time.monotonic() + (0.0 if _exhausted else _PATIENCE)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -166,6 +167,14 @@ def test_the_wire_layer_never_waits(module: str) -> None:
     }
     assert not waits
     assert not reached
+
+
+@pytest.mark.parametrize("module", [name for name in modules() if within(name, "_transport")])
+def test_the_transport_names_no_host_of_azure(module: str) -> None:
+    """Hosts of endpoints, tokens and blob stores are passed to _transport by the layers above."""
+    text = source_of(module)[0].read_text(encoding="utf-8").lower()
+    hosts = r"windows\.net|azure\.(?:com|net|us|cn)\b|cloudapi\.|/customvision\b"
+    assert not re.findall(hosts, text)
 
 
 @pytest.mark.parametrize("module", [name for name in modules() if not within(name, "emulator")])

@@ -237,7 +237,7 @@ async def test_s8_an_answer_without_end_is_cut_off(encoding: str) -> None:
     async with peer(bomb) as there:
         transport = AiohttpTransport()
         before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-        with pytest.raises(DecodeError, match="over"):
+        with pytest.raises(DecodeError, match="larger than"):
             await asyncio.wait_for(transport.send(Request("GET", f"{there.url}/x", "X"), {}), 30)
         grown = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before
         await transport.aclose()
@@ -361,7 +361,7 @@ async def test_s14_a_line_break_is_refused_before_a_byte_is_sent(text: str, plac
             case _:
                 fields["content"] = Content(text, [b""])
         transport = AiohttpTransport()
-        with pytest.raises(ValueError, match="no HTTP head can carry") as caught:
+        with pytest.raises(ValueError, match="line break") as caught:
             await transport.send(Request(**fields), headers)
         await transport.aclose()
         assert there.connections == 0

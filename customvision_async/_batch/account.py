@@ -17,14 +17,14 @@ __all__ = ["Account"]
 class Account(Generic[T, V]):
     """The state of each item of a run.
 
-    An item is being prepared, waits in an open chunk, is in flight, or has settled. It moves from
-    one state to the next without an await in between, so :meth:`report` is exact at any time:
+    An item is being prepared, waits in an open chunk, is in flight, or has settled. It changes
+    state without an await in between, so :meth:`report` is exact at any time:
     ``submitted == succeeded + failed + skipped + pending``.
 
     Args:
         progress: The counts to update.
         outbox: Receives the results if `watched` is set.
-        waiting: Return the work items in open chunks.
+        waiting: Returns the work items in open chunks.
     """
 
     def __init__(
@@ -43,7 +43,7 @@ class Account(Generic[T, V]):
         self._kept = Kept()
 
     def report(self) -> BatchReport[T, V]:
-        """Return the report as of now."""
+        """Return the current report."""
         progress = self.progress
         pending = [
             (work_item.index, work_item.item)
@@ -73,14 +73,14 @@ class Account(Generic[T, V]):
         )
 
     def abort(self, error: Exception) -> None:
-        """Record the error that ends the run. Only the first one counts."""
+        """Record the error that ends the run, unless there is one already."""
         if self.abort_cause is None:
             self.abort_cause = error
 
     # --- states before an item has settled
 
     def begin_preparing(self, items: Sequence[Any]) -> int:
-        """Count items that were taken from the source, and return the index of the first."""
+        """Count items taken from the source, and return the index of the first."""
         progress = self.progress
         start = progress.submitted
         self._preparing = (start, items)
@@ -90,7 +90,7 @@ class Account(Generic[T, V]):
         return start
 
     def add_unprepared(self, items: Sequence[Any]) -> None:
-        """Count items that were taken from the source and will not be prepared."""
+        """Count items taken from the source that will not be prepared."""
         if items:
             start, preparing = self._preparing
             if not preparing:
@@ -148,7 +148,10 @@ class Account(Generic[T, V]):
         self._deliver(results)
 
     def end_preparing(self, results: Sequence[ItemResult[T, V]]) -> None:
-        """Count results of the items being prepared. The others are in the chunker by now."""
+        """Count and deliver results of the items being prepared.
+
+        The items without a result have become work items in the chunker.
+        """
         self._count(results)
         self._deliver(results)
         self._preparing = (0, ())
@@ -172,7 +175,7 @@ class Account(Generic[T, V]):
     def _succeed(
         self, work_items: Sequence[WorkItem], outcomes: Sequence[Done]
     ) -> list[ItemResult[T, V]]:
-        """Count successes. Return their results if the run is watched."""
+        """Count successes, and return their results if the run is watched."""
         progress = self.progress
         progress.succeeded += len(outcomes)
         progress.duplicates += sum([outcome.duplicate for outcome in outcomes])

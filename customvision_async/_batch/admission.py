@@ -11,8 +11,8 @@ __all__ = ["Admission"]
 class Admission:
     """Admit a chunk if one more chunk and its memory are within the limits.
 
-    The memory limit is not hard: a chunk above it is admitted once no other chunk is in flight, so
-    a run cannot deadlock. Chunks are admitted in order.
+    Chunks are admitted in order. A chunk that alone exceeds the memory limit is admitted once no
+    other chunk is in flight, so that a run cannot deadlock.
     """
 
     def __init__(self, *, max_in_flight: int, max_memory: int) -> None:
@@ -43,7 +43,7 @@ class Admission:
         try:
             await turn
         except asyncio.CancelledError:
-            # If it was admitted and cancelled in the same step, leave.
+            # It may have been admitted and cancelled in the same step of the loop.
             if turn.done() and not turn.cancelled():
                 self.leave(memory)
             elif waiter in self._waiters:
@@ -52,7 +52,7 @@ class Admission:
             raise
 
     def leave(self, memory: int) -> None:
-        """Make room for others after a chunk."""
+        """Release the place of a chunk that used `memory` bytes."""
         self._in_flight -= 1
         self._memory -= memory
         self._admit()

@@ -1,4 +1,4 @@
-"""Tell exceptions of a caller's code from those that control the engine's own tasks."""
+"""Separate exceptions of the caller's code from those that control the engine's tasks."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ __all__ = ["raise_foreign_cancellation"]
 
 @contextmanager
 def raise_foreign_cancellation(origin: str) -> Iterator[None]:
-    """Convert a CancelledError that does not cancel this task to a RuntimeError.
+    """Convert a CancelledError that is not a cancellation of this task to a RuntimeError.
 
-    The block may await a shared task that somebody else cancels. Its CancelledError would end this
+    The block may await a shared task that other code cancels. That CancelledError would end this
     task silently, and leave items without an outcome. A StopAsyncIteration is converted too,
     because it would look like the end of the source or of the results.
 

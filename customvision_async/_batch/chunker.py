@@ -2,7 +2,7 @@
 
 Work items wait in open chunks by partition, affinity and labels, so that those that are cheapest
 together share a request. When too many wait, or the source ends, open chunks of a partition are
-combined: fewer requests are worth more than pure ones, because the service counts requests.
+combined. The service counts requests, so few mixed chunks are better than many pure ones.
 """
 
 from __future__ import annotations
@@ -17,14 +17,14 @@ from .work_item import WorkItem
 __all__ = ["ChunkLimits", "Chunker"]
 
 _MAX_ALIKE_CHUNKS = 16
-"""Open chunks in one place, whose work items do not fit together because of their keys or sizes.
-Above this number, the fullest is sent."""
+"""Maximum number of open chunks in one place. Their work items do not fit together because of
+their keys or sizes. Above this number, the fullest chunk is sent."""
 _MAX_OPEN_CHUNKS = 256
-"""Open chunks in total. Combining them compares each pair, so more of them would block the event
-loop for longer."""
+"""Maximum number of open chunks in total. Combining them compares each pair, so a higher number
+would block the event loop for longer."""
 _SCAN_PER_ITEM = 32
-"""Open chunks to compare per work item that a combined chunk gains. If few fit together, the
-search ends early."""
+"""Number of open chunks to compare per work item that a combined chunk gains. If few fit together,
+the search ends early."""
 
 _Place = tuple[Hashable, Hashable, frozenset[str]]
 """The partition, affinity and labels that the work items of one open chunk share."""
@@ -34,12 +34,12 @@ _Place = tuple[Hashable, Hashable, frozenset[str]]
 class ChunkLimits:
     """The limits of one chunk. The size limit adapts to the responses of the service.
 
-    A work item above `size` is sent alone.
+    A work item larger than `size` is sent alone.
 
     Attributes:
         count: Maximum number of work items.
-        size: Maximum total size, or None.
-        labels: Maximum number of distinct labels, or None.
+        size: Maximum total size, or None for no limit.
+        labels: Maximum number of distinct labels, or None for no limit.
         largest_sent: Size of the largest chunk that the service accepted.
     """
 
@@ -49,9 +49,9 @@ class ChunkLimits:
     largest_sent: int = 0
 
     def shrink(self, size: int) -> None:
-        """Halve the limit after the service rejected a chunk of this size as too large.
+        """Lower the limit to half of `size`, the size of a chunk that was rejected as too large.
 
-        Never go below a size that it has accepted.
+        The limit never falls below a size that the service has accepted.
         """
         maximum = max(1, size // 2, self.largest_sent)
         if self.size is None or maximum < self.size:
@@ -85,7 +85,7 @@ class _OpenChunk:
         self.reset(work_items)
 
     def reset(self, work_items: Iterable[WorkItem]) -> None:
-        """Hold exactly `work_items`."""
+        """Replace the contents with `work_items`."""
         self.work_items: list[WorkItem] = []
         self.size = self.mixed_overhead = self.memory = 0
         self.affinity: Hashable = None
@@ -96,7 +96,7 @@ class _OpenChunk:
             self.add(work_item)
 
     def too_large_with(self, work_item: WorkItem, limits: ChunkLimits) -> bool:
-        """Return whether adding `work_item` would exceed the size limit."""
+        """Return whether adding `work_item` to a chunk with others would exceed the size limit."""
         if limits.size is None or not self.work_items:
             return False
         size = self.size + work_item.size
@@ -143,6 +143,7 @@ class _OpenChunk:
         other.reset(left)
 
     def add(self, work_item: WorkItem) -> None:
+        """Add a work item, which must fit."""
         if not self.work_items:
             self.affinity = work_item.affinity
         elif work_item.affinity != self.affinity:
@@ -167,7 +168,7 @@ class _OpenChunk:
 
 
 class Chunker:
-    """Collect work items, and return full chunks.
+    """Collect work items into open chunks, and return full ones.
 
     Args:
         limits: Limits of a chunk.
@@ -183,7 +184,7 @@ class Chunker:
         self._limits = limits
         self._max_waiting = max_waiting
         self._max_memory = max_memory
-        # The oldest first.
+        # In the order of their creation.
         self._open: dict[_Place, list[_OpenChunk]] = {}
         self._opened = 0
         self._scan_budget = _MAX_OPEN_CHUNKS
@@ -236,10 +237,9 @@ class Chunker:
         return full
 
     def _add_similar(self, work_items: list[WorkItem], start: int, chunk: _OpenChunk) -> int:
-        """Add the work items from `start` on that are in the place of the chunk, while they fit.
+        """Add the work items from `start` on that belong in the place of `chunk`, while they fit.
 
-        Return the index after the last one. This is the fast path, because most neighbours are
-        similar.
+        Return the index after the last one added. This is a fast path for runs of similar items.
         """
         like = chunk.work_items[-1]
         partition, affinity, labels = like.partition, like.affinity, like.distinct_labels
@@ -277,7 +277,7 @@ class Chunker:
         return end
 
     def flush(self) -> list[Sequence[WorkItem]]:
-        """Close all open chunks, and return them combined to few chunks."""
+        """Close all open chunks, and return them combined into few chunks."""
         partitions: dict[Hashable, dict[Hashable, list[_OpenChunk]]] = {}
         for (partition, affinity, _), chunks in self._open.items():
             partitions.setdefault(partition, {}).setdefault(affinity, []).extend(chunks)
@@ -292,8 +292,8 @@ class Chunker:
     def _combine(self, by_affinity: Sequence[Sequence[_OpenChunk]]) -> list[_OpenChunk]:
         """Combine the open chunks of a partition.
 
-        Divide chunks only if that gives fewer, so that pure chunks stay pure. If there are many
-        chunks, they are small, and dividing them is not tried.
+        Chunks are divided only if that gives fewer chunks, so that pure chunks stay pure. Dividing
+        is not tried if there are many chunks, because these are small.
         """
         pure = [
             chunk
@@ -312,6 +312,7 @@ class Chunker:
         return divided if 0 < len(divided) < len(whole) else whole
 
     def _pack(self, opened: Sequence[_OpenChunk], *, whole: bool) -> list[_OpenChunk]:
+        """Combine chunks greedily, in order. With `whole`, never divide one."""
         done: list[_OpenChunk] = []
         left = list(opened)
         while left:
@@ -324,7 +325,8 @@ class Chunker:
     def _fill_and_close(self, base: _OpenChunk) -> list[WorkItem]:
         """Fill an open chunk from others of its partition, and close it.
 
-        Compare the oldest others, as many as were worth comparing lately.
+        Only the oldest others are compared. Their number adapts to how many items recent searches
+        found.
         """
         self._close(base)
         count, memory, partition = len(base.work_items), base.memory, base.place[0]
@@ -345,7 +347,7 @@ class Chunker:
     def _fill(self, base: _OpenChunk, others: Sequence[_OpenChunk], *, whole: bool) -> None:
         """Move work items of `others` to `base`.
 
-        Take those without new labels first, then the chunk with the most work items per new label.
+        Chunks without new labels come first, then the chunk with the most work items per new label.
         A chunk that does not fit now never will, so each step compares fewer chunks.
         """
         limits = self._limits

@@ -24,13 +24,13 @@ from .work_item import Failed, WorkItem
 __all__ = ["Feeder"]
 
 _FIRST_GROUP = 8
-"""Items to pull first. The size of later groups depends on the memory of their items."""
+"""Size of the first group. That of later groups depends on the memory of their items."""
 
 Prepared = WorkItem | ItemResult[T, V]
 
 
 class Feeder(Generic[T, V]):
-    """Move the items of a source through a run. One task feeds, and each chunk has a task."""
+    """Move the items of a source through a run. One task reads, and one task sends each chunk."""
 
     def __init__(
         self,
@@ -47,8 +47,8 @@ class Feeder(Generic[T, V]):
         self.account: Account[T, V] = Account(spec.progress, outbox, self._chunker.waiting_items)
 
     async def run(self) -> None:
-        """Feed until the source ends, and wait for the chunks in flight."""
-        # asyncio's task group costs a third of anyio's.
+        """Send all items of the source, and wait for their outcomes."""
+        # asyncio's task group takes a third of the time of anyio's.
         async with asyncio.TaskGroup() as tasks:
             await self._feed(tasks)
         self._spec.progress.end()
@@ -105,7 +105,7 @@ class Feeder(Generic[T, V]):
                 return
             waited = waited + anyio.current_time() - began if self._chunker.waiting else 0.0
             if not items:
-                # The source is slow. Send what there is.
+                # The source is slow. Send the items that are waiting.
                 waited = 0.0
                 await self._send_all(self._flush(), tasks)
                 continue
@@ -117,7 +117,10 @@ class Feeder(Generic[T, V]):
             )
 
     async def _feed_group(self, items: Sequence[Any], tasks: asyncio.TaskGroup) -> int:
-        """Prepare items and send the chunks that they fill. Return the memory of the largest."""
+        """Prepare items and send the chunks that they fill.
+
+        Return the memory in bytes of the largest work item.
+        """
         prepared = await self._prepare(self.account.begin_preparing(items), items)
         work_items, results = _partition(prepared)
         chunks = self.account.mark_in_flight(self._chunker.feed(work_items))
@@ -129,7 +132,7 @@ class Feeder(Generic[T, V]):
         return max([work_item.memory for work_item in work_items], default=0)
 
     async def _prepare(self, start: int, items: Sequence[Any]) -> Sequence[Prepared[T, V]]:
-        """Prepare a group. If that raises, prepare each item alone, so that only one fails.
+        """Prepare a group. If that raises, prepare each item alone, so that a bad item fails alone.
 
         An error of this package, such as a failure to list the tags, would affect all items, so it
         ends the run.

@@ -38,7 +38,7 @@ _PACKAGE = str(Path(__file__).parent.parent)
 
 
 class Kept:
-    """The results that a report keeps, and the number of all results by cause."""
+    """The results that a report keeps, and the count of all results by cause."""
 
     def __init__(self) -> None:
         self.failures = _Ends()
@@ -51,14 +51,14 @@ class Kept:
         return dict(self._causes.most_common())
 
     def add(self, result: Result) -> None:
-        """Count a result, and keep it if it is one of the first or the last."""
+        """Count a result, and keep it among the first or the last ones."""
         cause = _cause(result)
         self._causes[cause if len(self._causes) < _CAUSES or cause in self._causes else _OTHER] += 1
         (self.skips if result.skipped else self.failures).add(_without_content(result))
 
 
 class _Ends:
-    """The first and the last results of those added."""
+    """The first and the last of the results that were added."""
 
     def __init__(self) -> None:
         self._first: list[Result] = []
@@ -78,8 +78,8 @@ class _Ends:
 def reference_of(item: Any) -> Any:
     """Return the item if it only names something, such as a path, an id or a URL.
 
-    Otherwise return an ItemReference, or the result of the item's method ``__reference__``. Never
-    raise.
+    Otherwise return the result of the item's method ``__reference__``, or an ItemReference. This
+    never raises.
     """
     found = attempt(_reference_of, item)
     return ItemReference(_kind(item)) if isinstance(found, Exception) else found
@@ -141,12 +141,12 @@ def _without_content(result: Result) -> Result:
 
 
 def _holds_content(error: BaseException) -> bool:
-    ours = isinstance(error, (CustomVisionError, OSError))
-    return not ours and _has_content(error.args, _DEPTH)
+    harmless = isinstance(error, (CustomVisionError, OSError))
+    return not harmless and _has_content(error.args, _DEPTH)
 
 
 def _cause(result: Result) -> str:
-    """Return the status, else the class of the error, or the reason of a skip."""
+    """Return the status, else the class of the error. For a skip, return its reason."""
     error = result.error
     if result.skipped and error is not None:
         cause = str(error).removeprefix(f"{called(result.item)}: ")
@@ -158,9 +158,9 @@ def _cause(result: Result) -> str:
 
 
 def without_frames(error: BaseException | None) -> None:
-    """Remove the tracebacks of an error and its causes, because they hold the local variables.
+    """Remove the tracebacks of an error and its causes, because they hold local variables.
 
-    If code outside this package raised the error, add a note with the place.
+    If code outside this package raised the error, a note with the place is added.
     """
     seen: set[int] = set()
     while error is not None and id(error) not in seen:

@@ -1,8 +1,8 @@
 """Hold results until the caller takes them.
 
-A result leaves the outbox in the same step in which the caller's ``anext`` returns it. A timeout or
-a cancellation around ``anext`` therefore loses nothing: either the caller has the result, or the
-next ``anext`` returns it.
+A result is removed in the same step of the event loop in which the caller's ``anext`` returns it.
+A timeout or cancellation around ``anext`` therefore loses nothing: either the caller has the
+result, or the next ``anext`` returns it.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ R = TypeVar("R")
 
 
 class Outbox(Generic[R]):
-    """A queue of results, as lists of one chunk each.
+    """A queue of results, in one list per chunk.
 
     Args:
         capacity: Number of lists above which :meth:`room` waits, besides the one being taken.
@@ -39,7 +39,7 @@ class Outbox(Generic[R]):
         self._closed, self._error = False, None
 
     def put(self, results: Sequence[R]) -> None:
-        """Add a list, in the same step in which its results enter the account. Never wait."""
+        """Add a list without waiting, so that results are counted and delivered in one step."""
         if results:
             self._lists.append(results)
             self._arrived.set()

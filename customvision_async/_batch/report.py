@@ -35,11 +35,12 @@ __all__ = [
 ]
 
 KEPT = 1000
-"""Maximum number of the first failed results in a report, of the last ones, and the same for skips."""
+"""A report holds this many of the first failed results, and of the last. The same holds for skips.
+"""
 _SHOWN = 10
-"""Item errors at each end of a BatchError."""
+"""A BatchError holds this many of the first item errors, and of the last."""
 _NAMED, _NAMED_LENGTH = 3, 200
-"""Item errors in the message of a BatchError, and the maximum length of each."""
+"""Number of item errors in the message of a BatchError, and the maximum length of each."""
 
 
 class ItemResult(msgspec.Struct, Generic[T, V], frozen=True):
@@ -49,15 +50,15 @@ class ItemResult(msgspec.Struct, Generic[T, V], frozen=True):
         index: Position in the input.
         item: The item that the caller gave.
         ok: The item succeeded.
-        status: Status from the service, such as "OK", "OKDuplicate" or "ErrorImageFormat". More may
-            be added.
+        status: Status from the service, such as "OK", "OKDuplicate" or "ErrorImageFormat". The
+            service may add others.
         value: The object that the service created or changed, such as an
             :class:`~customvision_async.Image`, if the item succeeded and has one.
         error: The reason and the remedy if the item failed or was skipped.
         attempts: Number of requests that carried the item.
         duplicate: The project had the image before, or got it under another name in this run.
-        in_doubt: A response was lost and the item was sent again, so a service that does not
-            recognize the image may have it twice.
+        in_doubt: The response was lost and the item was sent again. If the service did not
+            recognize the item, it may have it twice.
         skipped: The item was left out on purpose, such as a file that is not an image.
     """
 
@@ -119,9 +120,9 @@ def has_value(result: ItemResult[T, V]) -> TypeIs[SucceededItem[T, V]]:
 
 
 class ItemReference(msgspec.Struct, frozen=True):
-    """Replace an item that has content, such as bytes or an open file, in a report.
+    """A placeholder in a report for an item with content, such as bytes or an open file.
 
-    A report may be kept for long, so it names such items and does not hold them. A reference cannot
+    Reports do not hold the content of items, because they may be kept for long. A reference cannot
     be uploaded. Use the `index` of the result to find the item in the input.
 
     Attributes:
@@ -143,9 +144,10 @@ class Progress:
     Attributes:
         total: Number of items of the source, or None if it is not known.
         submitted: Items taken from the source.
-        succeeded, failed, skipped: Items that have settled.
-        duplicates, in_doubt: Items with that flag, which are counted in one of these three too.
-        requests, retries: Requests sent, retries included, and retries.
+        succeeded, failed, skipped: Items with that outcome.
+        duplicates, in_doubt: Items with that flag. They also count as succeeded, failed or skipped.
+        requests: Requests sent, retries included.
+        retries: Requests sent again.
         bytes_sent: Bytes of request bodies, retries included.
     """
 
@@ -179,7 +181,7 @@ class Progress:
 
     @property
     def seconds(self) -> float:
-        """Seconds since the start, or until the end."""
+        """Duration of the run so far, in seconds."""
         if self._started is None:
             return 0.0
         return (self._clock() if self._ended is None else self._ended) - self._started
@@ -200,24 +202,24 @@ class Progress:
 class BatchReport(msgspec.Struct, Generic[T, V], frozen=True):
     """The counts of a run, and the results of items that did not succeed.
 
-    ``submitted == succeeded + failed + skipped + pending``. The counts are those of
-    :class:`Progress`.
+    The counts are those of :class:`Progress`:
+    ``submitted == succeeded + failed + skipped + pending``.
 
     The memory of a report is bounded, whatever the number of items. An item that names something,
-    such as a path, an id, a URL or an ImageFile with a path, is kept and may be sent again. An item
-    that has content, such as bytes or an open file, is replaced by an :class:`ItemReference`. To
-    get every result, iterate over the run.
+    such as a path, an id, a URL or an ImageFile with a path, is kept and can be sent again. An item
+    with content, such as bytes or an open file, is replaced by an :class:`ItemReference`. To get
+    every result, iterate over the run.
 
     Attributes:
-        pending: Items without an outcome. Above 0 only if the run was left early, or has not ended.
-            They may have taken effect.
-        seconds: Duration of the run.
+        pending: Items without an outcome, if the run has not ended or was left early. They may have
+            taken effect.
+        seconds: Duration of the run so far, in seconds.
         failures: Results of the first 1,000 and the last 1,000 items that failed, in the order in
             which they settled.
         skipped_items: The same for skipped items.
-        pending_items: Position and item of each pending item. They keep their content.
+        pending_items: Position and item of each pending item. The items keep their content.
         causes: Number of failed and skipped items by cause. A cause is the status, else the class
-            of the error, or the reason of a skip. After 200 causes, others are counted together.
+            of the error. For a skip it is the reason. After 200 causes, others count together.
         abort_cause: The error that ended the run before its source ended, such as a rejected key, a
             deleted project, or an error of the source.
     """
@@ -267,9 +269,8 @@ def batch_error(report: BatchReport) -> BatchError:
     if dropped:
         more = "all" if report.failed == len(errors) else f"the first and last {KEPT:,}"
         message += (
-            f" (the first and last {_SHOWN} are in this group, the {dropped:,} between them "
-            "are not;"
-            f" report.failures has {more}, report.causes counts all)"
+            f" (the first and last {_SHOWN} are in this group, the {dropped:,} between them"
+            f" are not; report.failures has {more}, report.causes counts all)"
         )
     if report.abort_cause is not None:
         message += f"; the run was ended by: {report.abort_cause}"
@@ -277,7 +278,7 @@ def batch_error(report: BatchReport) -> BatchError:
 
 
 def _named(error: ItemError) -> str:
-    """Return the message of an error. It always names the item."""
+    """Return the message of an error, with the name or position of the item."""
     return str(error) if called(error.item) else f"item {error.index}: {error}"
 
 

@@ -1,8 +1,8 @@
-"""The public face of a batch: start it, watch it, await it, leave it.
+"""The public class of a batch: start it, iterate over its results, or await its end.
 
-A run lives in a task of its own rather than in the caller's scope. It may therefore be entered in
-one task and left in another, as fixtures and abandoned async generators do, and it never cancels
-anything but itself.
+A run has a task of its own, outside the caller's scope. It may therefore be entered in one task and
+left in another, as happens in fixtures and abandoned async generators. It never cancels other
+tasks.
 """
 
 from __future__ import annotations
@@ -25,8 +25,8 @@ from .spec import BatchSpec
 __all__ = ["BatchRun"]
 
 _running_tasks: set[asyncio.Task[None]] = set()
-"""Strong references, because the event loop holds weak ones. The task of an abandoned run is
-cancelled, and not garbage-collected in mid-flight."""
+"""Hold strong references, so that an abandoned run is cancelled at loop shutdown, not
+garbage-collected. The event loop itself only holds weak references."""
 
 _NOT_WATCHED = "iterate over a run inside 'async with run:', or await it"
 
@@ -38,17 +38,17 @@ class BatchRun(Generic[T, V]):
     :class:`~customvision_async.BatchError`, with `.report`, if an item failed.
 
     ``async with run`` starts the run, and ``async for result in run`` yields an :class:`ItemResult`
-    for each item as it settles. Then no error is raised for items. Leaving the block early cancels
+    for each item as it settles. Failed items then raise no error. Leaving the block early cancels
     the requests in flight. A run can be used once.
 
-    Results are delivered one list per chunk, through a bounded queue, so a slow consumer slows the
-    requests and the reading of the source. A timeout or a cancellation around ``anext(run)`` loses
-    no result: the next ``anext`` returns it. After the block was left early, iterating again yields
-    the results that had settled and were not taken.
+    Results are delivered one list per chunk through a bounded queue, so a slow consumer applies
+    backpressure to the source. A timeout or cancellation around ``anext(run)`` loses no result: the
+    next ``anext`` returns it. If the block was left early, iterating again yields the remaining
+    results of items that had settled.
 
-    An error of the source ends the feeding. Chunks in flight settle, and then the error is raised
+    An error of the source ends the reading. Chunks in flight settle, and then the error is raised
     unchanged. An error after which no item can succeed, such as a rejected key, is raised the same
-    way in a run that is watched. In a run that is awaited, it is the cause of the BatchError.
+    way while iterating. When the run is awaited, it is the cause of the BatchError.
 
     Attributes:
         progress: The current counts, a :class:`~customvision_async.Progress`. Any task may read it.
@@ -57,11 +57,11 @@ class BatchRun(Generic[T, V]):
         TypeError: The source cannot be iterated over, or is a single item.
     """
 
-    # Python 3.11 knows the line at which an object was made only if it has no __dict__.
+    # In Python 3.11, tracemalloc knows where an object was created only if it has no __dict__.
     __slots__ = ("__weakref__", "_account", "_feeder", "_outbox", "_started", "_task", "progress")
 
     def __init__(self, source: Iterable[object] | AsyncIterable[object], spec: BatchSpec) -> None:
-        # A run whose source is refused does not warn.
+        # True until the source is accepted, so that a rejected run does not warn in __del__.
         self._started = True
         self._task: asyncio.Task[None] | None = None
         check_source(source)
@@ -76,7 +76,7 @@ class BatchRun(Generic[T, V]):
 
     @property
     def report(self) -> BatchReport[T, V]:
-        """The report as of now. It is complete once the run has ended."""
+        """The current report. It is complete once the run has ended."""
         return self._account.report()
 
     # --- awaited
@@ -128,7 +128,7 @@ class BatchRun(Generic[T, V]):
 
     def _start(self, *, watched: bool) -> asyncio.Task[None]:
         if self._started:
-            raise RuntimeError("a run can be used once: make another from a fresh source")
+            raise RuntimeError("a run can be used once; create another from a new source")
         self._started, self._account.watched = True, watched
         if watched:
             self._outbox.open()
@@ -144,7 +144,7 @@ class BatchRun(Generic[T, V]):
     async def _stop(self) -> None:
         """Cancel all tasks, and wait until they have ended.
 
-        A caller that is cancelled a second time does not wait. The tasks end all the same.
+        A caller that is cancelled a second time stops waiting. The tasks still end.
         """
         task, self._task = self._task, None
         if task is None:
@@ -157,7 +157,7 @@ class BatchRun(Generic[T, V]):
         finally:
             self.progress.end()
         if not task.cancelled():
-            # An error of the engine itself.
+            # Raise an error of the engine itself.
             task.result()
 
     def __del__(self) -> None:
@@ -170,6 +170,6 @@ class BatchRun(Generic[T, V]):
             )
         elif self._task is not None:
             warnings.warn(f"Unclosed {self!r}", ResourceWarning, source=self, stacklevel=2)
-            # The collector may run in any thread, and after the loop has been closed.
+            # The garbage collector may run in any thread, and after the loop was closed.
             with suppress(RuntimeError):
                 self._task.get_loop().call_soon_threadsafe(self._task.cancel)

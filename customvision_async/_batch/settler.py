@@ -1,8 +1,8 @@
 """Send a chunk until each of its work items has an outcome.
 
-A work item without an outcome of its own is sent again in a chunk half as large, until it is alone
-and the response can only be about it. That is the case if the whole chunk was rejected, or if the
-response does not mention the work item or gives no reason.
+A work item has no outcome if the whole chunk was rejected, or if the response does not mention the
+item or gives no reason. It is sent again in a chunk half as large, until it is alone and the
+response can only be about it.
 """
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ from .work_item import UNANSWERED, Done, Failed, Outcome, Resend, WorkItem
 __all__ = ["ErrorClassifier", "FailureAction", "Send", "Settled", "Settler", "settle_all"]
 
 Send = Callable[[Sequence[WorkItem]], Awaitable[Sequence[Outcome]]]
-"""``send(chunk)`` sends a chunk and returns one outcome per work item, in order. It updates their
-`attempts` and `in_doubt`."""
+"""``send(chunk)`` sends a chunk and returns one outcome per work item, in order. It updates
+`attempts` and `in_doubt` of the work items."""
 
 Settled = tuple[Sequence[WorkItem], Sequence[Done | Failed]]
 """Work items, and the outcome of each."""
@@ -42,27 +42,27 @@ class FailureAction(Enum):
 ErrorClassifier = Callable[[Exception], FailureAction]
 
 _MAX_SOLO_TRIES = 2
-"""Requests for a work item that is alone. The cause of the first failure may have been temporary."""
+"""Requests for a work item that is alone. The first failure may have had a temporary cause."""
 _SERIALIZE_AFTER = 16
-"""Rejected chunks in a row, of the whole run, after which only one chunk at a time is divided. If the
-service is the cause, dividing is useless, and one chunk shows that as well as many."""
+"""After this many rejected chunks in a row, in the whole run, only one chunk at a time is divided.
+If the service is the cause, dividing is useless, and one chunk is enough to show that."""
 _STOP_BISECTING_AFTER = 128
-"""Work items in a row that were rejected alone, after which chunks are not divided until one
+"""After this many work items in a row were rejected alone, chunks are not divided until one
 succeeds."""
 _OUTAGE_WEIGHT = 8
-"""Rejected work items that count as one if the service itself may be the cause."""
+"""A work item that was rejected alone counts this many times if the service may be the cause."""
 _MAX_THROTTLED_CHUNKS = 8
-"""Chunks in a row that were throttled for minutes, after which the run ends."""
+"""The run ends after this many chunks in a row were throttled for minutes."""
 
 
 class Settler:
     """Send chunks until each work item has an outcome.
 
-    There is one per run. It learns from all chunks whether dividing is useful.
+    A run has one settler, which learns from all chunks whether dividing is useful.
 
     Attributes:
         fatal: The error after which no item can succeed, or None.
-        cancelled: All tasks of the run have been cancelled. See :meth:`raise_if_cancelled`.
+        cancelled: The tasks of the run have been cancelled. See :meth:`raise_if_cancelled`.
         on_fatal: Called with the fatal error.
     """
 
@@ -79,7 +79,7 @@ class Settler:
         self.on_fatal: Callable[[Exception], None] = lambda _: None
 
     def give_up(self, error: Exception) -> Failed:
-        """End the run because of `error`. Return the outcome of the items that it affects."""
+        """End the run because of `error`, and return the outcome of the affected items."""
         if self.fatal is None:
             self.fatal = error
             self.on_fatal(error)
@@ -88,14 +88,14 @@ class Settler:
     def raise_if_cancelled(self) -> None:
         """Raise CancelledError if the run has been cancelled.
 
-        A task is cancelled once, and code that it awaited may have swallowed that. The task must
-        not send anything more, or wait for a caller that has left.
+        Code that a task awaited may have swallowed its CancelledError. The task must still not send
+        anything more, nor wait for a caller that has left.
         """
         if self.cancelled:
             raise asyncio.CancelledError
 
     async def settle(self, chunk: Sequence[WorkItem]) -> AsyncGenerator[Settled, None]:
-        """Yield the work items of a chunk with their outcomes, as they arrive, each exactly once."""
+        """Yield the work items of a chunk with their outcomes, each once, as they arrive."""
         queue: list[tuple[Sequence[WorkItem], int]] = [(chunk, 1)]
         failures: dict[int, Failed] = {}
         has_lock = False
@@ -140,7 +140,7 @@ class Settler:
     ) -> tuple[Settled, list[tuple[WorkItem, Failed]]]:
         """Return the settled work items, and those to send again in smaller chunks.
 
-        Add those to send again together to `queue`.
+        Work items to send again together are added to `queue`.
         """
         # Fast path: most chunks succeed.
         if set(map(type, outcomes)) == {Done}:
@@ -162,7 +162,7 @@ class Settler:
         if settled and together:
             queue.append(([item for item, _ in together], 1))
         else:
-            # The same chunk would give the same response.
+            # Sending the same chunk again would give the same response.
             smaller += together
         if succeeded:
             self._rejected_chunks = self._rejected_alone = self._throttled_chunks = 0
@@ -195,7 +195,7 @@ class Settler:
 
 
 def _halves(items: Sequence[WorkItem], tries: int) -> list[tuple[Sequence[WorkItem], int]]:
-    """Return the second half and the first half, which is taken first from the end of the queue."""
+    """Return the second half and the first half, because the queue is read from its end."""
     if len(items) == 1:
         return [(items, tries)]
     middle = (len(items) + 1) // 2
@@ -205,7 +205,7 @@ def _halves(items: Sequence[WorkItem], tries: int) -> list[tuple[Sequence[WorkIt
 def _untried(failed: Failed, tries: int) -> Failed:
     if tries > 1:
         return failed
-    note = " (its chunk was rejected; it was not sent alone, because too many others failed alone)"
+    note = " (the chunk was rejected; the item was not sent alone, because too many failed alone)"
     return msgspec.structs.replace(failed, reason=failed.reason + note)
 
 
@@ -214,7 +214,7 @@ async def settle_all(
 ) -> list[tuple[WorkItem, Done | Failed]]:
     """Send a few work items, one chunk after another, and return their outcomes.
 
-    For requests that are part of a larger work item.
+    This is for requests that are part of a larger work item.
     """
     chunker = Chunker(limits)
     settler = Settler(send, classify_error, limits)

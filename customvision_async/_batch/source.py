@@ -1,6 +1,6 @@
-"""Pull items in groups from any iterable or async iterable, only as fast as they are sent.
+"""Pull items in groups from any iterable or async iterable, no faster than they are sent.
 
-A source that yields lists of items, such as a folder that a worker thread reads, has a method
+A source that has its items in lists, such as a folder that a worker thread reads, has a method
 ``groups()`` that returns an async iterator of lists, and no ``__iter__``.
 """
 
@@ -18,11 +18,11 @@ __all__ = ["Groups", "check_source", "groups_of", "known_length"]
 
 
 class Groups(Protocol):
-    """A source, in groups.
+    """A source that returns its items in groups.
 
     Attributes:
-        left: Items that were taken from the source and that `next_group` has not returned. Complete
-            once the source is closed.
+        left: Items that were taken from the source and not returned by `next_group`. The list is
+            complete once the source is closed.
     """
 
     left: list[Any]
@@ -30,8 +30,8 @@ class Groups(Protocol):
     async def next_group(self, count: int, patience: float | None) -> list[Any]:
         """Return the next items, from one to `count`.
 
-        Return an empty list if the source gives none for `patience` seconds. A source with groups
-        of its own returns one of these, whatever the count.
+        The list is empty if the source yields nothing for `patience` seconds. A source with groups
+        of its own returns the next of these, whatever its size.
 
         Raises:
             StopAsyncIteration: The source has ended.
@@ -39,7 +39,7 @@ class Groups(Protocol):
         ...
 
     def interrupt(self) -> None:
-        """Stop waiting for the source: `next_group` returns an empty list."""
+        """Stop waiting for the source, so that `next_group` returns an empty list."""
         ...
 
     async def aclose(self) -> None:
@@ -48,11 +48,14 @@ class Groups(Protocol):
 
 
 def check_source(source: Any) -> None:
-    """Raise TypeError if `source` is not iterable, or is a single item: text, bytes or a mapping."""
+    """Raise TypeError if `source` is not iterable, or is a single item.
+
+    Text, bytes and mappings are single items.
+    """
     kind = type(source).__name__
     if isinstance(source, (str, bytes, bytearray, memoryview, Mapping)):
         raise TypeError(
-            f"a batch takes an iterable of items, not a single {kind}: put it in a list"
+            f"a batch takes an iterable of items, not a single {kind}; put it in a list"
         )
     if not (
         _has_groups(source)
@@ -61,7 +64,7 @@ def check_source(source: Any) -> None:
         or hasattr(source, "__getitem__")
     ):
         raise TypeError(
-            f"a batch takes an iterable or async iterable of items, not a {kind}:"
+            f"a batch takes an iterable or async iterable of items, not a {kind};"
             " put a single item in a list"
         )
 
@@ -74,8 +77,7 @@ def known_length(source: Any) -> int | None:
 def groups_of(source: Any) -> Groups:
     """Return the groups of a source.
 
-    Raises:
-        Exception: The source raises it instead of returning its iterator.
+    Exceptions of the source's ``__iter__``, ``__aiter__`` or ``groups`` are raised unchanged.
     """
     if _has_groups(source):
         return _Lingering(source.groups(), grouped=True)
@@ -85,14 +87,15 @@ def groups_of(source: Any) -> Groups:
 
 
 def _has_groups(source: Any) -> bool:
-    # The tables of data libraries have a `groups` of another kind, and are iterable.
+    # Tables of data libraries have another kind of `groups`. They are iterable.
     return callable(getattr(source, "groups", None)) and not hasattr(source, "__iter__")
 
 
 class _Plain:
-    """An iterable. It is advanced on the event loop, because an iterator may belong to its thread.
+    """The groups of an iterable.
 
-    The loop gets a turn after each group.
+    The iterator runs on the event loop, because it may not be safe to use in another thread. Other
+    tasks may run before each group.
     """
 
     def __init__(self, items: Iterator[Any]) -> None:
@@ -128,7 +131,7 @@ class _Plain:
 
 
 class _Lingering:
-    """An async iterable. Return the items that are ready, and wait only if there are none.
+    """The groups of an async iterable: the items that are ready, or the next one if none is.
 
     A task advances the iterator, so that a timeout does not cancel it in the middle of a step.
     """

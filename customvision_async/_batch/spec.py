@@ -15,22 +15,26 @@ __all__ = ["BatchSpec", "Prepare"]
 Prepare = Callable[[int, Sequence[Any]], Awaitable[Sequence[WorkItem | ItemResult[Any, Any]]]]
 """``prepare(start, items)`` converts items to work items, or to results if they need no request.
 
-`start` is the index of the first item. If it raises, it is called again for each item alone, and the
-item for which it raises again fails. A :class:`~customvision_async.CustomVisionError`, or an error
-that is classified as fatal, ends the run.
+`start` is the index of the first item. If `prepare` raises, it is called again for each item alone,
+and items for which it raises again fail. A :class:`~customvision_async.CustomVisionError`, or an
+error that is classified as fatal, ends the run.
 """
 
 
 class BatchSpec:
     """The parameters of a run.
 
-    Args: prepare: Convert items to work items. send: Send a chunk. classify_error: Return the
-        action for an exception of `send`. limits: Limits of a chunk. max_in_flight: Maximum number
-        of chunks in flight. max_memory: Maximum memory in bytes of the work items in open chunks,
-        and of those in flight. linger: Seconds that work items wait for a slow source before their
-        chunks are sent. on_chunk: Called for each chunk that has settled, with the number of its
-        items, of those
-            that succeeded and failed, and its duration in seconds.
+    Args:
+        prepare: Converts items to work items.
+        send: Sends a chunk.
+        classify_error: Returns the action for an exception of `send`.
+        limits: Limits of a chunk.
+        max_in_flight: Maximum number of chunks in flight.
+        max_memory: Maximum memory in bytes of the work items in open chunks, and of those in
+            flight.
+        linger: Seconds that work items wait for a slow source before their chunks are sent.
+        on_chunk: Called for each chunk that has settled, with the number of its items, the number
+            that succeeded, the number that failed, and its duration in seconds.
         progress: The progress to update.
     """
 

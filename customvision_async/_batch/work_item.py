@@ -1,4 +1,4 @@
-"""Work items, which are items ready to be sent, and their outcomes."""
+"""Work items and their outcomes."""
 
 from __future__ import annotations
 
@@ -13,23 +13,23 @@ __all__ = ["UNANSWERED", "Done", "Failed", "Outcome", "Resend", "WorkItem"]
 class WorkItem(msgspec.Struct, eq=False, gc=False):
     """One item of the input, ready to be sent.
 
-    The garbage collector does not track work items, because there are many. They must therefore
-    not be part of a reference cycle.
+    Untracked by the garbage collector, because there are many. Work items must therefore not be
+    part of a reference cycle.
 
     Attributes:
         index: Position in the input.
         item: The item that the caller gave.
         payload: The data that `send` needs.
-        size: Bytes, or other units, that count towards the size limit of a chunk.
-        distinct_labels: Labels that count towards the label limit of a chunk, once each.
-        key: A value that only one work item of a chunk may have, or None.
+        size: Size in bytes or other units, for the size limit of a chunk.
+        distinct_labels: Labels, for the label limit of a chunk, which counts each once.
+        key: Value that only one work item of a chunk may have, or None.
         partition: Work items of different partitions never share a chunk.
         affinity: Work items of one affinity are cheapest in a chunk of their own.
-        memory: Bytes of memory that are in use until the item settles.
+        memory: Bytes of memory in use until the item settles.
         mixed_overhead: Additional size in a chunk of several affinities.
         attempts: Number of requests that carried the item.
-        in_doubt: A request may have taken effect without a response.
-        settled: The outcome is in the account.
+        in_doubt: A request may have taken effect, but its response was lost.
+        settled: The account has the outcome.
     """
 
     index: int
@@ -62,7 +62,7 @@ class Failed(msgspec.Struct, frozen=True):
         reason: Message for the caller.
         status: Status from the service, or "".
         cause: The exception behind the failure, if there is one.
-        value: The result as far as there is one, such as an image that was created without tags.
+        value: A partial result, such as an image that was created without its tags, or None.
     """
 
     reason: str
@@ -72,11 +72,11 @@ class Failed(msgspec.Struct, frozen=True):
 
 
 class Resend(msgspec.Struct, frozen=True):
-    """The item has no outcome of its own yet, and is sent again.
+    """The item has no outcome yet and is sent again.
 
     Attributes:
-        failure: The outcome if the item was sent alone and the response is no better.
-        together: Send all such items of the chunk together again. Otherwise send half of them.
+        failure: The outcome if sending the item alone gives no other.
+        together: Send all such items of the chunk together again, instead of in halves.
     """
 
     failure: Failed

@@ -13,15 +13,16 @@ from .._events import Observer, log_event
 from .._options import Concurrency, Retry, Timeouts
 from .._transport.aiohttp import AiohttpTransport, tls_context
 from .._transport.base import Transport
-from .._transport.credentials import KeyCredential, TokenCredential, authenticate, check_endpoint
+from .._transport.credentials import KeyCredential, TokenCredential, authenticate
 from .._transport.pipeline import Pipeline
 from .._transport.throttle import shared_limiter
+from .azure import TOKEN_SCOPE, check_endpoint
 
 __all__ = ["Connection", "ConnectionOptions", "from_env"]
 
 
 class ConnectionOptions(TypedDict, total=False):
-    """The options that clients of every resource have; their docstrings tell of each."""
+    """The options that all clients share. The docstrings of the clients describe them."""
 
     retry: Retry | None
     timeouts: Timeouts | None
@@ -33,9 +34,9 @@ class ConnectionOptions(TypedDict, total=False):
 
 
 class Connection:
-    """The pipeline to one endpoint. Connect on the first request.
+    """The pipeline to one endpoint, which connects on the first request.
 
-    `key_header` is the header that carries the key.
+    `key_header` is the name of the header that carries the key.
     """
 
     def __init__(
@@ -55,7 +56,7 @@ class Connection:
         self.endpoint = check_endpoint(endpoint)
         self.concurrency = concurrency or Concurrency()
         self.observers = (log_event, *observers)
-        auth = authenticate(credential, key_header)
+        auth = authenticate(credential, key_header, scope=TOKEN_SCOPE)
         if ssl_context is None and self.endpoint.startswith("https:"):
             ssl_context = tls_context(None if ca_file is None else os.fspath(ca_file))
         self.ssl_context = ssl_context
@@ -80,6 +81,6 @@ def from_env(endpoint: str, key: str) -> tuple[str, str]:
     if missing:
         raise LookupError(
             f"{' and '.join(missing)} not set in the environment: "
-            "find the values on the page of the resource in the Azure portal"
+            "copy the values from the page of the resource in the Azure portal"
         )
     return os.environ[endpoint].strip(), os.environ[key].strip()

@@ -34,6 +34,7 @@ from ..models import (
     ProjectSettingsUpdate,
     ProjectUpdate,
 )
+from .azure import BLOB_HOSTS
 from .connection import Connection, ConnectionOptions, from_env
 from .project_import import ProjectImport
 
@@ -120,7 +121,7 @@ class TrainingClient:
         self._observers = connection.observers
         self._pipeline = connection.pipeline
         self._prediction_resource_id = prediction_resource_id
-        hosts = BlobHosts(blob_hosts, endpoint=self.endpoint)
+        hosts = BlobHosts(blob_hosts, suffixes=BLOB_HOSTS, endpoint=self.endpoint)
         self._downloads = Downloader(BlobReader(hosts, timeouts, connection.ssl_context), retry)
         self.operations: Operations = Operations(self._pipeline, self.endpoint, self.api_version)
         """The REST operations: one coroutine per operation, which sends one request.

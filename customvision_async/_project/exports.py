@@ -26,7 +26,7 @@ __all__ = ["ExportMethods"]
 _EXPORT_BYTES = 8 * 1024**3
 """An exported model is 2 MB to some hundred; a container with its base image is the largest."""
 _IMAGE_BYTES = 16 * 1024**2
-"""An image is 6 MB at the most when it is uploaded."""
+"""An image is 6 MB at the max_bytes when it is uploaded."""
 
 _ABSOLUTE = re.compile(r"(?:[A-Za-z][A-Za-z0-9+.-]*:|//)").match
 
@@ -152,14 +152,14 @@ class ExportMethods(ProjectBase):
         return await self._download(url, path, "DownloadImage", _IMAGE_BYTES, overwrite)
 
     async def _download(
-        self, url: str, path: str | os.PathLike[str], operation: str, most: int, overwrite: bool
+        self, url: str, path: str | os.PathLike[str], operation: str, max_bytes: int, overwrite: bool
     ) -> Path:
         if not _ABSOLUTE(url):  # of a resource in a virtual network: a path, behind the key
             return await save(await self.get_artifact(url), path, overwrite=overwrite)
         if self._downloads is None:
             raise RuntimeError("a ProjectClient downloads only if a TrainingClient has made it")
         return await self._downloads.fetch(
-            url, path, operation=operation, most=most, overwrite=overwrite
+            url, path, operation=operation, max_bytes=max_bytes, overwrite=overwrite
         )
 
     async def get_artifact(self, path: str) -> bytes:

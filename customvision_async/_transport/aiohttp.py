@@ -1,9 +1,10 @@
-"""Send one attempt with aiohttp. This module and `blob_reader` are the only ones that import it.
+"""Send single attempts with aiohttp. Only this module and `blob_reader` import aiohttp.
 
-Errors of aiohttp hold the headers of the request, so none leaves this module: errors are raised
-without aiohttp in their context. Features of aiohttp that would be unsafe are off: redirects, which
-would send the key to another host, cookies, proxies of the environment, unlimited decompression,
-and silent retries of idempotent requests.
+Errors of aiohttp hold the headers of the request, so they must not leave this module. It raises its
+own errors, without those of aiohttp in their context.
+
+Unsafe features of aiohttp are off: redirects (which would send the key to another host), cookies,
+proxies of the environment, unlimited decompression, and silent retries of idempotent requests.
 """
 
 from __future__ import annotations
@@ -47,7 +48,7 @@ __all__ = ["AiohttpTransport", "tls_context"]
 def tls_context(ca_file: str | None = None) -> ssl.SSLContext:
     """Return a context for verified TLS 1.2 or newer.
 
-    It trusts the authorities of the system, or only those of `ca_file`.
+    It trusts the certificate authorities of the system, or only those of `ca_file`.
     """
     context = ssl.create_default_context(cafile=ca_file)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
@@ -55,7 +56,10 @@ def tls_context(ca_file: str | None = None) -> ssl.SSLContext:
 
 
 class _PhaseTimer:
-    """The timeouts of one attempt, one for each phase."""
+    """Enforce the timeouts of one attempt, one for each phase.
+
+    `on_sent` is called when the body has been sent, or at once if there is none.
+    """
 
     def __init__(self, timeouts: Timeouts, on_sent: Callable[[], None] | None) -> None:
         self.timeouts = timeouts
@@ -63,7 +67,7 @@ class _PhaseTimer:
         self.body_done = False
         self.body_error: Exception | None = None
         self.unwritten = 0
-        """Bytes of the body that the connection does not have yet."""
+        """Bytes of the body that have not been written to the connection."""
         self.transport: asyncio.WriteTransport | None = None
         self._on_sent = on_sent
         self._scope = asyncio.timeout(None)
@@ -89,68 +93,74 @@ class _PhaseTimer:
         self.phase = phase
         self._due = self._loop.time() + seconds
         if self._timer is None or self._due < self._timer.when():
-            self._look_at(self._due)
+            self._set_timer(self._due)
 
-    def _look_at(self, when: float) -> None:
+    def _set_timer(self, when: float) -> None:
         if self._timer is not None:
             self._timer.cancel()
-        self._timer = self._loop.call_at(when, self._look)
+        self._timer = self._loop.call_at(when, self._on_timer)
 
-    def _look(self) -> None:
-        """Check the phases with one timer, which is only set again when it has fired."""
+    def _on_timer(self) -> None:
+        """Check the deadline of the phase.
+
+        A phase that ends early leaves the timer running, because setting one for each piece of a
+        body would be slow.
+        """
         self._timer = None
         if self._loop.time() < self._due:
-            self._look_at(self._due)
+            self._set_timer(self._due)
         elif not self._scope.expired():
             self._scope.reschedule(self._loop.time())
 
     @property
     def body_is_out(self) -> bool:
-        """Whether the system has the whole body. `body_done` may follow later."""
+        """Whether the operating system has the whole body. `body_done` may follow later."""
         return self.body_done or (
             self.unwritten <= 0
             and (self.transport is None or self.transport.get_write_buffer_size() == 0)
         )
 
     def writing(self) -> None:
+        """Begin to write a piece of the body."""
         self.enter("write", self.timeouts.write)
 
     def sent(self) -> None:
-        """The body is out, or there is none."""
+        """Record that the body was sent, or that there is none."""
         if not self.body_done:
             self.body_done = True
             if self._on_sent is not None:
                 self._on_sent()
 
     @property
-    def words(self) -> str:
+    def timeout_message(self) -> str:
+        """The message of an error for a timeout in the current phase."""
         seconds = {"connect": self.timeouts.connect, "write": self.timeouts.write}.get(
             self.phase, self.timeouts.read
         )
-        said = {
+        messages = {
             "connect": "no connection within {0:g} s",
-            "write": "the peer took nothing of the body for {0:g} s",
+            "write": "the peer accepted no data for {0:g} s",
             "wait": "no response within {0:g} s",
-            "read": "the response was not complete {0:g} s after it began",
+            "read": "the response was incomplete {0:g} s after it began",
         }
-        return said[self.phase].format(seconds)
+        return messages[self.phase].format(seconds)
 
 
 class _Body(Payload):
-    """A :class:`Content` for aiohttp, streamed and of known length."""
+    """A :class:`Content` as a payload of aiohttp, streamed and of known length."""
 
     _autoclose = True
 
-    def __init__(self, content: Content, watch: _PhaseTimer) -> None:
+    def __init__(self, content: Content, timer: _PhaseTimer) -> None:
         super().__init__(content, content_type=content.content_type)
-        watch.unwritten = content.length
+        timer.unwritten = content.length
         self._size = content.length
         self._content = content
-        self._watch = watch
+        self._timer = timer
 
     def decode(self, encoding: str = "utf-8", errors: str = "strict") -> str:
-        """The body is not text."""
-        raise TypeError("a body that is streamed is not text")
+        """Raise TypeError: the body is not text."""
+        raise TypeError("a streamed body is not text")
 
     async def write(self, writer: AbstractStreamWriter) -> None:
         """Stream the body."""
@@ -159,34 +169,39 @@ class _Body(Payload):
     async def write_with_length(
         self, writer: AbstractStreamWriter, content_length: int | None
     ) -> None:
-        """Stream the body. Its length is exact."""
-        watch = self._watch
+        """Stream the body. `content_length` is ignored, because the length is exact."""
+        timer = self._timer
 
-        watch.transport = transport = getattr(writer, "transport", None)
+        timer.transport = transport = getattr(writer, "transport", None)
 
         async def write(piece: Buffer) -> bool:
-            watch.writing()
-            watch.unwritten -= len(piece)
+            timer.writing()
+            timer.unwritten -= len(piece)
             await writer.write(piece)
             return transport is not None and transport.get_write_buffer_size() == 0
 
-        watch.writing()
+        timer.writing()
         try:
             await stream(self._content, write)
         except (OSError, aiohttp.ClientError):
-            raise  # of the connection
+            raise  # the connection failed, not the content
         except Exception as error:
-            watch.body_error = error
+            timer.body_error = error
             raise
-        watch.enter("wait", watch.timeouts.read)
-        watch.sent()
+        timer.enter("wait", timer.timeouts.read)
+        timer.sent()
 
 
 class AiohttpTransport:
     """Send with aiohttp over connections that are kept alive.
 
-    It may be created anywhere. The first request opens it in its event loop. `connections` is the
-    maximum at once. A `session` that is given stays open.
+    It may be created anywhere. The first request connects, in the running event loop.
+
+    Args:
+        timeouts: Timeouts of the phases of an attempt.
+        connections: Maximum number of connections.
+        ssl_context: TLS context. Defaults to :func:`tls_context`.
+        session: Session to use instead of an own one. It is not closed.
     """
 
     def __init__(
@@ -204,8 +219,8 @@ class AiohttpTransport:
         self._connections = connections
         self._ssl = ssl_context
         self._given = session
-        self._kept: aiohttp.ClientSession | None = None
-        self._fresh: aiohttp.ClientSession | None = None
+        self._pooled: aiohttp.ClientSession | None = None
+        self._unpooled: aiohttp.ClientSession | None = None
         self._closed = False
 
     async def send(
@@ -216,37 +231,37 @@ class AiohttpTransport:
         on_sent: Callable[[], None] | None = None,
     ) -> Response:
         """Send one attempt. See :class:`~.base.Transport`."""
-        _refuse_injection(request, headers)
-        watch = _PhaseTimer(self._timeouts, on_sent)
+        _reject_injection(request, headers)
+        timer = _PhaseTimer(self._timeouts, on_sent)
         failure: Exception
         try:
-            async with watch:
-                return await self._exchange(request, headers, watch)
+            async with timer:
+                return await self._exchange(request, headers, timer)
         except (CustomVisionError, ContentError) as error:
             failure = error
         except (aiohttp.ClientError, OSError, _Wrapped) as error:
-            failure = watch.body_error or _translate_error(error, request, watch)
+            failure = timer.body_error or _translate_error(error, request, timer)
         failure.__cause__ = failure.__context__ = None
         raise failure
 
     async def _exchange(
-        self, request: Request, headers: Mapping[str, str], watch: _PhaseTimer
+        self, request: Request, headers: Mapping[str, str], timer: _PhaseTimer
     ) -> Response:
         session = self._session(fresh=not request.repeatable)
         body = None
-        lines = {
+        all_headers = {
             "Accept": "application/json",
             "Accept-Encoding": "identity",
             **request.headers,
             **headers,
         }
         if request.content is not None:
-            body = _Body(request.content, watch)
-            lines["Content-Type"] = request.content.content_type
+            body = _Body(request.content, timer)
+            all_headers["Content-Type"] = request.content.content_type
         response = await session.request(
             request.method,
             URL(request.url, encoded=True),
-            headers=lines,
+            headers=all_headers,
             skip_auto_headers=("Content-Type",),  # aiohttp would add one to a POST without a body
             data=body,
             allow_redirects=False,
@@ -254,24 +269,24 @@ class AiohttpTransport:
             raise_for_status=False,
             ssl=self._context(request.url),
             timeout=self._aiohttp_timeout,
-            middlewares=(_NoRetryMiddleware(watch, has_body=body is not None),),
+            middlewares=(_NoRetryMiddleware(timer, has_body=body is not None),),
         )
         try:
-            if response.status // 100 == 2 and not watch.body_is_out:
+            if response.status // 100 == 2 and not timer.body_is_out:
                 raise ResponseLost(
-                    f"a success ({response.status}) came before all of the request was sent, so it"
-                    " is the response to another",
+                    f"a success ({response.status}) arrived before the whole request was sent, so"
+                    " it is the response to another request",
                     operation=request.operation,
                 )
-            whole = await _read(response, request, watch)
+            whole = await _read(response, request, timer)
         except BaseException:
             response.close()
             raise
-        if watch.body_done:
+        if timer.body_done:
             response.release()
-        else:  # a response before the end of the body, whose rest is not wanted
+        else:  # the response arrived early, so the rest of the body is not needed
             response.close()
-            watch.sent()
+            timer.sent()
         return whole
 
     def _session(self, *, fresh: bool) -> aiohttp.ClientSession:
@@ -280,10 +295,10 @@ class AiohttpTransport:
         if self._given is not None:
             return self._given
         if fresh:  # a connection that the server has just closed would leave the request in doubt
-            self._fresh = self._fresh or self._open(force_close=True)
-            return self._fresh
-        self._kept = self._kept or self._open(force_close=False)
-        return self._kept
+            self._unpooled = self._unpooled or self._open(force_close=True)
+            return self._unpooled
+        self._pooled = self._pooled or self._open(force_close=False)
+        return self._pooled
 
     def _open(self, *, force_close: bool) -> aiohttp.ClientSession:
         connector = _Connector(limit=self._connections, force_close=force_close)
@@ -299,18 +314,18 @@ class AiohttpTransport:
         return self._ssl
 
     async def aclose(self) -> None:
-        """Close the connections, unless the session was given."""
+        """Close the connections, except those of a session that was passed in."""
         self._closed = True
-        for session in (self._kept, self._fresh):
+        for session in (self._pooled, self._unpooled):
             if session is not None:
                 await session.close()
 
 
 class _Connector(aiohttp.TCPConnector):
-    """A pool that never returns a connection with waiting bytes.
+    """A pool that never returns a connection with unread bytes.
 
-    Bytes on an idle connection are a response to an earlier request. aiohttp would take them for
-    the response to the next one.
+    Unread bytes on an idle connection belong to an earlier request. aiohttp would take them for the
+    response to the next one.
     """
 
     def __init__(self, *, limit: int, force_close: bool) -> None:
@@ -320,7 +335,7 @@ class _Connector(aiohttp.TCPConnector):
     async def connect(
         self, req: aiohttp.ClientRequest, traces: list[Trace], timeout: aiohttp.ClientTimeout
     ) -> Connection:
-        """Return a quiet connection from the pool, or a new one. Close those that are not quiet."""
+        """Return an idle connection without unread bytes, or a new one. Close the others."""
         while True:
             connection = await super().connect(req, traces, timeout)
             protocol = connection.protocol
@@ -334,11 +349,11 @@ class _Connector(aiohttp.TCPConnector):
 
 
 class _SpokeFirst(aiohttp.ClientConnectionError):
-    """The peer wrote on a new connection before the request."""
+    """The peer wrote to a new connection before it got a request."""
 
 
 def _is_quiet(protocol: ResponseHandler) -> bool:
-    """Return whether no byte has arrived on an idle connection, read or in its socket."""
+    """Return whether an idle connection has no unread bytes, buffered or in its socket."""
     if protocol.should_close:
         return False
     transport = protocol.transport
@@ -353,10 +368,10 @@ def _is_quiet(protocol: ResponseHandler) -> bool:
 
 
 class _NoRetryMiddleware:
-    """Translate errors inside the retry loop of aiohttp, which then has nothing to catch."""
+    """Keep aiohttp from retrying, by wrapping errors inside its retry loop."""
 
-    def __init__(self, watch: _PhaseTimer, *, has_body: bool) -> None:
-        self._watch = watch
+    def __init__(self, timer: _PhaseTimer, *, has_body: bool) -> None:
+        self._timer = timer
         self._has_body = has_body
 
     async def __call__(
@@ -364,23 +379,23 @@ class _NoRetryMiddleware:
     ) -> aiohttp.ClientResponse:
         try:
             if not self._has_body:
-                self._watch.enter("wait", self._watch.timeouts.connect + self._watch.timeouts.read)
-                self._watch.sent()
+                self._timer.enter("wait", self._timer.timeouts.connect + self._timer.timeouts.read)
+                self._timer.sent()
             return await handler(request)
         except (aiohttp.ClientError, OSError) as error:
             raise _Wrapped(error) from None
 
 
 class _Wrapped(Exception):
-    """An error of aiohttp on its way out."""
+    """An error of aiohttp, hidden from its retry loop."""
 
     def __init__(self, error: Exception) -> None:
         super().__init__()
         self.error = error
 
 
-def _translate_error(error: Exception, request: Request, watch: _PhaseTimer) -> TransportError:
-    """Return an error of this package for one of aiohttp or the system, with advice."""
+def _translate_error(error: Exception, request: Request, timer: _PhaseTimer) -> TransportError:
+    """Return an error of this package, with advice, for one of aiohttp or the system."""
     if isinstance(error, _Wrapped):
         error = error.error
     operation = request.operation
@@ -388,34 +403,36 @@ def _translate_error(error: Exception, request: Request, watch: _PhaseTimer) -> 
     match error:
         case aiohttp.ConnectionTimeoutError():
             return RequestTimeout(
-                f"no connection to {peer} within {watch.timeouts.connect:g} s",
+                f"no connection to {peer} within {timer.timeouts.connect:g} s",
                 operation=operation,
                 sent=False,
             )
         case TimeoutError():
-            return RequestTimeout(watch.words, operation=operation)
+            return RequestTimeout(timer.timeout_message, operation=operation)
         case aiohttp.ClientConnectorCertificateError() | aiohttp.ClientConnectorSSLError():
             return CertificateError(
                 f"no trusted TLS connection to {peer}: {_reason(error)}", operation=operation
             )
         case aiohttp.ClientConnectorDNSError():
             return ConnectError(
-                f"{host} is not a known host: is the endpoint right, and the network up?",
+                f"the host {host} cannot be resolved; check the endpoint and the network",
                 operation=operation,
             )
         case _SpokeFirst():
             return ConnectError(
-                f"no connection to {peer}: it wrote before it was asked, so it is no HTTP server:"
-                " is the port right?",
+                f"no connection to {peer}: it sent data before the request, so it is not an HTTP"
+                " server; check the port",
                 operation=operation,
             )
         case aiohttp.ClientConnectorError() | aiohttp.InvalidURL():
-            why = f"{_reason(error)} (is the endpoint right, and the network up?)"
-            return ConnectError(f"no connection to {peer}: {why}", operation=operation)
+            return ConnectError(
+                f"no connection to {peer}: {_reason(error)}; check the endpoint and the network",
+                operation=operation,
+            )
         case _:
             when = (
                 "while the response was read"
-                if watch.phase == "read"
+                if timer.phase == "read"
                 else "before a response arrived"
             )
             return ResponseLost(
@@ -447,16 +464,16 @@ def _peer_of(url: str) -> str:
 
 
 def _reason(error: Exception) -> str:
-    """Return the words of the system for `error`, never the repr of aiohttp."""
+    """Return the system's text for `error`, never the repr of an aiohttp error."""
     inner = getattr(error, "certificate_error", None) or getattr(error, "os_error", None) or error
     if isinstance(inner, ssl.SSLCertVerificationError):
         return inner.verify_message
     if isinstance(inner, ssl.SSLError):
         if inner.reason in _NO_TLS:
-            return "what answers there does not speak TLS: is the port right?"
+            return "the peer does not speak TLS; check the port"
         return inner.reason or "the handshake failed"
     if isinstance(inner, ConnectionResetError):
-        return os.strerror(errno.ECONNRESET)  # that of asyncio has no errno
+        return os.strerror(errno.ECONNRESET)  # asyncio's has no errno
     if isinstance(inner, OSError) and inner.errno is not None and inner.errno > 0:
         return os.strerror(inner.errno)  # the message of asyncio repeats the address
     return type(inner).__name__
@@ -466,45 +483,43 @@ _NO_TLS = frozenset({"WRONG_VERSION_NUMBER", "HTTP_REQUEST", "UNKNOWN_PROTOCOL"}
 """Reasons of OpenSSL for a response that is not TLS."""
 
 
-def _refuse_injection(request: Request, headers: Mapping[str, str]) -> None:
-    """Raise if the text has a line break, which would add a header or a request."""
+def _reject_injection(request: Request, headers: Mapping[str, str]) -> None:
+    """Raise ValueError if the head has a line break, which would add a header or a request."""
     content_type = "" if request.content is None else request.content.content_type
     texts = [request.method, content_type]
     texts += [text for pair in (*request.headers.items(), *headers.items()) for text in pair]
     if not (
         all(text.isascii() and text.isprintable() for text in texts)
         and request.method.isalpha()
-        and _fits_a_line(request.url)
+        and _is_request_target(request.url)
     ):
         del headers, texts
         raise ValueError(
-            f"{request.operation}: a line break or another character that no HTTP head can carry"
-            " in its URL or a header"
+            f"{request.operation}: the URL or a header has a line break or another character that"
+            " is not allowed there"
         )
 
 
-def _fits_a_line(url: str) -> bool:
-    """Return whether `url` is printable ASCII without spaces.
-
-    It may be long: 8,000 characters of ids.
-    """
-    return url.isascii() and not url.encode().translate(None, _OF_A_URL)
+def _is_request_target(url: str) -> bool:
+    """Return whether `url` is printable ASCII without spaces."""
+    # URLs may have 8,000 characters of ids, so this must be fast.
+    return url.isascii() and not url.encode().translate(None, _URL_BYTES)
 
 
-_OF_A_URL = bytes(range(0x21, 0x7F))
+_URL_BYTES = bytes(range(0x21, 0x7F))
 
 
-async def _read(response: aiohttp.ClientResponse, request: Request, watch: _PhaseTimer) -> Response:
-    """Return the whole response, within its limits of size and time."""
+async def _read(response: aiohttp.ClientResponse, request: Request, timer: _PhaseTimer) -> Response:
+    """Return the complete response, or raise if it is too large, too slow or a redirect."""
     if response.status // 100 == 3:
         target = _host_of(response.headers.get("Location", ""))
         raise DecodeError(
             f"{request.operation}: the service redirects ({response.status}) to"
-            f" {target or 'another place of the same host'}; redirects are "
-            "not followed, since they would carry the key along: is the endpoint right?"
+            f" {target or 'another path of the same host'}; redirects are not followed, because"
+            " they would send the key there; check the endpoint"
         )
-    if watch.body_done:
-        watch.enter("read", watch.timeouts.read)
+    if timer.body_done:
+        timer.enter("read", timer.timeouts.read)
     inflate = _inflater(response.headers.get("Content-Encoding", ""), request)
     chunks: list[bytes] = []
     size = 0
@@ -514,8 +529,8 @@ async def _read(response: aiohttp.ClientResponse, request: Request, watch: _Phas
         size += len(chunk)
         if size > request.response_bytes:
             raise DecodeError(
-                f"{request.operation}: the response is over {request.response_bytes:,} bytes, more"
-                " than any real one"
+                f"{request.operation}: the response is larger than the maximum of"
+                f" {request.response_bytes:,} bytes"
             )
         chunks.append(chunk)
     headers: dict[str, str] = {}
@@ -526,23 +541,23 @@ async def _read(response: aiohttp.ClientResponse, request: Request, watch: _Phas
 
 
 def _inflater(encoding: str, request: Request) -> Callable[[bytes, int], bytes] | None:
-    """Return a bounded decompressor for `encoding`, which a proxy may have added."""
+    """Return a decompressor for `encoding`, which a proxy may have added, or None.
+
+    Its second argument is the maximum number of bytes to return.
+    """
     if encoding.strip().lower() in {"", "identity"}:
         return None
     if encoding.strip().lower() not in {"gzip", "x-gzip", "deflate"}:
         raise DecodeError(
             f"{request.operation}: the response is encoded as {encoding[:40]!r}, which was not"
-            " asked"
-            " for"
+            " requested"
         )
     decoder = zlib.decompressobj(zlib.MAX_WBITS | 32)
 
-    def inflate(chunk: bytes, most: int) -> bytes:
+    def inflate(chunk: bytes, max_length: int) -> bytes:
         try:
-            return decoder.decompress(chunk, most)
+            return decoder.decompress(chunk, max_length)
         except zlib.error:
-            raise DecodeError(
-                f"{request.operation}: the response's compression cannot be read"
-            ) from None
+            raise DecodeError(f"{request.operation}: the response cannot be decompressed") from None
 
     return inflate

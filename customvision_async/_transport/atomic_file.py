@@ -1,7 +1,7 @@
 """Write a file that is complete or absent, whatever interrupts the writing.
 
-Blocking calls run in worker threads. A cancelled task lets the thread that opens, renames or
-removes the file finish, and cleans up after it.
+Blocking calls run in worker threads. If a task is cancelled while a thread opens, renames or
+removes the file, the thread finishes, and the file is then cleaned up.
 """
 
 from __future__ import annotations
@@ -19,9 +19,9 @@ T = TypeVar("T")
 
 
 class AtomicFile:
-    """A file that is being written, under a temporary name in the same folder.
+    """A file that is being written under a temporary name in the same folder.
 
-    Only its owner may read it.
+    Only the owner may read it.
     """
 
     def __init__(self, target: str, overwrite: bool) -> None:
@@ -50,40 +50,42 @@ class AtomicFile:
         self._open_file.truncate()
 
     def open(self) -> None:
-        """Create the file."""
+        """Create the temporary file."""
         if os.path.isdir(self._target):
-            raise IsADirectoryError(f"{self._target} is a folder: give the name of the file")
+            raise IsADirectoryError(f"{self._target} is a folder; give the path of a file")
         if not self._overwrite and os.path.lexists(self._target):
-            raise FileExistsError(f"{self._target} is there already")
-        self._file = open(self._part, "xb", opener=lambda name, flags: os.open(name, flags, 0o600))  # noqa: SIM115 - see finish, drop
+            raise FileExistsError(f"{self._target} exists already")
+        self._file = open(  # noqa: SIM115 - closed by commit or discard
+            self._part, "xb", opener=lambda name, flags: os.open(name, flags, 0o600)
+        )
 
     def commit(self) -> None:
-        """Flush the file to the disk and rename it."""
+        """Flush the file to disk and give it its final name."""
         try:
             with self._open_file as file:
                 file.flush()
                 os.fsync(file.fileno())
-            self._name()
+            self._rename()
         except BaseException:
             self.discard()
             raise
         _sync_folder(os.path.dirname(self._target) or ".")
 
-    def _name(self) -> None:
+    def _rename(self) -> None:
         if self._overwrite:
             os.replace(self._part, self._target)
             return
         try:
-            os.link(self._part, self._target)  # fails if the target exists by now
+            os.link(self._part, self._target)  # fails if the target exists
         except FileExistsError:
             raise
-        except OSError:  # the file system has no links
+        except OSError:  # the file system has no hard links
             os.rename(self._part, self._target)
         else:
             os.unlink(self._part)
 
     def discard(self) -> None:
-        """Remove the file."""
+        """Remove the temporary file."""
         if self._file is not None:
             self._file.close()  # waits for a write in progress
             try:
@@ -98,7 +100,7 @@ def _sync_folder(folder: str) -> None:
     descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
     try:
         os.fsync(descriptor)
-    except OSError:  # the file system cannot; the file itself is safe
+    except OSError:  # not supported by the file system; the file itself has been flushed
         pass
     finally:
         os.close(descriptor)
@@ -108,9 +110,9 @@ def _sync_folder(folder: str) -> None:
 async def atomic_file(
     path: str | os.PathLike[str], *, overwrite: bool
 ) -> AsyncIterator[AtomicFile]:
-    """Give a file to write to.
+    """Yield a file to write to.
 
-    The file gets its name at the end of the block. After an error nothing is left of it.
+    The file gets its name at the end of the block. After an error it is removed.
 
     Raises:
         FileExistsError: `path` exists, and must not be overwritten.
@@ -118,32 +120,34 @@ async def atomic_file(
         OSError: The file cannot be written.
     """
     file = AtomicFile(os.fspath(path), overwrite)
-    await _to_the_end(file.open, after_cancel=file.discard)
+    await _run_to_completion(file.open, after_cancel=file.discard)
     try:
         yield file
     except BaseException:
-        file.discard()  # on the event loop, where nothing interrupts it; it is quick
+        file.discard()  # quick, and not in a thread, so that a cancellation cannot interrupt it
         raise
-    await _to_the_end(file.commit)
+    await _run_to_completion(file.commit)
 
 
-async def _in_thread(act: Callable[..., object], *arguments: object) -> None:
-    await asyncio.get_running_loop().run_in_executor(None, act, *arguments)
+async def _in_thread(function: Callable[..., object], *arguments: object) -> None:
+    await asyncio.get_running_loop().run_in_executor(None, function, *arguments)
 
 
-async def _to_the_end(
-    act: Callable[[], None], *, after_cancel: Callable[[], None] | None = None
+async def _run_to_completion(
+    function: Callable[[], None], *, after_cancel: Callable[[], None] | None = None
 ) -> None:
-    """Run `act` in a thread to its end, even if cancelled. Then clean up."""
-    work = asyncio.get_running_loop().run_in_executor(None, act)
+    """Run `function` in a thread to its end, even if the task is cancelled.
+
+    `after_cancel` is called after a cancellation, if `function` succeeded.
+    """
+    work = asyncio.get_running_loop().run_in_executor(None, function)
     try:
         await asyncio.shield(work)
     except asyncio.CancelledError:
 
         def ended(done: asyncio.Future[None]) -> None:
-            failed = (
-                done.cancelled() or done.exception() is not None
-            )  # mark the exception as retrieved
+            # Calling exception() marks it as retrieved.
+            failed = done.cancelled() or done.exception() is not None
             if after_cancel is not None and not failed:
                 after_cancel()
 

@@ -1,4 +1,4 @@
-"""The interface between operations and transports: a request, a response, a transport."""
+"""The interface between operations and transports: requests, responses and transports."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ RESPONSE_BYTES = 16 * 1024 * 1024
 
 
 class ClientClosed(RuntimeError):
-    """The client has been closed and sends nothing."""
+    """The client is closed and sends no more requests."""
 
     def __init__(self) -> None:
         super().__init__("the client is closed")
@@ -25,15 +25,15 @@ class ClientClosed(RuntimeError):
 
 @dataclass(slots=True)
 class Meter:
-    """Count what one call costs, and keep what its response says beside the body.
+    """Count the requests and bytes of one call, and hold details of its response.
 
-    The counts are written while the call runs, so they are right after an exception too.
+    The counts are updated while the call runs, so they are correct after an exception too.
     """
 
     requests: int = 0
     """Requests sent, retries included."""
     retries: int = 0
-    """Requests sent again."""
+    """Requests sent again. `requests` includes them."""
     bytes_sent: int = 0
     """Bytes of request bodies, retries included."""
     in_doubt: bool = False
@@ -41,16 +41,20 @@ class Meter:
     retry_after: float | None = None
     """Seconds to wait before the next request, if the response says so."""
     date: datetime | None = None
-    """The time of the response by the service's clock."""
+    """The time of the response, from its Date header."""
 
 
 @dataclass(frozen=True, slots=True)
 class Request:
     """One HTTP request, without the credential.
 
-    `url` is complete and percent-encoded. `operation` names the request in errors and events.
-    `repeatable` allows another attempt after a response was lost, because a second request has no
-    further effect, or one that its response reports.
+    Attributes:
+        url: Complete URL, percent-encoded.
+        operation: Name of the request in errors and events.
+        repeatable: Whether to send the request again after a response was lost. It is true if a
+            second request has no further effect, or if its response reports the effect.
+        response_bytes: Maximum size of the response.
+        meter: Counts the attempts.
     """
 
     method: str
@@ -65,10 +69,10 @@ class Request:
 
 @dataclass(frozen=True, slots=True)
 class Response:
-    """A response of any status. Names of headers are in lower case.
+    """A response of any status. Header names are in lower case.
 
-    `attempts` is the number of attempts. `in_doubt` is true if the response to an earlier attempt
-    was lost, or was a 408 or 5xx, so that the effect may be that of the earlier attempt.
+    `attempts` is the number of attempts. `in_doubt` is true if an earlier attempt may have taken
+    effect: its response was lost, or was a 408 or 5xx.
     """
 
     status: int
@@ -79,7 +83,7 @@ class Response:
 
 
 class Transport(Protocol):
-    """One attempt of a request. Tests replace it by a service in memory."""
+    """Send single attempts of requests. Tests can replace it with a service in memory."""
 
     async def send(
         self,
@@ -88,17 +92,20 @@ class Transport(Protocol):
         *,
         on_sent: Callable[[], None] | None = None,
     ) -> Response:
-        """Send `request` with `headers`, which hold the credential.
+        """Send `request` and return the response, whatever its status.
 
-        `on_sent` is called once, when the last byte of the body has been given to the connection,
-        or is not wanted. Then the memory of the body is free, and the service begins to work.
+        Args:
+            request: The request.
+            headers: Further headers, with the credential.
+            on_sent: Called once, when the whole body has been written to the connection or no more
+                of it is needed. From then on the service works, and the body's memory is free.
 
         Raises:
             ConnectError: Nothing was sent.
             RequestTimeout: A phase took too long.
             ResponseLost: The request was sent, and no complete response arrived.
-            DecodeError: The response is over `response_bytes`, or is a redirect.
-            ContentError: A blob of the body could not be read. The request had no effect.
+            DecodeError: The response is larger than `response_bytes`, or is a redirect.
+            ContentError: A part of the body could not be read. The request had no effect.
         """
         ...
 

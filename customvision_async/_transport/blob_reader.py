@@ -1,8 +1,8 @@
-"""Read files from hosts that a response names. The key is never sent there.
+"""Read files from URLs in responses. The credential is never sent there.
 
-A URL in a response is not trusted. The host must be on a list, the scheme https, and the host must
-resolve to public addresses. That is checked as the connection is made, so a name that changes its
-address between two lookups gains nothing. Redirects are not followed.
+A URL in a response is not trusted. Its scheme must be https, its host must be on a list, and the
+host must resolve to public addresses. Addresses are checked as the connection is made, so a name
+that changes its address between two lookups is rejected too. Redirects are not followed.
 """
 
 from __future__ import annotations
@@ -23,67 +23,59 @@ from .._options import Timeouts
 from ..errors import ConnectError, DecodeError, RequestTimeout, ResponseLost
 from .base import ClientClosed
 
-__all__ = ["AZURE_BLOBS", "BlobHosts", "BlobPart", "BlobReader"]
-
-AZURE_BLOBS: tuple[str, ...] = (
-    ".blob.core.windows.net",
-    ".blob.storage.azure.net",
-    ".blob.core.usgovcloudapi.net",
-    ".blob.core.chinacloudapi.cn",
-    ".blob.core.cloudapi.de",
-)
-"""Endings of the names of Azure's blob stores, in its public and its sovereign clouds."""
+__all__ = ["BlobHosts", "BlobPart", "BlobReader"]
 
 _NAT64 = ipaddress.ip_network("64:ff9b::/96")
-
-
-@dataclass(frozen=True, slots=True)
-class _Allowed:
-    """The rule that allows a host. `private` allows addresses of a private network."""
-
-    private: bool = False
 
 
 class BlobHosts:
     """The hosts that files may be read from.
 
-    Args: added: Each is a host ("files.example.com", which may be in a private network, as behind a
-        private endpoint), the end of host names (".example.com"), or an origin with scheme and port
-        ("https://127.0.0.1:8443"). Plain http is for literal loopback addresses only. endpoint:
-        Endpoint of the client. If it is a literal loopback address, files of the same origin may be
-        read.
+    Args:
+        added: Hosts that the user added. Each is a host ("files.example.com", which may be in a
+            private network, as behind a private endpoint), a suffix of host names
+            (".example.com"), or an origin with scheme and port ("https://127.0.0.1:8443"). Plain
+            http is for literal loopback addresses only.
+        suffixes: Suffixes of the host names of the cloud's own stores (".blobs.example.com").
+        endpoint: Endpoint of the client. If it is a literal loopback address, files of the same
+            origin may be read.
+
+    Raises:
+        TypeError: `added` is a single string.
+        ValueError: An origin is invalid.
     """
 
-    def __init__(self, added: Iterable[str] = (), *, endpoint: str = "") -> None:
+    def __init__(
+        self, added: Iterable[str] = (), *, suffixes: Iterable[str] = (), endpoint: str = ""
+    ) -> None:
         if isinstance(added, str):
             raise TypeError(f"blob_hosts is one string; write blob_hosts=[{added!r}]")
         self._origins: set[tuple[str, str, int | None]] = set()
         self.exact: set[str] = set()
-        self._endings: list[str] = list(AZURE_BLOBS)
+        """Host names in lower case that may have private addresses."""
+        self._suffixes: list[str] = list(suffixes)
         host = urlsplit(endpoint).hostname or ""
         if _is_address(host) and ipaddress.ip_address(host).is_loopback:
             self._origins.add(_origin(endpoint))
-        for one in added:
-            if "://" in one:
-                self._origins.add(_origin(one))
-            elif one.startswith("."):
-                self._endings.append(one.lower())
+        for text in added:
+            if "://" in text:
+                self._origins.add(_origin(text))
+            elif text.startswith("."):
+                self._suffixes.append(text.lower())
             else:
-                self.exact.add(one.lower().rstrip("."))
+                self.exact.add(text.lower().rstrip("."))
 
     def check(self, url: str, operation: str) -> None:
-        """Raise ConnectError unless `url` may be read. Send nothing and resolve no name."""
+        """Raise ConnectError unless `url` may be read. Does no I/O."""
         try:
             parts = urlsplit(url)
             port = parts.port
         except ValueError:
-            raise ConnectError(
-                "the address of the file cannot be read", operation=operation
-            ) from None
+            raise ConnectError("the URL of the file is invalid", operation=operation) from None
         host = (parts.hostname or "").lower()
         if not host or parts.username is not None or parts.password is not None:
             raise ConnectError(
-                "the address of the file has no host, or a user in it", operation=operation
+                "the URL of the file has no host, or has a user name", operation=operation
             )
         if (parts.scheme, host, port) in self._origins or (
             parts.scheme,
@@ -93,21 +85,21 @@ class BlobHosts:
             return
         if parts.scheme != "https":
             raise ConnectError(
-                f"the file is at {parts.scheme or 'no scheme'}://{host}: only https is read from",
+                f"the file is at {parts.scheme or 'no scheme'}://{host}; only https is allowed",
                 operation=operation,
             )
         if port not in (None, 443) or not (
-            host in self.exact or any(host.endswith(ending) for ending in self._endings)
+            host in self.exact or any(host.endswith(suffix) for suffix in self._suffixes)
         ):
             where = host if port in (None, 443) else f"{host}:{port}"
             raise ConnectError(
-                f"{where} is not a host that files are read from; if it is to be one, make the"
-                " client with blob_hosts=[...]",
+                f"{where} is not an allowed host for files; to allow it, pass blob_hosts=[...] to"
+                " the client",
                 operation=operation,
             )
         if _is_address(host):
             raise ConnectError(
-                f"{host} is an address, not the name of a blob store", operation=operation
+                f"{host} is an IP address, not the host name of a blob store", operation=operation
             )
 
 
@@ -124,11 +116,11 @@ def _origin(text: str) -> tuple[str, str, int | None]:
         or parts.path not in ("", "/")
         or parts.query
     ):
-        raise ValueError(f"{text!r} is no origin such as https://files.example.com:8443")
+        raise ValueError(f"{text!r} is not an origin such as https://files.example.com:8443")
     if parts.scheme == "http" and not (
         _is_address(host) and ipaddress.ip_address(host).is_loopback
     ):
-        raise ValueError(f"{text!r}: http is for a literal loopback address alone")
+        raise ValueError(f"{text!r}: http is only for a literal loopback address")
     return parts.scheme, host, parts.port or _PORTS[parts.scheme]
 
 
@@ -141,9 +133,9 @@ def _is_address(host: str) -> bool:
 
 
 def is_allowed_address(text: str, *, private: bool) -> bool:
-    """Return whether a host may have this address:
+    """Return whether a host may have this address.
 
-    public, or with `private` of a private network.
+    Public addresses are allowed. Addresses of private networks are allowed if `private` is true.
     """
     address = ipaddress.ip_address(text)
     if isinstance(address, ipaddress.IPv6Address):
@@ -164,7 +156,7 @@ def is_allowed_address(text: str, *, private: bool) -> bool:
 
 
 class _SafeResolver(AbstractResolver):
-    """Resolve names, and reject addresses where no blob store can be."""
+    """Resolve host names, and reject addresses that are not allowed."""
 
     def __init__(self, hosts: BlobHosts, inner: AbstractResolver | None = None) -> None:
         self._hosts = hosts
@@ -175,8 +167,8 @@ class _SafeResolver(AbstractResolver):
     ) -> list[ResolveResult]:
         found = await self._inner.resolve(host, port, family)
         private = host.lower().rstrip(".") in self._hosts.exact
-        for one in found:
-            if not is_allowed_address(one["host"], private=private):
+        for result in found:
+            if not is_allowed_address(result["host"], private=private):
                 raise PrivateAddressError(host)
         return found
 
@@ -185,18 +177,18 @@ class _SafeResolver(AbstractResolver):
 
 
 class PrivateAddressError(OSError):
-    """The host has an address that is not public."""
+    """A host name resolves to an address that is not public."""
 
     def __init__(self, host: str) -> None:
         super().__init__(
-            f"{host} resolves to an address that is not public; name the host in blob_hosts=[...]"
-            " if that is meant"
+            f"{host} resolves to an address that is not public; if that is intended, add the host"
+            " to blob_hosts=[...]"
         )
 
 
 @dataclass(frozen=True, slots=True)
 class BlobPart:
-    """A response whose body arrives in `pieces`. Names of headers are in lower case."""
+    """A response whose body arrives in `pieces`. Header names are in lower case."""
 
     status: int
     headers: Mapping[str, str]
@@ -204,7 +196,17 @@ class BlobPart:
 
 
 class BlobReader:
-    """Read files piece by piece, without a key. The first read opens it in its event loop."""
+    """Read files piece by piece, without a credential.
+
+    It may be created anywhere. The first read connects, in the running event loop.
+
+    Args:
+        hosts: Hosts that may be read from. Defaults to none.
+        timeouts: Timeouts of the phases of a request.
+        ssl_context: TLS context. Defaults to that of aiohttp.
+        connections: Maximum number of connections.
+        resolver: Resolver of host names, for tests.
+    """
 
     def __init__(
         self,
@@ -219,20 +221,27 @@ class BlobReader:
         self._ssl = ssl_context
         self._connections = connections
         self._resolver = resolver
-        self._kept: aiohttp.ClientSession | None = None
+        self._pooled: aiohttp.ClientSession | None = None
         self._closed = False
 
     @asynccontextmanager
     async def open(
         self, url: str, *, start: int = 0, validator: str = "", operation: str = "Download"
     ) -> AsyncIterator[BlobPart]:
-        """Request the file at `url`, from byte `start` on if it still has the ETag `validator`.
+        """Request the file at `url`, and yield the response.
+
+        Args:
+            url: URL of the file.
+            start: First byte to request.
+            validator: ETag of the bytes that arrived before. If the file has another by now, the
+                response is the whole file.
+            operation: Name for error messages.
 
         Raises, here and from `pieces`:
-            ConnectError: The URL may not be read, or there is no connection.
+            ConnectError: The URL is not allowed, or no connection could be made.
             RequestTimeout: Nothing arrived for `Timeouts.read` seconds.
             ResponseLost: The connection broke.
-            DecodeError: A redirect, or an encoding that was not requested.
+            DecodeError: The response is a redirect, or has an encoding that was not requested.
         """
         self.hosts.check(url, operation)
         host = urlsplit(url).hostname or ""
@@ -263,7 +272,7 @@ class BlobReader:
             assert failure is not None
             raise failure
         try:
-            _refuse_strange(response, operation)
+            _raise_if_unusable(response, operation)
             yield BlobPart(
                 response.status,
                 {name.lower(): value for name, value in response.headers.items()},
@@ -278,38 +287,38 @@ class BlobReader:
     def _session(self) -> aiohttp.ClientSession:
         if self._closed:
             raise ClientClosed
-        if self._kept is None:
-            guard = _SafeResolver(self.hosts, self._resolver)
+        if self._pooled is None:
             connector = aiohttp.TCPConnector(
-                limit=self._connections, ssl=self._ssl or True, resolver=guard
+                limit=self._connections,
+                ssl=self._ssl or True,
+                resolver=_SafeResolver(self.hosts, self._resolver),
             )
-            self._kept = aiohttp.ClientSession(
+            self._pooled = aiohttp.ClientSession(
                 connector=connector, cookie_jar=aiohttp.DummyCookieJar(), trust_env=False
             )
-        return self._kept
+        return self._pooled
 
     async def aclose(self) -> None:
         """Close the connections."""
         self._closed = True
-        if self._kept is not None:
-            await self._kept.close()
+        if self._pooled is not None:
+            await self._pooled.close()
 
 
-def _refuse_strange(response: aiohttp.ClientResponse, operation: str) -> None:
+def _raise_if_unusable(response: aiohttp.ClientResponse, operation: str) -> None:
     if response.status // 100 == 3:
         target = (
             urlsplit(response.headers.get("Location", "")).hostname
-            or "another place of the same host"
+            or "another path of the same host"
         )
         raise DecodeError(
             f"{operation}: the host of the file redirects ({response.status}) to {target};"
-            " redirects"
-            " are not followed"
+            " redirects are not followed"
         )
     encoding = response.headers.get("Content-Encoding", "").strip().lower()
     if encoding not in ("", "identity"):
         raise DecodeError(
-            f"{operation}: the file comes encoded as {encoding[:40]!r}, which was not asked for"
+            f"{operation}: the file is encoded as {encoding[:40]!r}, which was not requested"
         )
 
 
@@ -333,14 +342,17 @@ async def _pieces(
 def _translate_error(
     error: Exception, host: str, operation: str, *, reading: bool = False
 ) -> ConnectError | RequestTimeout | ResponseLost:
-    """Return an error of this package. Never use the repr, which has the URL with its signature."""
+    """Return an error of this package for one of aiohttp or the system.
+
+    The repr of `error` is never used: it has the URL with its signature.
+    """
     match error:
         case aiohttp.ConnectionTimeoutError():
             return RequestTimeout(
-                f"no connection to {host} in time", operation=operation, sent=False
+                f"connecting to {host} took too long", operation=operation, sent=False
             )
         case TimeoutError():
-            return RequestTimeout(f"nothing came from {host} for too long", operation=operation)
+            return RequestTimeout(f"{host} sent nothing for too long", operation=operation)
         case aiohttp.ClientConnectorError() | aiohttp.InvalidURL() | ValueError() if not reading:
             inner = (
                 getattr(error, "certificate_error", None)

@@ -1,7 +1,7 @@
-"""Download a file to the disk, complete or not at all.
+"""Download a file to disk, complete or not at all.
 
-The length, and the MD5 if the host gives one, are checked before the file gets its name. After a
-broken connection the download resumes, if the host supports it and the file is the same.
+The length and the MD5 (if the host gives one) are checked before the file gets its name. After a
+broken connection the download resumes, if the host supports it and the file has not changed.
 """
 
 from __future__ import annotations
@@ -35,21 +35,21 @@ from .retry import parse_retry_after
 __all__ = ["Downloader", "save"]
 
 _WRITE = 1 << 20
-"""Bytes to write per call of a worker thread."""
+"""Bytes that one call of a worker thread writes."""
 _PROGRESS = 1 << 16
-"""Bytes beyond the previous maximum that count as progress."""
+"""Bytes beyond the previous maximum that count as progress, so that retries start anew."""
 
 
 class _HostUnavailable(InternalServerError):
     """The host is temporarily unavailable. `retry_after` is the wait that it asks for."""
 
     def __init__(self, retry_after: float | None, **fields: Any) -> None:
-        super().__init__("the host of the file cannot give it now", **fields)
+        super().__init__("the host of the file is temporarily unavailable", **fields)
         self.retry_after = retry_after
 
 
 class Downloader:
-    """Download over one reader, with the retries of the client."""
+    """Download files with a :class:`BlobReader`, and retry as the options of the client allow."""
 
     def __init__(self, reader: BlobReader, retry: Retry | None = None) -> None:
         self._reader = reader
@@ -61,21 +61,28 @@ class Downloader:
         path: str | os.PathLike[str],
         *,
         operation: str,
-        most: int,
+        max_bytes: int,
         overwrite: bool = True,
     ) -> Path:
         """Download the file at `url` to `path`, and return the path.
+
+        Args:
+            url: URL of the file.
+            path: File to write.
+            operation: Name for error messages.
+            max_bytes: Maximum size of the file.
+            overwrite: Whether to replace an existing file.
 
         Raises:
             FileExistsError: `path` exists, and must not be overwritten.
             OSError: The file cannot be written.
             DownloadLinkExpired: The URL is no longer valid.
             ServiceError, TransportError: The file could not be read.
-            DecodeError: The file is too large, or is not the one that the host describes.
+            DecodeError: The file is too large, or the URL is redirected.
         """
         self._reader.hosts.check(url, operation)
         async with atomic_file(path, overwrite=overwrite) as file:
-            await _Transfer(self._reader, self._retry, url, operation, most, file).run()
+            await _Transfer(self._reader, self._retry, url, operation, max_bytes, file).run()
         return Path(path)
 
     async def aclose(self) -> None:
@@ -84,14 +91,14 @@ class Downloader:
 
 
 async def save(data: bytes, path: str | os.PathLike[str], *, overwrite: bool = True) -> Path:
-    """Write `data` to `path`, whole or not at all."""
+    """Write `data` to `path`, complete or not at all, and return the path."""
     async with atomic_file(path, overwrite=overwrite) as file:
         await file.write(data)
     return Path(path)
 
 
 class _Transfer:
-    """The download of one file, over as many connections as it takes."""
+    """The download of one file, over as many connections as it needs."""
 
     def __init__(
         self,
@@ -99,16 +106,16 @@ class _Transfer:
         retry: Retry,
         url: str,
         operation: str,
-        most: int,
+        max_bytes: int,
         file: AtomicFile,
     ) -> None:
         self._reader = reader
         self._retry = retry
         self._url = url
         self._operation = operation
-        self._most = most
+        self._max_bytes = max_bytes
         self._file = file
-        self._there = 0
+        self._received = 0
         self._furthest = 0
         self._total: int | None = None
         self._validator = ""
@@ -116,10 +123,10 @@ class _Transfer:
         self._digest = hashlib.md5(usedforsecurity=False)
 
     async def run(self) -> None:
-        """Download to the end."""
+        """Download the file, and retry until it is complete or the attempts are used up."""
         failures = 0
         while True:
-            asked: float | None = None
+            requested: float | None = None
             try:
                 await self._attempt()
                 return
@@ -128,97 +135,96 @@ class _Transfer:
             except ServiceError as error:
                 if not meaning_of(error.status).retried:
                     raise
-                failure, asked = (
+                failure, requested = (
                     error,
                     error.retry_after if isinstance(error, _HostUnavailable) else None,
                 )
-            failures = 0 if self._there >= self._furthest + _PROGRESS else failures + 1
-            self._furthest = max(self._furthest, self._there)
+            failures = 0 if self._received >= self._furthest + _PROGRESS else failures + 1
+            self._furthest = max(self._furthest, self._received)
             if failures >= self._retry.max_attempts:
                 raise failure
             wait = random.uniform(  # noqa: S311 - no secret
                 0.0, min(self._retry.max_backoff, self._retry.initial_backoff * 2.0**failures)
             )
-            await anyio.sleep(max(wait, min(asked or 0.0, self._retry.max_retry_after)))
+            await anyio.sleep(max(wait, min(requested or 0.0, self._retry.max_retry_after)))
 
     async def _attempt(self) -> None:
-        start = self._there if self._validator else 0
+        start = self._received if self._validator else 0
         if start and start == self._total:
-            start = 0  # all of it arrived and was wrong
+            start = 0  # the whole file arrived, and was wrong
         async with self._reader.open(
             self._url, start=start, validator=self._validator, operation=self._operation
         ) as part:
             if part.status == 206 and start and _range_of(part.headers, start, self._total):
                 pass
             elif part.status == 200:
-                await self._begin_anew(part.headers)
-            elif part.status in (
-                206,
-                416,
-            ):  # not the part that was asked for: from the beginning, then
-                self._there, self._validator = 0, ""
+                await self._start_over(part.headers)
+            elif part.status in (206, 416):
+                # The host did not send the requested range. Start from the beginning.
+                self._received, self._validator = 0, ""
                 raise ResponseLost(
-                    f"the host answered {part.status} to where the file should go on",
+                    f"the host did not send the requested part of the file ({part.status})",
                     operation=self._operation,
                 )
             else:
-                raise await _refusal(part, self._operation)
+                raise await _error_of(part, self._operation)
             await self._copy(part.pieces)
         self._check()
 
-    async def _begin_anew(self, headers: Mapping[str, str]) -> None:
+    async def _start_over(self, headers: Mapping[str, str]) -> None:
         length = headers.get("content-length", "")
         self._total = int(length) if length.isascii() and length.isdigit() else None
-        self._within(self._total or 0)
+        self._check_size(self._total or 0)
         etag = headers.get("etag", "")
         ranges = headers.get("accept-ranges", "").lower() == "bytes" or "x-ms-version" in headers
         self._validator = etag if ranges and etag.startswith('"') else ""
         self._md5 = headers.get("content-md5", "")
         self._digest = hashlib.md5(usedforsecurity=False)
-        self._there = 0
+        self._received = 0
         await self._file.restart()
 
     async def _copy(self, pieces: AsyncIterator[bytes]) -> None:
-        waiting: list[bytes] = []
+        pending: list[bytes] = []
         size = 0
         try:
             async for piece in pieces:
-                waiting.append(piece)
+                pending.append(piece)
                 size += len(piece)
-                self._within(self._there + size)
+                self._check_size(self._received + size)
                 if size >= _WRITE:
-                    await self._write(waiting)
-                    waiting, size = [], 0
+                    await self._write(pending)
+                    pending, size = [], 0
         except TransportError:
-            await self._write(waiting)  # data that has arrived is not requested again
+            await self._write(pending)  # so that it need not be requested again
             raise
-        await self._write(waiting)
+        await self._write(pending)
 
     async def _write(self, pieces: list[bytes]) -> None:
         data = b"".join(pieces)
         await self._file.write(data)
         self._digest.update(data)
-        self._there += len(data)
+        self._received += len(data)
 
-    def _within(self, size: int) -> None:
-        if size > self._most:
+    def _check_size(self, size: int) -> None:
+        if size > self._max_bytes:
             raise DecodeError(
-                f"{self._operation}: the file is over {self._most:,} bytes, more than any real one"
+                f"{self._operation}: the file is larger than the maximum of"
+                f" {self._max_bytes:,} bytes"
             )
 
     def _check(self) -> None:
-        if self._total is not None and self._there != self._total:
-            wrong = f"{self._there:,} bytes came of {self._total:,}"
+        if self._total is not None and self._received != self._total:
+            wrong = f"{self._received:,} of {self._total:,} bytes arrived"
         elif self._md5 and base64.b64encode(self._digest.digest()).decode() != self._md5.strip():
-            wrong = "what came does not have the checksum that the host gives"
+            wrong = "the data does not match the checksum that the host gives"
         else:
             return
-        self._there, self._validator = 0, ""
+        self._received, self._validator = 0, ""
         raise ResponseLost(wrong, operation=self._operation)
 
 
 def _range_of(headers: Mapping[str, str], start: int, total: int | None) -> bool:
-    """Return whether the response is the rest of the file that was begun."""
+    """Return whether the response is the file from byte `start` on."""
     unit, _, rest = headers.get("content-range", "").partition(" ")
     span, _, whole = rest.partition("/")
     return (
@@ -228,8 +234,8 @@ def _range_of(headers: Mapping[str, str], start: int, total: int | None) -> bool
     )
 
 
-async def _refusal(part: BlobPart, operation: str) -> Exception:
-    """Return the error of a response without the file."""
+async def _error_of(part: BlobPart, operation: str) -> Exception:
+    """Return the error for a response without the file."""
     status = part.status
     body = b""
     async for piece in part.pieces:
@@ -245,11 +251,11 @@ async def _refusal(part: BlobPart, operation: str) -> Exception:
     }
     if status == 403:
         return DownloadLinkExpired(
-            "the address of the file is not valid (any more): such addresses live for a day",
+            "the URL of the file is not valid, or no longer: such URLs expire after a day",
             **fields,
         )
     if status == 404:
-        return NotFoundError("the file is not there (any more)", **fields)
+        return NotFoundError("the file does not exist, or no longer exists", **fields)
     if meaning_of(status).may_have_effect or meaning_of(status).retried:
         return _HostUnavailable(parse_retry_after(part.headers, body, time.time()), **fields)
-    return ServiceError("the host of the file refuses it", **fields)
+    return ServiceError("the host of the file rejected the request", **fields)

@@ -1,4 +1,4 @@
-"""Send a request: wait for admission, attempt, and retry if that is right."""
+"""Send requests: wait for a permit, send an attempt, and retry if the policy allows."""
 
 from __future__ import annotations
 
@@ -21,26 +21,26 @@ __all__ = ["Auth", "Pipeline"]
 
 
 class Auth(Protocol):
-    """Add the credential to a request."""
+    """Provide the headers with the credential."""
 
     async def headers(self) -> Mapping[str, str]:
         """Return the headers with the credential."""
         ...
 
     async def refresh(self, refused: Mapping[str, str]) -> bool:
-        """Return whether there is another credential to try after a 401 for `refused`."""
+        """Return whether to try again with another credential after a 401 for `refused`."""
         ...
 
 
 class _RequestState:
-    """The attempts of one request so far."""
+    """The state of one request over its attempts."""
 
     def __init__(self) -> None:
         self.started = 0.0
         self.sends = 0
         self.refusals = 0
         self.in_doubt = False
-        self.renewed = False
+        self.credential_refreshed = False
         self.headers: Mapping[str, str] = {}
 
     def sent(self, now: float, meter: Meter | None) -> None:
@@ -54,16 +54,22 @@ class _RequestState:
 
     @property
     def attempts(self) -> int:
-        """Attempts that were not throttled. A throttled one had no effect."""
+        """Attempts that were not throttled. A throttled attempt had no effect."""
         return self.sends - self.refusals
 
 
 class Pipeline:
-    """Send requests until they have a final response.
+    """Send requests, and retry until there is a final response.
 
-    `limiter` returns the limiter of the running event loop (``functools.partial(shared_limiter,
-    ...)``) and is called at the first request. `clock` returns seconds since 1970, for a
-    Retry-After that is a date.
+    Args:
+        transport: Sends single attempts.
+        auth: Provides the credential.
+        retry: When to retry.
+        limiter: Called at the first request to get the limiter of the running event loop, such as
+            ``functools.partial(shared_limiter, ...)``. Defaults to an own limiter.
+        observers: Called with each event.
+        rng: Source of jitter.
+        clock: Returns seconds since 1970, for a Retry-After that is a date.
     """
 
     def __init__(
@@ -93,10 +99,11 @@ class Pipeline:
 
         Return the last response, whatever its status, with `attempts` and `in_doubt`.
 
-        Raises: TransportError: The last attempt had no response. It is a ResponseLost if an earlier
-            attempt may have had an effect although the last one cannot have. DecodeError: The
-            response is too long, or is a redirect. ContentError: A part of the body could not be
-            read.
+        Raises:
+            TransportError: The last attempt had no response. The error is a ResponseLost if the
+                last attempt had no effect, but an earlier one may have had.
+            DecodeError: The response is too large, or is a redirect.
+            ContentError: A part of the body could not be read.
         """
         if self._limiter is None:
             self._limiter = self._make_limiter()
@@ -105,29 +112,28 @@ class Pipeline:
         permit = await limiter.acquire(upload=request.content is not None)
         while True:
             outcome = await self._attempt(request, state, permit)
-            delay = await self._judge(request, outcome, state)
-            taken_up = may_have_effect_of(outcome)
-            if request.meter is not None and taken_up:
+            delay = await self._next_delay(request, outcome, state)
+            may_have_effect = may_have_effect_of(outcome)
+            if request.meter is not None and may_have_effect:
                 request.meter.in_doubt = True
             if delay is None:
                 return _final(request, outcome, state)
-            state.in_doubt = state.in_doubt or taken_up
+            state.in_doubt = state.in_doubt or may_have_effect
             notify(
                 self._observers,
                 RetryScheduled(request.operation, state.sends, delay, _reason(outcome)),
             )
             await asyncio.sleep(delay)
             permit = await limiter.acquire(upload=request.content is not None, again=True)
-            if (
-                limiter.now() - state.started > self._policy.deadline
-            ):  # the pace has become slow meanwhile
+            if limiter.now() - state.started > self._policy.deadline:
+                # Waiting for the permit took too long.
                 permit.abandoned()
                 return _final(request, outcome, state)
 
     async def _attempt(
         self, request: Request, state: _RequestState, permit: Permit
     ) -> Response | TransportError:
-        """Send once."""
+        """Send one attempt, and return the response or the error."""
         outcome: Response | TransportError
         now = asyncio.get_running_loop().time
         try:
@@ -165,12 +171,16 @@ class Pipeline:
         else:
             permit.accepted()
 
-    async def _judge(
+    async def _next_delay(
         self, request: Request, outcome: Response | TransportError, state: _RequestState
     ) -> float | None:
         self._reachable = self._reachable or isinstance(outcome, Response)
-        if isinstance(outcome, Response) and outcome.status == 401 and not state.renewed:
-            state.renewed = True
+        if (
+            isinstance(outcome, Response)
+            and outcome.status == 401
+            and not state.credential_refreshed
+        ):
+            state.credential_refreshed = True
             return 0.0 if await self._auth.refresh(state.headers) else None
         elapsed = asyncio.get_running_loop().time() - state.started
         delay = self._policy.decide(
@@ -187,7 +197,7 @@ class Pipeline:
             or never_sent(outcome)
             or (isinstance(outcome, Response) and outcome.status == 429)
         ):
-            # The budget spares a service that fails. The limiter handles refusals.
+            # The budget protects a failing service. The limiter handles throttling.
             return delay
         return delay if self._budget.retry() else None
 
@@ -224,7 +234,7 @@ def _final(request: Request, outcome: Response | TransportError, state: _Request
     if state.in_doubt and not may_have_effect_of(outcome):
         said = str(outcome).removeprefix(f"{request.operation}: ")
         raise ResponseLost(
-            f"an earlier attempt may have taken effect, its answer was lost; then: {said}",
+            f"an earlier attempt may have taken effect, and its response was lost; then: {said}",
             operation=request.operation,
         )
     if isinstance(outcome, RequestTimeout | ResponseLost) and attempts > 1:

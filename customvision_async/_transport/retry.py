@@ -1,8 +1,8 @@
-"""Decide whether to retry a request, and after how long. The pipeline does the waiting.
+"""Decide whether to retry a request, and after how long.
 
-A request that was certainly not carried out (no connection, a 429) may always be repeated. A
-request that may have had an effect is repeated only if it is repeatable. Waits are exponential with
-full jitter, so that clients do not retry in step, and never shorter than the service asks for.
+A request that certainly had no effect (no connection, or a 429) may always be retried. A request
+that may have had an effect is only retried if it is repeatable. Waits grow exponentially with full
+jitter, so that clients do not retry in step. They are never shorter than the service asks for.
 """
 
 from __future__ import annotations
@@ -28,12 +28,12 @@ __all__ = [
 ]
 
 SLOW_BODY_ATTEMPTS = 2
-"""Attempts after a 408, which says that the body took too long. The second one shows that the
-body is too large, and the batch builds smaller ones."""
+"""Maximum attempts after a 408, which means that the body took too long. After the second one a
+batch sends smaller bodies."""
 
 UNMET_ATTEMPTS = 3
-"""Attempts for an endpoint that never responded, which is most often a typing error. One that
-responded before may come back."""
+"""Maximum attempts for an endpoint that never responded, which is usually a typing error. An
+endpoint that responded before may come back."""
 
 
 class CertificateError(ConnectError):
@@ -47,9 +47,9 @@ _SENTENCE = re.compile(rb"retry after ([0-9]{1,6}) (second|minute)", re.IGNORECA
 def parse_retry_after(headers: Mapping[str, str], body: bytes, now: float) -> float | None:
     """Return the wait that a response asks for, in seconds, or None.
 
-    Read in turn: ``retry-after-ms``, ``x-ms-retry-after-ms``, ``Retry-After`` as seconds or date,
-    and the sentence of the service "Please retry after 1 second." Ignore values that are not plain
-    numbers ("inf", "1e9", "-5", "5, 6").
+    The sources are, in this order: ``retry-after-ms``, ``x-ms-retry-after-ms``, ``Retry-After`` in
+    seconds or as a date, and a sentence in the body such as "Please retry after 1 second."
+    Values that are not plain numbers ("inf", "1e9", "-5", "5, 6") are ignored.
 
     Args:
         headers: Headers with names in lower case.
@@ -83,17 +83,17 @@ def may_have_effect_of(outcome: Response | TransportError) -> bool:
 
 
 def never_sent(outcome: Response | TransportError) -> bool:
-    """Return whether nothing reached the service, so that another attempt is safe."""
+    """Return whether nothing was sent to the service, so that another attempt is safe."""
     return isinstance(outcome, ConnectError) or (
         isinstance(outcome, RequestTimeout) and not outcome.sent
     )
 
 
 class RetryBudget:
-    """Limit retries to a share of the requests of a client, to not flood a failing service.
+    """Limit retries to a share of a client's requests, to avoid flooding a failing service.
 
-    Each request adds `share`, and each retry takes 1. The budget starts with `floor`, and is capped
-    at 500, as in botocore.
+    Each request adds `share`, and each retry takes 1. The budget starts at `floor` and is capped at
+    500, as in botocore.
     """
 
     MAX = 500.0
@@ -116,7 +116,7 @@ class RetryBudget:
 
 
 class RetryPolicy:
-    """Decide about retries. `random` is injected, so that a run can be reproduced."""
+    """Decide about retries. `random` is the source of jitter, so that runs are reproducible."""
 
     def __init__(self, options: Retry, random: Random) -> None:
         self._options = options
@@ -178,7 +178,7 @@ class RetryPolicy:
         if isinstance(outcome, Response) and outcome.status == 408 and request.content is not None:
             return min(SLOW_BODY_ATTEMPTS, self._options.max_attempts)
         if never_sent(outcome):
-            # A network that worked before comes back. Only the deadline ends the retries.
+            # A network that worked before will come back. Only the deadline ends the retries.
             return 1_000_000 if reachable else min(UNMET_ATTEMPTS, self._options.max_attempts)
         return self._options.max_attempts
 

@@ -1,7 +1,7 @@
-"""The limiter: start requests when the controller allows it.
+"""Limit when requests start, as the controller decides.
 
-All clients of a process that share a quota share a limiter. Requests are admitted by age, and
-retries first. A body that waits for an upload slot does not hold up a request without a body. All
+All clients of a process that share a quota share a limiter. Retries are admitted first, then the
+oldest requests. A request that waits for an upload slot does not hold up one without a body. All
 waits are timers of the event loop, so a virtual clock can drive them.
 """
 
@@ -21,7 +21,7 @@ __all__ = ["Limiter", "Permit", "shared_limiter"]
 class Permit:
     """Permission for one attempt.
 
-    The holder reports when the body is out, and then the outcome, once.
+    The holder reports when the body has been sent, and then the outcome, once.
     """
 
     __slots__ = ("_call", "_limiter")
@@ -36,27 +36,27 @@ class Permit:
         return self._call.sent is not None
 
     def body_sent(self) -> None:
-        """The body is out: free the upload slot, and start to measure the time of the service."""
+        """Free the upload slot after the body was sent, and start to time the service."""
         self._limiter.controller.body_sent(self._limiter.now(), self._call)
         self._limiter.pump()
 
     def accepted(self) -> None:
-        """There was a response other than 429."""
+        """Report a response other than 429."""
         self._limiter.controller.accepted(self._limiter.now(), self._call)
         self._limiter.pump()
 
     def refused(self, retry_after: float | None) -> None:
-        """The response was a 429."""
+        """Report a 429. `retry_after` is the wait that it asks for, in seconds."""
         self._limiter.controller.refused(self._limiter.now(), self._call, retry_after)
         self._limiter.pump()
 
     def lost(self) -> None:
-        """There was no response, or one that says that the service is overloaded."""
+        """Report that there was no response, or one that means an overloaded service."""
         self._limiter.controller.lost(self._limiter.now(), self._call)
         self._limiter.pump()
 
     def abandoned(self) -> None:
-        """The caller was cancelled. Learn nothing."""
+        """Report an attempt without an outcome, as after a cancellation."""
         self._limiter.controller.abandoned(self._limiter.now(), self._call)
         self._limiter.pump()
 
@@ -92,11 +92,11 @@ class Limiter:
     async def acquire(self, *, upload: bool, again: bool = False) -> Permit:
         """Wait until an attempt may start.
 
-        The holder of a permit must end it: accepted, refused, lost or abandoned.
+        The holder must end the permit with `accepted`, `refused`, `lost` or `abandoned`.
 
         Args:
             upload: The request has a body.
-            again: It is a retry, which is admitted first.
+            again: The attempt is a retry, which is admitted first.
         """
         loop = asyncio.get_running_loop()
         queue = self._queues[upload]
@@ -113,9 +113,8 @@ class Limiter:
         try:
             return Permit(self, await waiter.future)
         except asyncio.CancelledError:
-            if (
-                waiter.future.done() and not waiter.future.cancelled()
-            ):  # let in at the moment of giving up
+            if waiter.future.done() and not waiter.future.cancelled():
+                # Admitted and cancelled in the same step of the loop.
                 Permit(self, waiter.future.result()).abandoned()
             raise
 
@@ -125,16 +124,16 @@ class Limiter:
             self._timer.cancel()
             self._timer = None
         now = self.now()
-        while (pause := self._let_in_one(now)) <= 0:
+        while (pause := self._admit_one(now)) <= 0:
             pass
         if math.isfinite(pause):
             self._timer = asyncio.get_running_loop().call_at(now + pause, self.pump)
 
-    def _let_in_one(self, now: float) -> float:
-        """Admit the first request in line, and return 0.
+    def _admit_one(self, now: float) -> float:
+        """Admit the first request in line and return 0.
 
-        If it may not start yet, return the seconds until one may, or infinity if another must end
-        first.
+        If none may start yet, return the seconds until one may, or infinity if another request must
+        end first.
         """
         for upload in self._by_age():
             pause = self.controller.wait(now, upload=upload)
@@ -143,7 +142,7 @@ class Limiter:
                 waiter.future.set_result(self.controller.start(now, upload=upload))
                 return 0.0
             if math.isfinite(pause):
-                return pause  # the rate, or a pause, applies to all
+                return pause  # rates and pauses apply to both queues
         return math.inf
 
     def _by_age(self) -> list[bool]:
@@ -165,8 +164,8 @@ _limiters: WeakKeyDictionary[
 def shared_limiter(host: str, fingerprint: str, options: Concurrency) -> Limiter:
     """Return the limiter of the running event loop for a host and the fingerprint of a key.
 
-    It exists while a client holds it. A client that joins adds its options: the lower of two limits
-    applies to both, because the quota is one.
+    The limiter exists as long as a client holds it. If clients with different options share it, the
+    lower limits apply to all, because they share the quota.
     """
     here = _limiters.setdefault(asyncio.get_running_loop(), WeakValueDictionary())
     limiter = here.get((host, fingerprint))

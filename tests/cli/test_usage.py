@@ -225,7 +225,7 @@ async def test_a_port_where_nothing_or_something_else_listens_is_named() -> None
             env=environment(VISION_TRAINING_ENDPOINT=f"http://{there}", VISION_TRAINING_KEY="k"),
         )
     assert done.code == 3
-    assert f"no connection to {there}: Connection refused (is the endpoint right" in done.err
+    assert f"no connection to {there}: Connection refused; check the endpoint" in done.err
     async with Emulator() as emulator:
         endpoint = emulator.endpoint.replace("http:", "https:")
         done = await run(

@@ -299,7 +299,7 @@ MUTANTS: tuple[Mutant, ...] = (
     Mutant(
         "a success that comes before the body is out is taken",
         "_transport/aiohttp.py",
-        "            if response.status // 100 == 2 and not watch.body_is_out:",
+        "            if response.status // 100 == 2 and not timer.body_is_out:",
         "            if False:",
         _tests("transport/test_foreign"),
     ),

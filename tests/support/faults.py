@@ -268,7 +268,7 @@ class Faults:
         if strike.kind == "timeout":
             raise RequestTimeout("the service took no byte within 60 s", operation=operation)
         if strike.kind == "early":
-            raise ResponseLost("a success came before all of the request", operation=operation)
+            raise ResponseLost("a success came before the whole request", operation=operation)
 
     def returned(self, strike: Strike, answer: Response, operation: str) -> Response:
         """The answer as it arrives, or what is raised in its place."""

@@ -14,11 +14,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from customvision_async._clients.azure import TOKEN_SCOPE, check_endpoint
 from customvision_async._transport.credentials import (
     KeyCredential,
     TokenCredential,
     authenticate,
-    check_endpoint,
 )
 
 pytestmark = pytest.mark.anyio
@@ -140,7 +140,7 @@ async def test_fingerprints_tell_keys_apart() -> None:
 
 def token_auth(vault: Vault) -> Any:
     """The auth of `vault`, on its clock."""
-    auth = authenticate(vault, "Training-Key")
+    auth = authenticate(vault, "Training-Key", scope=TOKEN_SCOPE)
     auth._clock = vault.clock
     return auth
 

@@ -157,7 +157,7 @@ async def test_a_peer_that_speaks_first_is_not_asked() -> None:
 async def test_a_success_before_the_end_of_the_body_is_a_response_lost(status: bytes) -> None:
     """It cannot be about images that have not been sent; the connection is closed."""
     async with sending(early(status), reply()) as (transport, there):
-        with pytest.raises(ResponseLost, match="before all of the request"):
+        with pytest.raises(ResponseLost, match="before the whole request"):
             await asyncio.wait_for(transport.send(post(there, 50_000_000), {}), 5)
         assert (await transport.send(get(there), {})).status == 200
         assert there.connections == 2
