@@ -1,7 +1,7 @@
 """An asyncio client for Azure Custom Vision.
 
-Upload, tag, list, download and classify any number of images. Every failed image is reported with
-a cause. Start with :class:`TrainingClient`.
+Upload, tag, list, download and classify any number of images. Every failed image is reported with a
+cause and a fix. Start with :class:`TrainingClient`.
 """
 
 from __future__ import annotations
@@ -142,10 +142,9 @@ __all__ = [
 
 
 def _set_modules() -> None:
-    """Let tracebacks, reprs and pickles say `customvision_async.X` for each public X.
+    """Set the module of each public X, so that tracebacks and pickles say `customvision_async.X`.
 
-    The annotations of a class are resolved first: their names are those of the module that it is
-    in.
+    The annotations of a class are resolved first, because their names belong to its old module.
     """
     for name in __all__:
         value = globals()[name]

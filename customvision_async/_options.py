@@ -17,19 +17,19 @@ class Retry:
 
     Args:
         max_attempts: Maximum attempts of one request, including the first (8: survives a short
-            outage, reports a long one soon). Two failures do not count, because the service did not
-            process the request: a 429, and a failed connection to an endpoint that has responded
-            before. `deadline` limits both.
+            outage, and reports a long one soon). Two kinds of failure do not count, because the
+            service did not process the request: a 429, and a failed connection to an endpoint that
+            has responded before. `deadline` limits both.
         deadline: Start no attempt later than this after the first (300: a quota recovers in less).
         initial_backoff: Scale of the wait after a failure (0.25). The wait after the n-th failure
-            is random between 0 and ``initial_backoff * 2**n`` (full jitter, so that requests that
-            failed together are not retried together).
+            is random between 0 and ``initial_backoff * 2**n``. This is full jitter: requests that
+            failed together are not retried together.
         throttle_backoff: The same after a 429 without Retry-After (1.0: quotas are per second).
         max_backoff: Maximum computed wait (30: a recovered service is soon used again).
         max_retry_after: Maximum Retry-After to respect (120). A longer one is cut to this value, so
             that a wrong header does not stop a run for an hour.
-        retry_ratio: Maximum share of retries among the requests of the client (0.2: retries must
-            not overload a service that is down).
+        retry_ratio: Maximum number of retries per request of the client (0.2: retries must not
+            overload a service that is down).
         min_retries: Retries allowed regardless of `retry_ratio` (64: one for each request in
             flight, because a broken link fails them all).
     """

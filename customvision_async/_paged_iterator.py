@@ -1,7 +1,7 @@
 """Iterate over lists that arrive one after another, without losing an item to a timeout.
 
-A native async generator ends when the ``anext()`` that waits on it is cancelled. Here a task
-fetches the next list, and outlives the caller that waits for it.
+A native async generator ends when an ``anext()`` on it is cancelled. Here a task fetches the next
+list, and continues when a caller that waits for it is cancelled.
 """
 
 from __future__ import annotations
@@ -39,8 +39,8 @@ class PagedIterator(AsyncIterator[T]):
     After an error, each further ``anext()`` raises it again.
     """
 
-    # The coroutines of `__anext__` refer to the state only. A traceback that holds them does not
-    # hold the iterator, so leaving its loop collects it and cancels the requests in flight.
+    # The coroutines of `__anext__` refer to the state only. A traceback may keep them alive, but
+    # not the iterator. Leaving a loop therefore collects the iterator, which cancels the requests.
 
     def __init__(
         self, state: _Iteration[Any], next: Callable[[], Coroutine[object, None, T]]
@@ -60,7 +60,7 @@ class PagedIterator(AsyncIterator[T]):
 
 
 class _Iteration(Generic[T]):
-    """The state of one iteration. A task fetches the pages, and outlives a cancelled caller."""
+    """The state of one iteration. A task fetches the pages, and survives a cancelled caller."""
 
     def __init__(self, lists: AsyncGenerator[Sequence[T], None]) -> None:
         self._lists = lists
@@ -82,7 +82,7 @@ class _Iteration(Generic[T]):
         return page
 
     async def _fill(self) -> None:
-        """Store the next page. If cancelled, leave the page to the next call."""
+        """Store the next page. After a cancellation, the next call stores it."""
         if self._error is not None:
             raise self._error
         if self._over:
@@ -124,7 +124,7 @@ class _Iteration(Generic[T]):
         await self._lists.aclose()
 
     def drop(self) -> None:
-        """Cancel the task of an iterator that is garbage-collected. This closes its pages."""
+        """Cancel the task of an iterator that is garbage-collected, which closes its pages."""
         if (task := self._fetching) is not None:
             self._fetching = None
             # The loop may be closed.
@@ -133,6 +133,6 @@ class _Iteration(Generic[T]):
 
 
 def cancel_unasked(task: asyncio.Task[Any]) -> None:
-    """Cancel a task that nobody waits for, and discard its result or exception."""
+    """Cancel a task that no caller waits for, and discard its result or exception."""
     task.cancel()
     task.add_done_callback(lambda done: done.cancelled() or done.exception())

@@ -1,10 +1,10 @@
 """Long-running operations: training, export, import, and deleting all images.
 
 :class:`StartOnce` starts an operation exactly once, even if the response is lost, because a second
-training costs money. It compares the state of the service before and after the request.
+training would cost money. It compares the state of the service before and after the request.
 
-:class:`AsyncLROPoller` waits for the end. It polls at growing intervals and retries after failures
-of the connection. Another program can resume an operation by its id.
+:class:`AsyncLROPoller` waits for the end. It polls at growing intervals and retries failed polls.
+Another program can resume an operation by its id.
 """
 
 from __future__ import annotations
@@ -42,9 +42,9 @@ __all__ = [
 S = TypeVar("S")
 R = TypeVar("R")
 
-_RETRY_AFTER_MOST = 600.0
+_MAX_RETRY_AFTER = 600.0
 """Maximum Retry-After between two polls, in seconds."""
-_SETTLING = 2.0
+_RECHECK_DELAY = 2.0
 """Seconds between two checks whether an operation has started, because lists may be stale."""
 
 
@@ -72,8 +72,13 @@ class Polling:
 class PollResult(Generic[S]):
     """The result of one poll.
 
-    `end` is "" while the operation is running. `fraction` is the part that is done, from 0 to 1, or
-    None if unknown.
+    Attributes:
+        state: The model that the service returned.
+        status: Status as reported by the service.
+        end: "" while the operation is running.
+        reason: Reason of a failure.
+        fraction: Part that is done, from 0 to 1, or None if unknown.
+        retry_after: Seconds to wait before the next poll, if the response asks for it.
     """
 
     state: S
@@ -104,7 +109,7 @@ class PollingProgress:
 
 
 class PollingMethod(ABC, Generic[S, R]):
-    """How to start and poll one kind of long-running operation."""
+    """Start and poll one kind of long-running operation."""
 
     operation: str
     """Name of the REST operation that starts it."""
@@ -114,7 +119,7 @@ class PollingMethod(ABC, Generic[S, R]):
         """Start the operation, or get the one to resume. Called until it succeeds once."""
 
     @abstractmethod
-    async def look(self, state: S) -> PollResult[S]:
+    async def poll(self, state: S) -> PollResult[S]:
         """Poll the operation."""
 
     @abstractmethod
@@ -125,7 +130,7 @@ class PollingMethod(ABC, Generic[S, R]):
     def id(self, state: S) -> str:
         """Return the id that resumes the operation."""
 
-    def again(self, state: S) -> str:
+    def resume_hint(self, state: S) -> str:
         """Return the call that resumes the operation, for error messages, or ""."""
         return ""
 
@@ -150,31 +155,31 @@ class AsyncLROPoller(Generic[S, R]):
             `Polling.max_outage`, or the service refused a poll.
     """
 
-    # Python 3.11 knows the line at which an object was made only if it has no __dict__.
+    # In Python 3.11, tracemalloc knows where an object was created only if it has no __dict__.
     __slots__ = (
         "__weakref__",
         "_began",
         "_due",
         "_ended",
         "_interval",
+        "_last",
         "_lock",
         "_lost_since",
+        "_method",
         "_polling",
         "_polls",
-        "_seen",
         "_used",
         "_wait",
-        "_work",
     )
 
     def __init__(
-        self, work: PollingMethod[S, R], polling: Polling | None = None, *, wait: bool = True
+        self, method: PollingMethod[S, R], polling: Polling | None = None, *, wait: bool = True
     ) -> None:
-        self._work = work
+        self._method = method
         self._polling = polling or Polling()
         self._wait = wait
         self._interval = self._polling.initial_interval
-        self._seen: PollResult[S] | None = None
+        self._last: PollResult[S] | None = None
         self._polls = 0
         self._began = self._due = 0.0
         self._ended: float | None = None
@@ -193,7 +198,7 @@ class AsyncLROPoller(Generic[S, R]):
 
     def __repr__(self) -> str:
         return (
-            f"<AsyncLROPoller {self._work.operation} {self.status}"
+            f"<AsyncLROPoller {self._method.operation} {self.status}"
             f"{f' {self.id}' if self.id else ''}>"
         )
 
@@ -202,31 +207,31 @@ class AsyncLROPoller(Generic[S, R]):
     @property
     def id(self) -> str | None:
         """Id that resumes the operation, in this program or another. None before the start."""
-        return None if self._seen is None else self._work.id(self._seen.state)
+        return None if self._last is None else self._method.id(self._last.state)
 
     @property
     def status(self) -> str:
         """Last status that the service reported ("Training", "Completed", ...), or "NotStarted"."""
-        return "NotStarted" if self._seen is None else self._seen.status
+        return "NotStarted" if self._last is None else self._last.status
 
     @property
     def done(self) -> bool:
         """Whether the operation has ended, with or without success."""
-        return self._seen is not None and self._seen.end != ""
+        return self._last is not None and self._last.end != ""
 
     @property
     def state(self) -> S | None:
         """Last known state, as a model. None before the start."""
-        return None if self._seen is None else self._seen.state
+        return None if self._last is None else self._last.state
 
     @property
     def progress(self) -> PollingProgress:
         """Progress at the last poll."""
-        if self._seen is None:
+        if self._last is None:
             return PollingProgress("NotStarted", False, 0.0, 0)
         end = anyio.current_time() if self._ended is None else self._ended
         return PollingProgress(
-            self.status, self.done, end - self._began, self._polls, self._seen.fraction
+            self.status, self.done, end - self._began, self._polls, self._last.fraction
         )
 
     # --- polling
@@ -239,32 +244,32 @@ class AsyncLROPoller(Generic[S, R]):
         """Start the operation, unless it has started, and return its last known state."""
         self._used = True
         async with self._lock:
-            if self._seen is None:
+            if self._last is None:
                 began = anyio.current_time()
-                seen = await self._work.begin()
+                result = await self._method.begin()
                 self._began = began
-                self._enter(seen)
-            # _enter() has set it, and nothing resets it.
-            return self._seen.state  # type: ignore[union-attr]
+                self._record(result)
+            # _record() has set it, and nothing resets it.
+            return self._last.state  # type: ignore[union-attr]
 
     async def result(self) -> R:
         """Return the result, as awaiting the poller does."""
         state = await self.start()
         while self._wait and not self.done:
             await self._next(self._polls)
-        assert self._seen is not None
-        state = self._seen.state
+        assert self._last is not None
+        state = self._last.state
         self._raise_failure()
-        return self._work.result(state)
+        return self._method.result(state)
 
     def __aiter__(self) -> AsyncIterator[S]:
         self._used = True
         return _States(self)
 
     async def _next_state(self, known: int | None) -> tuple[S, int] | None:
-        """Return the state after more than `known` polls and their number, or None at the end.
+        """Return the state after more than `known` polls and the number of polls.
 
-        A cancelled call loses no state.
+        Return None once the operation has ended. A cancelled call loses no state.
         """
         if known is None:
             return await self.start(), self._polls
@@ -273,32 +278,32 @@ class AsyncLROPoller(Generic[S, R]):
                 self._raise_failure()
                 return None
             await self._next(known)
-        assert self._seen is not None
-        return self._seen.state, self._polls
+        assert self._last is not None
+        return self._last.state, self._polls
 
     async def _next(self, known: int) -> None:
-        """Poll once the interval has passed, unless another task has polled since `known` polls."""
+        """Wait for the interval and poll, unless another task has made more than `known` polls."""
         async with self._lock:
-            if self._polls != known or self._seen is None or self.done:
+            if self._polls != known or self._last is None or self.done:
                 return
             await anyio.sleep(max(0.0, self._due - anyio.current_time()))
             try:
-                seen = await self._work.look(self._seen.state)
+                result = await self._method.poll(self._last.state)
             except (TransportError, DecodeError, ServiceError) as error:
-                self._survive(error, self._seen.state)
+                self._retry_or_raise(error, self._last.state)
                 return
-            self._enter(seen)
+            self._record(result)
 
-    def _enter(self, seen: PollResult[S]) -> None:
-        self._polls += self._seen is not None
-        self._seen, self._lost_since = seen, None
-        if seen.end:
+    def _record(self, result: PollResult[S]) -> None:
+        self._polls += self._last is not None
+        self._last, self._lost_since = result, None
+        if result.end:
             self._ended = anyio.current_time()
-        self._schedule(seen.retry_after)
+        self._schedule(result.retry_after)
 
-    def _survive(self, error: Exception, state: S) -> None:
-        """Schedule the next poll after a failed one, or raise if retries are pointless."""
-        passing = (
+    def _retry_or_raise(self, error: Exception, state: S) -> None:
+        """Schedule the next poll after a failed one, or raise `error` if retries are pointless."""
+        temporary = (
             not isinstance(error, ServiceError)
             or isinstance(error, RateLimitError)
             or meaning_of(error.status).may_have_effect
@@ -306,36 +311,36 @@ class AsyncLROPoller(Generic[S, R]):
         now = anyio.current_time()
         if self._lost_since is None:
             self._lost_since = now
-        if passing and now - self._lost_since < self._polling.max_outage:
+        if temporary and now - self._lost_since < self._polling.max_outage:
             self._schedule(error.retry_after if isinstance(error, RateLimitError) else None)
             return
-        # Awaiting the poller again restarts the time of `max_outage`.
+        # If the poller is awaited again, `max_outage` starts anew.
         self._lost_since = None
-        if again := self._work.again(state):
-            error.add_note(f"It may still be running; resume it with {again}.")
+        if hint := self._method.resume_hint(state):
+            error.add_note(f"It may still be running; resume it with {hint}.")
         raise error
 
-    def _schedule(self, asked: float | None) -> None:
+    def _schedule(self, requested: float | None) -> None:
         interval = self._interval * random.uniform(0.9, 1.1)  # noqa: S311 - no secret
-        self._due = anyio.current_time() + max(interval, min(asked or 0.0, _RETRY_AFTER_MOST))
+        self._due = anyio.current_time() + max(interval, min(requested or 0.0, _MAX_RETRY_AFTER))
         self._interval = min(self._polling.max_interval, self._interval * self._polling.multiplier)
 
     def _raise_failure(self) -> None:
-        seen = self._seen
-        if seen is not None and seen.end == "failed":
-            reason = seen.reason or "the service gives no reason"
+        result = self._last
+        if result is not None and result.end == "failed":
+            reason = result.reason or "the service gives no reason"
             raise OperationFailed(
-                f"it ended as {seen.status}: {reason}",
-                operation=self._work.operation,
-                status=seen.status,
-                state=seen.state,
+                f"it ended as {result.status}: {reason}",
+                operation=self._method.operation,
+                status=result.status,
+                state=result.state,
             )
 
 
 class _States(Generic[S]):
     """The async iterator over the states of a poller.
 
-    It is not a generator, because a timeout around ``anext`` would end a generator.
+    It is not an async generator, because a timeout around ``anext`` would end that.
     """
 
     def __init__(self, poller: AsyncLROPoller[S, Any]) -> None:
@@ -356,14 +361,14 @@ class _States(Generic[S]):
 class StartOnce(Generic[S]):
     """Start an operation once, even if a response is lost or the call is cancelled.
 
-    Args:
-        send: Send the request that starts the operation.
-        remember: Record the state of the service. Called before the first `send`.
-        find: Return the operation that has started since `remember`, or None. Called while the
-            effect of `send` is in doubt.
-
     `send` is called a second time only if two calls of `find`, some time apart, return None. If the
-    service refuses the second request ("already in progress"), `find` is called again.
+    service rejects the second request ("already in progress"), `find` is called again.
+
+    Args:
+        send: Sends the request that starts the operation.
+        remember: Records the state of the service. Called before the first `send`.
+        find: Returns the operation that has started since `remember`, or None. Called while it is
+            in doubt whether `send` had an effect.
     """
 
     def __init__(
@@ -382,31 +387,32 @@ class StartOnce(Generic[S]):
         if not self._remembered:
             await self._remember()
             self._remembered = True
-        if self._in_doubt and (found := await self._look()) is not None:
+        if self._in_doubt and (found := await self._find_twice()) is not None:
             return found
         for last in (False, True):
             doubted, self._in_doubt = self._in_doubt, True
             try:
-                begun = await self._send()
+                started = await self._send()
             except (TransportError, DecodeError, ServiceError) as error:
                 self._in_doubt = doubted or may_have_taken_effect(error)
                 refused_again = doubted and isinstance(error, BadRequestError)
                 if not self._in_doubt and not refused_again:
                     raise
-                found = await self._look()
+                found = await self._find_twice()
                 if found is not None:
                     return found
                 if last or not may_have_taken_effect(error):
                     raise
             else:
                 self._in_doubt = False
-                return begun
+                return started
         raise AssertionError("unreachable")
 
-    async def _look(self) -> S | None:
+    async def _find_twice(self) -> S | None:
+        """Return the operation if it has started, or None. Check twice before returning None."""
         found = await self._find()
         if found is None:
-            await anyio.sleep(_SETTLING)
+            await anyio.sleep(_RECHECK_DELAY)
             found = await self._find()
         if found is not None:
             self._in_doubt = False

@@ -1,7 +1,7 @@
 """The meaning of each HTTP status of the service: the error, whether to retry, and advice.
 
-No other module decides by the number of a status, except for 404, whose meaning depends on the code
-in the body, and for the signals of a protocol: 401 renews a token, and 429 is paced.
+Other modules do not decide by the number of a status, with three exceptions. The meaning of a 404
+depends on the code in the body, a 401 refreshes a token, and a 429 slows requests down.
 """
 
 from __future__ import annotations
@@ -30,8 +30,8 @@ class StatusMeaning(NamedTuple):
 
     Attributes:
         error: Class of the error.
-        advice: Remedy for the user. Placeholders: `kind` is TRAINING or PREDICTION, `api` the same
-            in lower case, `other` the other of the two.
+        advice: Remedy for the user. Placeholders: `kind` is TRAINING or PREDICTION, `api` is the
+            same in lower case, and `other` is the other of the two.
         batch: How a batch continues.
         retried: Another attempt may succeed.
         may_have_effect: The service may have carried out the request.
@@ -46,9 +46,9 @@ class StatusMeaning(NamedTuple):
     overload: bool = False
 
 
-_TOO_LARGE = "The body is too large for the service: send fewer or smaller images in a request."
-_LONG_URL = "The URL is too long for the service: give fewer ids in a request."
-_OUTAGE = "The service failed: try again later. Its state is on https://status.azure.com."
+_TOO_LARGE = "The body is too large for the service. Send fewer or smaller images in a request."
+_LONG_URL = "The URL is too long for the service. Give fewer ids in a request."
+_OUTAGE = "The service failed. Try again later; its state is on https://status.azure.com."
 
 _MEANINGS = {
     400: StatusMeaning(BadRequestError, "", "divide"),
@@ -56,13 +56,13 @@ _MEANINGS = {
         AuthenticationError,
         "Check the key and the endpoint (VISION_{kind}_KEY and VISION_{kind}_ENDPOINT). Both are on"
         ' the page "Keys and Endpoint" of the {api} resource in the Azure portal. The key of a'
-        " {other} resource is not accepted. A resource at its limit of projects is said to respond"
-        " in this way too.",
+        " {other} resource is not accepted. A resource that has reached its limit of projects is"
+        " said to respond in this way too.",
         "fatal",
     ),
     403: StatusMeaning(
         PermissionDeniedError,
-        "The key or identity is known but not allowed to do this: check its role, and the network"
+        "The key or identity is known but not allowed to do this. Check its role, and the network"
         " rules of the resource.",
         "fatal",
     ),
@@ -79,7 +79,7 @@ _MEANINGS = {
     414: StatusMeaning(ServiceError, _LONG_URL, "too_large"),
     429: StatusMeaning(
         RateLimitError,
-        "The requests per second of the tier are used up: wait, or move to a larger tier (F0 allows"
+        "The requests per second of the tier are used up. Wait, or move to a larger tier (F0 allows"
         " 2 to 10, S0 10).",
         "refused",
         retried=True,
@@ -104,5 +104,5 @@ _OTHER_5XX = StatusMeaning(InternalServerError, _OUTAGE, "final", may_have_effec
 
 
 def meaning_of(status: int) -> StatusMeaning:
-    """Return the meaning of a status, also of one that the service does not document."""
+    """Return the meaning of a status, including statuses that the service does not document."""
     return _MEANINGS.get(status) or (_OTHER_5XX if status >= 500 else _OTHER)

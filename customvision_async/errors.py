@@ -2,7 +2,7 @@
 
     CustomVisionError                   base class
      +- TransportError                  no usable response
-     |   +- ConnectError                nothing was sent: connection refused, no such host, TLS
+     |   +- ConnectError                nothing was sent: connection refused, unknown host, TLS
      |   +- RequestTimeout              a phase of the request timed out
      |   +- ResponseLost                sent, but no complete response arrived
      +- ServiceError                    the service returned an error status
@@ -150,7 +150,7 @@ class ServiceError(CustomVisionError):
 
 
 class _ServiceErrorFields(TypedDict, total=False):
-    """What a :class:`ServiceError` is made with, besides its message."""
+    """Keyword arguments of :class:`ServiceError`."""
 
     status: Required[int]
     code: str
@@ -176,7 +176,7 @@ class DownloadLinkExpired(PermissionDeniedError):
 
 
 class NotFoundError(ServiceError):
-    """No such project, tag, image or iteration, or the endpoint is not Custom Vision.
+    """No such project, tag, image or iteration, or the endpoint is not of Custom Vision.
 
     `status` is 404, or 200 if the service returned a list without the object.
     """
@@ -208,13 +208,13 @@ class InternalServerError(ServiceError):
 
 
 class DecodeError(CustomVisionError):
-    """A success response cannot be decoded: it is HTML, truncated, or of another shape."""
+    """A response cannot be decoded: it is HTML, truncated, too large or of another shape."""
 
 
 class LimitExceeded(CustomVisionError, ValueError):
     """A request would exceed a limit of the service, so it was not sent.
 
-    `limit` is the :class:`~customvision_async.limits.Limit`, `actual` the value that exceeds it.
+    `limit` is the :class:`~customvision_async.limits.Limit`. `actual` is the value that exceeds it.
     """
 
     def __init__(self, limit: Limit, actual: float, what: str = "") -> None:
@@ -265,7 +265,7 @@ def attempt(function: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T
     """Return the result of `function`, or the error that it raises.
 
     Use it for all work on a single item. Items hold objects of the caller, which may raise
-    anything, and an error must fail only that item.
+    anything. Such an error must fail only that item.
     """
     try:
         return function(*args, **kwargs)
@@ -276,10 +276,13 @@ def attempt(function: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T
         return RuntimeError(f"it raised {type(error).__name__}")
 
 
-def called(item: object) -> str:
-    """Return the path of an item, else its name, else "". Never raise."""
-    display_name = attempt(_display_name, item)
-    return display_name if isinstance(display_name, str) else ""
+def display_name(item: object) -> str:
+    """Return the path of an item, else its name, else "". This never raises."""
+    name = attempt(_display_name, item)
+    return name if isinstance(name, str) else ""
+
+
+called = display_name
 
 
 def _display_name(item: object) -> str:
@@ -287,7 +290,7 @@ def _display_name(item: object) -> str:
         return str.__str__(os.fsdecode(item))
     name, path = _name(item), getattr(item, "path", None)
     path = str.__str__(os.fsdecode(path)) if isinstance(path, (str, os.PathLike)) else ""
-    # The caller chose a name that is not part of the path, so prefer it.
+    # A name that is not part of the path was chosen by the caller, and preferred.
     return path if path.endswith(name) else name
 
 
@@ -299,7 +302,7 @@ def _name(item: object) -> str:
 def words_of(error: BaseException) -> str:
     """Return the text of an error, with its type if the text alone may be unclear.
 
-    Never raise: the error may come from an object of the caller.
+    This never raises, although the error may come from an object of the caller.
     """
     kind = type.__getattribute__(type(error), "__name__")
     text = attempt(str, error)
@@ -325,7 +328,7 @@ class ItemError(CustomVisionError):
 
     Attributes:
         index: Position of the item in the input, from 0.
-        item: The item as the caller gave it.
+        item: The item that the caller gave.
         status: Status that the service reported for the item, such as "ErrorImageFormat", or "".
     """
 
@@ -336,13 +339,13 @@ class ItemError(CustomVisionError):
         self.status = status
 
     def __str__(self) -> str:
-        text, display_name = super().__str__(), called(self.item)
-        # Most texts name the item already. Do not name it twice.
-        for name in (display_name, _name(self.item), os.path.basename(display_name)):
+        text, full_name = super().__str__(), display_name(self.item)
+        # Most texts start with the name of the item. Do not repeat it.
+        for name in (full_name, _name(self.item), os.path.basename(full_name)):
             if name and text.startswith(f"{name}: "):
                 text = text.removeprefix(f"{name}: ")
                 break
-        return f"{display_name}: {text}" if display_name else text
+        return f"{full_name}: {text}" if full_name else text
 
 
 class BatchError(CustomVisionError, ExceptionGroup[Exception]):

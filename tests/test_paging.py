@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from customvision_async import AsyncItemPaged, DecodeError
-from customvision_async._paging import merged, skip_pages
+from customvision_async._paging import merge_sorted, skip_pages
 
 from .support.virtual_loop import run
 
@@ -168,7 +168,7 @@ def test_a_service_that_repeats_itself_is_an_error_and_no_endless_loop(
         return page(skip)
 
     async def main() -> None:
-        with pytest.raises(DecodeError, match="again and again"):
+        with pytest.raises(DecodeError, match="repeats the same page"):
             await AsyncItemPaged(lambda: skip_pages(fetch, str, size=10, ahead=4)).all()
 
     run(main())
@@ -201,12 +201,14 @@ def test_an_error_of_a_page_comes_up_and_leaves_no_task() -> None:
 
 
 def test_leaving_a_list_ends_the_pages_under_way() -> None:
-    """A closed iterator has no task left, also in a merged list of several walks."""
+    """A closed iterator has no task left, also in a merge_sorted list of several walks."""
     shelf = Shelf(1000)
 
     async def main() -> None:
         walks = [skip_pages(shelf.fetch, str, size=10, ahead=4) for _ in range(3)]
-        async with aclosing(merged(walks, str, lambda item: int(item.split("-")[1]))) as pages:
+        async with aclosing(
+            merge_sorted(walks, str, lambda item: int(item.split("-")[1]))
+        ) as pages:
             await anext(pages)
             await anext(pages)
         assert shelf.in_flight == 0
@@ -230,7 +232,7 @@ def test_merged_walks_are_in_order_and_without_doubles(shelves: list[set[int]], 
             return skip_pages(fetch, str, size=size, ahead=3)
 
         walks = [walk(sorted(shelf)) for shelf in shelves]
-        return [item async for page in merged(walks, str, int) for item in page]
+        return [item async for page in merge_sorted(walks, str, int) for item in page]
 
     assert run(main()) == sorted(set().union(*shelves))
 

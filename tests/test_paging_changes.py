@@ -141,7 +141,7 @@ def test_a_list_that_ends_before_its_count_is_an_error() -> None:
 
     async def main() -> list[str]:
         given: list[str] = []
-        with pytest.raises(DecodeError, match="counts 50 items and lists 23"):
+        with pytest.raises(DecodeError, match="counts 50 items but lists 23"):
             async for page in Cut(50, {}, limit=23).paged(counted=True).by_page():
                 given += page
         return given

@@ -19,7 +19,7 @@ from uuid import UUID
 
 import msgspec
 
-from ..errors import CustomVisionError, ItemError, attempt, called
+from ..errors import CustomVisionError, ItemError, attempt, display_name
 from .report import KEPT, ItemReference, ItemResult
 
 __all__ = ["Kept", "reference_of", "without_frames"]
@@ -149,7 +149,7 @@ def _cause(result: Result) -> str:
     """Return the status, else the class of the error. For a skip, return its reason."""
     error = result.error
     if result.skipped and error is not None:
-        cause = str(error).removeprefix(f"{called(result.item)}: ")
+        cause = str(error).removeprefix(f"{display_name(result.item)}: ")
     elif result.status or error is None or error.__cause__ is None:
         cause = result.status
     else:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Generic, cast
 import anyio
 import msgspec
 
-from ..errors import BatchError, ItemError, called
+from ..errors import BatchError, ItemError, display_name
 
 if TYPE_CHECKING:
     from typing_extensions import TypeIs, TypeVar
@@ -83,7 +83,7 @@ class ItemResult(msgspec.Struct, Generic[T, V], frozen=True):
         return (
             _named(self.error)
             if self.error is not None
-            else f"{called(self.item) or f'item {self.index}'}: {self.status}"
+            else f"{display_name(self.item) or f'item {self.index}'}: {self.status}"
         )
 
 
@@ -279,7 +279,7 @@ def batch_error(report: BatchReport) -> BatchError:
 
 def _named(error: ItemError) -> str:
     """Return the message of an error, with the name or position of the item."""
-    return str(error) if called(error.item) else f"item {error.index}: {error}"
+    return str(error) if display_name(error.item) else f"item {error.index}: {error}"
 
 
 def _short(text: str) -> str:

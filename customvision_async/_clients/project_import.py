@@ -49,7 +49,7 @@ class ProjectImport(PollingMethod[Project, R], Generic[R]):
             else await self._get(self._project)
         )
 
-    async def look(self, state: Project) -> PollResult[Project]:
+    async def poll(self, state: Project) -> PollResult[Project]:
         """Poll the project."""
         return await self._get(state.id)
 
@@ -66,7 +66,7 @@ class ProjectImport(PollingMethod[Project, R], Generic[R]):
         """Return the id of the project."""
         return state.id
 
-    def again(self, state: Project) -> str:
+    def resume_hint(self, state: Project) -> str:
         """Return the call that resumes the import."""
         return f"resume_import({state.id!r})"
 

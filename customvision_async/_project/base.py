@@ -1,6 +1,4 @@
-"""What every part of a project's client stands on: which project, and how a run over many items is
-made.
-"""
+"""The base of all parts of a project's client: the project, and how to build a batch."""
 
 from __future__ import annotations
 
@@ -37,27 +35,28 @@ __all__ = [
 T = TypeVar("T")
 
 Source: TypeAlias = Iterable[T] | AsyncIterable[T]
-"""Any number of items. The type of a run's items is that of its source's."""
+"""Any number of items. The results of a run have items of the same type."""
 
 ImageLike: TypeAlias = (
     str | UUID | Image | ImagePerformance | StoredSuggestedTagAndRegion | ItemResult[object, Image]
 )
-"""An image of the project as a caller gives it: its id, a model, or the result of its upload."""
+"""An image of the project: its id, a model, or the result of its upload."""
 
 ImageT = TypeVar("ImageT", bound=ImageLike)
-"""The form that a caller gives images in, and gets them back in as the items of the results.
+"""The type of the images that a caller gives, which is the type of the items of the results.
 
-Where this is not one form, mypy takes a list such as ``["6f1c...", image]`` for one of any objects.
-An overload with :data:`ImageLike` then accepts it, though mypy says that it never could.
+If a list has several types, such as ``["6f1c...", image]``, mypy infers a list of objects. A second
+overload with :data:`ImageLike` accepts such lists, although mypy reports that it can never match.
 """
 
 IterationLike: TypeAlias = str | UUID | Iteration
-"""An iteration as a caller gives it: its id or its model."""
+"""An iteration: its id or its model."""
 
 
 class ProjectBase:
-    """The base of the parts of :class:`~customvision_async.ProjectClient`, each of which is the
-    verbs of one subject.
+    """The base of the parts of :class:`~customvision_async.ProjectClient`.
+
+    Each part has the methods of one subject, such as tags or iterations.
     """
 
     def __init__(
@@ -72,11 +71,12 @@ class ProjectBase:
         prediction_resource_id: str | None = None,
     ) -> None:
         self.operations = operations
-        """The REST context themselves; see :attr:`TrainingClient.operations`."""
+        """The REST operations. See :attr:`TrainingClient.operations`."""
         self.id = project_id
         """The id of the project."""
         self.name = name
-        """Its name, where it is known without asking (the service may have changed the one that was asked for)."""
+        """The name of the project, or None if no response has told it. The service may have chosen
+        another name than the requested one."""
         self._concurrency = concurrency or Concurrency()
         self._observers = observers
         self._downloads = downloads
@@ -86,7 +86,7 @@ class ProjectBase:
         return (await self._tags_once((tag,))())[0]
 
     def _tags_once(self, tags: tuple[TagLike, ...]) -> Callable[[], Awaitable[tuple[str, ...]]]:
-        """A function that gives the ids of `tags`, looked up the first time."""
+        """Return a function that returns the ids of `tags`. Its first call requests them."""
         resolver = TagResolver(self.operations, self.id)
         found: list[tuple[str, ...]] = []
 
@@ -98,9 +98,10 @@ class ProjectBase:
 
         return find
 
-    # --- how a run is made
+    # --- batches
 
     def _context(self) -> BatchContext:
+        """Return the context of a new run."""
         return BatchContext(self.operations, self.id, Progress())
 
     def _run(
@@ -112,6 +113,7 @@ class ProjectBase:
         limit: ChunkLimits,
         verb: str,
     ) -> BatchRun[Any, Any]:
+        """Return a run over `source`. `verb` is its name in events."""
         spec = BatchSpec(
             prepare,
             send,
@@ -124,21 +126,23 @@ class ProjectBase:
         return BatchRun(source, spec)
 
     def _url_limits(self, count: int) -> ChunkLimits:
-        """As many ids as a URL holds beside its beginning, which is never longer than 300 bytes and
-        the endpoint.
-        """
+        """Return the limits of a chunk of ids in a URL: at most `count`, as far as they fit."""
+        # The rest of a URL is shorter than the endpoint and 300 bytes.
         return ChunkLimits(count, limits.URL_BYTES.value - 300 - len(self.operations.endpoint))
 
 
 def as_tags(tags: Iterable[TagLike]) -> tuple[TagLike, ...]:
+    """Return `tags` as a tuple. Raise TypeError if it is a single tag."""
     if isinstance(tags, (str, Tag, UUID)):
         raise TypeError(
-            f"tags is a single tag: write tags=[{tags.name if isinstance(tags, Tag) else tags!r}]"
+            f"tags is a single tag; write tags=[{tags.name if isinstance(tags, Tag) else tags!r}]"
         )
     return tuple(tags)
 
 
 def prepare_ids(*, size: int, read: Callable[[Any], str] = image_id) -> Prepare:
+    """Return a `prepare` of a batch whose items are ids. See :func:`items_from_ids`."""
+
     async def prepare(
         start: int, items: Sequence[Any]
     ) -> Sequence[WorkItem | ItemResult[Any, Any]]:

@@ -1,4 +1,4 @@
-"""What leaves a project: trained models, images, the project itself; and all its images at once."""
+"""Export models, images and whole projects, and delete all images of a project."""
 
 from __future__ import annotations
 
@@ -24,9 +24,10 @@ from .image_list import ImageList
 __all__ = ["ExportMethods"]
 
 _EXPORT_BYTES = 8 * 1024**3
-"""An exported model is 2 MB to some hundred; a container with its base image is the largest."""
+"""Maximum size of an exported model. Most have 2 MB to some hundred MB. The largest are containers
+with their base image."""
 _IMAGE_BYTES = 16 * 1024**2
-"""An image is 6 MB at the max_bytes when it is uploaded."""
+"""Maximum size of a stored image. Uploaded images have at most 6 MB."""
 
 _ABSOLUTE = re.compile(r"(?:[A-Za-z][A-Za-z0-9+.-]*:|//)").match
 
@@ -34,12 +35,12 @@ _URIS = {"original": "original_uri", "resized": "resized_image_uri", "thumbnail"
 
 
 class ExportMethods(ProjectBase):
-    """The verbs of :class:`~customvision_async.ProjectClient` that take something out."""
+    """The methods of :class:`~customvision_async.ProjectClient` for exports and downloads."""
 
     # --- models
 
     def list_exports(self, iteration: IterationLike) -> AsyncItemPaged[Export]:
-        """The exports of an iteration, those under way included, all at once."""
+        """List the exports of an iteration, including those in progress, in a single page."""
         return AsyncItemPaged(
             lambda: one_page(lambda: self.operations.get_exports(self.id, iteration))
         )
@@ -53,23 +54,31 @@ class ExportMethods(ProjectBase):
         wait: bool = True,
         polling: Polling | None = None,
     ) -> AsyncLROPoller[Export, Export]:
-        """Export a trained iteration of a compact domain: ``export = await
-        project.begin_export(iteration, "ONNX")``.
+        """Export a trained iteration of a compact domain.
 
-        Args: iteration: which. platform: CoreML, TensorFlow, DockerFile, ONNX, VAIDK or OpenVino,
-            as far as `Iteration.exportable_to` and the version go. flavor: Linux, Windows or ARM of
-            a DockerFile; ONNX10 or ONNX12; TensorFlowNormal or TensorFlowLite (since v2.0). wait:
-            False, and awaiting the poller begins the export and does not wait for its end. polling:
-            how often to look.
+        Await the poller to get the export, and download it with :meth:`download_export`::
 
-        The result is for :meth:`download_export`. A lost answer is resolved by listing the exports.
+            export = await project.begin_export(iteration, "ONNX")
 
-        Raises (when awaited): BadRequestError: not exportable, not trained, or
-            BadRequestExportAlreadyInProgress: :meth:`resume_export` waits for that one.
-            OperationFailed: the export failed.
+        If a response is lost, the exports are listed to find out whether the export has started.
+
+        Args:
+            iteration: Iteration to export.
+            platform: "CoreML", "TensorFlow", "DockerFile", "ONNX", "VAIDK" or "OpenVino", if
+                `Iteration.exportable_to` and the API version allow it.
+            flavor: "Linux", "Windows" or "ARM" for DockerFile, "ONNX10" or "ONNX12" for ONNX, or
+                "TensorFlowNormal" or "TensorFlowLite" for TensorFlow (since v2.0).
+            wait: Whether awaiting the poller waits for the end of the export, not only its start.
+            polling: How often to poll.
+
+        Raises (when awaited):
+            BadRequestError: The iteration is not trained or not exportable. With code
+                BadRequestExportAlreadyInProgress: wait for the other export with
+                :meth:`resume_export`.
+            OperationFailed: The export failed.
         """
-        which = id_of(iteration, "iteration")
-        export = _Export(self.operations, self.id, which, platform, flavor, begin=True)
+        iteration_id = id_of(iteration, "iteration")
+        export = _Export(self.operations, self.id, iteration_id, platform, flavor, begin=True)
         return AsyncLROPoller(export, polling, wait=wait)
 
     def resume_export(
@@ -80,33 +89,41 @@ class ExportMethods(ProjectBase):
         *,
         polling: Polling | None = None,
     ) -> AsyncLROPoller[Export, Export]:
-        """Wait for an export that was begun before, here or elsewhere.
+        """Resume waiting for an export that was started earlier, here or in another program.
 
         Raises (when awaited):
-            NotFoundError: there is none for that platform and flavor.
+            NotFoundError: There is no export for that platform and flavor.
         """
-        which = id_of(iteration, "iteration")
-        return AsyncLROPoller(
-            _Export(self.operations, self.id, which, platform, flavor, begin=False), polling
-        )
+        iteration_id = id_of(iteration, "iteration")
+        export = _Export(self.operations, self.id, iteration_id, platform, flavor, begin=False)
+        return AsyncLROPoller(export, polling)
 
     async def download_export(
         self, export: Export, path: str | os.PathLike[str], *, overwrite: bool = True
     ) -> Path:
-        """Download an export that is done to the file `path`, whole or not at all.
+        """Download a completed export to the file `path`, and return the path.
 
-        Broken connections are taken up where they broke. The host gets no key, and must be one of
-        Azure's blob stores or of the client's `blob_hosts`.
+        The file is complete or absent. After a broken connection the download resumes. The
+        credential is not sent. The host must be one of Azure's blob stores or of the client's
+        `blob_hosts`.
 
-        Raises: ValueError: the export is not done. DownloadLinkExpired: its address is no longer
-            valid (they live for a day): list the exports again. ConnectError: its address is not
-            one that files are read from. OSError: the file cannot be written; FileExistsError if it
-            is there and not to be overwritten.
+        Args:
+            export: Result of :meth:`begin_export`.
+            path: File to write.
+            overwrite: Whether to replace an existing file.
+
+        Raises:
+            ValueError: The export is not completed.
+            DownloadLinkExpired: The URL is no longer valid. URLs expire after a day. List the
+                exports again.
+            ConnectError: The URL is not allowed, or no connection could be made.
+            FileExistsError: The file exists, and `overwrite` is False.
+            OSError: The file cannot be written.
         """
         if not export.download_uri:
             raise ValueError(
-                f"the export for {export.platform} has no file, it is {export.status}: await "
-                "begin_export or resume_export"
+                f"the export for {export.platform} has no file, because its status is"
+                f" {export.status}; await begin_export or resume_export"
             )
         return await self._download(
             export.download_uri, path, "DownloadExport", _EXPORT_BYTES, overwrite
@@ -122,16 +139,20 @@ class ExportMethods(ProjectBase):
         size: Literal["original", "resized", "thumbnail"] = "original",
         overwrite: bool = True,
     ) -> Path:
-        """Download the image of an image to the file `path`, whole or not at all; see
-        :meth:`download_export`.
+        """Download an image to the file `path`, and return the path.
 
-        Args: image: an image or a stored prediction, as its model; or the id of an image. An
-            address that is too old is asked for anew. path: the file. size: the image as it was
-            uploaded, the one made smaller, or the small one. overwrite: whether to replace a file
-            that is there.
+        See :meth:`download_export` for errors. If the URL of an image has expired, a new one is
+        requested.
+
+        Args:
+            image: Model or id of an image, or model of a stored prediction.
+            path: File to write.
+            size: "original" for the image as uploaded, "resized" for a smaller copy, or
+                "thumbnail".
+            overwrite: Whether to replace an existing file.
         """
         if size not in _URIS:
-            raise ValueError(f"size is one of {', '.join(_URIS)}, not {size!r}")
+            raise ValueError(f"size must be one of {', '.join(_URIS)}, not {size!r}")
         url = getattr(image, _URIS[size], None)
         if url is not None:
             try:
@@ -139,57 +160,69 @@ class ExportMethods(ProjectBase):
             except DownloadLinkExpired:
                 if not isinstance(image, Image):
                     raise
-        which = image_id(image)
-        found = await self.operations.get_images_by_ids(self.id, [which])
+        wanted = image_id(image)
+        found = await self.operations.get_images_by_ids(self.id, [wanted])
         url = getattr(found[0], _URIS[size]) if found else None
         if url is None:
-            what = f"no image {which}" if not found else f"no {size} image of image {which}"
+            missing = f"no image {wanted}" if not found else f"no {size} file of image {wanted}"
             raise NotFoundError(
-                f"the project has {what}",
+                f"the project has {missing}",
                 status=200,
                 operation="GetImagesByIds",
             )
         return await self._download(url, path, "DownloadImage", _IMAGE_BYTES, overwrite)
 
     async def _download(
-        self, url: str, path: str | os.PathLike[str], operation: str, max_bytes: int, overwrite: bool
+        self,
+        url: str,
+        path: str | os.PathLike[str],
+        operation: str,
+        max_bytes: int,
+        overwrite: bool,
     ) -> Path:
-        if not _ABSOLUTE(url):  # of a resource in a virtual network: a path, behind the key
+        if not _ABSOLUTE(url):
+            # A resource with a private network gives paths, which need the credential.
             return await save(await self.get_artifact(url), path, overwrite=overwrite)
         if self._downloads is None:
-            raise RuntimeError("a ProjectClient downloads only if a TrainingClient has made it")
+            raise RuntimeError("only a ProjectClient from a TrainingClient can download files")
         return await self._downloads.fetch(
             url, path, operation=operation, max_bytes=max_bytes, overwrite=overwrite
         )
 
     async def get_artifact(self, path: str) -> bytes:
-        """The bytes behind a relative address, as resources in a virtual network give them for
-        images and exports (since v3.3).
+        """Return the content of the file at a relative URI (since v3.3).
+
+        Resources with a private network use such URIs for images and exports.
         """
         return await self.operations.get_artifact(self.id, path)
 
     # --- the whole project
 
     async def export_project(self) -> ProjectExport:
-        """A token by which the project can be imported elsewhere, for a day (since v3.2): ``await
-        other.begin_import(export)``.
+        """Return a token to import the project into another resource (since v3.2).
 
-        It opens all images of the project to whoever has it.
+        Use it with ``await other.begin_import(export)``. It is valid for a day. Whoever has the
+        token can read all images of the project.
         """
         return await self.operations.export_project(self.id)
 
     def begin_delete_all_images(
         self, *, all_iterations: bool = False, wait: bool = True, polling: Polling | None = None
     ) -> AsyncLROPoller[int, int]:
-        """Delete every image of the project (since v3.1): ``number = await
-        project.begin_delete_all_images()``.
+        """Delete all images of the project (since v3.1).
 
-        Args: all_iterations: from all trained iterations too, not from the workspace alone. wait:
-            False, and awaiting the poller does not wait until they are gone: the service takes its
-            time. polling: how often to count those that are left, which is the state of the poller.
+        Irreversible, and without confirmation. Await the poller to get the number of images that
+        there were. Its state is the number of images that are left::
 
-        The result is how many there were. Images uploaded meanwhile may go as well, or keep the
-        count from reaching 0.
+            number = await project.begin_delete_all_images()
+
+        Images that are uploaded meanwhile may be deleted too, or keep the count above 0.
+
+        Args:
+            all_iterations: Whether to delete the images from all trained iterations too, not only
+                from the workspace.
+            wait: Whether awaiting the poller waits until the images are deleted.
+            polling: How often to count the images that are left.
         """
         images = ImageList(self.operations, self.id, _no_tags, None, False, None, None, 1)
         return AsyncLROPoller(
@@ -202,7 +235,7 @@ async def _no_tags() -> tuple[str, ...]:
 
 
 class _Export(PollingMethod[Export, Export]):
-    """The export of an iteration for a platform, and a flavor of it."""
+    """Export an iteration for a platform and flavor, or without `begin` resume its export."""
 
     operation = "ExportIteration"
 
@@ -221,12 +254,12 @@ class _Export(PollingMethod[Export, Export]):
         self._platform = platform
         self._flavor = flavor
         self._outdated = False
-        self._begun = StartOnce(self._send, self._remember, self._find) if begin else None
+        self._start = StartOnce(self._send, self._remember, self._find) if begin else None
 
     async def begin(self) -> PollResult[Export]:
-        """Begin it, or find it."""
-        if self._begun is not None:
-            return _export_seen(await self._begun())
+        """Start the export, or find the one to resume."""
+        if self._start is not None:
+            return _poll_result(await self._start())
         found, retry_after = await self._list()
         if found is None:
             name = f"{self._platform} {self._flavor or ''}".strip()
@@ -235,19 +268,19 @@ class _Export(PollingMethod[Export, Export]):
                 status=200,
                 operation="GetExports",
             )
-        return _export_seen(found, retry_after)
+        return _poll_result(found, retry_after)
 
-    async def look(self, state: Export) -> PollResult[Export]:
-        """How it is now."""
+    async def poll(self, state: Export) -> PollResult[Export]:
+        """Poll the export. An export that is no longer listed keeps its last state."""
         found, retry_after = await self._list(state)
-        return _export_seen(found or state, retry_after)
+        return _poll_result(found or state, retry_after)
 
     def result(self, state: Export) -> Export:
-        """The export."""
+        """Return the export."""
         return state
 
     def id(self, state: Export) -> str:
-        """Iteration, platform and flavor."""
+        """Return the id of the iteration, the platform and the flavor."""
         return "/".join(
             filter(
                 None,
@@ -259,9 +292,10 @@ class _Export(PollingMethod[Export, Export]):
             )
         )
 
-    def again(self, state: Export) -> str:
-        """How to take it up."""
-        return f"resume_export({self._path['iterationId']!r}, {str(state.platform)!r}{f', {self._flavor!r}' if self._flavor else ''})"
+    def resume_hint(self, state: Export) -> str:
+        """Return the call that resumes the export."""
+        flavor = f", {self._flavor!r}" if self._flavor else ""
+        return f"resume_export({self._path['iterationId']!r}, {str(state.platform)!r}{flavor})"
 
     async def _send(self) -> Export:
         return await self._operations.export_iteration(
@@ -273,8 +307,10 @@ class _Export(PollingMethod[Export, Export]):
         self._outdated = before is not None and before.newer_version_available
 
     async def _find(self) -> Export | None:
-        """An export of this kind, whoever began it: they are all the same, unless there was one for
-        which there is a better.
+        """Return the export for the platform and flavor, or None.
+
+        Exports by other clients count, because they are equal. A failed one does not count, nor an
+        outdated one from before.
         """
         found, _ = await self._list()
         if (
@@ -286,8 +322,10 @@ class _Export(PollingMethod[Export, Export]):
         return found
 
     async def _list(self, begun: Export | None = None) -> tuple[Export | None, float | None]:
-        """The export that is meant, or that has `begun`; one without a flavor, if none was asked
-        for and there are several.
+        """Return the export for the platform and flavor, or None, and the Retry-After.
+
+        If no flavor was requested, an export without a flavor is preferred to others. With `begun`,
+        return the export of the same platform and flavor as `begun`.
         """
         platform, flavor = (
             (self._platform, self._flavor) if begun is None else (begun.platform, begun.flavor)
@@ -310,18 +348,18 @@ def _same(one: str | None, other: str | None) -> bool:
     return (one or "").lower() == (other or "").lower()
 
 
-def _export_seen(export: Export, retry_after: float | None = None) -> PollResult[Export]:
+def _poll_result(export: Export, retry_after: float | None = None) -> PollResult[Export]:
     end: Literal["", "done", "failed"] = ""
     if export.status == ExportStatus.DONE:
         end = "done"
     elif export.status == ExportStatus.FAILED:
         end = "failed"
-    reason = "the service does not say why; begin it again" if end == "failed" else ""
+    reason = "the service gives no reason; start it again" if end == "failed" else ""
     return PollResult(export, str(export.status), end, reason, retry_after=retry_after)
 
 
 class _DeleteAll(PollingMethod[int, int]):
-    """The deletion of all images. The state is how many are left."""
+    """Delete all images. The state is the number of images that are left."""
 
     operation = "DeleteImages"
 
@@ -339,16 +377,16 @@ class _DeleteAll(PollingMethod[int, int]):
         self._total: int | None = None
 
     async def begin(self) -> PollResult[int]:
-        """Ask for it."""
+        """Start the deletion."""
         if self._total is None:
             self._total = await self._count()
         await self._operations.delete_images(
             self._project_id, all_images=True, all_iterations=self._all_iterations or None
         )
-        return await self.look(self._total)
+        return await self.poll(self._total)
 
-    async def look(self, state: int) -> PollResult[int]:
-        """Count what is left."""
+    async def poll(self, state: int) -> PollResult[int]:
+        """Count the images that are left."""
         left = await self._count()
         total = self._total or 0
         done = max(0.0, 1 - left / total) if total else 1.0
@@ -360,9 +398,9 @@ class _DeleteAll(PollingMethod[int, int]):
         )
 
     def result(self, state: int) -> int:
-        """How many there were."""
+        """Return the number of images that there were."""
         return self._total or 0
 
     def id(self, state: int) -> str:
-        """The project's."""
+        """Return the id of the project."""
         return self._project_id

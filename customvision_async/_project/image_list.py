@@ -1,7 +1,7 @@
-"""How the images of a project are listed and counted in each version of the API.
+"""List and count the images of a project, in each version of the API.
 
-From v3.3 one operation lists all. Before, the tagged and the untagged are two lists, and the
-shorter one is walked twice. v1.2 cannot count.
+From v3.3 on, one operation lists all images. Before, tagged and untagged images are two lists, and
+the shorter one is read twice. v1.2 cannot count images.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import Any, Literal
 
 from .. import limits
 from .._operations import Operations
-from .._paging import AsyncItemPaged, Fetch, merged, skip_pages, until_agreed
+from .._paging import AsyncItemPaged, Fetch, merge_sorted, skip_pages, until_agreed
 from .._versions import ApiVersion
 from .._wire.operation_spec import require
 from ..errors import LimitExceeded
@@ -25,11 +25,25 @@ __all__ = ["ImageList"]
 
 Order = Literal["newest", "oldest"]
 _URL_TAGS = 150
-"""Tags of a count that a URL holds: the service states no limit for them."""
+"""Maximum number of tags that fit in the URL of a count. The service documents no limit."""
 
 
 class ImageList:
-    """Which images of a project: all, or those a filter lets through."""
+    """The images of a project that match a filter.
+
+    Args:
+        operations: Operations of the Training API.
+        project_id: Id of the project.
+        find_tags: Returns the ids of the tags to filter by.
+        tagged: True for tagged images only, False for untagged ones only, None for all.
+        by_tag: Whether to list only images with one of the tags of `find_tags`.
+        iteration_id: Id of the iteration, or None for the workspace.
+        filter: Filter by metadata (since v3.3), or None.
+        ahead: Maximum number of pages in flight.
+
+    Raises:
+        ValueError: Untagged images are filtered by tags.
+    """
 
     def __init__(
         self,
@@ -43,7 +57,7 @@ class ImageList:
         ahead: int,
     ) -> None:
         if tagged is False and by_tag:
-            raise ValueError("tagged=False with tags: an untagged image has none of them")
+            raise ValueError("tagged=False excludes tags: an untagged image has no tags")
         self._operations = operations
         self._project_id = project_id
         self._find_tags = find_tags
@@ -54,29 +68,34 @@ class ImageList:
         self._ahead = ahead
 
     def paged(self, order: Order, page_size: int) -> AsyncItemPaged[Image]:
-        """The images."""
+        """Return the images as a paged list.
+
+        Raises:
+            ValueError: `order` is unknown, or `page_size` is below 2.
+            LimitExceeded: `page_size` is above the maximum.
+        """
         if order not in ("newest", "oldest"):
-            raise ValueError(f"order is 'newest' or 'oldest', not {order!r}")
+            raise ValueError(f"order must be 'newest' or 'oldest', not {order!r}")
         if page_size > limits.MAX_PAGE_SIZE.value:
             raise LimitExceeded(limits.MAX_PAGE_SIZE, page_size)
         if page_size < 2:
-            raise ValueError("a page has at least 2 images: one of them ties it to the page before")
+            raise ValueError("page_size must be at least 2, because pages overlap by one image")
         return AsyncItemPaged(lambda: self._pages(order, page_size))
 
     async def count(self) -> int:
-        """How many there are."""
+        """Return the number of images."""
         tags = await self._find_tags() if self._by_tag else ()
         if not self._countable or len(tags) > _URL_TAGS:
             return sum(
                 [len(page) async for page in self._pages("newest", limits.MAX_PAGE_SIZE.value)]
             )
-        return await self._counted(tags)
+        return await self._count_by_service(tags)
 
     @property
     def _countable(self) -> bool:
         return self._operations.version >= ApiVersion.V2_0
 
-    async def _counted(self, tags: Sequence[str]) -> int:
+    async def _count_by_service(self, tags: Sequence[str]) -> int:
         if self._operations.version >= ApiVersion.V3_3:
             return await self._operations.get_image_count(
                 self._project_id,
@@ -85,7 +104,7 @@ class ImageList:
                 filter=self._filter,
                 tag_ids=tags or None,
             )
-        self._refuse_filter()
+        self._check_filter()
         count = 0
         if self._tagged is not False:
             count += await self._count_one(True, tags)
@@ -106,15 +125,15 @@ class ImageList:
         if self._by_tag:
             return self._with_tags(order, size)
         if self._operations.version < ApiVersion.V3_3 and self._tagged is None:
-            return self._both(order, size)
+            return self._tagged_and_untagged(order, size)
         return self._walk(self._tagged, (), order, size)
 
     async def _with_tags(self, order: Order, size: int) -> AsyncGenerator[Sequence[Image], None]:
-        """Yield the images with one of the tags: one walk, or one for each part of many tags.
+        """Yield the images with one of the tags.
 
-        An image may lose a tag of one part and gain one of another meanwhile. It is then in the
-        list all the time and may yet be missed by the walks of both, so all are walked a second
-        time.
+        If there are more tags than a request may have, the tags are divided into parts, and there
+        is one walk for each part. An image may lose a tag of one part and gain one of another
+        meanwhile, and both walks may miss it. So all parts are walked a second time.
         """
         tags = await self._find_tags()
         each = [list(part) for part in batched(tags, limits.TAGS_PER_FILTER.value)]
@@ -124,7 +143,7 @@ class ImageList:
             return [self._walk(True, part, order, size) for part in each]
 
         def together() -> AsyncGenerator[Sequence[Image], None]:
-            return merged(
+            return merge_sorted(
                 walks(),
                 _id,
                 lambda image: sign * (image.created.timestamp() if image.created else 0.0),
@@ -138,15 +157,18 @@ class ImageList:
             async for page in pages:
                 yield page
 
-    async def _both(self, order: Order, size: int) -> AsyncGenerator[Sequence[Image], None]:
+    async def _tagged_and_untagged(
+        self, order: Order, size: int
+    ) -> AsyncGenerator[Sequence[Image], None]:
         """Yield the tagged and the untagged images, which are two lists before v3.3.
 
-        An image that moves from one list to the other may be missed by the walk of each. A third
-        walk, of the list that was walked first, has it. That is the shorter list, where the service
-        counts them: its second walk then costs least. An image is missed only if it moves at least
-        twice, each time between the walks. No sequence of requests to two lists can exclude that;
-        the more walks there are, the less likely it is, so more are made where the last has found
-        movement.
+        The walks of both lists may miss an image that moves from one to the other. The list that
+        was walked first is therefore walked again at the end. It is the shorter one, if the service
+        can count, because its second walk costs least.
+
+        An image is then missed only if it moves at least twice, each time between the walks. No
+        sequence of requests to two lists can exclude that. More walks make it less likely, so more
+        are made if the last one found images that moved.
         """
         counts: dict[bool, int | None] = {False: None, True: None}
         if self._countable:
@@ -189,7 +211,7 @@ class ImageList:
                         skip=skip,
                         **common,
                     )
-                self._refuse_filter()
+                self._check_filter()
                 if tagged:
                     return await operations.get_tagged_images(
                         self._project_id, tag_ids=tags or None, take=take, skip=skip, **common
@@ -202,7 +224,7 @@ class ImageList:
 
         async def count() -> int:
             if operations.version >= ApiVersion.V3_3:
-                return await self._counted(tags)
+                return await self._count_by_service(tags)
             return await self._count_one(bool(tagged), tags)
 
         return skip_pages(
@@ -219,7 +241,7 @@ class ImageList:
     def _status(self) -> str:
         return "All" if self._tagged is None else "Tagged" if self._tagged else "Untagged"
 
-    def _refuse_filter(self) -> None:
+    def _check_filter(self) -> None:
         if self._filter is not None:
             require(self._operations.version, ApiVersion.V3_3, "filter of a list of images")
 

@@ -1,4 +1,4 @@
-"""The iterations of a project: train one, see how good it is, publish it."""
+"""The iterations of a project: train, evaluate and publish them."""
 
 from __future__ import annotations
 
@@ -34,29 +34,34 @@ __all__ = ["IterationMethods"]
 
 _FAILED = frozenset({"failed", "canceled", "cancelled"})
 _IDLE = frozenset({"", "new"})
-"""Statuses of an iteration that is the workspace, not yet trained (v1.x and v2.x list it)."""
+"""Statuses of the workspace, an untrained iteration that v1.x and v2.x list."""
 
 
 class IterationMethods(ProjectBase):
-    """The verbs of :class:`~customvision_async.ProjectClient` on iterations."""
+    """The methods of :class:`~customvision_async.ProjectClient` on iterations."""
 
     def list_iterations(self) -> AsyncItemPaged[Iteration]:
-        """The iterations, those in training included, all at once."""
+        """List the iterations, including those in training, in a single page."""
         return AsyncItemPaged(lambda: one_page(lambda: self.operations.get_iterations(self.id)))
 
     async def get_iteration(self, iteration: IterationLike) -> Iteration:
-        """An iteration as the service has it now."""
+        """Return the current state of an iteration."""
         return await self.operations.get_iteration(self.id, iteration)
 
     async def update_iteration(
         self, iteration: IterationLike, *, name: str | None = None, is_default: bool | None = None
     ) -> Iteration:
-        """Rename an iteration, or (until v2.2, which has no publishing) make it the default one.
+        """Update an iteration and return it. Properties that are None stay unchanged.
 
-        What is not given stays.
+        Args:
+            iteration: Iteration to update.
+            name: New name.
+            is_default: Whether to make it the default iteration (until v2.2, which has no
+                publishing).
         """
         if name is None and self.operations.version >= ApiVersion.V3_0:
-            name = (await self.get_iteration(iteration)).name  # required in these versions
+            # These versions require the name.
+            name = (await self.get_iteration(iteration)).name
         return await self.operations.update_iteration(
             self.id, iteration, name, is_default=is_default
         )
@@ -65,7 +70,7 @@ class IterationMethods(ProjectBase):
         """Delete an iteration.
 
         Raises:
-            BadRequestError: code BadRequestIterationIsPublished while it is published.
+            BadRequestError: With code BadRequestIterationIsPublished: unpublish it first.
         """
         await self.operations.delete_iteration(self.id, iteration)
 
@@ -83,24 +88,32 @@ class IterationMethods(ProjectBase):
         wait: bool = True,
         polling: Polling | None = None,
     ) -> AsyncLROPoller[Iteration, Iteration]:
-        """Train on the images as they are now: ``iteration = await project.begin_training()``.
+        """Train the project on its current images.
 
-        Args: budget_hours: of computing time, at the most, for advanced training (since v3.0),
-            which is billed by the hour. training_type: "Regular" (quick) or "Advanced"; advanced if
-            a budget is given. selected_tags: train on these alone (since v3.2); on all unless
-            given. force: train although nothing has changed since the last time.
-            notification_email: where the service writes to when it is done. base_model: the trained
-            iteration to begin from (since v3.4-preview). wait: False, and awaiting the poller
-            begins the training and does not wait for its end. polling: how often to look.
+        Await the poller to get the trained iteration::
 
-        Never begun twice by a lost answer: the iterations before and after tell whether it has
-        begun.
+            iteration = await project.begin_training()
 
-        Raises (when awaited): BadRequestError: the service does not train:
-            BadRequestTrainingNotNeeded (nothing changed: `force`), codes that end in
-                TrainingValidationFailed (too few images or tags),
-                BadRequestTrainingAlreadyInProgress, ...
-            OperationFailed: the training failed; `state` is the iteration.
+        If a response is lost, the iterations are listed to find out whether the training has
+        started, so it is never started twice.
+
+        Args:
+            budget_hours: Maximum hours of computing time for advanced training, which is billed by
+                the hour (since v3.0).
+            training_type: "Regular" (quick) or "Advanced". Defaults to "Advanced" if there is a
+                budget.
+            selected_tags: Train only on these tags (since v3.2). Defaults to all tags.
+            force: Train although nothing has changed since the last training.
+            notification_email: Address that the service notifies at the end.
+            base_model: Trained iteration to start from (since v3.4-preview).
+            wait: Whether awaiting the poller waits for the end of the training, not only its start.
+            polling: How often to poll.
+
+        Raises (when awaited):
+            BadRequestError: The service refused to train. Codes: BadRequestTrainingNotNeeded
+                (nothing has changed, see `force`), those that end in TrainingValidationFailed (too
+                few images or tags), BadRequestTrainingAlreadyInProgress, and others.
+            OperationFailed: The training failed. Its `state` is the iteration.
         """
         tags = as_tags(selected_tags)
         if training_type is None and budget_hours:
@@ -123,8 +136,9 @@ class IterationMethods(ProjectBase):
     def resume_training(
         self, iteration: IterationLike, *, polling: Polling | None = None
     ) -> AsyncLROPoller[Iteration, Iteration]:
-        """Wait for a training that was begun before, here or elsewhere: the poller's `id` is the
-        iteration's.
+        """Resume waiting for a training that was started earlier, here or in another program.
+
+        The `id` of the earlier poller is the id of the iteration.
         """
         return AsyncLROPoller(
             _Training(self.operations, self.id, iteration=id_of(iteration, "iteration")), polling
@@ -139,12 +153,16 @@ class IterationMethods(ProjectBase):
         threshold: float | None = None,
         overlap_threshold: float | None = None,
     ) -> IterationPerformance:
-        """How good a trained iteration is: precision and recall, over all and for each tag, as
-        fractions.
+        """Return the precision and recall of a trained iteration, in total and for each tag.
 
-        Args: iteration: which. threshold: the probability from which on a prediction counts (the
-            service's own default unless given; v1.2 has none: 0.5). overlap_threshold: the overlap
-            of boxes from which on a detection counts (object detection, since v2.0).
+        The values are from 0 to 1.
+
+        Args:
+            iteration: Iteration to evaluate.
+            threshold: Minimum probability of a prediction. Defaults to that of the service, and to
+                0.5 in v1.2.
+            overlap_threshold: Minimum overlap of the boxes of a correct detection (for object
+                detection, since v2.0).
         """
         if threshold is None and self.operations.version < ApiVersion.V2_0:
             threshold = 0.5
@@ -160,34 +178,44 @@ class IterationMethods(ProjectBase):
         order: Literal["newest", "oldest"] = "newest",
         page_size: int = limits.MAX_PAGE_SIZE.value,
     ) -> AsyncItemPaged[ImagePerformance]:
-        """How an iteration did on each image of its training set (since v2.0): only those with one
-        of `tags` (up to 20), if given.
+        """List the performance of an iteration on each image of its training set (since v2.0).
+
+        Args:
+            iteration: Iteration to evaluate.
+            tags: List only images with one of these tags, up to 20.
+            order: Order by the creation time of the images.
+            page_size: Images per page.
 
         Raises:
-            LimitExceeded: too many tags, or a page over 256.
+            LimitExceeded: There are too many tags, or `page_size` is above 256.
         """
-        which, wanted = id_of(iteration, "iteration"), as_tags(tags)
+        iteration_id, wanted = id_of(iteration, "iteration"), as_tags(tags)
         find = self._tags_once(wanted)
         if page_size > limits.MAX_PAGE_SIZE.value:
             raise LimitExceeded(limits.MAX_PAGE_SIZE, page_size)
         if order not in ("newest", "oldest"):
-            raise ValueError(f"order is 'newest' or 'oldest', not {order!r}")
+            raise ValueError(f"order must be 'newest' or 'oldest', not {order!r}")
 
         async def fetch(take: int, skip: int) -> list[ImagePerformance]:
             tag_ids = await find() if wanted else None
             return await self.operations.get_image_performances(
-                self.id, which, tag_ids=tag_ids, order_by=order.capitalize(), take=take, skip=skip
+                self.id,
+                iteration_id,
+                tag_ids=tag_ids,
+                order_by=order.capitalize(),
+                take=take,
+                skip=skip,
             )
 
         async def count() -> int:
             return await self.operations.get_image_performance_count(
-                self.id, which, tag_ids=await find() if wanted else None
+                self.id, iteration_id, tag_ids=await find() if wanted else None
             )
 
         return AsyncItemPaged(
             lambda: skip_pages(
                 fetch,
-                lambda one: one.id,
+                lambda image: image.id,
                 size=page_size,
                 ahead=self._concurrency.prefetch_pages,
                 count=count,
@@ -197,7 +225,7 @@ class IterationMethods(ProjectBase):
     async def count_image_performances(
         self, iteration: IterationLike, *, tags: Iterable[TagLike] = ()
     ) -> int:
-        """How many images :meth:`list_image_performances` would give."""
+        """Return the number of images that :meth:`list_image_performances` lists."""
         wanted = as_tags(tags)
         tag_ids = await self._tags_once(wanted)() if wanted else None
         return await self.operations.get_image_performance_count(
@@ -214,25 +242,28 @@ class IterationMethods(ProjectBase):
         *,
         overwrite: bool | None = None,
     ) -> None:
-        """Publish a trained iteration under `name`, by which the prediction API finds it (since
-        v3.0).
+        """Publish a trained iteration under a name for the prediction API (since v3.0).
 
-        Args: iteration: which. name: unique in the project. prediction_resource_id: the Azure id of
-            the prediction resource ("/subscriptions/..."), from its Properties page; that of
-                VISION_PREDICTION_RESOURCE_ID unless given, if the client was made by ``from_env``.
-            overwrite: take the name from the iteration that has it (since v3.3).
+        If a response is lost, the iteration is read to find out whether it has been published.
 
-        A lost answer is resolved by looking at the iteration.
+        Args:
+            iteration: Iteration to publish.
+            name: Name to publish under, unique in the project.
+            prediction_resource_id: Azure id of the prediction resource ("/subscriptions/..."), from
+                its Properties page. Defaults to that of the client.
+            overwrite: Whether to take the name from the iteration that has it (since v3.3).
 
-        Raises: BadRequestError: not trained yet, a name taken or not allowed, no such resource: see
-            its `code`. LookupError: no prediction resource is given or known.
+        Raises:
+            BadRequestError: The iteration is not trained, the name is taken or not allowed, or
+                there is no such resource. See its `code`.
+            LookupError: No prediction resource is given or known.
         """
         resource = prediction_resource_id or self._prediction_resource_id
         if not resource:
             raise LookupError(
-                "no prediction resource: give prediction_resource_id, the id on the resource's "
-                "Properties page in the Azure portal, or set"
-                " VISION_PREDICTION_RESOURCE_ID and make the client with from_env()"
+                "no prediction resource; give prediction_resource_id, the id on the Properties page"
+                " of the resource in the Azure portal, or set VISION_PREDICTION_RESOURCE_ID and"
+                " create the client with from_env()"
             )
         in_doubt = False
         for last in (False, True):
@@ -251,23 +282,22 @@ class IterationMethods(ProjectBase):
                     raise
 
     async def unpublish_iteration(self, iteration: IterationLike) -> None:
-        """Take an iteration out of publication (since v3.0).
+        """Unpublish an iteration (since v3.0).
 
         Raises:
-            BadRequestError: code BadRequestIterationNotPublished where it is not published.
+            BadRequestError: With code BadRequestIterationNotPublished: it is not published.
         """
         meter = Meter()
         try:
             await self.operations.unpublish_iteration(self.id, iteration, meter=meter)
         except BadRequestError as error:
-            if not (
-                meter.in_doubt and error.code == "BadRequestIterationNotPublished"
-            ):  # an attempt whose answer was lost did it
+            # An earlier attempt, whose response was lost, may have unpublished it.
+            if not (meter.in_doubt and error.code == "BadRequestIterationNotPublished"):
                 raise
 
 
 class _Training(PollingMethod[Iteration, Iteration]):
-    """A training, begun by `send`, or to be taken up again by the id of its iteration."""
+    """Start a training with `send`, or resume one by the id of its `iteration`."""
 
     operation = "TrainProject"
 
@@ -283,77 +313,78 @@ class _Training(PollingMethod[Iteration, Iteration]):
         self._project_id = project_id
         self._iteration = iteration
         self._before: dict[str, str] = {}
-        self._begun = None if send is None else StartOnce(send, self._remember, self._find)
+        self._start = None if send is None else StartOnce(send, self._remember, self._find)
 
     async def begin(self) -> PollResult[Iteration]:
-        """Begin it, or find it."""
+        """Start the training, or get the one to resume."""
         return (
-            _seen(await self._begun())
-            if self._begun is not None
+            _poll_result(await self._start())
+            if self._start is not None
             else await self._get(self._iteration)
         )
 
-    async def look(self, state: Iteration) -> PollResult[Iteration]:
-        """How it is now."""
+    async def poll(self, state: Iteration) -> PollResult[Iteration]:
+        """Poll the iteration."""
         return await self._get(state.id)
 
     async def _get(self, iteration: str) -> PollResult[Iteration]:
         meter = Meter()
         found = await self._operations.get_iteration(self._project_id, iteration, meter=meter)
-        return _seen(found, meter.retry_after)
+        return _poll_result(found, meter.retry_after)
 
     def result(self, state: Iteration) -> Iteration:
-        """The iteration."""
+        """Return the trained iteration."""
         return state
 
     def id(self, state: Iteration) -> str:
-        """The iteration's."""
+        """Return the id of the iteration."""
         return state.id
 
-    def again(self, state: Iteration) -> str:
-        """How to take it up."""
+    def resume_hint(self, state: Iteration) -> str:
+        """Return the call that resumes the training."""
         return f"resume_training({state.id!r})"
 
     async def _remember(self) -> None:
         self._before = {
-            one.id: (one.status or "").lower()
-            for one in await self._operations.get_iterations(self._project_id)
+            iteration.id: (iteration.status or "").lower()
+            for iteration in await self._operations.get_iterations(self._project_id)
         }
 
     async def _find(self) -> Iteration | None:
-        """The iteration that has come since, or that is the workspace of before.
+        """Return the iteration that has started to train since, or None.
 
-        A project trains one at a time, so there is no other.
+        It is new, or it was the workspace before. A project trains one iteration at a time, so
+        there is no other.
         """
-        now = await self._operations.get_iterations(self._project_id)
-        new = [
-            one
-            for one in now
-            if self._before.get(one.id, "") in _IDLE and (one.status or "").lower() not in _IDLE
+        iterations = await self._operations.get_iterations(self._project_id)
+        started = [
+            iteration
+            for iteration in iterations
+            if self._before.get(iteration.id, "") in _IDLE
+            and (iteration.status or "").lower() not in _IDLE
         ]
-        return max(
-            new,
-            key=lambda one: one.last_modified.timestamp() if one.last_modified else 0.0,
-            default=None,
-        )
+        return max(started, key=_last_modified, default=None)
 
 
-def _seen(iteration: Iteration, retry_after: float | None = None) -> PollResult[Iteration]:
+def _poll_result(iteration: Iteration, retry_after: float | None = None) -> PollResult[Iteration]:
     status = iteration.status or "Training"
     end: Literal["", "done", "failed"] = ""
     if status.lower() in _FAILED:
         end = "failed"
-    elif (
-        status.lower() == "completed" or iteration.trained_at is not None
-    ):  # the service dates an iteration when it is trained
+    elif status.lower() == "completed" or iteration.trained_at is not None:
+        # The service sets trained_at at the end of the training.
         end = "done"
     reason = (
         iteration.training_error_details
-        or "the service does not say why; the portal may, on the page of the iteration"
+        or "the service gives no reason; the portal may, on the page of the iteration"
     )
     return PollResult(
         iteration, status, end, reason if end == "failed" else "", retry_after=retry_after
     )
+
+
+def _last_modified(iteration: Iteration) -> float:
+    return iteration.last_modified.timestamp() if iteration.last_modified else 0.0
 
 
 def _base(

@@ -1,6 +1,4 @@
-"""What the training API predicts: quick tests, the predictions it has kept, and what it would tag
-images with.
-"""
+"""The predictions of the training API: quick tests, stored predictions, and suggestions."""
 
 from __future__ import annotations
 
@@ -39,12 +37,12 @@ __all__ = ["PredictionMethods"]
 T = TypeVar("T")
 PredictionT = TypeVar("PredictionT", bound=PredictionLike)
 
-_STUCK = 3
-"""Pages in a row without one new item, after which a service is taken to repeat itself for ever."""
+_MAX_STALE_PAGES = 3
+"""After this many pages in a row without a new item, the service repeats itself."""
 
 
 class PredictionMethods(ProjectBase):
-    """The verbs of :class:`~customvision_async.ProjectClient` on predictions and suggestions."""
+    """The methods of :class:`~customvision_async.ProjectClient` on predictions and suggestions."""
 
     async def quick_test(
         self,
@@ -53,16 +51,18 @@ class PredictionMethods(ProjectBase):
         iteration: IterationLike | None = None,
         store: bool | None = None,
     ) -> ImagePrediction:
-        """What a trained iteration (the project's default one unless given) says about a loaded,
-        up to 6 MB.
+        """Predict an image of up to 6 MB with a trained iteration.
 
-        Args: image: a path, bytes, an open file, an :class:`ImageFile`, or an :class:`ImageUrl` or
-            web address for the service to fetch. iteration: which. store: False keeps nothing of it
-            (since v3.1); the service keeps it otherwise, see :meth:`list_predictions`.
+        Args:
+            image: Path, bytes, open file or :class:`ImageFile`. Or a URL (a string or an
+                :class:`ImageUrl`), which the service fetches.
+            iteration: Iteration to predict with. Defaults to the project's default iteration.
+            store: Whether the service stores the image and its prediction (False since v3.1), for
+                :meth:`list_predictions`. The service stores them by default.
 
         Raises:
-            ValueError: it is no image the service takes.
-            LimitExceeded: it is too large.
+            ValueError: The format of the image is not supported.
+            LimitExceeded: The image is too large. Nothing was sent.
         """
         loaded = await load_image(image, limits.IMAGE_BYTES)
         if isinstance(loaded, ImageUrl):
@@ -74,7 +74,7 @@ class PredictionMethods(ProjectBase):
                 self.id, loaded, iteration_id=iteration, store=store
             )
 
-    # --- what was kept
+    # --- stored predictions
 
     def list_predictions(
         self,
@@ -87,19 +87,24 @@ class PredictionMethods(ProjectBase):
         application: str | None = None,
         page_size: int | None = None,
     ) -> AsyncItemPaged[StoredImagePrediction]:
-        """The predictions the service has kept (for 30 days), page after page by its tokens.
+        """List the predictions that the service has stored. It stores them for 30 days.
 
-        Args: iteration: only those of this one. tags: only those that found one of these, up to 2;
-            a :class:`~customvision_async.models.PredictionQueryTag` says how probable. order:
-            "suggested" puts those first that would help training most. start, end: only those made
-            in this time. application: only those that were asked for under this name. page_size:
-            how many at once; the service's choice unless given.
-
-        They can be given to :meth:`upload_images`, to become training images, and to
+        Pass them to :meth:`upload_images` to use them as training images, or to
         :meth:`delete_predictions`.
 
+        Args:
+            iteration: List only predictions of this iteration.
+            tags: List only predictions with one of these tags, up to 2. A
+                :class:`~customvision_async.models.PredictionQueryTag` gives a range of
+                probabilities.
+            order: Order of the list. "suggested" lists first the images that would help training
+                most.
+            start, end: List only predictions from this time.
+            application: List only predictions that were stored with this name.
+            page_size: Predictions per page. Defaults to the choice of the service.
+
         Raises:
-            LimitExceeded: more than 2 tags.
+            LimitExceeded: More than 2 tags.
         """
         wanted = tuple(tags) if not isinstance(tags, str) else as_tags(tags)
         if len(wanted) > limits.TAGS_PER_PREDICTION_QUERY.value:
@@ -124,7 +129,7 @@ class PredictionMethods(ProjectBase):
                 first, tags=tuple([await self._query_tag(tag) for tag in wanted])
             )
 
-        return AsyncItemPaged(lambda: _token_pages(begin, fetch, lambda one: one.id))
+        return AsyncItemPaged(lambda: _token_pages(begin, fetch, lambda item: item.id))
 
     async def _query_tag(self, tag: TagLike | PredictionQueryTag) -> PredictionQueryTag:
         return (
@@ -134,23 +139,25 @@ class PredictionMethods(ProjectBase):
         )
 
     def delete_predictions(self, predictions: Source[PredictionT]) -> BatchRun[PredictionT, None]:
-        """Delete kept predictions, given by id or model, any number; one that is not there (any
-        more) counts as deleted.
+        """Delete any number of stored predictions, by id or model.
+
+        A prediction that does not exist, or no longer exists, counts as deleted.
         """
         context = self._context()
 
-        async def send(work_items: Sequence[WorkItem]) -> Sequence[Outcome]:
+        async def send(items: Sequence[WorkItem]) -> Sequence[Outcome]:
             try:
-                with context.metered(work_items) as meter:
+                with context.metered(items) as meter:
                     await self.operations.delete_prediction(
-                        self.id, [work_item.payload for work_item in work_items], meter=meter
+                        self.id, [item.payload for item in items], meter=meter
                     )
             except NotFoundError as error:
                 if error.code == "NotFoundProject" or not error.code.startswith("NotFound"):
                     raise
-                if len(work_items) > 1:  # one of them is not there: find it
-                    return [Resend(Failed(str(error), error.code, error))] * len(work_items)
-            return [DONE] * len(work_items)
+                if len(items) > 1:
+                    # At least one of them does not exist. Smaller chunks find out which.
+                    return [Resend(Failed(str(error), error.code, error))] * len(items)
+            return [DONE] * len(items)
 
         def read(prediction: PredictionLike) -> str:
             return id_of(prediction, "prediction")
@@ -165,7 +172,7 @@ class PredictionMethods(ProjectBase):
             "delete_predictions",
         )
 
-    # --- what an iteration would say
+    # --- suggestions
 
     def list_suggested_images(
         self,
@@ -176,17 +183,18 @@ class PredictionMethods(ProjectBase):
         order: Literal["least_certain", "most_certain"] | None = None,
         page_size: int | None = None,
     ) -> AsyncItemPaged[StoredSuggestedTagAndRegion]:
-        """The untagged images, with the tags and regions an iteration suggests (since v3.1), page
-        after page by its tokens.
+        """List the untagged images, with the tags and regions that an iteration suggests.
+
+        Available since v3.1.
 
         Args:
-            iteration: which.
-            tags: only images that one of these is suggested for.
-            threshold: the probability from which on a suggestion counts.
-            order: by how certain the iteration is.
-            page_size: how many at once; the service's choice unless given.
+            iteration: Iteration that suggests.
+            tags: List only images for which one of these tags is suggested.
+            threshold: Minimum probability of a suggestion.
+            order: Order by how certain the iteration is.
+            page_size: Images per page. Defaults to the choice of the service.
         """
-        which, wanted = id_of(iteration, "iteration"), as_tags(tags)
+        iteration_id, wanted = id_of(iteration, "iteration"), as_tags(tags)
         find = self._tags_once(wanted)
         sort = {
             "most_certain": SortBy.UNCERTAINTY_ASCENDING,
@@ -194,12 +202,12 @@ class PredictionMethods(ProjectBase):
             None: None,
         }
         if order not in sort:
-            raise ValueError(f"order is 'most_certain' or 'least_certain', not {order!r}")
+            raise ValueError(f"order must be 'most_certain' or 'least_certain', not {order!r}")
 
         async def fetch(
             token: SuggestedTagAndRegionQueryToken,
         ) -> tuple[Sequence[StoredSuggestedTagAndRegion], SuggestedTagAndRegionQueryToken | None]:
-            page = await self.operations.query_suggested_images(self.id, which, token)
+            page = await self.operations.query_suggested_images(self.id, iteration_id, token)
             return page.results, page.token
 
         async def begin() -> SuggestedTagAndRegionQueryToken:
@@ -208,7 +216,7 @@ class PredictionMethods(ProjectBase):
                 tag_ids=ids, threshold=threshold, sort_by=sort[order], max_count=page_size
             )
 
-        return AsyncItemPaged(lambda: _token_pages(begin, fetch, lambda one: one.id))
+        return AsyncItemPaged(lambda: _token_pages(begin, fetch, lambda item: item.id))
 
     async def count_suggested_images(
         self,
@@ -217,7 +225,10 @@ class PredictionMethods(ProjectBase):
         tags: Iterable[TagLike] = (),
         threshold: float | None = None,
     ) -> dict[str, int]:
-        """How many untagged images each tag is suggested for, by the id of the tag (since v3.1)."""
+        """Return the number of untagged images for which each tag is suggested (since v3.1).
+
+        The keys are ids of tags. See :meth:`list_suggested_images` for the arguments.
+        """
         ids = await self._tags_once(as_tags(tags))()
         return await self.operations.query_suggested_image_count(
             self.id, iteration, tag_ids=ids, threshold=threshold
@@ -234,36 +245,37 @@ class PredictionMethods(ProjectBase):
     def suggest_tags_and_regions(
         self, iteration: IterationLike, images: Source[ImageLike]
     ) -> BatchRun[ImageLike, SuggestedTagAndRegion | None]:
-        """What an iteration would tag each of any number of images with (since v3.1).
+        """Suggest tags and regions for any number of images (since v3.1).
 
-        A result's `value` is the suggestion, or None where there is none.
+        The `value` of each result is the suggestion of the iteration, or None if it has none.
         """
         context = self._context()
-        which = id_of(iteration, "iteration")
+        iteration_id = id_of(iteration, "iteration")
         limit = ChunkLimits(limits.IMAGES_PER_SUGGESTION.value)
 
-        async def send(work_items: Sequence[WorkItem]) -> Sequence[Outcome]:
-            with context.metered(work_items) as meter:
+        async def send(items: Sequence[WorkItem]) -> Sequence[Outcome]:
+            with context.metered(items) as meter:
                 found = await self.operations.suggest_tags_and_regions(
-                    self.id, which, [work_item.payload for work_item in work_items], meter=meter
+                    self.id, iteration_id, [item.payload for item in items], meter=meter
                 )
-            if len(work_items) == 1 and len(found) <= 1:
+            if len(items) == 1 and len(found) <= 1:
                 return [Done(value=found[0] if found else None)]
-            by_id = {one.id.lower(): one for one in found}
-            if found and not any(work_item.payload in by_id for work_item in work_items):
-                # the reference context the id that of a prediction: then only one at a time can be
-                # joined
+            by_id = {suggestion.id.lower(): suggestion for suggestion in found}
+            if found and not any(item.payload in by_id for item in items):
+                # According to the reference, these are ids of predictions. Then a suggestion can
+                # only be matched to its image if there is one image per request.
                 limit.count = 1
-                return [UNANSWERED] * len(work_items)
-            return [Done(value=by_id.get(work_item.payload)) for work_item in work_items]
+                return [UNANSWERED] * len(items)
+            return [Done(value=by_id.get(item.payload)) for item in items]
 
         return self._run(
             images, context, prepare_ids(size=1), send, limit, "suggest_tags_and_regions"
         )
 
     async def get_region_proposals(self, image: ImageLike) -> ImageRegionProposal:
-        """Where things may be in an image, whatever they are, the most confident first (since
-        v2.0).
+        """Return the regions of an image that may show an object, of any kind (since v2.0).
+
+        The most confident come first.
         """
         return await self.operations.get_image_region_proposals(self.id, image_id(image))
 
@@ -276,26 +288,26 @@ async def _token_pages(
     fetch: Callable[[_Token], Awaitable[tuple[Sequence[T], _Token | None]]],
     key: Callable[[T], str],
 ) -> AsyncGenerator[Sequence[T], None]:
-    """The pages of a list whose answers say how to go on.
+    """Yield the new items of each page of a list whose responses have a token for the next page.
 
-    The question stays ours: of their token only the place is taken.
+    Only the position of that token is used. The query stays that of `begin`.
     """
     token = await begin()
     seen: set[str] = set()
     stale = 0
     while True:
         results, following = await fetch(token)
-        fresh = [one for one in results if key(one) not in seen]
-        seen.update(key(one) for one in fresh)
+        fresh = [item for item in results if key(item) not in seen]
+        seen.update(key(item) for item in fresh)
         if fresh:
             yield fresh
         if following is None or not following.continuation:
             return
         stale = 0 if fresh else stale + 1
-        if stale >= _STUCK:
+        if stale >= _MAX_STALE_PAGES:
             raise DecodeError(
-                "the service gives no new items and yet a token for more: the list cannot be "
-                "walked to its end"
+                "the service repeats the same items with tokens for more, so the list cannot be"
+                " read to its end"
             )
         token = msgspec.structs.replace(
             token, session=following.session, continuation=following.continuation

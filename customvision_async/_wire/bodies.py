@@ -1,4 +1,4 @@
-"""Plan the bodies of requests: bytes, and blobs in place of the images, which are read later."""
+"""Build the bodies of requests, from bytes and from blobs that are read when they are sent."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ __all__ = [
 ]
 
 RegionTuple: TypeAlias = tuple[str, float, float, float, float]
-"""A region on the wire: the id of its tag, left, top, width, height."""
+"""A region on the wire: id of its tag, left, top, width, height."""
 
 _JSON = "application/json; charset=utf-8"
 
@@ -39,7 +39,7 @@ class _Entry(Protocol):
 
 
 class FileEntry(_Entry, Protocol):
-    """An image of a files batch. The response repeats its name."""
+    """An image of CreateImagesFromFiles. The response repeats its name."""
 
     @property
     def name(self) -> str: ...
@@ -48,21 +48,21 @@ class FileEntry(_Entry, Protocol):
 
 
 class UrlEntry(_Entry, Protocol):
-    """An image of a URL batch."""
+    """An image of CreateImagesFromUrls."""
 
     @property
     def url(self) -> str: ...
 
 
 class IdEntry(_Entry, Protocol):
-    """A stored prediction of a predictions batch."""
+    """A stored prediction of CreateImagesFromPredictions."""
 
     @property
     def id(self) -> str: ...
 
 
 def octet_stream(blob: Blob) -> Content:
-    """Return a body that is one image."""
+    """Return a body with one image."""
     return Content("application/octet-stream", (blob,))
 
 
@@ -71,9 +71,9 @@ def multipart(parts: Sequence[tuple[str, Blob]], *, field: str | None = None) ->
 
     Args:
         parts: File name and blob of each image.
-        field: Form name of all parts. By default it is the file name. The service ignores it: two
-            clients by Microsoft's engineers number their parts, and the official SDK sends
-            "imageData".
+        field: Form name of all parts. Defaults to the file name of each part. The service ignores
+            the form name: the official SDK sends "imageData", and two clients of Microsoft's
+            engineers send numbers.
 
     Raises:
         ValueError: A name has a line break or NUL.
@@ -99,15 +99,13 @@ def _quoted(name: str) -> str:
     if name.isalnum():
         return name
     if "\r" in name or "\n" in name or "\0" in name:
-        raise ValueError(
-            f"the name of a part must not have a line break or NUL in it: {name[:80]!r}"
-        )
-    # As browsers do. Backslashes are not escaped.
+        raise ValueError(f"the name of a part must not have a line break or NUL: {name[:80]!r}")
+    # As browsers do it. Backslashes are not escaped.
     return _writable(name).replace('"', "%22")
 
 
 def _writable(text: str) -> str:
-    """Replace lone surrogates, which stand for bytes of a file name that are not UTF-8."""
+    """Return `text` without lone surrogates, which stand for bytes of a name that are not UTF-8."""
     try:
         text.encode()
     except UnicodeEncodeError:
@@ -129,7 +127,7 @@ def files_batch(
     """Return the body of CreateImagesFromFiles, with blobs to send as base64.
 
     Raises:
-        UnsupportedOperation: There are regions or metadata, and the version lacks them.
+        UnsupportedOperation: There are regions or metadata, which the version does not support.
     """
     pascal = _pascal(version)
     images, name, contents = (

@@ -1,7 +1,7 @@
 """Encode and decode JSON: PascalCase keys in v1.x, camelCase keys from v2.0. No I/O.
 
-Only the first letter of each key differs, so both share the models. A response with PascalCase
-keys, or with ``null`` instead of a list as in v1.2 to v2.2, is decoded through plain dicts.
+Only the first letter of each key differs, so the models serve both. Responses with PascalCase keys,
+or with ``null`` instead of a list as in v1.2 to v2.2, are decoded through plain dicts.
 """
 
 from __future__ import annotations
@@ -51,9 +51,10 @@ def _decoder(kind: Any) -> msgspec.json.Decoder[Any]:
 
 
 def decode(body: bytes, kind: type[T], *, pascal: bool = False) -> T:
-    """Decode `body` as `kind`.
+    """Return `body` decoded as `kind`.
 
-    Absent and null lists are empty lists. Unknown fields are ignored, and unknown enum values kept.
+    Absent and null lists become empty lists. Unknown fields are ignored. Unknown enum values are
+    kept as strings.
 
     Raises:
         DecodeError: The body is not JSON or has another shape. The message says where.
@@ -73,12 +74,12 @@ def decode(body: bytes, kind: type[T], *, pascal: bool = False) -> T:
         return msgspec.convert(plain, kind)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError, ValueError) as error:
         raise DecodeError(
-            f"the response cannot be read: {error}; it begins with {_opening(body)}"
+            f"the response cannot be decoded: {error}; it begins with {_opening(body)}"
         ) from None
 
 
 def encode(value: Any, *, pascal: bool = False) -> bytes:
-    """Encode a model or plain data as compact JSON. Fields that are ``UNSET`` are left out."""
+    """Return a model or plain data as compact JSON. Fields that are ``UNSET`` are left out."""
     if pascal:
         value = pascal_keys(msgspec.to_builtins(value))
     return msgspec.json.encode(value)

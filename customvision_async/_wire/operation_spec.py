@@ -1,4 +1,4 @@
-"""The description of one operation of the REST API, a row of the table of operations."""
+"""The description of one operation of the REST API."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def require(version: Version, first: Version, feature: str, operation: str = "")
     """Raise UnsupportedOperation if `version` is before `first`, which introduced `feature`."""
     if version < first:
         raise UnsupportedOperation(
-            f"{feature} is not in {version}: the first version that has it is {first}",
+            f"{feature} is not supported in {version}; the first version that has it is {first}",
             operation=operation,
             version=version.value,
             first_version=first.value,
@@ -29,14 +29,14 @@ def require(version: Version, first: Version, feature: str, operation: str = "")
 
 @dataclass(frozen=True, slots=True)
 class Param:
-    """A query parameter. Every version takes a list as one value with commas.
+    """A query parameter. A list is sent as one value with commas, in every version.
 
     Attributes:
         name: Name on the wire.
         kind: Type of the value.
-        required: Every version requires it.
-        limit: Maximum number of items of a list, or maximum of a number.
-        since: First version that has it.
+        required: Whether every version requires it.
+        limit: Maximum number of items of a list, or maximum value of a number.
+        since: First version that has it. None if all have it.
         required_until: Last version that requires it.
     """
 
@@ -60,16 +60,16 @@ class OperationSpec:
         id: The operationId of the reference.
         method: HTTP method.
         path: Path below the base path of the API. Placeholders are ids, except `{publishedName}`.
-        response: Type of the decoded body of a success: None if empty, bytes for a file.
-        first, last: First and last version that has the operation.
+        response: Type of the decoded body of a success. None for an empty body, bytes for a file.
+        first, last: First and last version with the operation.
         query: Query parameters.
         body: "json", "image" (one image), "images" (up to 64 images), or None.
         body_schema: Name of the body's schema in the reference.
-        body_since: First version that has a body.
-        body_required: A request must have a body.
+        body_since: First version in which the operation has a body. None if it always has.
+        body_required: Whether a request must have a body.
         statuses: Success statuses, each with the first version that documents it.
-        repeatable: It may be sent again after a response was lost, because a second request has no
-            further effect, or one that the response reports.
+        repeatable: Whether to send it again after a response was lost. It is true if a second
+            request has no further effect, or if its response reports the effect.
         old_path: Last version with another path, and that path.
         old_response: Last version with another response, and its type.
     """
@@ -104,16 +104,16 @@ class OperationSpec:
         if self.in_version(version):
             return
         if type(version) is not type(self.first):
-            reason = f"it is of the {self.api} API"
+            reason = f"it belongs to the {self.api} API"
         elif version < self.first:
             reason = (
                 f"the first version that has it is {self.first};"
-                f" make the client with api_version={self.first.value!r} or later"
+                f" create the client with api_version={self.first.value!r} or later"
             )
         else:
             reason = f"the last version that has it is {self.last}"
         raise UnsupportedOperation(
-            f"{self.id} is not in {version}: {reason}",
+            f"{self.id} is not supported in {version}: {reason}",
             operation=self.id,
             version=version.value,
             first_version=self.first.value,

@@ -1,14 +1,15 @@
 """The operations of the Training API (v1.2 to v3.4-preview) and the Prediction API (v1.1 to v3.1).
 
 A test compares the rows with the OpenAPI documents of the service. These do not say whether an
-operation may be repeated, which is decided here:
+operation may be repeated. It is decided here:
 
-* A second read, delete or PATCH has no further effect.
-* The response reports an image, a tag pair or a region that is there already as a duplicate.
-* A second prediction of an image has the same result. The service may store the image twice, for 30
-  days.
-* An operation that creates a project, a tag, an iteration, an export or a published name is not
-  repeated, because each request would create another.
+* Reads, deletes and PATCHes may be repeated, because a second one has no further effect.
+* Creating images, tag pairs or regions may be repeated, because the response reports existing ones
+  as duplicates.
+* A prediction may be repeated, because its result is the same. The service may store the image
+  twice, for 30 days.
+* Creating a project, a tag, an iteration, an export or a published name is not repeated, because
+  each request would create another.
 """
 
 from __future__ import annotations

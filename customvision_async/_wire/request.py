@@ -41,7 +41,10 @@ _IN_IDS = b"0123456789abcdef-,"
 
 
 def all_canonical_ids(values: Sequence[object]) -> bool:
-    """Return whether all values are ids in the form of :func:`id_of`. Fast for many values."""
+    """Return whether all values are ids in the form of :func:`id_of`.
+
+    This is fast for many values.
+    """
     try:
         text = ",".join(cast("Sequence[str]", values)).encode()
     except (TypeError, UnicodeEncodeError):
@@ -58,7 +61,7 @@ def all_canonical_ids(values: Sequence[object]) -> bool:
 
 
 class ValidatedIds(list[str]):
-    """Ids that :func:`id_of` has returned, so they need no validation."""
+    """Ids that :func:`id_of` has returned, so that they need no validation."""
 
 
 def id_of(value: object, name: str = "id") -> str:
@@ -93,7 +96,7 @@ def id_of(value: object, name: str = "id") -> str:
 def ids_of(values: Iterable[object], name: str = "id") -> list[str]:
     """Return the ids of several values. See :func:`id_of`."""
     if isinstance(values, (str, UUID)):
-        raise TypeError(f"{name} must be a sequence of ids, not one: put it in a list")
+        raise TypeError(f"{name} must be a sequence of ids, not a single one; put it in a list")
     if isinstance(values, list) and (isinstance(values, ValidatedIds) or all_canonical_ids(values)):
         return cast("list[str]", values)
     return [
@@ -103,9 +106,7 @@ def ids_of(values: Iterable[object], name: str = "id") -> list[str]:
 
 
 def plain_text(value: object, name: str) -> str:
-    """Return text for a URL.
-
-    No name of the service has a line break or NUL, but injections do.
+    """Return text for a URL. Reject line breaks and NUL, which could be an injection.
 
     Raises:
         ValueError: The text has a line break or NUL, or cannot be encoded as UTF-8.
@@ -116,11 +117,11 @@ def plain_text(value: object, name: str) -> str:
     # A subclass may override __str__.
     value = str.__str__(value)
     if _UNSAFE(value):
-        raise ValueError(f"{name} must not have a line break or NUL in it: {value[:80]!r}")
+        raise ValueError(f"{name} must not have a line break or NUL: {value[:80]!r}")
     try:
         value.encode()
     except UnicodeEncodeError:
-        raise ValueError(f"{name} cannot be written as UTF-8: {value[:80]!r}") from None
+        raise ValueError(f"{name} cannot be encoded as UTF-8: {value[:80]!r}") from None
     return value
 
 
@@ -148,8 +149,8 @@ def build_request(
         query: Values of the query parameters, by name. None is left out.
 
     Raises:
-        UnsupportedOperation: The version lacks the operation, or a parameter that was given.
-        LimitExceeded: A list or a number is over its limit.
+        UnsupportedOperation: The version lacks the operation, or one of its parameters.
+        LimitExceeded: A list or a number exceeds its limit.
         ValueError: An id is invalid, a text has a line break, or a required parameter is missing.
     """
     spec.check(version)
@@ -200,7 +201,9 @@ def _encoded(spec: OperationSpec, param: Param, value: Any) -> str:
             return ",".join(ids)
         case "texts":
             if isinstance(value, str):
-                raise TypeError(f"{name} must be a sequence of strings, not one: put it in a list")
+                raise TypeError(
+                    f"{name} must be a sequence of strings, not a single one; put it in a list"
+                )
             return ",".join(quote(plain_text(item, name), safe="") for item in value)
         case "id":
             return id_of(value, name)

@@ -1,4 +1,4 @@
-"""Decode responses to models, or to errors with advice."""
+"""Decode responses into models, or into errors with advice."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def decode_response(
     The TagList of v1.2 is returned as a list of tags.
 
     Raises:
-        DecodeError: The body cannot be read. The message shows how it begins.
+        DecodeError: The body cannot be decoded. The message shows its beginning.
     """
     kind = spec.response_in(version)
     if kind is bytes:
@@ -43,14 +43,14 @@ def decode_response(
         if body.strip() and content_type not in ("application/json", "text/json", ""):
             raise DecodeError(
                 f"{spec.id}: {status} with {content_type} instead of an empty body;"
-                " is this the endpoint of the resource?"
+                " check the endpoint"
             )
         return None
     try:
         value = decode(body, kind, pascal=version in (ApiVersion.V1_2, PredictionVersion.V1_1))
     except DecodeError as error:
         hint = (
-            "; is this the endpoint of the resource, or a page of a proxy?"
+            "; check the endpoint, and whether a proxy sent this page"
             if "html" in content_type
             else ""
         )
@@ -70,10 +70,10 @@ def error_from(
     *,
     retry_after: float | None = None,
 ) -> ServiceError:
-    """Return the error of a response.
+    """Return the error for a response with an error status.
 
-    The body may be ``{code, message}`` of the service, ``{error: {code, message}}`` of its gateway,
-    HTML or text of a proxy, or empty.
+    The body may be ``{code, message}`` from the service, ``{error: {code, message}}`` from its
+    gateway, HTML or text from a proxy, or empty.
     """
     code, message = _code_and_message(body)
     if not message:
@@ -92,7 +92,7 @@ def error_from(
 
 
 def date_of(headers: Mapping[str, str]) -> datetime | None:
-    """Return the time of a response by the clock of the service, to the second, or None."""
+    """Return the time in the Date header of a response, or None. It is in whole seconds."""
     try:
         date = parsedate_to_datetime(headers.get("date", ""))
     except (ValueError, TypeError, IndexError, OverflowError):
@@ -101,7 +101,7 @@ def date_of(headers: Mapping[str, str]) -> datetime | None:
 
 
 def request_id_of(headers: Mapping[str, str]) -> str:
-    """Return the id of the request for Microsoft's support, or ""."""
+    """Return the id of a request, for Microsoft support, or ""."""
     for name in ("apim-request-id", "request-id", "x-ms-request-id"):
         if headers.get(name):
             return headers[name][:100]
@@ -129,7 +129,7 @@ def _code_and_message(body: bytes) -> tuple[str, str]:
 
 
 def _words(text: str) -> str:
-    """Return the title of an HTML page, or else its text."""
+    """Return the title of an HTML page, else its text."""
     if "<" not in text[:1000]:
         return _shortened(text)
     title = re.search(r"<title[^>]{0,200}>([^<]{0,500})</title", text[:_PAGE_LENGTH], re.IGNORECASE)

@@ -389,7 +389,7 @@ class _Case:
                     await asyncio.sleep(dice.choice((0.1, 1.0)))
         except CustomVisionError as error:
             stayed = set()
-            if "again and again" in str(error):
+            if "repeats the same page" in str(error):
                 self.problems.append(str(error))
         finally:
             if others is not None:

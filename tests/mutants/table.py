@@ -128,14 +128,14 @@ MUTANTS: tuple[Mutant, ...] = (
     Mutant(
         "drift of a list is not looked for",
         "_paging.py",
-        "        if self._seen and not self._tied(page):",
+        "        if self._seen and not self._is_adjacent(page):",
         "        if False:",
     ),
     Mutant(
         "a list ends with its first short page",
         "_paging.py",
-        "            await self._ended(skip + len(page), bool(fresh))",
-        "            self._over = True",
+        "            await self._end_or_continue(skip + len(page), bool(fresh))",
+        "            self._done = True",
         _tests("test_paging_changes"),
     ),
     Mutant(
