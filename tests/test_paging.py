@@ -201,7 +201,7 @@ def test_an_error_of_a_page_comes_up_and_leaves_no_task() -> None:
 
 
 def test_leaving_a_list_ends_the_pages_under_way() -> None:
-    """A closed iterator has no task left, also in a merge_sorted list of several walks."""
+    """A closed iterator has no task left, also in a merged list of several walks."""
     shelf = Shelf(1000)
 
     async def main() -> None:

@@ -49,7 +49,7 @@ an iteration or its id, or None for the default iteration of the project.
 
 Kind: TypeAlias = Literal["Classify", "Detect"]
 PredictionItem: TypeAlias = ImageSource | SkippedItem
-"""What the source of a batch of predictions may yield."""
+"""An item of the source of a batch of predictions."""
 
 T = TypeVar("T")
 SourceT = TypeVar("SourceT", bound=ImageSource)
@@ -144,7 +144,7 @@ class PredictionClient:
         return cls(*from_env("VISION_PREDICTION_ENDPOINT", "VISION_PREDICTION_KEY"), **options)
 
     def __repr__(self) -> str:
-        # Tracebacks show clients whose constructor failed, which have no endpoint.
+        # A client whose constructor failed has no endpoint, and may appear in a traceback.
         return f"<PredictionClient {getattr(self, 'endpoint', '(not made)')}>"
 
     async def __aenter__(self) -> Self:
@@ -173,22 +173,22 @@ class PredictionClient:
         store: bool = True,
         application: str | None = None,
     ) -> ImagePrediction:
-        """Classify an image: return its tags with their probabilities, the most probable first.
+        """Classify an image, and return its tags with probabilities, the most probable first.
 
         Args:
             project: Project, its client or its id.
             published_name: Model to predict with. See :data:`Model`.
             image: Image to classify.
-            store: Let the service store the image with its prediction for 30 days, for
-                ``project.list_predictions()``. F0 allows 2 requests per second with it, S0 allows
-                10. Without it S0 allows 20.
+            store: Whether the service stores the image with its prediction for 30 days, for
+                ``project.list_predictions()``. With it, F0 allows 2 requests per second and S0
+                allows 10. Without it, S0 allows 20.
             application: Name to store with the prediction.
 
         Raises:
-            LimitExceeded: The image is over 4 MB. Nothing was sent.
+            LimitExceeded: The image is larger than 4 MB. Nothing was sent.
             ValueError, OSError: The image has an unsupported format, or cannot be read.
             NotFoundError: No such project, or no model is published under that name.
-            ServiceError: The service refused the request. See its `code`.
+            ServiceError: The service rejected the request. See its `code`.
         """
         return await self._predict("Classify", project, published_name, image, store, application)
 
@@ -201,7 +201,7 @@ class PredictionClient:
         store: bool = True,
         application: str | None = None,
     ) -> ImagePrediction:
-        """Detect objects in an image: return tags with probabilities and bounding boxes.
+        """Detect objects in an image, and return tags with probabilities and bounding boxes.
 
         Arguments and errors are those of :meth:`classify_image`.
         """
@@ -265,9 +265,9 @@ class PredictionClient:
     ) -> BatchRun[PredictionItem, ImagePrediction]:
         """Classify any number of images.
 
-        The `value` of each result is an :class:`ImagePrediction`. An image that is invalid, over
-        4 MB or refused by the service fails on its own. See :class:`BatchRun` for how to run the
-        batch.
+        The `value` of each result is an :class:`ImagePrediction`. An image that is invalid, larger
+        than 4 MB or rejected by the service fails on its own. See :class:`BatchRun` for how to run
+        the batch.
 
         Args:
             project: Project, its client or its id.
@@ -439,12 +439,12 @@ def _published_name(model: Model) -> str:
     if isinstance(model, Iteration):
         if not model.publish_name:
             raise ValueError(
-                f"the iteration {model.name!r} is not published: "
-                "await project.publish_iteration(...), and get it again"
+                f"the iteration {model.name!r} is not published; await"
+                " project.publish_iteration(...), and get it again"
             )
         return model.publish_name
     if not isinstance(model, str) or not model:
-        raise TypeError(f"from v3.0 a model is the name of a published iteration, not {model!r}")
+        raise TypeError(f"published_name must be the name of a published iteration, not {model!r}")
     return plain_text(model, "published_name")
 
 
@@ -452,14 +452,14 @@ _T = TypeVar("_T")
 
 
 async def _off_loop(image: object, function: Callable[..., _T], *args: Any) -> _T:
-    """Call `function`, in a worker thread if `image` is a file to read."""
+    """Return ``function(*args)``, called in a worker thread if `image` is a file to read."""
     if isinstance(image, ImageFile) and image.data is None and not isinstance(image, ScannedImage):
         return await anyio.to_thread.run_sync(function, *args)
     return function(*args)
 
 
 def _payload_of(image: ImageFile | ImageUrl | SkippedItem) -> Blob | str:
-    """Return the blob or the URL to send for an image. Read the start of a file.
+    """Return the blob or the URL to send for an image. The start of a file is read.
 
     Raises:
         ValueError, LimitExceeded, OSError: The image cannot be sent.
@@ -493,7 +493,7 @@ def _work_item(index: int, item: Any, image: ImageFile | ImageUrl | Exception) -
 async def _outcome(predict: _PredictCall, work_item: WorkItem, progress: Progress) -> Outcome:
     """Predict one image and return its outcome.
 
-    Raise only errors that every other image would get too, such as a refused key.
+    Only errors that all other images would get too are raised, such as a rejected key.
     """
     meter = Meter()
     try:

@@ -19,7 +19,7 @@ R = TypeVar("R")
 class ProjectImport(PollingMethod[Project, R], Generic[R]):
     """Import a project by `token`, or resume an import by the id of the new `project`.
 
-    `result` converts the imported project to the result of the poller.
+    `result` converts the imported project into the result of the poller.
     """
 
     operation = "ImportProject"
@@ -77,16 +77,16 @@ class ProjectImport(PollingMethod[Project, R], Generic[R]):
         self._before = {project.id for project in await self._operations.get_projects()}
 
     async def _find(self) -> Project | None:
-        """Return the only new project that this import may have created, or None."""
+        """Return the new project if this import may have created exactly one, else None."""
         new = [
             project
             for project in await self._operations.get_projects()
             if project.id not in self._before
         ]
-        ours = [project for project in new if self._may_be_ours(project)]
-        return ours[0] if len(ours) == 1 else None
+        candidates = [project for project in new if self._may_be_imported(project)]
+        return candidates[0] if len(candidates) == 1 else None
 
-    def _may_be_ours(self, project: Project) -> bool:
+    def _may_be_imported(self, project: Project) -> bool:
         if self._name is not None:
             return re.fullmatch(rf"{re.escape(self._name)}( \(\d+\))?", project.name) is not None
         return True

@@ -146,7 +146,7 @@ class TrainingClient:
         return cls(*from_env("VISION_TRAINING_ENDPOINT", "VISION_TRAINING_KEY"), **options)
 
     def __repr__(self) -> str:
-        # Tracebacks show clients whose constructor failed, which have no endpoint.
+        # A client whose constructor failed has no endpoint, and may appear in a traceback.
         return f"<TrainingClient {getattr(self, 'endpoint', '(not made)')}>"
 
     async def __aenter__(self) -> Self:
@@ -182,9 +182,9 @@ class TrainingClient:
     ) -> ProjectClient:
         """Create a project and return its client.
 
-        If the name is taken, the service chooses another ("Orchard (1)"): see `name` of the result.
-        The request is not retried if the response is lost. List the projects to find out whether
-        it was created.
+        If the name is taken, the service chooses another ("Orchard (1)"). See `name` of the result.
+        The request is not retried after its response was lost. List the projects to find out
+        whether the project was created.
 
         Args:
             name: Name of the project.
@@ -195,7 +195,8 @@ class TrainingClient:
             classification_type: "Multiclass" (one tag per image) or "Multilabel", for
                 classification (since v2.1).
             target_export_platforms: Platforms to export iterations for (since v3.0).
-            export_model_container_uri, notification_queue_uri: Azure storage (since v3.4-preview).
+            export_model_container_uri, notification_queue_uri: URIs in Azure storage (since
+                v3.4-preview).
 
         Raises:
             LookupError: No such domain. The message lists the domains.
@@ -237,15 +238,15 @@ class TrainingClient:
             names = ", ".join(repr(project.name) for project in projects[:10]) + (
                 ", ..." if len(projects) > 10 else ""
             )
-            there = f"there are {names}" if projects else "there are none"
+            existing = f"there are {names}" if projects else "the resource has no projects"
             raise NotFoundError(
-                f"no project {wanted!r} ({there})",
+                f"no project {wanted!r} ({existing})",
                 status=200,
                 operation="GetProjects",
             )
         if len(found) > 1:
             raise LookupError(
-                f"{len(found)} projects are called {wanted!r}; "
+                f"{len(found)} projects have the name {wanted!r}; "
                 f"give an id: {', '.join(project.id for project in found)}"
             )
         return self._project(found[0].id, found[0].name)
@@ -338,8 +339,8 @@ class TrainingClient:
             polling: How often to poll.
 
         Raises (when awaited):
-            BadRequestError: With code BadRequestInvalidImportToken: the token is unknown, or older
-                than a day.
+            BadRequestError: With code BadRequestInvalidImportToken: the token is unknown, or more
+                than a day old.
             OperationFailed: The import failed.
         """
         import_token = token.token if isinstance(token, ProjectExport) else token
@@ -372,6 +373,7 @@ class TrainingClient:
         return await self.operations.get_domain(id_of(domain, "domain"))
 
     async def _domain_id(self, domain: str | UUID | Domain) -> str:
+        """Return the id of a domain. See :meth:`create_project` for its forms."""
         if isinstance(domain, (UUID, Domain)):
             return id_of(domain, "domain")
         domains = await self.operations.get_domains()

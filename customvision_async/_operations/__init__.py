@@ -1,4 +1,4 @@
-"""One coroutine per REST operation and one request per call, named after the operationId.
+"""The REST operations: one coroutine per operationId, each of which sends one request.
 
 Ids may be strings, UUIDs or models. The errors are those of :meth:`Caller._call`.
 """

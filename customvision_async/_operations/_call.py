@@ -1,4 +1,4 @@
-"""Call an operation: build the request, send it, and decode the response."""
+"""Call operations: build the request, send it, and decode the response."""
 
 from __future__ import annotations
 
@@ -53,20 +53,21 @@ class Caller:
 
         Args:
             operation_id: The operationId of the REST reference.
-            returns: The type that the operation's row gives for the response. For the type checker.
-            path: The parameters of the path, by their names on the wire.
-            query: The parameters of the query, by their names on the wire.
-            content: The body.
-            meter: Counts the requests, however the call ends, and keeps what the response says
-                beside its body.
+            returns: Type of the response, for the type checker. It is `response` in the operation's
+                spec.
+            path: Parameters of the path, by their names on the wire.
+            query: Parameters of the query, by their names on the wire.
+            content: Body of the request.
+            meter: Counts the requests, even if the call raises, and holds the date and Retry-After
+                of the response.
 
         Raises:
-            UnsupportedOperation: The version lacks the operation, or a parameter that was given.
-            LimitExceeded: The service would refuse the request. Nothing was sent.
-            ValueError: An id is not an id, or a text has a line break.
+            UnsupportedOperation: The version lacks the operation, or one of its parameters.
+            LimitExceeded: The request would exceed a limit of the service. Nothing was sent.
+            ValueError: An id is invalid, or a text has a line break.
             TransportError: No usable response arrived.
-            ServiceError: The service responded with an error.
-            DecodeError: The response cannot be read; for a GET, twice in a spec.
+            ServiceError: The service returned an error status.
+            DecodeError: The response cannot be decoded. A GET is sent a second time before.
         """
         spec = operation_spec(operation_id, self.version)
         if content is not None and not spec.has_body(self.version):
@@ -83,7 +84,7 @@ class Caller:
             try:
                 return cast("T", self._read(spec, response, meter))
             except DecodeError:
-                # It may be a page of a proxy, or cut short. That must not end a long list.
+                # It may be truncated, or a page of a proxy. That must not end a long list.
                 response = await self._pipeline.send(request)
         return cast("T", self._read(spec, response, meter))
 
@@ -109,7 +110,7 @@ class Caller:
             and response.in_doubt
             and error.code.startswith("NotFound")
         ):
-            # An earlier attempt, whose response was lost, has deleted it.
+            # An earlier attempt, whose response was lost, deleted it.
             return None
         raise error
 
@@ -118,17 +119,17 @@ class Caller:
 
 
 def _deletes_one(spec: OperationSpec) -> bool:
-    """Return whether the operation deletes the one object that its path names.
+    """Return whether the operation deletes a single object, which its path names.
 
-    In a list of ids, one unknown id makes the whole request a 404.
+    The others delete a list of ids, and return a 404 if one of the ids is unknown.
     """
     return spec.method == "DELETE" and not any(param.kind == "ids" for param in spec.query)
 
 
 def _no_body(spec: OperationSpec, version: Version) -> UnsupportedOperation:
     first = spec.body_since.value if spec.body_since is not None else None
-    message = f"{spec.id} takes no {spec.body_schema or 'body'} in {version}" + (
-        f": the first version that does is {first}" if first else ""
+    message = f"{spec.id} does not accept a {spec.body_schema or 'body'} in {version}" + (
+        f"; the first version that does is {first}" if first else ""
     )
     return UnsupportedOperation(
         message, operation=spec.id, version=version.value, first_version=first

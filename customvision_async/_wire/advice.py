@@ -1,4 +1,4 @@
-"""Remedies: for each error code of the service, and for each status of an image."""
+"""Remedies for each error code of the service, and for each status of an image."""
 
 from __future__ import annotations
 
@@ -20,35 +20,35 @@ class StatusHelp(NamedTuple):
 
 
 _MB = 1024 * 1024
-_TIERS = "F0 has 5,000 a project, S0 100,000"
-_FILES = "give a whole JPEG, PNG, GIF or BMP file"
+_TIERS = "F0 allows 5,000 per project, S0 100,000"
+_FILES = "give a complete JPEG, PNG, GIF or BMP file"
 
 STATUS_HELP: dict[str, StatusHelp] = {
     "OK": StatusHelp("the image is in the project", ""),
     "OKDuplicate": StatusHelp(
         "the project has an image with the same content already",
-        "nothing: that image stands for this one",
+        "nothing to do; use that image",
     ),
     "ErrorSource": StatusHelp(
         "the service could not fetch or read the image",
-        "check that the URL opens without signing in, and that it is the image itself",
+        "check that the URL opens without signing in, and that it is the URL of an image",
     ),
-    "ErrorImageFormat": StatusHelp("the service cannot read it as an image", _FILES),
+    "ErrorImageFormat": StatusHelp("the service cannot read the file as an image", _FILES),
     "ErrorImageSize": StatusHelp(
         "the image is larger than the service accepts",
         f"reduce the file to {limits.IMAGE_BYTES.value // _MB} MB or less",
     ),
     "ErrorImageDimensions": StatusHelp(
-        "a side of the image is too long, or one side is too long for the other",
-        f"keep sides to {limits.IMAGE_SIDE}"
-        f" and to {limits.IMAGE_ASPECT_RATIO.value} times each other",
+        "a side of the image is too long, or its aspect ratio is too high",
+        f"keep sides to {limits.IMAGE_SIDE}, and the longer side to"
+        f" {limits.IMAGE_ASPECT_RATIO.value} times the shorter",
     ),
     "ErrorStorage": StatusHelp(
-        "the service failed to store the image", "upload it again; this is temporary"
+        "the service failed to store the image", "upload it again; the failure is temporary"
     ),
     "ErrorLimitExceed": StatusHelp(
         "the project has as many images as its tier allows",
-        f"delete images, or move to a larger tier: {_TIERS}",
+        f"delete images, or move to a larger tier ({_TIERS})",
     ),
     "ErrorTagLimitExceed": StatusHelp(
         "the image would have more tags than allowed",
@@ -60,33 +60,33 @@ STATUS_HELP: dict[str, StatusHelp] = {
     ),
     "ErrorNegativeAndRegularTagOnSameImage": StatusHelp(
         "the image has a negative tag and another one",
-        "give it the negative tag alone, or leave that out",
+        "give it only the negative tag, or leave that out",
     ),
     "ErrorInvalidTag": StatusHelp(
-        "a tag of the image is not one of this project, or does not fit it",
+        "a tag of the image does not belong to this project, or is not allowed for the image",
         "list the tags of the project",
     ),
     "ErrorInvalidRegion": StatusHelp(
         "a region is not within the image",
-        "give left, top, width, height as fractions that stay within 0 to 1",
+        "give left, top, width and height as fractions, so that the region stays within 0 to 1",
     ),
     "ErrorUnknown": StatusHelp(
         "the service gives no reason",
         "upload it again in a smaller batch; if it fails alone, check the file",
     ),
     "ErrorImageNotFound": StatusHelp(
-        "the project has no such image", "it may have been deleted: list the images"
+        "the project has no such image", "list the images; it may have been deleted"
     ),
 }
 """Cause and remedy by status."""
 
 VAGUE_STATUSES = frozenset({"ErrorUnknown", "ErrorStorage"})
-"""Statuses that may be caused by another image of the chunk. Such images are sent again in a
-smaller chunk."""
+"""Statuses that another image of the chunk may have caused. Images with them are sent again in
+smaller chunks."""
 
 
 def status_help(status: str) -> StatusHelp:
-    """Return the cause and remedy of a status, also of one that this package does not know."""
+    """Return the cause and remedy of a status, including unknown ones."""
     known = STATUS_HELP.get(status)
     if known is not None:
         return known
@@ -98,52 +98,54 @@ def status_help(status: str) -> StatusHelp:
 
 _BY_CODE = {
     "BadRequestProjectNameNotUnique": "Choose another name, or use the project that has it.",
-    "BadRequestTagNameNotUnique": "The project has a tag of this name: list the tags and use it.",
+    "BadRequestTagNameNotUnique": "List the tags, and use the one with this name.",
     "BadRequestIterationNameNotUnique": "Choose another name for the iteration.",
     "BadRequestExceedProjectLimit": (
-        "Delete a project or move to a larger tier: F0 has 2 projects, S0 100."
+        "Delete a project, or move to a larger tier (F0 allows 2 projects, S0 100)."
     ),
     "BadRequestExceedTagPerProjectLimit": (
-        "Delete tags or move to a larger tier: F0 has 50 tags a project, S0 500."
+        "Delete tags, or move to a larger tier (F0 allows 50 tags per project, S0 500)."
     ),
     "BadRequestExceedIterationPerProjectLimit": (
-        "Delete an iteration that is not published: 20 is the most a project can have."
+        "Delete an iteration that is not published. A project can have at most 20."
     ),
     "BadRequestExceedTagPerImageLimit": f"Give each image at most {limits.TAGS_PER_IMAGE}.",
     "BadRequestExceededQuota": (
-        "The tier's quota is used up: delete what is not needed, or move to a larger tier."
+        "The quota of the tier is used up. Delete unneeded objects, or move to a larger tier."
     ),
     "BadRequestExceededBatchSize": f"Send at most {limits.IMAGES_PER_BATCH}"
-    f" and {limits.TAGS_PER_BATCH} in a request;"
-    " upload_images does so.",
-    "BadRequestImageExceededCount": f"The project has as many images as its tier allows: {_TIERS}.",
-    "BadRequestImageBatch": "The service found no usable image in the request: check the files,"
+    f" and {limits.TAGS_PER_BATCH} in a request, as upload_images does.",
+    "BadRequestImageExceededCount": (
+        f"The project has as many images as its tier allows ({_TIERS})."
+    ),
+    "BadRequestImageBatch": "The service found no usable image in the request. Check the files,"
     " and that tags are given by id.",
-    "BadRequestImageSizeBytes": "An image is too large: the maximum is"
-    f" {limits.IMAGE_BYTES.value // _MB} MB for training, "
-    f"{limits.PREDICTION_BYTES.value // _MB} MB for prediction.",
-    "BadRequestImageFormat": "Give whole JPEG, PNG, GIF or BMP files.",
+    "BadRequestImageSizeBytes": "An image is too large. The maximum is"
+    f" {limits.IMAGE_BYTES.value // _MB} MB for training and"
+    f" {limits.PREDICTION_BYTES.value // _MB} MB for prediction.",
+    "BadRequestImageFormat": "Give complete JPEG, PNG, GIF or BMP files.",
     "BadRequestImageUrl": (
-        "Check that the URL opens without signing in, and that it is the image itself."
+        "Check that the URL opens without signing in, and that it is the URL of an image."
     ),
     "BadRequestImageRegions": (
-        "Keep every region within 0 to 1, and use regions in object detection projects alone."
+        "Keep every region within 0 to 1, and use regions only in object detection projects."
     ),
-    "BadRequestImageTags": "Check that every tag id is one of this project.",
+    "BadRequestImageTags": "Check that every tag id belongs to this project.",
     "BadRequestNegativeAndRegularTagOnSameImage": (
-        "Give an image the negative tag alone, or leave that out."
+        "Give an image only the negative tag, or leave that out."
     ),
     "BadRequestMultipleNegativeTag": "A project has at most one negative tag.",
     "BadRequestImageMetadataKey": (
-        f"Keep metadata to {limits.METADATA_PAIRS} with keys of at most"
-        f" {limits.METADATA_KEY_LENGTH}."
+        f"Give at most {limits.METADATA_PAIRS}, with keys of at most {limits.METADATA_KEY_LENGTH}."
     ),
-    "BadRequestImageMetadataValue": f"Keep metadata values to {limits.METADATA_VALUE_LENGTH}.",
+    "BadRequestImageMetadataValue": (
+        f"Give metadata values of at most {limits.METADATA_VALUE_LENGTH}."
+    ),
     "BadRequestProjectUnknownDomain": (
-        "List the domains: get_domains() has the ids this resource knows."
+        "Use an id from list_domains(), which lists the domains of this resource."
     ),
     "BadRequestTrainingNotNeeded": (
-        "Nothing has changed since the last training: change images or tags, or force the training."
+        "Nothing has changed since the last training. Change images or tags, or force the training."
     ),
     "BadRequestTrainingValidationFailed": (
         "Training needs at least two tags with 5 images each (15 each for object detection)."
@@ -160,25 +162,26 @@ _BY_CODE = {
     "BadRequestDetectionTrainingValidationFailed": (
         "Training needs at least 15 images with a region of each tag."
     ),
-    "BadRequestTrainingAlreadyInProgress": "Wait for the training that is under way.",
+    "BadRequestTrainingAlreadyInProgress": "Wait for the training in progress.",
     "BadRequestIterationIsPublished": "Unpublish the iteration first.",
     "BadRequestIterationNotPublished": "Publish the iteration first.",
     "BadRequestIterationIsNotTrained": "Wait until the iteration's status is Completed.",
     "BadRequestInvalidPublishName": (
-        "Choose another name to publish under: it is taken, or has characters that a URL may not."
+        "Choose another name to publish under. It is taken, or has characters that are not allowed"
+        " in a URL."
     ),
     "BadRequestInvalidPublishTarget": (
         "Give the id of the prediction resource, from its Properties page"
         " (VISION_PREDICTION_RESOURCE_ID)."
     ),
     "BadRequestExportAlreadyInProgress": (
-        "Wait for the export that is under way: get_exports() shows it."
+        "Wait for the export in progress, which list_exports() shows."
     ),
     "BadRequestInvalidImportToken": (
-        "Export the project again and give its token, complete and at once."
+        "Export the project again, and give the complete token within a day."
     ),
     "BadRequestTrainingNotNeededButTrainingPipelineUpdated": (
-        "Only the service itself has changed: force the training."
+        "Only the service itself has changed. To train again, force the training."
     ),
     "BadRequestReservedBudgetInHoursNotEnoughForAdvancedTraining": (
         "Give advanced training a budget of at least one hour."
@@ -190,85 +193,86 @@ _BY_CODE = {
         "Change the project's export platforms, or train without a budget."
     ),
     "BadRequestRetiredDomainNotSupportedForTraining": (
-        "The domain is retired: move the project to an enabled one."
+        "The domain is retired. Move the project to an enabled one."
     ),
     "BadRequestDetectionTrainingNotAllowNegativeTag": (
-        "Object detection knows no negative tag: delete it, or make it regular."
+        "Object detection does not support a negative tag. Delete it, or make it regular."
     ),
-    "BadRequestInvalidEmailAddress": "Give one whole e-mail address, or leave it out.",
+    "BadRequestInvalidEmailAddress": "Give one complete e-mail address, or leave it out.",
     "BadRequestCustomBaseModelIterationStatusNotCompleted": (
-        "Wait until the iteration to begin from is Completed."
+        "Wait until the iteration to start from is Completed."
     ),
-    "BadRequestCustomBaseModelDomainNotCompatible": "Begin from an iteration of the same domain.",
+    "BadRequestCustomBaseModelDomainNotCompatible": "Start from an iteration of the same domain.",
     "BadRequestExportValidationFailed": (
-        "Its `exportable_to` says what an iteration exports for: only compact domains do."
+        "Choose a platform from `exportable_to` of the iteration. Only iterations of compact"
+        " domains can be exported."
     ),
     "BadRequestExportWhileTraining": (
         "Wait until the training is completed, then export the project."
     ),
     "BadRequestProjectUnsupportedExportPlatform": (
-        "The domain's `exportable_platforms` say for which it can be exported."
+        "Choose platforms from `exportable_platforms` of the domain."
     ),
     "BadRequestIterationName": "Give the iteration a name of 1 to 256 characters.",
     "BadRequestWorkspaceCannotBeModified": (
-        "This iteration is the workspace, not yet trained: train the project first."
+        "This iteration is the workspace, which is not trained. Train the project first."
     ),
     "BadRequestWorkspaceNotDeletable": (
-        "This iteration is the workspace: it cannot be deleted. Delete images in place of it."
+        "This iteration is the workspace, which cannot be deleted. Delete its images instead."
     ),
     "BadRequestUnpublishFailed": (
-        "Try again later; if it stays so, publish the iteration again with overwrite, and then"
+        "Try again later. If that fails too, publish the iteration again with overwrite, and then"
         " unpublish it."
     ),
     "BadRequestPredictionInvalidQueryParameters": (
-        "Begin the query again without its token: a token expires, and belongs to one query."
+        "Start the query again without a token. A token expires, and belongs to one query."
     ),
     "BadRequestPredictionTagsExceededCount": (
         f"Request at most {limits.TAGS_PER_PREDICTION_QUERY} at a time."
     ),
     "BadRequestPredictionIdsExceededCount": "Delete at most"
-    f" {limits.PREDICTIONS_PER_DELETE.value} predictions in a request;"
-    " delete_predictions does so.",
+    f" {limits.PREDICTIONS_PER_DELETE.value} predictions in a request, as delete_predictions does.",
     "BadRequestPredictionIdsMissing": "Give at least one id of a prediction.",
-    "BadRequestPredictionResultsExceededCount": "Ask for fewer results a page.",
-    "BadRequestInvalidArtifactUri": "Give the relative address exactly as the service wrote it.",
+    "BadRequestPredictionResultsExceededCount": "Request fewer results per page.",
+    "BadRequestInvalidArtifactUri": "Give the relative URI exactly as the service returned it.",
     "BadRequestInvalidIds": (
         "Give ids of the form 12345678-1234-1234-1234-123456789abc, of this project."
     ),
     "BadRequestNotSupported": (
-        "The project is of the other kind: classification, or object detection."
+        "The project is of the other type: classification or object detection."
     ),
-    "BadRequestImageStream": f"The service could not read the image: {_FILES}.",
+    "BadRequestImageStream": f"The service could not read the image; {_FILES}.",
     "BadRequestImageDimensions": f"Keep the sides of an image to {limits.IMAGE_SIDE}.",
     "BadRequestImageAspectRatio": (
         f"Keep the longer side of an image to {limits.IMAGE_ASPECT_RATIO.value} times the shorter."
     ),
     "NotFoundProjectDefaultIteration": (
-        "Say which iteration is meant, or make one the default (until v2.2: update_iteration)."
+        "Give an iteration, or make one the default (until v2.2, with update_iteration)."
     ),
     "NotFoundIterationPerformance": (
-        "The iteration has no performance yet: wait until its status is Completed."
+        "The iteration has no performance yet. Wait until its status is Completed."
     ),
     "BadRequestSubscriptionApi": (
-        "The key is of another kind of resource than this operation needs."
+        "The key belongs to another kind of resource than this operation needs."
     ),
     "ForbiddenDRModeEnabled": "The project is in disaster recovery mode and cannot be changed.",
     "NotFoundProject": (
-        "The resource of this key has no such project: list_projects() shows those it has."
+        "The resource of this key has no such project. list_projects() shows its projects."
     ),
-    "NotFoundTag": "The project has no such tag: list_tags() shows those it has.",
-    "NotFoundImage": "The project has no such image: it may have been deleted.",
+    "NotFoundTag": "The project has no such tag. list_tags() shows its tags.",
+    "NotFoundImage": "The project has no such image. It may have been deleted.",
     "NotFoundIteration": (
-        "The project has no such iteration, or nothing published under that name:"
-        " list_iterations() shows what it has."
+        "The project has no such iteration, or none is published under that name."
+        " list_iterations() shows its iterations."
     ),
-    "NotFoundDomain": "List the domains: get_domains() has the ids this resource knows.",
+    "NotFoundDomain": "Use an id from list_domains(), which lists the domains of this resource.",
 }
 
 
 _WRONG_ENDPOINT = (
-    "If every request ends so, the endpoint is wrong: VISION_{kind}_ENDPOINT is the bare address on"
-    " the page of the resource, such as https://NAME.cognitiveservices.azure.com, without a path."
+    "If every request fails like this, the endpoint is wrong. VISION_{kind}_ENDPOINT is the endpoint"
+    " on the page of the resource, such as https://NAME.cognitiveservices.azure.com, without a"
+    " path."
 )
 
 

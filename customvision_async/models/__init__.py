@@ -1,4 +1,4 @@
-"""The models: responses and request bodies of the service, its enums, and the inputs of callers."""
+"""The models: responses, request bodies and enums of the service, and the inputs of callers."""
 
 from __future__ import annotations
 

@@ -20,12 +20,12 @@ class Model(msgspec.Struct, frozen=True, kw_only=True, rename="camel", gc=False)
 
     * `frozen`: responses do not change.
     * `rename`: the JSON of the service is camelCase. Keys of v1.x are converted before decoding.
-    * `gc=False`: models cannot be part of a cycle, so the garbage collector skips them. This saves
-      11 % of the decode time.
+    * `gc=False`: models cannot be part of a reference cycle, so the garbage collector need not
+      track them. This saves 11 % of the decode time.
 
     Ids and names are required. All other fields have defaults, because API versions and operations
     omit different fields. An absent, null or empty list is `()`. Unknown fields are ignored. All
-    datetimes are aware: the service omits the zone of some times, which are UTC.
+    datetimes are aware. Times that the service sends without a zone are in UTC.
     """
 
 
@@ -62,7 +62,7 @@ def aware(moment: datetime) -> datetime:
 class Created(Model, frozen=True, kw_only=True):
     """The base class of images, and of the tags and regions on them.
 
-    The creation time is parsed on access. This halves the time to decode a page.
+    The creation time is parsed on access, which halves the time to decode a page.
     """
 
     created_text: str | None = field(default=None, name="created")

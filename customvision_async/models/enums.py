@@ -1,6 +1,6 @@
-"""The enums of the service, with the values of all API versions. All are open enums.
+"""The enums of the service, with the values of all API versions.
 
-See :class:`OpenEnum`.
+All of them accept unknown values. See :class:`OpenEnum`.
 """
 
 from __future__ import annotations
@@ -58,7 +58,10 @@ class ImageMetadataUpdateStatus(OpenEnum):
 
 
 class Classifier(OpenEnum):
-    """MULTICLASS: exactly one tag per image. MULTILABEL: any number (since v2.1)."""
+    """The type of a classification project (since v2.1).
+
+    MULTICLASS allows exactly one tag per image, MULTILABEL any number.
+    """
 
     MULTICLASS = "Multiclass"
     MULTILABEL = "Multilabel"
@@ -74,8 +77,8 @@ class DomainType(OpenEnum):
 class TagType(OpenEnum):
     """The type of a tag.
 
-    NEGATIVE means none of the other tags (since v2.2). GENERAL_PRODUCT is for retail projects
-    (since v3.3).
+    NEGATIVE is for images to which no other tag applies (since v2.2). GENERAL_PRODUCT is for retail
+    projects (since v3.3).
     """
 
     REGULAR = "Regular"
@@ -84,7 +87,7 @@ class TagType(OpenEnum):
 
 
 class TrainingType(OpenEnum):
-    """REGULAR: quick training. ADVANCED: training up to a time budget (since v3.0)."""
+    """The type of a training (since v3.0): REGULAR is quick, ADVANCED uses a time budget."""
 
     REGULAR = "Regular"
     ADVANCED = "Advanced"

@@ -1,4 +1,4 @@
-"""The inputs of callers: images by file, URL or prediction, with tags and regions."""
+"""Inputs: images by file, URL or prediction, with tags and regions."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ __all__ = [
 ]
 
 TagLike: TypeAlias = str | UUID | Tag
-"""A tag as a caller gives it: its name, its id or its model."""
+"""A tag: its name, its id or its model."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,8 +33,8 @@ class Region:
     """A rectangle of an image that shows `tag`.
 
     `left` and `width` are fractions of the image width, `top` and `height` of its height, measured
-    from the top left corner. The values are checked at upload, so an invalid region fails only its
-    image.
+    from the top left corner. The values are checked during the upload, so that an invalid region
+    fails only its image.
     """
 
     tag: TagLike
@@ -120,7 +120,7 @@ class ImageFile:
 def _file_name(path: object, file: object) -> str | None:
     source: object = path if path is not None else attempt(getattr, file, "name", None)
     if isinstance(source, (str, os.PathLike)):
-        # The upload reports a path that raises.
+        # A path that raises is reported by the upload.
         text = attempt(lambda: os.fspath(source))
         if isinstance(text, str):
             return os.path.basename(text) or text
@@ -171,7 +171,7 @@ class ImageUrl:
 
 @dataclass(frozen=True, slots=True, init=False)
 class ImageFromPrediction:
-    """A stored prediction to create a training image from.
+    """A stored prediction, to create a training image from it.
 
     Args:
         id: Id of the stored prediction.
@@ -210,7 +210,7 @@ class ImageFromPrediction:
 
 @dataclass(frozen=True, slots=True)
 class SkippedItem:
-    """An item that a source skips. Reports count it as skipped, with `reason`."""
+    """An item that a source skips. Reports count it as skipped, with its `reason`."""
 
     name: str
     reason: str
@@ -220,12 +220,12 @@ class SkippedItem:
 ImageSource: TypeAlias = (
     ImageFile | ImageUrl | str | os.PathLike[str] | bytes | bytearray | memoryview | IO[bytes]
 )
-"""One image as a caller gives it: a path, bytes, an open binary file, or one of the classes."""
+"""An image: a path, bytes, an open binary file, an ImageFile or an ImageUrl."""
 
 PredictionLike: TypeAlias = str | UUID | ImagePrediction | StoredImagePrediction
-"""A stored prediction as a caller gives it: its id or its model."""
+"""A stored prediction: its id or its model."""
 
 ImageInput: TypeAlias = (
     ImageSource | ImageFromPrediction | UUID | ImagePrediction | StoredImagePrediction
 )
-"""One image to upload: an :data:`ImageSource`, or a stored prediction as its model or its UUID."""
+"""An image to upload: an :data:`ImageSource`, or a stored prediction by its model or UUID."""

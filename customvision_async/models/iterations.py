@@ -28,9 +28,9 @@ class CustomBaseModelInfo(Model, frozen=True, kw_only=True):
 
 
 class Iteration(Model, frozen=True, kw_only=True):
-    """One training of a project.
+    """An iteration: the result of one training of a project.
 
-    `status` is an open set of strings. "Training", "Completed" and "Failed" are known.
+    `status` is any string. Known values are "Training", "Completed" and "Failed".
     """
 
     id: str
@@ -52,7 +52,7 @@ class Iteration(Model, frozen=True, kw_only=True):
     custom_base_model_info: CustomBaseModelInfo | None = None
     training_error_details: str | None = None
     is_default: bool | None = None
-    """In v1.2 to v2.2 only, which have a default iteration instead of publishing."""
+    """In v1.2 to v2.2 only. These versions have a default iteration instead of publishing."""
 
     def __post_init__(self) -> None:
         make_aware(self, "created", "last_modified", "trained_at")
@@ -68,8 +68,8 @@ class IterationUpdate(Body, frozen=True, kw_only=True):
 class TrainingParameters(Body, frozen=True, kw_only=True):
     """The body of ``train_project``.
 
-    `selected_tags` holds the ids of the tags to train on (since v3.2), `custom_base_model_info` the
-    iteration to start from (since v3.4-preview).
+    `selected_tags` are the ids of the tags to train on (since v3.2). `custom_base_model_info` is
+    the iteration to start from (since v3.4-preview).
     """
 
     selected_tags: tuple[str, ...] = ()

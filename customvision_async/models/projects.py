@@ -38,7 +38,10 @@ class ModelInformation(Model, frozen=True, kw_only=True):
 
 
 class Domain(Model, frozen=True, kw_only=True):
-    """A base model for training, optimized for a kind of image. Compact domains can be exported."""
+    """A base model for training, optimized for a kind of image.
+
+    Iterations of compact domains can be exported.
+    """
 
     id: str
     name: str = ""
@@ -132,7 +135,7 @@ class CreateProjectOptions(Body, frozen=True, kw_only=True):
 
 
 class KeyPair(Model, frozen=True, kw_only=True):
-    """Two keys of an account (v1.2). The repr hides them."""
+    """Two keys of an account (v1.2). The repr masks them."""
 
     primary_key: str | None = None
     secondary_key: str | None = None

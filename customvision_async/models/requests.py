@@ -1,4 +1,4 @@
-"""The bodies of create requests, as in the REST reference. Tags and predictions are ids."""
+"""The bodies of create requests, as in the REST reference. They name tags by id."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class HasId(Protocol):
 
 
 Id: TypeAlias = str | UUID | HasId
-"""An id as a caller gives it: a string, a `uuid.UUID`, or a model with an id."""
+"""An id: a string, a `uuid.UUID`, or a model with an id."""
 
 
 @dataclass(frozen=True, slots=True)

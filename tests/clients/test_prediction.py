@@ -513,7 +513,7 @@ async def test_tokens_that_lead_nowhere_end() -> None:
         emulator.faults.add(
             "edit", operation="QueryPredictions", times=None, edit=FirstPageForEver()
         )
-        with pytest.raises(DecodeError, match="no new items"):
+        with pytest.raises(DecodeError, match="repeats the same items"):
             await project.list_predictions().all()
 
 
