@@ -442,8 +442,8 @@ async def until_agreed(
     The walks of two lists may both miss an item that moves from one list to the other. At least
     `needed` walks are therefore made. Then another walk follows if the last one found a new item
     that existed during the first `needed` - 1 walks. Later items do not count, because uploads may
-    never end. If the last walk found an item that had moved to another list, up to `_MAX_EXTRA_WALKS`
-    further walks follow.
+    never end. If the last walk found an item that had moved to another list, further walks follow,
+    up to `_MAX_EXTRA_WALKS`.
     """
     place: dict[str, int] = {}
     newest: datetime | None = None

@@ -82,7 +82,7 @@ class Feeder(Generic[T, V]):
         try:
             with raise_foreign_cancellation("the source"):
                 await source.aclose()
-        except Exception as error:  # noqa: BLE001  # an error of the source: chunks in flight settle
+        except Exception as error:  # noqa: BLE001  # chunks in flight still settle
             self.account.abort(error)
         finally:
             self.account.add_unprepared(source.left)
@@ -100,7 +100,7 @@ class Feeder(Generic[T, V]):
                 )
             except StopAsyncIteration:
                 return
-            except Exception as error:  # noqa: BLE001  # an error of the source: chunks in flight settle
+            except Exception as error:  # noqa: BLE001  # chunks in flight still settle
                 self.account.abort(error)
                 return
             waited = waited + anyio.current_time() - began if self._chunker.waiting else 0.0

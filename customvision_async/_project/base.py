@@ -126,7 +126,7 @@ class ProjectBase:
         return BatchRun(source, spec)
 
     def _url_limits(self, count: int) -> ChunkLimits:
-        """Return the limits of a chunk of ids in a URL: at most `count`, as far as they fit."""
+        """Return the limits of a chunk of ids in a URL: at most `count`, fewer if they are long."""
         # The rest of a URL is shorter than the endpoint and 300 bytes.
         return ChunkLimits(count, limits.URL_BYTES.value - 300 - len(self.operations.endpoint))
 

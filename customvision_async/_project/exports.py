@@ -201,7 +201,7 @@ class ExportMethods(ProjectBase):
     async def export_project(self) -> ProjectExport:
         """Return a token to import the project into another resource (since v3.2).
 
-        Use it with ``await other.begin_import(export)``. It is valid for a day. Whoever has the
+        Use it with ``await other.begin_import(export)``. It is valid for a day. Anyone who has the
         token can read all images of the project.
         """
         return await self.operations.export_project(self.id)

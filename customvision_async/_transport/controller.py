@@ -63,7 +63,7 @@ class _PauseDetector:
     """Detect whether the service refuses every request until a Retry-After is over.
 
     Requests that are sent during a pause show it. If so, sending stops for the rest of the pause.
-    In some later pauses, ever more rarely, one request checks whether that is still so.
+    In some later pauses, less and less often, one request checks whether that is still so.
 
     `always` states that the service does so, without detection.
     """
@@ -100,7 +100,7 @@ class _PauseDetector:
     def refused(self, now: float, call: Call, retry_after: float) -> bool:
         """Record a refusal. Return whether it says anything about the rate.
 
-        It does not if the request was sent during a pause and may have been refused because of it.
+        It says nothing if the request was sent during a pause, which may be why it was refused.
         """
         if (
             self._pause_start < call.started

@@ -270,9 +270,9 @@ _BY_CODE = {
 
 
 _WRONG_ENDPOINT = (
-    "If every request fails like this, the endpoint is wrong. VISION_{kind}_ENDPOINT is the endpoint"
-    " on the page of the resource, such as https://NAME.cognitiveservices.azure.com, without a"
-    " path."
+    "If every request fails like this, the endpoint is wrong. VISION_{kind}_ENDPOINT is the"
+    " endpoint on the page of the resource, such as https://NAME.cognitiveservices.azure.com,"
+    " without a path."
 )
 
 

@@ -499,7 +499,7 @@ async def test_a_stale_token_is_the_services_error() -> None:
             return page | {"token": {**page["token"], "continuation": "stale"}}
 
         emulator.faults.add("edit", operation="QueryPredictions", edit=spoil)
-        with pytest.raises(BadRequestError, match="Begin the query again") as caught:
+        with pytest.raises(BadRequestError, match="Start the query again") as caught:
             await project.list_predictions(page_size=2).all()
         assert caught.value.code == "BadRequestPredictionInvalidQueryParameters"
 

@@ -229,7 +229,7 @@ async def test_every_training_operation_of_every_version(version: ApiVersion) ->
             await api.create_tag(project, "first"),
             await api.create_tag(project, "second", description="2"),
         ]
-        with pytest.raises(BadRequestError, match="list the tags"):
+        with pytest.raises(BadRequestError, match="List the tags"):
             await api.create_tag(project, "first")
         assert (
             await api.update_tag(project, tags[0], TagUpdate(name="new name", description="d"))
