@@ -167,10 +167,11 @@ def test_a_clock_that_is_set_back_by_an_hour_delays_nothing_for_long() -> None:
         import asyncio
 
         loop = asyncio.get_running_loop()
-        async with virtual.client_of(service, "clock") as training:
-            training._pipeline._clock = lambda: (
-                BASE.timestamp() + loop.time() - (3600.0 if loop.time() > 1.0 else 0.0)
-            )
+
+        def clock() -> float:
+            return BASE.timestamp() + loop.time() - (3600.0 if loop.time() > 1.0 else 0.0)
+
+        async with virtual.client_of(service, "clock", clock=clock) as training:
             project = training.get_project_client(service.project_id)
             report = await project.upload_images(
                 [ImageFile(data=b"GIF89a\x08\x00\x08\x00" + bytes([n])) for n in range(200)]

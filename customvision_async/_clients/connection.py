@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import os
 import ssl
-from collections.abc import Iterable
+import time
+from collections.abc import Callable, Iterable
 from functools import partial
+from random import Random
 from typing import TypedDict
 from urllib.parse import urlsplit
 
@@ -36,7 +38,7 @@ class ConnectionOptions(TypedDict, total=False):
 class Connection:
     """The pipeline to one endpoint, which connects on the first request.
 
-    `key_header` is the name of the header that carries the key.
+    `key_header` is the header that carries the key. `rng` and `clock` are those of the pipeline.
     """
 
     def __init__(
@@ -52,6 +54,8 @@ class Connection:
         ssl_context: ssl.SSLContext | None = None,
         observers: Iterable[Observer] = (),
         transport: Transport | None = None,
+        rng: Random | None = None,
+        clock: Callable[[], float] = time.time,
     ) -> None:
         self.endpoint = check_endpoint(endpoint)
         self.concurrency = concurrency or Concurrency()
@@ -68,6 +72,8 @@ class Connection:
                 shared_limiter, urlsplit(self.endpoint).netloc, auth.fingerprint, self.concurrency
             ),
             observers=self.observers,
+            rng=rng,
+            clock=clock,
         )
 
 

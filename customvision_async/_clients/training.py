@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 import ssl
-from collections.abc import Iterable
+import time
+from collections.abc import Callable, Iterable
+from random import Random
 from types import TracebackType
 from typing import Self, Unpack
 from uuid import UUID
@@ -99,6 +101,9 @@ class TrainingClient:
         blob_hosts: Iterable[str] = (),
         prediction_resource_id: str | None = None,
         transport: Transport | None = None,
+        # Private, for tests that run in virtual time.
+        _rng: Random | None = None,
+        _clock: Callable[[], float] = time.time,
     ) -> None:
         credential = mask_secret(credential)
         connection = Connection(
@@ -112,6 +117,8 @@ class TrainingClient:
             ssl_context=ssl_context,
             observers=observers,
             transport=transport,
+            rng=_rng,
+            clock=_clock,
         )
         self.endpoint: str = connection.endpoint
         """The normalized endpoint."""

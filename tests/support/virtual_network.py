@@ -1,5 +1,6 @@
-"""Running the package in virtual time: what it hands to worker threads is done at once, and nothing
-may be left behind.
+"""Run the package in virtual time.
+
+Work for threads is done on the event loop. A run that leaves tasks behind fails.
 """
 
 from __future__ import annotations
@@ -16,7 +17,6 @@ import anyio.to_thread
 
 from customvision_async import Concurrency, Retry, TrainingClient
 from customvision_async._events import Observer
-from customvision_async._transport.retry import RetryPolicy
 from tests.support.fake_service import BASE, ENDPOINT, KEY, Service
 from tests.support.virtual_loop import VirtualLoop
 
@@ -25,7 +25,7 @@ __all__ = ["Left", "client_of", "inline_threads", "run"]
 T = TypeVar("T")
 
 _NO_TLS = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-"""Nothing is sent over it. Spares each client the reading of the system's certificates, which takes longer than a whole seed."""
+"""Nothing is sent over it. Loading the certificates of the system takes longer than a whole seed."""
 
 
 class Left(AssertionError):
@@ -34,9 +34,7 @@ class Left(AssertionError):
 
 @contextmanager
 def inline_threads() -> Iterator[None]:
-    """Do the work of threads on the loop, after one turn of it: a thread has no place in virtual
-    time.
-    """
+    """Run the work of threads on the event loop, one turn later. Virtual time knows no threads."""
     real = anyio.to_thread.run_sync
 
     async def run_sync(function: Callable[..., Any], *args: Any, **_: Any) -> Any:
@@ -51,16 +49,16 @@ def inline_threads() -> Iterator[None]:
 
 
 def run(main: Coroutine[Any, Any, T]) -> T:
-    """Run `main` to its end in virtual time.
+    """Run `main` in virtual time and return its result.
 
     Raises:
-        Left: tasks were left behind.
-        Deadlock: every task waits.
+        Left: Tasks were left behind.
+        Deadlock: Every task waits.
     """
 
     async def whole() -> T:
         result = await main
-        for _ in range(5):  # what was cancelled needs a turn or two to see it
+        for _ in range(5):  # a cancelled task needs a turn or two to end
             await asyncio.sleep(0)
         if left := asyncio.all_tasks() - {asyncio.current_task()}:
             raise Left(f"left behind: {sorted(str(task.get_coro()) for task in left)}")
@@ -79,11 +77,13 @@ def client_of(
     concurrency: Concurrency | None = None,
     retry: Retry | None = None,
     observers: tuple[Observer, ...] = (),
+    clock: Callable[[], float] | None = None,
 ) -> TrainingClient:
-    """A client that speaks to `service`, all of whose chance comes from `seed`, and whose calendar
-    is that of the loop.
+    """Return a client of `service` whose retries are random by `seed`.
+
+    `clock` returns seconds since 1970. By default it follows the virtual time.
     """
-    training = TrainingClient(
+    return TrainingClient(
         ENDPOINT,
         KEY,
         api_version=service.version,
@@ -92,7 +92,10 @@ def client_of(
         retry=retry,
         observers=observers,
         ssl_context=_NO_TLS,
+        _rng=Random(seed),
+        _clock=clock or _virtual_clock,
     )
-    training._pipeline._policy = RetryPolicy(retry or Retry(), Random(seed))
-    training._pipeline._clock = lambda: BASE.timestamp() + asyncio.get_running_loop().time()
-    return training
+
+
+def _virtual_clock() -> float:
+    return BASE.timestamp() + asyncio.get_running_loop().time()
