@@ -29,7 +29,7 @@ LIMIT = 300.0
 
 
 @dataclass(frozen=True, slots=True)
-class FailureAction:
+class Verdict:
     """What became of a mutant."""
 
     name: str
@@ -80,7 +80,7 @@ def run(folder: Path, killer: tuple[str, ...]) -> str:
     return told[0][:160] if done.returncode else ""
 
 
-def judged(mutant: Mutant) -> FailureAction:
+def judged(mutant: Mutant) -> Verdict:
     """Make the mutant and try to kill it."""
     began = time.perf_counter()
     with tempfile.TemporaryDirectory() as name:
@@ -88,7 +88,7 @@ def judged(mutant: Mutant) -> FailureAction:
         text = mutated(package, mutant)
         (package / mutant.file).write_text(text)
         by = next(filter(None, (run(Path(name), killer) for killer in mutant.killers)), "")
-    return FailureAction(mutant.name, bool(by), by, time.perf_counter() - began)
+    return Verdict(mutant.name, bool(by), by, time.perf_counter() - began)
 
 
 def innocent(mutants: Iterable[Mutant]) -> str:
@@ -106,7 +106,7 @@ def innocent(mutants: Iterable[Mutant]) -> str:
         )
 
 
-def text_of(verdicts: list[FailureAction]) -> str:
+def text_of(verdicts: list[Verdict]) -> str:
     """The table of what became of them, as Markdown."""
     killed = sum(verdict.killed for verdict in verdicts)
     rows = (
