@@ -39,6 +39,21 @@ async def filled(one: Bench, count: int, *tags: str) -> list[str]:
 
 
 @pytest.mark.parametrize("version", VERSIONS)
+async def test_properties_are_those_of_the_service(version: ApiVersion) -> None:
+    """Each call returns the current state, and raises once the project is deleted."""
+    async with project_on_emulator(version=version) as one:
+        properties = await one.project.get_properties()
+        assert (properties.id, properties.name) == (one.project.id, "Orchard")
+        await one.training.update_project(one.project, name="Quinces", description="yellow")
+        properties = await one.project.get_properties()
+        assert (properties.name, properties.description) == ("Quinces", "yellow")
+        assert one.asked("GetProject") >= 2
+        await one.training.delete_project(one.project)
+        with pytest.raises(NotFoundError):
+            await one.project.get_properties()
+
+
+@pytest.mark.parametrize("version", VERSIONS)
 async def test_deleting_any_number(version: ApiVersion) -> None:
     """300 images by id, model, UUID and result, some twice: two calls whose URLs are under 8 KB,
     none is left.
