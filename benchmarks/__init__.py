@@ -1,1 +1,1 @@
-"""How fast it is, beside what else there is: ``python -m benchmarks``. See README.md."""
+"""Measure the speed of the package beside others: ``python -m benchmarks``. See README.md."""

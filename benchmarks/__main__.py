@@ -1,4 +1,4 @@
-"""``python -m benchmarks``: one table of what was aimed at and what was reached, on this machine."""
+"""Print one table of targets and results on this machine: ``python -m benchmarks``."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from .rows import GROUPS, Bench, Row
 
 
 def main() -> int:
-    """Measure and print. The exit status is 0 however the figures are: a benchmark is no test."""
+    """Measure and print. Return 0 whatever the figures: a benchmark is not a test."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     parser.add_argument(
         "groups",

@@ -1,10 +1,8 @@
-"""The upload as a hand would write it for one occasion, with aiohttp and msgspec, knowing what
-makes it fast.
+"""The upload as a programmer would write it for one occasion, with aiohttp and msgspec.
 
-It does what is needed and no more: find the files, cut them into batches of 64 images and 16 MB,
-stream each batch as multipart from the files in pieces of 128 KiB (letting the loop breathe), eight
-at a time, and see that every image is answered OK. It does not look at the images, retry, learn
-a rate, join answers to files or keep an account.
+It does only the necessary: find the files, cut them into batches of 64 images and 16 MB, stream
+each batch as multipart in pieces of 128 KiB, eight at a time, and check that every image has status
+OK. It does not inspect images, retry, adapt to a rate, match results to files or report failures.
 """
 
 from __future__ import annotations

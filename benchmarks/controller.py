@@ -1,10 +1,9 @@
-"""The controller against a simulated service: ``python -m benchmarks.controller [--seed N]``.
+"""Run the controller against a simulated service: ``python -m benchmarks.controller [--seed N]``.
 
-The service is a token bucket that answers 429, a link shared by the uploads, a think time with a
-long tail and, at times, a fixed number of workers that queue in silence or another client that
-takes most of the quota. Scenarios are drawn from the seed. The oracle is a client that knows the
-bucket and never asks for what is not there. The real :class:`Controller` runs unchanged, in virtual
-time.
+The service is a token bucket that responds 429, a link shared by the uploads, a think time with a
+long tail and, at times, a fixed number of workers with a silent queue or another client that takes
+most of the quota. Scenarios are drawn from the seed. The oracle is a client that knows the bucket
+and never exceeds it. The real :class:`Controller` runs unchanged, in virtual time.
 """
 
 from __future__ import annotations
@@ -23,12 +22,12 @@ from customvision_async._options import Concurrency
 from customvision_async._transport.controller import Call, Controller
 
 ROUND_TRIP = 0.02
-"""Seconds for a refusal to come back."""
+"""Seconds until a refusal arrives."""
 
 
 @dataclass(frozen=True)
 class Scenario:
-    """A service and a link. Times are seconds, sizes bytes."""
+    """A service and a link. Times are in seconds, sizes in bytes."""
 
     rate: float = 10.0
     burst: float = 10.0
@@ -39,22 +38,22 @@ class Scenario:
     workers: int | None = None
     retry_after: float | None = 1.0
     strict: bool = False
-    """Every call is refused until a Retry-After is over."""
+    """Every request is refused until a Retry-After has passed."""
     extends: bool = False
-    """And each call refused meanwhile begins it anew."""
+    """Each request refused meanwhile restarts the Retry-After."""
     window: bool = False
-    """No bucket: at most `rate` calls within any second."""
+    """Instead of a bucket: at most `rate` requests within any second."""
     early: bool = False
     rival: tuple[float, float, float] | None = None
-    """From when, until when, and what share of the rate another client takes."""
+    """Start, end and share of the rate of another client."""
     seconds: float = 300.0
     calls: int | None = None
-    """Calls of the job, or None for as many as there is time for."""
+    """Requests of the job, or None for as many as time allows."""
 
 
 @dataclass
 class Outcome:
-    """What a run came to."""
+    """The outcome of a run."""
 
     accepted: int = 0
     refused: int = 0
@@ -63,12 +62,12 @@ class Outcome:
 
     @property
     def wasted(self) -> float:
-        """Calls refused, as a share of those accepted."""
+        """Refused requests, as a share of the accepted ones."""
         return self.refused / max(1, self.accepted)
 
 
 class Oracle:
-    """Knows the bucket: no call starts for which there is no token. Speaks as a controller does."""
+    """Knows the bucket: no request starts without a token. Has the interface of a controller."""
 
     def __init__(self, service: _Service, options: Concurrency) -> None:
         self._service = service
@@ -77,7 +76,7 @@ class Oracle:
         self._uploading = 0
 
     def wait(self, now: float, *, upload: bool) -> float:
-        """Until there is a token, a slot and a place."""
+        """Return the seconds until there is a token, an upload slot and a request slot."""
         if (
             self._in_flight >= self._options.max_requests
             or self._uploading >= self._options.max_uploads
@@ -93,16 +92,16 @@ class Oracle:
         return Call(upload, now)
 
     def body_sent(self, now: float, call: Call) -> None:
-        """A slot is free."""
+        """Free the upload slot."""
         call.sent = now
         self._uploading -= 1
 
     def accepted(self, now: float, call: Call) -> None:
-        """A place is free."""
+        """Free the request slot."""
         self._in_flight -= 1
 
     def refused(self, now: float, call: Call, retry_after: float | None) -> None:
-        """Never."""
+        """Never called."""
         raise AssertionError
 
 
@@ -122,7 +121,7 @@ class _Service:
         self._at = now
 
     def until_token(self, now: float) -> float:
-        """Seconds until a call would be taken up."""
+        """Return the seconds until a request would be accepted."""
         if self._s.window:
             while self._seen and self._seen[0] <= now - self._second:
                 self._seen.popleft()
@@ -140,7 +139,7 @@ class _Service:
         return True
 
     def admits(self, now: float) -> tuple[bool, float | None]:
-        """Whether a call is taken up, and else its Retry-After."""
+        """Return whether a request is accepted, and its Retry-After if not."""
         wait = self._s.retry_after
         if self._s.strict and now < self.blocked:
             if self._s.extends:
@@ -153,7 +152,7 @@ class _Service:
 
 
 class _Link:
-    """Bytes per second, shared evenly by the bodies on it."""
+    """Bandwidth in bytes per second, shared evenly by the bodies on it."""
 
     def __init__(self, speed: float) -> None:
         self._speed = speed
@@ -215,7 +214,7 @@ class Simulation:
         heapq.heappush(self._events, (when, self._count, what, call, value))
 
     def run(self) -> Outcome:
-        """Go on until the time is over or the job is done."""
+        """Run until the time is over or the job is done."""
         now = 0.0
         if self._s.rival is not None:
             self._at(self._s.rival[0], "rival")
@@ -285,9 +284,9 @@ class Simulation:
 
 
 def draw(random: Random) -> Scenario:
-    """A scenario.
+    """Draw a scenario.
 
-    Rates, times and sizes are log-uniform over what a user of the service may meet.
+    Rates, times and sizes are log-uniform over the range that users of the service may meet.
     """
 
     def between(low: float, high: float) -> float:
@@ -327,13 +326,16 @@ KINDS: dict[str, dict[str, Any]] = {
     "window, strict": {"window": True, "strict": True},
     "window, strict, extended": {"window": True, "strict": True, "extends": True},
 }
-"""Ways of counting and refusing calls: which of them the service has is not known."""
+"""Ways to count and refuse requests. It is not known which the service uses."""
 
 
 def share_of_oracle(
     scenario: Scenario, seed: int, options: Concurrency | None = None
 ) -> tuple[float, float]:
-    """What was done of what the oracle does (for a job: its time by ours), and the wasted share."""
+    """Return the work done and the wasted requests, as shares of those of the oracle.
+
+    For a job, the work is the time of the oracle by that of the controller.
+    """
     ours = Simulation(scenario, seed, options).run()
     best = Simulation(scenario, seed, options, oracle=True).run()
     if scenario.calls is not None:
@@ -342,7 +344,7 @@ def share_of_oracle(
 
 
 def ideal(scenario: Scenario) -> float:
-    """Calls that the quota allows in all, without its burst."""
+    """Return the total requests that the quota allows, without its burst."""
     taken = (
         0.0
         if scenario.rival is None
@@ -352,7 +354,7 @@ def ideal(scenario: Scenario) -> float:
 
 
 def quantile(values: list[float], share: float) -> float:
-    """The value under which `share` of `values` lie."""
+    """Return the value below which a `share` of `values` lies."""
     ordered = sorted(values)
     return ordered[min(len(ordered) - 1, int(share * len(ordered)))]
 
@@ -365,7 +367,7 @@ def campaign(
     calls: int | None = None,
     options: Concurrency | None = None,
 ) -> list[tuple[float, float, Scenario]]:
-    """`count` scenarios of `seed`."""
+    """Run `count` scenarios of `seed`."""
     random = Random(seed)
     rows: list[tuple[float, float, Scenario]] = []
     for number in range(count):

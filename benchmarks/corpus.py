@@ -1,6 +1,6 @@
 """Folders of images to send: a JPEG header, then noise.
 
-Made once, kept in the scratch folder, read from the page cache.
+They are created once, kept in the scratch folder and read from the page cache.
 """
 
 from __future__ import annotations
@@ -14,11 +14,14 @@ __all__ = ["folder_of", "warm"]
 
 _PER_FOLDER = 1000
 _DISTINCT = 400_000_000
-"""Bytes of different images at the most; beyond, files are links to these (memory is measured there, not speed)."""
+"""Maximum bytes of distinct images. Further files are links to these.
+
+Such folders serve to measure memory, not speed.
+"""
 
 
 def _header() -> bytes:
-    """The beginning of a JPEG file up to its frame header: 640 x 480."""
+    """Return the start of a JPEG file up to its frame header: 640 x 480."""
     jfif = b"\xff\xe0" + struct.pack(">H", 16) + b"JFIF\x00\x01\x01\x00\x00\x01\x00\x01\x00\x00"
     frame = (
         b"\xff\xc0"
@@ -29,7 +32,7 @@ def _header() -> bytes:
 
 
 def folder_of(scratch: Path, size: int, count: int) -> Path:
-    """A folder with `count` images of `size` bytes, in folders of 1,000."""
+    """Return a folder with `count` images of `size` bytes, in subfolders of 1,000."""
     folder = scratch / f"{size}x{count}"
     done = scratch / f"{folder.name}.done"
     if done.exists():
@@ -53,6 +56,6 @@ def folder_of(scratch: Path, size: int, count: int) -> Path:
 
 
 def warm(folder: Path) -> None:
-    """Read every file, so that no run pays for the disk."""
+    """Read every file, so that no run waits for the disk."""
     for path in folder.rglob("*.jpg"):
         path.read_bytes()

@@ -1,6 +1,4 @@
-"""Runs side by side: the sink on one core, the client on another, one process a run, all kinds in
-turn.
-"""
+"""Compare runs: the sink on one core, the client on another, a process per run, all kinds in turn."""
 
 from __future__ import annotations
 
@@ -22,8 +20,8 @@ __all__ = ["Runs", "certificates", "sink", "together"]
 
 
 def _cores() -> tuple[int | None, int | None]:
-    """Where the client and the sink run: the two ends of what there is, so that they never share a
-    core.
+    """Return the cores of the client and of the sink: the first and the last, so that they never
+    share one.
     """
     there = sorted(os.sched_getaffinity(0))
     return (there[0], there[-1]) if len(there) > 1 else (None, None)
@@ -34,18 +32,14 @@ CLIENT, SINK = _cores()
 
 @dataclass
 class Runs:
-    """The runs of several kinds of client, side by side: for each its lines, in the order of the
-    rounds.
-    """
+    """The runs of several kinds of client: the results of each, in the order of the rounds."""
 
     lines: dict[str, list[dict[str, float]]] = field(
         default_factory=dict[str, list[dict[str, float]]]
     )
 
     def each(self, kind: str, what: str) -> list[float]:
-        """One figure of each run, for each item where it is CPU ("cpu"), or items a second
-        ("rate").
-        """
+        """Return one figure of each run: "cpu" per item, "rate" in items per second, or another."""
         lines = self.lines[kind]
         if what == "cpu":
             return [line["cpu"] / line["items"] for line in lines]
@@ -54,16 +48,16 @@ class Runs:
         return [line[what] for line in lines]
 
     def median(self, kind: str, what: str) -> float:
-        """The median of that."""
+        """Return the median of a figure."""
         return median(self.each(kind, what))
 
     def ratios(self, above: str, below: str, what: str) -> list[float]:
-        """Of each round, that figure of `above` over that of `below`."""
+        """Return the figure of `above` divided by that of `below`, for each round."""
         return [a / b for a, b in zip(self.each(above, what), self.each(below, what), strict=True)]
 
 
 def certificates(scratch: Path) -> tuple[str, str]:
-    """(what the client trusts, what the sink shows): files for an authority made for the occasion."""
+    """Create an authority. Return the files that the client trusts and that the sink presents."""
     authority = trustme.CA()
     trusted, shown = scratch / "authority.pem", scratch / "sink.pem"
     authority.cert_pem.write_to_path(str(trusted))
@@ -75,7 +69,7 @@ def certificates(scratch: Path) -> tuple[str, str]:
 
 @contextmanager
 def sink(tls: tuple[str, str] | None = None, **options: Any) -> Iterator[dict[str, Any]]:
-    """A sink in a process of its own. Gives what a task needs to reach it."""
+    """Run a sink in a process of its own. Yield the fields that a task needs to reach it."""
     told = {"core": SINK, "certificate": tls[1] if tls else None, **options}
     command = [sys.executable, "-m", "benchmarks.sink", json.dumps(told)]
     with subprocess.Popen(
@@ -96,7 +90,7 @@ def sink(tls: tuple[str, str] | None = None, **options: Any) -> Iterator[dict[st
 
 
 def run_once(task: Mapping[str, Any]) -> dict[str, float]:
-    """One run in a process of its own."""
+    """Run one task in a process of its own."""
     command = [sys.executable, "-m", "benchmarks.worker", json.dumps(task)]
     done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)
     line: dict[str, float] = json.loads(done.stdout.splitlines()[-1])
@@ -104,7 +98,7 @@ def run_once(task: Mapping[str, Any]) -> dict[str, float]:
 
 
 def together(tasks: Mapping[str, Mapping[str, Any]], rounds: int) -> Runs:
-    """Run every task `rounds` times; each round has all of them, in an order of its own."""
+    """Run every task `rounds` times. Each round runs all of them in a random order."""
     runs = Runs({kind: [] for kind in tasks})
     rng = random.Random(rounds)
     for _ in range(rounds):

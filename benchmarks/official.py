@@ -47,7 +47,7 @@ def upload(task: Task) -> dict[str, float]:
 
 
 def upload_regions(task: Task) -> dict[str, float]:
-    """The same with a region on each image."""
+    """Upload a folder with a region on each image."""
     return _upload(
         task,
         lambda path: _Entry(
@@ -75,7 +75,7 @@ def _upload(task: Task, entry: Callable[[Path], Any]) -> dict[str, float]:
 
 
 def listing(task: Task) -> dict[str, float]:
-    """List every image, one page after another: threads gain nothing here."""
+    """List every image, page by page. Threads would gain nothing."""
     client = _client(task)
     done = 0
     with Meter() as meter:
@@ -86,7 +86,7 @@ def listing(task: Task) -> dict[str, float]:
 
 
 def delete(task: Task) -> dict[str, float]:
-    """Delete images by id, 256 a call."""
+    """Delete images by id, 256 per request."""
     client, ids = _client(task), task.ids()
 
     def send(part: Sequence[str]) -> int:
@@ -99,7 +99,7 @@ def delete(task: Task) -> dict[str, float]:
 
 
 def tag(task: Task) -> dict[str, float]:
-    """Put one tag on each image, 128 a call."""
+    """Put one tag on each image, 128 per request."""
     client, ids = _client(task), task.ids()
 
     def send(part: Sequence[str]) -> int:

@@ -1,4 +1,4 @@
-"""The jobs, done with customvision_async through its public surface."""
+"""The jobs, done with customvision_async through its public interface."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ async def _project(task: Task) -> AsyncIterator[ProjectClient]:
     ) as training:
         project = training.get_project_client(PROJECT)
         await project.list_tags().all()  # opens a connection
-        await project.delete_images([])  # loads what is loaded late
+        await project.delete_images([])  # triggers lazy imports
         yield project
 
 
@@ -46,12 +46,12 @@ def _run(main: Any) -> dict[str, float]:
 
 
 def upload(task: Task) -> dict[str, float]:
-    """Upload a folder, one tag for all, and look at each result."""
+    """Upload a folder with one tag for all, and look at each result."""
     return _run(_upload(task, lambda: images_in(task.folder)))
 
 
 def upload_regions(task: Task) -> dict[str, float]:
-    """The same with a region on each image, so that the batches are JSON with base64."""
+    """Upload a folder with a region on each image, so that the batches are JSON with base64."""
 
     def source() -> list[ImageFile]:
         paths = sorted(Path(task.folder).rglob("*.jpg"))
@@ -77,12 +77,11 @@ async def _sent(task: Task, project: ProjectClient, source: Callable[[], Any]) -
 
 
 def gap(task: Task) -> dict[str, float]:
-    """How long the event loop is held while a folder is uploaded: milliseconds from one of its
-    rounds to the next.
+    """Measure how long the event loop is blocked during an upload, in milliseconds per iteration.
 
-    `largest` and `p99` are in CPU time of the process (all threads: one that holds the interpreter
-    holds the loop too), which leaves out the time that other programs had the core; `clock` is the
-    largest by the clock.
+    `largest` and `p99` are CPU time of the process. It includes all threads, because a thread that
+    holds the GIL blocks the loop too, and excludes the time that other programs had the core.
+    `clock` is the largest by wall clock.
     """
 
     async def main() -> dict[str, float]:
@@ -103,7 +102,7 @@ def gap(task: Task) -> dict[str, float]:
             ticking.cancel()
         held = sorted(
             one for one in held if one > 0.0002
-        )  # rounds in which nothing was done would flatter the share
+        )  # idle iterations would flatter the percentile
         return {
             **result,
             "largest": held[-1] * 1e3,
@@ -169,7 +168,7 @@ async def _watched(start: Callable[[], Any], count: int) -> dict[str, float]:
 
 
 class _Nowhere:
-    """A sender that sends nothing and answers at once."""
+    """A transport that sends nothing and responds at once."""
 
     async def send(
         self,
@@ -188,7 +187,7 @@ class _Nowhere:
 
 
 def engine(task: Task) -> dict[str, float]:
-    """Delete images by id, with nothing behind the pipeline: what the engine itself costs."""
+    """Delete images by id with nothing behind the pipeline, to measure the engine itself."""
 
     async def main() -> dict[str, float]:
         ids: Iterable[str] = task.ids()

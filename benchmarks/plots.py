@@ -1,6 +1,4 @@
-"""Two plots, as SVG beside README.md: throughput against the size of the images, memory against
-their number.
-"""
+"""Draw two plots beside README.md, as SVG: throughput by image size, and memory by image count."""
 
 from __future__ import annotations
 
@@ -23,11 +21,11 @@ _NAMES = {
 
 
 def draw(bench: Bench) -> None:
-    """Measure and draw both."""
+    """Measure and draw both plots."""
     import matplotlib as mpl
 
     mpl.use("svg")
-    mpl.rcParams["svg.hashsalt"] = "customvision"  # the same figures give the same file
+    mpl.rcParams["svg.hashsalt"] = "customvision"  # makes the file reproducible
     _memory(bench)
     _throughput(bench)
 

@@ -1,8 +1,9 @@
-"""What gets through a service that allows so many calls a second, in virtual time: client, engine
-and limiter run unchanged.
+"""Measure the throughput under a rate limit in virtual time. Client, engine and limiter run
+unchanged.
 
-The service is a token bucket of one second's calls; a call that finds it empty is answered 429 with
-``Retry-After: 1``. The ideal is a client that knows the bucket: every token is used as it comes.
+The service is a token bucket that holds the requests of one second. It responds 429 with
+``Retry-After: 1`` when the bucket is empty. The ideal client knows the bucket and uses every token
+as it arrives.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ __all__ = ["through"]
 
 @dataclass
 class _Quota:
-    """The service. `rival` is what share another client takes in the middle third of `seconds`."""
+    """The service. `rival` is the share that another client takes in the middle third of `seconds`."""
 
     rate: float
     think: float
@@ -38,7 +39,7 @@ class _Quota:
         self.tokens = self.ideal = self.rate
 
     def _left(self, moment: float) -> float:
-        """Calls a second that the rival leaves."""
+        """Return the requests per second that the rival leaves."""
         return (
             self.rate * (1 - self.rival)
             if self.seconds / 3 <= moment < self.seconds * 2 / 3
@@ -61,7 +62,7 @@ class _Quota:
         *,
         on_sent: Callable[[], None] | None = None,
     ) -> Response:
-        """One call."""
+        """Handle one request."""
         loop = asyncio.get_running_loop()
         if on_sent is not None:
             on_sent()
@@ -76,12 +77,12 @@ class _Quota:
         return Response(204, {}, b"")
 
     async def aclose(self) -> None:
-        """Nothing is open."""
+        """Do nothing."""
 
 
 def through(task: Task) -> dict[str, float]:
-    """Delete images for `seconds`: the share of the ideal that got through, and of the calls that
-    were refused.
+    """Delete images for `seconds`. Return the share of the ideal, and the share of refused
+    requests.
     """
     quota = _Quota(task.rate, task.think, task.rival, task.seconds)
 

@@ -28,7 +28,7 @@ _PACKAGES = (
 
 
 def machine() -> list[str]:
-    """What it ran on, a line each."""
+    """Return the properties of the machine, one per line."""
     info = Path("/proc/cpuinfo")
     model = re.search(r"model name\s*: (.*)", info.read_text()) if info.exists() else None
     return [
@@ -54,14 +54,14 @@ def _figure(value: float) -> str:
 
 
 def line(row: Row) -> str:
-    """A row as text."""
+    """Return a row as text."""
     target = f"{'<=' if row.most else '>='} {_figure(row.target)}{row.unit}"
     mark = "  " if row.ok else "! "
     return f"{mark}{row.work:88s} {_figure(row.reached) + row.unit:>15s}   {target:>16s}   {row.detail}"
 
 
 def write(rows: Sequence[Row], rounds: int) -> None:
-    """Put the table into README.md, between its marks."""
+    """Write the table into README.md, between its marks."""
     table = ["| work | target | reached | span; by kind |", "|---|---|---|---|"]
     for row in rows:
         reached = f"{_figure(row.reached)}{row.unit}"

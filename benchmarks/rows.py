@@ -1,4 +1,4 @@
-"""The rows of the table: what is done, what was aimed at, what was reached."""
+"""The rows of the table: the work, the target and the result."""
 
 from __future__ import annotations
 
@@ -15,17 +15,21 @@ from .measure import CLIENT, Runs, run_once, sink, together
 __all__ = ["GROUPS", "Bench", "Row"]
 
 SEED = 20260607
-"""Of the scenarios of the controller: another than those it was made with."""
+"""Seed of the controller scenarios. It differs from the seed used during development."""
 
 SIZES = {20_000: 9920, 200_000: 1984, 2_000_000: 192}
-"""Images of each size in an upload: whole batches of 64, and 200 to 400 MB, so that the first requests do not weigh too much."""
+"""Number of images per image size in an upload.
+
+They are whole batches of 64, and 200 to 400 MB in total, so that the first requests do not weigh
+too much.
+"""
 
 
 @dataclass(frozen=True)
 class Row:
     """A line of the table.
 
-    `reached` is compared with `target`: at least that, or (`most`) at most.
+    `target` is the minimum of `reached`, or its maximum if `most` is set.
     """
 
     work: str
@@ -43,20 +47,20 @@ class Row:
 
 @dataclass(frozen=True)
 class Bench:
-    """Where things are, and how often to repeat."""
+    """The places of the data, and the number of rounds."""
 
     scratch: Path
     tls: tuple[str, str]
     rounds: int
 
     def folder(self, size: int, count: int) -> Path:
-        """A folder of images, in the page cache."""
+        """Return a folder of images that is in the page cache."""
         folder = corpus.folder_of(self.scratch, size, count)
         corpus.warm(folder)
         return folder
 
     def uploads(self, size: int, kinds: Mapping[str, Mapping[str, Any]], *, tls: bool) -> Runs:
-        """The kinds of clients side by side, with the same folder."""
+        """Run the kinds of clients side by side on the same folder."""
         count = SIZES[size]
         folder = self.folder(size, count)
         with sink(self.tls if tls else None, image_size=size) as reach:
@@ -69,7 +73,7 @@ def _span(values: list[float]) -> str:
 
 
 def _micro(runs: Runs) -> str:
-    """CPU of each kind, in microseconds an item."""
+    """Return the CPU time of each kind, in microseconds per item."""
     each = {kind: runs.median(kind, "cpu") * 1e6 for kind in runs.lines}
     return ", ".join(
         f"{kind} {cpu:,.0f} us" if cpu >= 100 else f"{kind} {cpu:.3g} us"
@@ -96,7 +100,7 @@ def uploads(bench: Bench) -> Iterator[Row]:
     """CPU of uploads from a folder."""
     for (size, tls), target in _LESS.items():
         kinds: dict[str, dict[str, Any]] = dict(_UPLOAD)
-        if size == 2_000_000:  # what the service takes: batches of 16 MB, as ours makes them
+        if size == 2_000_000:  # batches of 16 MB, as the package sends them
             kinds["SDK, 16 MB"] = {"job": "official.upload", "batch": 8}
         runs = bench.uploads(size, kinds, tls=tls)
         what = f"{_named(size)} images{', TLS' if tls else ''}"
@@ -130,7 +134,7 @@ def uploads(bench: Bench) -> Iterator[Row]:
 
 
 def regions(bench: Bench) -> Iterator[Row]:
-    """CPU of uploads with a region on each image."""
+    """Measure the CPU of uploads with a region on each image."""
     for tls in (False, True):
         runs = bench.uploads(
             200_000,
@@ -154,7 +158,7 @@ def _calls(
 
 
 def ids(bench: Bench) -> Iterator[Row]:
-    """Lists, deletes and tags."""
+    """Measure lists, deletions and tags."""
     runs = _calls(bench, "listing", 50_000)
     more = runs.ratios("ours", "SDK", "rate")
     rates = f"{runs.median('ours', 'rate'):,.0f} against {runs.median('SDK', 'rate'):,.0f} images/s"
@@ -178,7 +182,7 @@ def ids(bench: Bench) -> Iterator[Row]:
 
 
 def engine(bench: Bench) -> Iterator[Row]:
-    """The engine by itself."""
+    """Measure the engine by itself."""
     runs = together(
         {"ours": {"job": "ours.engine", "count": 1_000_000, "core": CLIENT}},
         bench.rounds,
@@ -191,7 +195,7 @@ def engine(bench: Bench) -> Iterator[Row]:
 
 
 def memory(bench: Bench) -> Iterator[Row]:
-    """Peak memory over an idle client, 8 chunks in flight."""
+    """Measure peak memory over an idle client, with 8 chunks in flight."""
     peaks: dict[tuple[int, int], float] = {}
     for size, count in ((2_000_000, 2_000), (20_000, 2_000), (20_000, 200_000)):
         folder = corpus.folder_of(bench.scratch, size, count)
@@ -225,7 +229,7 @@ def memory(bench: Bench) -> Iterator[Row]:
 
 
 def gap(bench: Bench) -> Iterator[Row]:
-    """How long the event loop is held during an upload."""
+    """Measure how long an upload blocks the event loop."""
     for size, tls in ((200_000, False), (200_000, True), (2_000_000, True)):
         runs = bench.uploads(size, {"ours": {"job": "ours.gap"}}, tls=tls)
         what = f"upload {_named(size)}{', TLS' if tls else ''}: event loop held,"
@@ -260,8 +264,8 @@ _QUOTAS: tuple[tuple[str, dict[str, float], float], ...] = (
 
 
 def quotas(bench: Bench) -> Iterator[Row]:
-    """What gets through a quota, in virtual time; and the controller by itself, on scenarios drawn
-    anew.
+    """Measure the throughput under a quota in virtual time, and the controller on new random
+    scenarios.
     """
     for what, told, most in _QUOTAS:
         line = run_once({"job": "quota.through", **told})
@@ -298,4 +302,4 @@ GROUPS: dict[str, Callable[[Bench], Iterator[Row]]] = {
     "gap": gap,
     "quotas": quotas,
 }
-"""What can be measured, by name."""
+"""The groups of measurements, by name."""

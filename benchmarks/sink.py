@@ -1,14 +1,14 @@
-"""A stand-in for the service that costs as little as can be: ``python -m benchmarks.sink '{"core":
-1, ...}'``.
+"""A stand-in for the service with minimal overhead: ``python -m benchmarks.sink '{"core": 1,
+...}'``.
 
-A process of its own, on a core of its own. One thread a connection, with blocking calls: bodies of
-plain HTTP are thrown away by the kernel (``MSG_TRUNC``), those of TLS are deciphered into one
-buffer. Answers are made beforehand, of the form and length of the service's own: 64 results with
-their images are 80 KB, a page of 256 images 310 KB.
+It runs in a process of its own on its own core, with one thread per connection and blocking calls.
+The kernel discards bodies of plain HTTP (``MSG_TRUNC``); bodies of TLS are decrypted into one
+buffer. Responses are prepared in advance, with the form and length of those of the service: 64
+results with their images are 80 KB, a page of 256 images is 310 KB.
 
-It does not read bodies of images: all are of one length that it was told, so the Content-Length
-tells their number. That holds for multipart and for base64, since what stands around an image is
-far shorter than it (or the batch is full).
+It does not parse bodies of images. All images have one known length, so the Content-Length gives
+their number. This holds for multipart and for base64, because the overhead per image is far shorter
+than an image (or the batch is full).
 """
 
 from __future__ import annotations
@@ -30,14 +30,14 @@ __all__ = ["Options", "image_json"]
 
 _BUFFER = 1 << 20
 _START = 512
-"""Bytes of a body that are looked at."""
+"""Bytes of a body that are inspected."""
 _DISCARD = getattr(socket, "MSG_TRUNC", 0)
 
 
 @dataclass
 class Options:
-    """What the sink is told: `image_size` is the length of every image, `images` how many a list
-    has, `think` seconds a call.
+    """The options of the sink: `image_size` is the length of every image, `images` the length of a
+    list, and `think` the seconds per request.
     """
 
     core: int | None = None
@@ -49,7 +49,7 @@ class Options:
 
 
 def image_json(number: int) -> bytes:
-    """An image as the service writes it, 1.2 KB."""
+    """Return an image as the service writes it, 1.2 KB."""
     name = f"{number:08x}95b24c0b8a2c1c3f0c1d2e3f"
     store = f"https://irisprodeutraining.blob.core.windows.net:443/i-{name}/"
     key = "?sv=2020-04-08&se=2024-05-21T08%3A41%3A57Z&sr=b&sp=r&sig=Q0fT9xkV3mJ2nUoW4yZbR7sLd1eHc8aGp6iKtXqMwE0%3D"
@@ -75,12 +75,12 @@ def _image(number: int) -> bytes:
 
 
 _NONCE = re.compile(rb'(?:filename=|"name": ?)"([0-9a-f]{16})00"')
-"""The name of the first image in a request of ours: its names are in the response."""
+"""The name of the first image in a request of this package. Its names are in the response."""
 _ANY_NONCE = b"0123456789abcdef"
 
 
 def _summary_to(start: bytes, count: int, *, quoted: bool) -> bytes:
-    """Return the response to a create call whose body begins with `start`."""
+    """Return the response to a create request whose body begins with `start`."""
     if (found := _NONCE.search(start)) is None:
         return _summary(count, quoted, b"")
     return _summary(count, quoted, _ANY_NONCE).replace(_ANY_NONCE, found[1])
@@ -88,7 +88,7 @@ def _summary_to(start: bytes, count: int, *, quoted: bool) -> bytes:
 
 @cache
 def _summary(count: int, quoted: bool, nonce: bytes) -> bytes:
-    """Return the response to a create call, in another order than the request."""
+    """Return the response to a create request, in another order than the request."""
     results = []
     for number in sorted(range(count), key=lambda n: (n * 7) % 64):
         name = f"{nonce.decode()}{number:02}" if nonce else str(number)
@@ -130,7 +130,7 @@ class _Connection:
                 have = self._request(head, have)
 
     def _request(self, head: bytes, have: bytes) -> bytes:
-        """Answer one request; gives what was read beyond it."""
+        """Respond to one request. Return the bytes that were read beyond it."""
         line, _, headers = head.partition(b"\r\n")
         method, target, _ = line.split(b" ", 2)
         path, _, query = target.partition(b"?")
@@ -218,7 +218,7 @@ def _shake_hands(peer: socket.socket, options: Options, context: ssl.SSLContext 
 
 
 def main() -> None:
-    """Serve until the standard input ends; the first line of output is the port."""
+    """Serve until standard input ends. Print the port first."""
     told: dict[str, Any] = json.loads(sys.argv[1])
     options = Options(**told)
     if options.core is not None:

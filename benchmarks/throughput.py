@@ -1,11 +1,11 @@
-"""What gets through a quota over real sockets: ``python -m benchmarks.throughput [--seconds N]
-[--rounds N]``.
+"""Measure the throughput under a quota over real sockets.
 
-Small images, any number of them, go through ``upload_images`` to an emulator in a process of its
-own. It allows so many calls a second, counts them in either way, and thinks about each. The ideal
-is all that it allows from the first call on (a bucket is full then, which adds a second's calls),
-less what another client got. The client is told nothing of the rate: the seconds in which it is
-looked for are in the first figure.
+Run it with ``python -m benchmarks.throughput [--seconds N] [--rounds N]``. Small images go through
+``upload_images`` to an emulator in a process of its own. It limits the requests per second, counted
+in one of two ways, and has a think time. The ideal is everything that it allows from the first
+request on (the bucket starts full, which adds the requests of one second) minus the share of the
+other client. The client is not told the rate, so the first figure includes the seconds of the
+search.
 """
 
 from __future__ import annotations
@@ -34,14 +34,16 @@ from customvision_async.emulator import Emulator
 
 KEY = "0" * 32
 FOUND = 30.0
-"""Seconds after which the rate should have been found: there is a figure for the rest of the time as well."""
+"""Seconds after which the rate should have been found. The rest of the time has a figure of its
+own.
+"""
 
 
 @dataclass(frozen=True)
 class Case:
     """One service.
 
-    `rival` is the share of the rate that another client asks for in the middle third.
+    `rival` is the share of the rate that another client requests in the middle third.
     """
 
     rate: float
@@ -58,21 +60,22 @@ class Case:
 
 
 class Seen:
-    """What the uploads came to, from the events of the client: when each call began, by the status
-    of its answer.
+    """The uploads as the events of the client tell them: the start of each request, by the status
+    of its response.
     """
 
     def __init__(self) -> None:
         self.began: dict[int, list[float]] = defaultdict(list)
 
     def __call__(self, event: Event) -> None:
-        """Count a call that is over."""
+        """Count a completed request."""
         if isinstance(event, RequestCompleted) and event.operation.startswith("CreateImages"):
             self.began[event.status].append(time.monotonic() - event.seconds)
 
     def between(self, begin: float, end: float) -> tuple[int, int]:
-        """How many calls were taken up and how many refused, of those that began in these seconds
-        after the first.
+        """Return the numbers of accepted and refused requests that began in this span.
+
+        The span is in seconds from the first request.
         """
         if other := self.began.keys() - {200, 429}:
             raise RuntimeError(f"other answers: {other}")
@@ -85,7 +88,7 @@ class Seen:
 
 
 def small_images(seconds: float) -> Iterator[ImageFile]:
-    """Small images for so long, each another: the header of a PNG, and a number."""
+    """Yield small, distinct images for some seconds: the header of a PNG, and a number."""
     end = time.monotonic() + seconds
     size = b"IHDR" + struct.pack(">IIBBBBB", 640, 480, 8, 2, 0, 0, 0)
     head = b"\x89PNG\r\n\x1a\n" + struct.pack(">I", 13) + size + struct.pack(">I", zlib.crc32(size))
@@ -94,7 +97,7 @@ def small_images(seconds: float) -> Iterator[ImageFile]:
 
 
 async def serve(case: Case) -> None:
-    """The emulator, until standard input ends."""
+    """Run the emulator until standard input ends."""
     async with Emulator(
         training_key=KEY,
         calls_per_second=case.rate,
@@ -110,7 +113,7 @@ async def serve(case: Case) -> None:
 
 @asynccontextmanager
 async def served(case: Case) -> AsyncIterator[str]:
-    """The endpoint of an emulator in another process."""
+    """Yield the endpoint of an emulator in another process."""
     command = [sys.executable, "-m", "benchmarks.throughput", "--serve", json.dumps(asdict(case))]
     server = await asyncio.create_subprocess_exec(*command, stdin=PIPE, stdout=PIPE)
     assert server.stdin is not None
@@ -123,7 +126,7 @@ async def served(case: Case) -> AsyncIterator[str]:
 
 
 async def rival(case: Case, endpoint: str) -> int:
-    """Another client, which sends evenly and never again: how many of its calls were taken up."""
+    """Send as another client: evenly, and without retries. Return the number of accepted requests."""
     await asyncio.sleep(case.seconds / 3)
     url, taken = f"{endpoint}/customvision/v3.3/training/domains", 0
 
@@ -141,8 +144,8 @@ async def rival(case: Case, endpoint: str) -> int:
 
 
 async def measure(case: Case) -> dict[str, float]:
-    """Upload for as long as the case says: the share of the ideal, and of the calls that were
-    refused.
+    """Upload for as long as the case says. Return the share of the ideal, and the share of refused
+    requests.
     """
     seen = Seen()
     async with served(case) as endpoint:
@@ -166,8 +169,8 @@ async def measure(case: Case) -> dict[str, float]:
 
 
 def cases(seconds: float) -> list[Case]:
-    """What is measured: each rate, way of counting and time of thinking; another client; a service
-    that refuses all for a while.
+    """Return the cases: each rate, way of counting and think time; another client; a service that
+    refuses everything for a while.
     """
     ways: tuple[Literal["second", "bucket"], ...] = ("second", "bucket")
     plain = [
@@ -181,7 +184,7 @@ def cases(seconds: float) -> list[Case]:
 
 
 async def run_one(case: Case, turn: asyncio.Semaphore) -> dict[str, float]:
-    """Measure in a process of its own."""
+    """Measure one case in a process of its own."""
     async with turn:
         command = [
             sys.executable,
@@ -197,7 +200,7 @@ async def run_one(case: Case, turn: asyncio.Semaphore) -> dict[str, float]:
 
 
 async def table(seconds: float, rounds: int, together: int) -> None:
-    """All cases, as lines of Markdown: medians of the rounds."""
+    """Return the medians of all cases as lines of Markdown."""
     turn = asyncio.Semaphore(together)
     wanted = cases(seconds)
     rows = await asyncio.gather(*(run_one(case, turn) for _ in range(rounds) for case in wanted))

@@ -1,8 +1,8 @@
-"""One measured run, in a process of its own: ``python -m benchmarks.worker '{"job": "ours.upload",
-...}'`` prints one line of JSON.
+"""One measured run in a process of its own.
 
-Imports, the making of clients and a first request (which opens a connection and loads what is
-loaded late) are outside the timed part, for all alike.
+``python -m benchmarks.worker '{"job": "ours.upload", ...}'`` prints one line of JSON. Imports, the
+creation of clients and a first request (which opens a connection and triggers lazy imports) are
+outside the timed part, for all kinds alike.
 """
 
 from __future__ import annotations
@@ -26,9 +26,10 @@ TAG = "48cdc50b-0ee0-4f02-afa8-e100568e1f6b"
 
 @dataclass
 class Task:
-    """What a run is told.
+    """The task of a run.
 
-    `endpoint` is that of the sink, `ca` the certificate to trust; the rest is the job's.
+    `endpoint` is that of the sink, and `ca` the certificate to trust. The other fields depend on
+    the job.
     """
 
     job: str
@@ -46,19 +47,19 @@ class Task:
     seconds: float = 300.0
 
     def ids(self) -> list[str]:
-        """`count` different ids of images."""
+        """Return `count` distinct ids of images."""
         return [f"{number:08x}-95b2-4c0b-8a2c-1c3f0c1d2e3f" for number in range(self.count)]
 
 
 class Meter:
-    """The timed part: `with` it around the work, then `counted` says what was done.
+    """The timed part. Use it as a context manager around the work, then call `counted`.
 
-    CPU is user and system time of the whole process. `memory` is the most that was resident while
-    it ran, over what was when it began, in MiB.
+    CPU is user and system time of the whole process. `memory` is the peak of resident memory during
+    the work minus the memory at its start, in MiB.
     """
 
     def __enter__(self) -> Meter:
-        Path("/proc/self/clear_refs").write_text("5")  # the peak begins anew
+        Path("/proc/self/clear_refs").write_text("5")  # resets the peak
         self._resident = _status("VmRSS")
         self._cpu = _cpu()
         self._began = time.perf_counter()
@@ -75,7 +76,7 @@ class Meter:
         self.memory = (_status("VmHWM") - self._resident) / 1024
 
     def counted(self, items: int, **more: float) -> dict[str, float]:
-        """The line of the run."""
+        """Return the result line of the run."""
         return {
             "items": items,
             "cpu": self.cpu,
@@ -91,7 +92,7 @@ def _cpu() -> float:
 
 
 def _status(name: str) -> int:
-    """A line of /proc/self/status, in KiB."""
+    """Return a value of /proc/self/status, in KiB."""
     for line in Path("/proc/self/status").read_text().splitlines():
         if line.startswith(name + ":"):
             return int(line.split()[1])
@@ -99,7 +100,7 @@ def _status(name: str) -> int:
 
 
 def main() -> None:
-    """Do the task of the command line."""
+    """Run the task of the command line."""
     told: dict[str, Any] = json.loads(sys.argv[1])
     task = Task(**told)
     if task.core is not None:

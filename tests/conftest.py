@@ -1,4 +1,4 @@
-"""What every test shares."""
+"""Configuration of all tests."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ import pytest
 
 @pytest.fixture(scope="session")
 def anyio_backend() -> str:
-    """Async tests run on asyncio: aiohttp knows no other."""
+    """Run async tests on asyncio, because aiohttp supports nothing else."""
     return "asyncio"
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Make the marks known."""
+    """Register the markers."""
     config.addinivalue_line(
         "markers", "evidence(line): the line (D1 to D18) of the emulator's table that a test shows"
     )

@@ -1,9 +1,9 @@
-"""Which operation of which version is in the client, in the emulator, and checked by Microsoft's
-SDK: written, or held to.
+"""The table of operations by version: in the client, in the emulator, and checked by Microsoft's
+SDK.
 
-``python -m tests.coverage_table`` writes docs/operations.md; ``--check`` only says whether it is
-current. What it says is looked up in the code: the client's table and coroutines, the emulator's
-routes and handlers, and what the tests have Microsoft's SDKs call.
+``python -m tests.coverage_table`` writes docs/operations.md; ``--check`` only tells whether it is
+current. The table is derived from the code: the operations and coroutines of the client, the routes
+and handlers of the emulator, and the calls that the tests make with Microsoft's SDKs.
 """
 
 from __future__ import annotations
@@ -34,7 +34,9 @@ SDKS: dict[tuple[str, str], str] = {
     ("Training", "v3.4-preview"): "test_official_sdk.py",
     ("Prediction", "v3.1"): "test_official_sdk.py",
 }
-"""The versions that a release of Microsoft's SDK speaks which is run, and the file that has it call its operations."""
+"""The versions that a tested release of Microsoft's SDK supports, and the file that calls its
+operations.
+"""
 
 VERBS = {
     "GetDomains": "training.list_domains create_project",
@@ -104,7 +106,8 @@ VERBS = {
         for store in ("", "WithNoStore")
     },
 }
-"""The verbs that use an operation, of which client ("" where only ``client.operations`` has it)."""
+"""The methods that use an operation, with their client ("" if only ``client.operations`` has it).
+"""
 
 CLIENTS: dict[str, type] = {
     "training": TrainingClient,
@@ -114,24 +117,24 @@ CLIENTS: dict[str, type] = {
 
 
 def snake(operation: str) -> str:
-    """The name of an operation in Python."""
+    """Return the Python name of an operation."""
     return re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", operation).lower()
 
 
 def verbs(operation: str) -> list[tuple[type, str]]:
-    """The verbs that use an operation, each with its client."""
+    """Return the methods that use an operation, each with its client."""
     client, _, names = VERBS[operation].partition(".")
     return [(CLIENTS[client], name) for name in names.split()]
 
 
 def in_client(row: OperationSpec, version: Version) -> bool:
-    """Whether the client can call it in the version."""
+    """Return whether the client can call the operation in this version."""
     kind = Operations if isinstance(version, ApiVersion) else PredictionOperations
     return row.in_version(version) and callable(getattr(kind, snake(row.id), None))
 
 
 def in_emulator(row: OperationSpec, version: Version) -> bool:
-    """Whether the emulator answers it in the version."""
+    """Return whether the emulator handles the operation in this version."""
     handled = row.id in HANDLERS or row.id in SLOW_HANDLERS
     return handled and any(
         route.operation == row.id
@@ -143,7 +146,7 @@ def in_emulator(row: OperationSpec, version: Version) -> bool:
 
 @cache
 def called(file: str) -> frozenset[str]:
-    """The names that a file calls, or spells out to be called."""
+    """Return the names that a file calls, or lists as strings to call."""
     tree = ast.parse((Path(__file__).parent / file).read_text("utf-8"))
     names = {node.attr for node in ast.walk(tree) if isinstance(node, ast.Attribute)}
     names |= {
@@ -155,13 +158,13 @@ def called(file: str) -> frozenset[str]:
 
 
 def by_sdk(row: OperationSpec, version: Version) -> bool:
-    """Whether Microsoft's SDK of that version calls it in the tests."""
+    """Return whether the tests call the operation with Microsoft's SDK of that version."""
     file = SDKS.get((row.api, version.value))
     return file is not None and snake(row.id) in called(file)
 
 
 def cell(row: OperationSpec, version: Version) -> str:
-    """What holds of an operation in a version; "-" where the version does not have it."""
+    """Return the cell of an operation in a version: "-" if the version lacks it."""
     if not row.in_version(version):
         return "-"
     marks = (
@@ -173,7 +176,7 @@ def cell(row: OperationSpec, version: Version) -> str:
 
 
 def table(rows: Iterable[OperationSpec], versions: Iterable[Version]) -> list[str]:
-    """The lines of a table."""
+    """Return the lines of a table."""
     versions = list(versions)
     lines = [
         "| operation | "
@@ -190,7 +193,7 @@ def table(rows: Iterable[OperationSpec], versions: Iterable[Version]) -> list[st
 
 
 def page() -> str:
-    """The whole page."""
+    """Return the whole page."""
     training = [row for row in OPERATIONS.values() if row.api == "Training"]
     prediction = [row for row in OPERATIONS.values() if row.api == "Prediction"]
     others = [
@@ -255,7 +258,7 @@ def page() -> str:
 
 
 def main(*arguments: str) -> int:
-    """Write the page; with ``--check`` compare it."""
+    """Write the page, or with ``--check`` compare it."""
     if "--check" in arguments:
         return 0 if PAGE.read_text("utf-8") == page() else 1
     PAGE.parent.mkdir(exist_ok=True)

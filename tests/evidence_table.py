@@ -1,9 +1,8 @@
-"""What public evidence shows of the real service, and what the emulator makes of it: written, or
-held to.
+"""The table of public evidence on the real service, and of its use in the emulator.
 
-``python -m tests.evidence_table`` writes docs/emulator-evidence.md; ``--check`` only says whether
-it is current. Defaults, values and sources come from the emulator's table of switches, the tests
-from their marks ``evidence("D1")``.
+``python -m tests.evidence_table`` writes docs/emulator-evidence.md; ``--check`` only tells whether
+it is current. Defaults, values and sources come from the emulator's table of switches. The tests
+come from their markers ``evidence("D1")``.
 """
 
 from __future__ import annotations
@@ -22,7 +21,7 @@ COMMAND = "python -m tests.evidence_table"
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """A line of evidence; `note` says what the emulator does otherwise, and why."""
+    """A line of evidence. `note` tells where the emulator differs, and why."""
 
     grade: str
     shows: str
@@ -94,7 +93,7 @@ LINES = {
 
 
 def shown_by() -> dict[str, list[str]]:
-    """The tests of each line, by their marks."""
+    """Return the tests of each line, by their markers."""
     found: dict[str, list[str]] = {}
     for file in sorted((ROOT / "tests").rglob("test_*.py")):
         text = file.read_text("utf-8")
@@ -113,7 +112,7 @@ def _row(*cells: str) -> str:
 
 
 def page() -> str:
-    """The page."""
+    """Return the page."""
     tests = shown_by()
     out = [
         "# What the emulator knows of the real service",
@@ -180,7 +179,7 @@ def page() -> str:
 
 
 def main(arguments: list[str]) -> int:
-    """Write the page, or (``--check``) say whether it is current."""
+    """Write the page, or with ``--check`` tell whether it is current."""
     if "--check" in arguments:
         return int(not PAGE.is_file() or PAGE.read_text("utf-8") != page())
     PAGE.write_text(page(), "utf-8")

@@ -1,11 +1,11 @@
-"""The engine's tests on other interpreters, with eager tasks: ``python -m tests.interpreters``.
+"""Run the engine's tests on other interpreters, with eager tasks: ``python -m tests.interpreters``.
 
-Looks for Python 3.12 to 3.14, with the GIL and free-threaded, on PATH and where pyenv and uv keep
-theirs. Each that is there gets an environment of its own and runs :data:`TESTS`; each that is not
-there is named. It installs no interpreter.
+It looks for Python 3.12 to 3.14, with the GIL and free-threaded, on PATH and in the folders of
+pyenv and uv. Each interpreter gets an environment of its own and runs :data:`TESTS`. Missing ones
+are listed. No interpreter is installed.
 """
 
-# ruff: noqa: T201 - a command speaks
+# ruff: noqa: T201 - a command prints
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from pathlib import Path
 __all__ = ["TESTS", "WANTED", "candidates", "found"]
 
 WANTED = ("3.12", "3.13", "3.13t", "3.14", "3.14t")
-"""The eager task factory comes with 3.12, the free-threaded build with 3.13."""
+"""Python 3.12 added the eager task factory, 3.13 the free-threaded build."""
 TESTS = (
     "batch/test_run",
     "batch/test_leaving",
@@ -58,7 +58,7 @@ def candidates(environment: Mapping[str, str] = os.environ) -> Iterator[Path]:
 
 
 def found(paths: Iterable[Path]) -> dict[str, Path]:
-    """Return the first interpreter of each version wanted that starts: a shim may not."""
+    """Return the first interpreter of each wanted version that starts. Broken shims are skipped."""
     known: dict[str, Path] = {}
     for path in paths:
         try:
@@ -73,7 +73,7 @@ def found(paths: Iterable[Path]) -> dict[str, Path]:
 
 
 def tried(python: Path) -> tuple[bool, str]:
-    """Run the tests in an environment of its own. Return whether they pass, and what was said."""
+    """Run the tests in an environment of their own. Return whether they pass, and the output."""
     said: list[str] = []
     with tempfile.TemporaryDirectory(prefix="customvision-", ignore_cleanup_errors=True) as folder:
         own = Path(folder) / "bin" / "python"
@@ -94,7 +94,7 @@ def tried(python: Path) -> tuple[bool, str]:
 
 
 def main() -> int:
-    """Run it; 1 where a test fails or one that is required is not there."""
+    """Run the tests. Return 1 if one fails or a required interpreter is missing."""
     parser = argparse.ArgumentParser(prog="python -m tests.interpreters", description=__doc__)
     parser.add_argument("--require", nargs="*", default=[], metavar="VERSION", choices=WANTED)
     parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1, help="how many at once")

@@ -1,8 +1,7 @@
-"""The security checklist: each rule, and the tests that hold it.
+"""The security checklist: each rule, and the tests that verify it.
 
-``python -m tests.security_checklist`` writes docs/security.md.
-
-A test holds the page current, and that each test named here exists.
+``python -m tests.security_checklist`` writes docs/security.md. A test checks that the page is
+current and that each test named here exists.
 """
 
 from __future__ import annotations
@@ -150,7 +149,7 @@ RULES: list[tuple[str, str, dict[str, str]]] = [
 
 
 def page() -> str:
-    """The page."""
+    """Return the page."""
     lines = [
         "# Security checklist",
         "",
@@ -171,7 +170,7 @@ def page() -> str:
 
 
 def missing() -> list[str]:
-    """Tests that are named above and do not exist."""
+    """Return the tests that are named above and do not exist."""
     gone: list[str] = []
     for _, _, held in RULES:
         for module, names in held.items():

@@ -1,10 +1,10 @@
-"""Whether the tests have teeth: ``python -m tests.mutants``.
+"""Check that the tests detect mistakes: ``python -m tests.mutants``.
 
-Each mutant of the table is made in a copy of the package, and what must kill it is run. First all
-the killers are run against a copy without a mistake, which they must let live.
+Each mutant of the table is applied to a copy of the package, and its killers are run on it. First,
+all killers are run on an unchanged copy, where they must pass.
 """
 
-# ruff: noqa: T201 - a command speaks
+# ruff: noqa: T201 - a command prints
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ from tests.mutants.table import MUTANTS, Mutant
 ROOT = Path(__file__).parents[2]
 SUMMARY = Path(__file__).with_name("SUMMARY.md")
 LIMIT = 300.0
-"""Seconds for one killer. A mutant that hangs is killed, too."""
+"""Timeout of one killer in seconds. A mutant that hangs counts as killed."""
 
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """What became of a mutant."""
+    """The outcome of a mutant."""
 
     name: str
     killed: bool
@@ -39,10 +39,10 @@ class Verdict:
 
 
 def mutated(source: Path, mutant: Mutant) -> str:
-    """The text of its file with the mistake in it.
+    """Return the text of the file with the mistake in it.
 
-    Raises: LookupError: the text it changes is not there just once: the table is to be brought up
-        to date.
+    Raises:
+        LookupError: The original text does not occur exactly once. The table is out of date.
     """
     text = (source / mutant.file).read_text()
     if text.count(mutant.old) != 1:
@@ -54,7 +54,7 @@ def mutated(source: Path, mutant: Mutant) -> str:
 
 
 def copied(folder: Path) -> Path:
-    """A copy of the package with its tests in `folder`; the package in it."""
+    """Copy the package and its tests into `folder`. Return the copy of the package."""
     for name in ("customvision_async", "tests"):
         shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
     shutil.copy(ROOT / "pyproject.toml", folder)
@@ -62,7 +62,7 @@ def copied(folder: Path) -> Path:
 
 
 def run(folder: Path, killer: tuple[str, ...]) -> str:
-    """Run a killer over the copy in `folder`; its last words if it failed, else nothing."""
+    """Run a killer on the copy in `folder`. Return its last line if it failed, or an empty string."""
     environment = {**os.environ, "PYTHONPATH": str(folder), "PYTHONDONTWRITEBYTECODE": "1"}
     try:
         done = subprocess.run(
@@ -81,7 +81,7 @@ def run(folder: Path, killer: tuple[str, ...]) -> str:
 
 
 def judged(mutant: Mutant) -> Verdict:
-    """Make the mutant and try to kill it."""
+    """Apply the mutant and try to kill it."""
     began = time.perf_counter()
     with tempfile.TemporaryDirectory() as name:
         package = copied(Path(name))
@@ -92,7 +92,7 @@ def judged(mutant: Mutant) -> Verdict:
 
 
 def innocent(mutants: Iterable[Mutant]) -> str:
-    """The first killer that fails without a mistake, and how; nothing where all is well."""
+    """Return the first killer that fails without a mistake, with its output, or an empty string."""
     killers = dict.fromkeys(killer for mutant in mutants for killer in mutant.killers)
     with tempfile.TemporaryDirectory() as name:
         copied(Path(name))
@@ -107,7 +107,7 @@ def innocent(mutants: Iterable[Mutant]) -> str:
 
 
 def text_of(verdicts: list[Verdict]) -> str:
-    """The table of what became of them, as Markdown."""
+    """Return the table of verdicts as Markdown."""
     killed = sum(verdict.killed for verdict in verdicts)
     rows = (
         (
@@ -126,7 +126,7 @@ def text_of(verdicts: list[Verdict]) -> str:
 
 
 def main() -> int:
-    """Run it; 1 where one lives."""
+    """Run all mutants. Return 1 if one survives."""
     parser = argparse.ArgumentParser(
         prog="python -m tests.mutants", description="See whether the tests notice mistakes."
     )

@@ -1,10 +1,11 @@
-"""Every released version of Microsoft's Python SDK against the emulator: ``python -m tests.sdks``.
+"""Run every released version of Microsoft's Python SDK against the emulator: ``python -m
+tests.sdks``.
 
-Makes an environment for each version (kept in --folder, so that a second run takes seconds), runs
-one scenario in each, prints a table of the steps, and exits with 1 where a step failed.
+It creates an environment per version (kept in --folder, so that a second run takes seconds), runs
+one scenario in each, prints a table of the steps, and exits with 1 if a step failed.
 """
 
-# ruff: noqa: T201 - a command speaks
+# ruff: noqa: T201 - a command prints
 
 from __future__ import annotations
 
@@ -28,7 +29,7 @@ SCENARIO = Path(__file__).with_name("scenario.py")
 
 
 def environment(folder: Path, version: str) -> Path:
-    """The interpreter of an environment that has the version. Raises CalledProcessError."""
+    """Return the interpreter of an environment that has the version. Raise CalledProcessError."""
     home = folder / version
     python = home / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
     if not (home / "complete").exists():
@@ -40,7 +41,7 @@ def environment(folder: Path, version: str) -> Path:
 
 
 def run(command: list[str], path: str | None = None) -> dict[str, str]:
-    """What each step came to. Raises RuntimeError where the scenario did not get to its end."""
+    """Return the outcome of each step. Raise RuntimeError if the scenario did not end."""
     with Emulator(
         training_key="a" * 32, prediction_key="b" * 32, training_seconds=0.05
     ) as emulator:
@@ -64,7 +65,7 @@ def run(command: list[str], path: str | None = None) -> dict[str, str]:
 
 
 def main() -> int:
-    """Run the versions asked for (all of them, unless told otherwise)."""
+    """Run the selected versions, or all of them."""
     parser = argparse.ArgumentParser(prog="python -m tests.sdks", description=__doc__)
     parser.add_argument("versions", nargs="*", default=VERSIONS, help="such as 1.0.0")
     default = Path(tempfile.gettempdir()) / f"customvision-sdks-{os.getuid()}"

@@ -1,8 +1,8 @@
-"""One job of a user of Microsoft's SDK, whichever of its released versions is installed.
+"""One job of a user of Microsoft's SDK, with whichever released version is installed.
 
-Run by the command (``python -m tests.sdks``) in the environment of one version, and by
-test_sdk_versions.py. Takes an endpoint, keys and images as JSON on stdin; prints one JSON object:
-for each step "ok", "not there" where the version has no such operation, or the error.
+The command ``python -m tests.sdks`` and test_sdk_versions.py run it in the environment of one
+version. It takes an endpoint, keys and images as JSON on stdin. It prints one JSON object with the
+outcome of each step: "ok", "not there" if the version has no such operation, or the error.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ class NotThere(Exception):
 
 
 def clients(given: dict[str, Any]) -> tuple[Any, Any]:
-    """The training and the prediction client, as this version makes them."""
+    """Return the training and the prediction client of this version."""
     endpoint = given["endpoint"]
     keys = given["training_key"], given["prediction_key"]
     training = importlib.import_module(NAMESPACE + ".training")
@@ -49,7 +49,7 @@ def clients(given: dict[str, Any]) -> tuple[Any, Any]:
     )
     from azure.cognitiveservices.vision.customvision.training.training_api import TrainingApi
 
-    # 0.1.0 to 0.3.0 have the base address of a region: only the host is exchanged.
+    # 0.1.0 to 0.3.0 have the base address of a region: replace only the host.
     made = TrainingApi(keys[0]), PredictionEndpoint(keys[1])
     moved = []
     for kind, key, client in zip((TrainingApi, PredictionEndpoint), keys, made, strict=True):
@@ -59,7 +59,7 @@ def clients(given: dict[str, Any]) -> tuple[Any, Any]:
 
 
 class Scenario:
-    """The steps, each of which may need what those before it made."""
+    """The steps. Each may need the results of the steps before it."""
 
     def __init__(self, given: dict[str, Any]) -> None:
         self.images = [base64.b64decode(image) for image in given["images"]]
@@ -68,7 +68,7 @@ class Scenario:
         self.models = importlib.import_module(NAMESPACE + ".training.models")
 
     def batch(self, kind: str, entries: list[Any], tags: list[str]) -> Any:
-        """Send entries: 3.0.0 and later take one batch object, those before take the lists."""
+        """Send entries. Since 3.0.0 the SDK takes one batch object, before that it takes lists."""
         method = getattr(self.training, f"create_images_from_{kind}s")
         made = {"file": "ImageFileCreateBatch", "url": "ImageUrlCreateBatch"}[kind]
         if "images" in method.__code__.co_varnames[: method.__code__.co_argcount]:
@@ -76,14 +76,14 @@ class Scenario:
         return method(self.project, getattr(self.models, made)(images=entries, tag_ids=tags))
 
     def projects(self) -> None:
-        """Make a project, find it in the list, read its domain."""
+        """Create a project, find it in the list, and read its domain."""
         self.project = self.training.create_project("Orchard", domain_id=COMPACT).id
         assert [project.id for project in self.training.get_projects()] == [self.project]
         assert self.training.get_project(self.project).settings.domain_id == COMPACT
         assert COMPACT in [domain.id for domain in self.training.get_domains()]
 
     def tags(self) -> None:
-        """Make two tags and list them."""
+        """Create two tags and list them."""
         self.apple = self.training.create_tag(self.project, "apple").id
         self.pear = self.training.create_tag(self.project, "pear").id
         found = self.training.get_tags(self.project)
@@ -98,7 +98,7 @@ class Scenario:
         assert summary.is_batch_successful and summary.images[0].status == "OK"
 
     def files(self) -> None:
-        """Upload a batch of each tag, and one without a tag."""
+        """Upload a batch per tag, and one without a tag."""
         entry = self.models.ImageFileCreateEntry
         for tags, first in (([self.apple], 1), ([self.pear], 7), ([], 13)):
             entries = [
@@ -111,7 +111,7 @@ class Scenario:
             self.made = [result.image.id for result in summary.images]
 
     def urls(self) -> None:
-        """Upload from an address: an image that the project has already is no new one."""
+        """Upload from a URL. An image that the project already has is a duplicate."""
         image = self.training.get_tagged_images(self.project, take=1)[0]
         url = getattr(image, "original_image_uri", None) or image.image_uri
         entry = self.models.ImageUrlCreateEntry(url=url)
@@ -130,7 +130,7 @@ class Scenario:
         assert {image.id for image in found} == set(self.made)
 
     def tagging(self) -> None:
-        """Tag images and take the tag away again."""
+        """Tag images and remove the tag again."""
         pairs = [
             self.models.ImageTagCreateEntry(image_id=id, tag_id=self.apple) for id in self.made
         ]
@@ -141,7 +141,7 @@ class Scenario:
         assert len(self.training.get_untagged_images(self.project)) == 6
 
     def regions(self) -> None:
-        """Make a detection project with a region in one image, given later or with the upload."""
+        """Create a detection project with regions in one image, added later or with the upload."""
         if not hasattr(self.models, "ImageRegionCreateEntry"):
             raise NotThere
         project = self.training.create_project("Boxes", domain_id=DETECTION).id
@@ -157,7 +157,7 @@ class Scenario:
         self.training.delete_project(project)
 
     def train(self) -> None:
-        """Train, and wait for the end."""
+        """Train and wait for the end."""
         self.iteration = self.training.train_project(self.project).id
         for _ in range(400):
             found = self.training.get_iteration(self.project, self.iteration)
@@ -169,7 +169,7 @@ class Scenario:
         assert 0 <= performance.precision <= 1
 
     def publish(self) -> None:
-        """Publish, or before 1.0.0 make the iteration the default one."""
+        """Publish the iteration, or make it the default one (before 1.0.0)."""
         if hasattr(self.training, "publish_iteration"):
             args = self.project, self.iteration, "live", self.resource
             assert self.training.publish_iteration(*args)
@@ -190,7 +190,7 @@ class Scenario:
             assert (getattr(best, "tag_name", None) or best.tag) == "apple"
 
     def export(self) -> None:
-        """Export, and find the export done."""
+        """Export and wait for the export."""
         assert self.training.export_iteration(self.project, self.iteration, "TensorFlow")
         export = self.training.get_exports(self.project, self.iteration)[0]
         assert export.status == "Done" and export.download_uri
@@ -228,12 +228,12 @@ STEPS = (
 
 
 def outcome(step: Callable[[], None]) -> str:
-    """Do a step; say how it went."""
+    """Run a step and return its outcome."""
     try:
         step()
     except NotThere:
         return "not there"
-    except Exception as error:  # noqa: BLE001 - whatever a step meets is what it came to
+    except Exception as error:  # noqa: BLE001 - any error is the outcome of the step
         frames = traceback.extract_tb(error.__traceback__)
         line = [frame.lineno for frame in frames if frame.filename == __file__][-1]
         return f"{type(error).__name__} at line {line}: {error}"[:300]
@@ -241,7 +241,7 @@ def outcome(step: Callable[[], None]) -> str:
 
 
 def main() -> None:
-    """Do every step and print what came of each."""
+    """Run every step and print the outcomes."""
     scenario = Scenario(json.load(sys.stdin))
     json.dump({name: outcome(getattr(scenario, name)) for name in STEPS}, sys.stdout)
 

@@ -1,12 +1,10 @@
-"""The soak as a command: ``python -m tests.soak --images 1000000``.
+"""The soak test as a command: ``python -m tests.soak --images 1000000``.
 
-Many small images over loopback HTTP, and what they leave behind.
-
-Memory from a tenth of the way to the end may grow by 5 MiB; file descriptors and tasks must be what
-they were.
+It uploads many small images over loopback HTTP and checks for leaks. From a tenth of the way to the
+end, memory may grow by 5 MiB. The numbers of file descriptors and tasks must not change.
 """
 
-# ruff: noqa: T201 - a command speaks
+# ruff: noqa: T201 - a command prints
 
 from __future__ import annotations
 
@@ -31,9 +29,9 @@ PROJECT = "00000000-0000-4000-8000-000000000001"
 
 @dataclass(slots=True)
 class Soak:
-    """What came of it.
+    """The outcome.
 
-    Memory is bytes, at each tenth of the way; descriptors and tasks before and after.
+    Memory is in bytes at each tenth of the way. Descriptors and tasks are those before and after.
     """
 
     images: int = 0
@@ -45,7 +43,7 @@ class Soak:
 
     @property
     def growth(self) -> int:
-        """From a tenth of the way to the end."""
+        """Return the growth of memory from a tenth of the way to the end."""
         return self.memory[-1] - self.memory[0]
 
     def __str__(self) -> str:
@@ -60,19 +58,19 @@ class Soak:
 
 
 def memory() -> int:
-    """The memory of this process (Linux)."""
+    """Return the memory of this process (Linux)."""
     text = Path("/proc/self/statm").read_text()
     return int(text.split()[1]) * os.sysconf("SC_PAGE_SIZE")
 
 
 def descriptors() -> int:
-    """Open file descriptors of this process (Linux)."""
+    """Return the number of open file descriptors of this process (Linux)."""
     return len(os.listdir("/proc/self/fd"))
 
 
 @contextmanager
 def serving() -> Iterator[int]:
-    """The other side; its port."""
+    """Run the server and yield its port."""
     command = [sys.executable, "-m", "tests.soak.server"]
     with subprocess.Popen(
         command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
@@ -83,7 +81,7 @@ def serving() -> Iterator[int]:
 
 
 async def soak(images: int, port: int) -> Soak:
-    """Upload that many, each another, and look at what is left."""
+    """Upload `images` distinct images and measure the leaks."""
     done = Soak(images)
     before = descriptors(), len(asyncio.all_tasks())
     began = time.perf_counter()
@@ -107,7 +105,7 @@ async def soak(images: int, port: int) -> Soak:
 
 
 def main() -> int:
-    """Run it; 1 where something is left behind."""
+    """Run the soak. Return 1 if something leaks."""
     parser = argparse.ArgumentParser(
         prog="python -m tests.soak",
         description="Upload many small images and watch what is left behind.",

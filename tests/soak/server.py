@@ -1,7 +1,7 @@
-"""The server of the soak, in a process of its own, with as little work as can be.
+"""The server of the soak, in a process of its own, with minimal overhead.
 
-It counts the images of each upload and says that all of them are new. It prints its port, and
-serves until its standard input is closed.
+It counts the images of each upload and reports all of them as new. It prints its port and serves
+until its standard input is closed.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ _NAME = re.compile(rb'filename="([0-9a-f]{16})00"')
 def first_name(held: bytearray, start: int) -> str:
     """Return the digits that the names of a request begin with, or nothing if it has no images.
 
-    Copies what it looks at: a match holds the bytes, and bytes that are held cannot be removed.
+    It copies the bytes, because a match keeps its buffer, and a buffer in use cannot be resized.
     """
     found = _NAME.search(bytes(held[start : start + 4096]))
     return found[1].decode() if found else ""
@@ -73,7 +73,7 @@ class Connection(asyncio.Protocol):
         self._transport = transport
 
     def data_received(self, data: bytes) -> None:
-        """Respond to each request that is whole."""
+        """Respond to each complete request."""
         self._held += data
         while (end := self._held.find(b"\r\n\r\n")) >= 0:
             head = bytes(self._held[:end]).lower()

@@ -1,4 +1,4 @@
-"""Running the real command, in a process of its own."""
+"""Run the real command in a process of its own."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ COMMAND = (sys.executable, "-m", "customvision_async")
 
 @dataclass(frozen=True)
 class Finished:
-    """How a command ended."""
+    """The outcome of a command."""
 
     code: int
     out: str
@@ -30,19 +30,19 @@ class Finished:
 
     @property
     def events(self) -> list[dict[str, Any]]:
-        """The lines of ``--json``; anything on stdout that is not JSON fails."""
+        """Return the events of ``--json``. Fail if stdout holds anything that is not JSON."""
         return [json.loads(line) for line in self.out.splitlines()]
 
     @property
     def summary(self) -> dict[str, Any]:
-        """The last event."""
+        """Return the last event."""
         last = self.events[-1]
         assert last["event"] == "summary"
         return last
 
 
 def environment(emulator: Any = None, **more: str) -> dict[str, str]:
-    """The environment of a command: ours without any credentials, and those of `emulator`."""
+    """Return the environment of this process without credentials, plus those of `emulator`."""
     env = {
         name: value
         for name, value in os.environ.items()
@@ -72,7 +72,7 @@ async def run(
 async def started(
     *words: object, env: Mapping[str, str], cwd: Path | None = None
 ) -> AsyncIterator[Process]:
-    """``customvision`` with `words`, under way; killed on leaving if it has not ended."""
+    """Start ``customvision`` with `words`. Kill it on exit if it still runs."""
     async with await anyio.open_process([*COMMAND, *map(str, words)], env=env, cwd=cwd) as process:
         try:
             yield process
@@ -82,9 +82,9 @@ async def started(
 
 
 async def listens(process: Process) -> None:
-    """Wait until a command has its own handler for SIGTERM, then a moment for it to reach its work.
+    """Wait until a command has its own handler for SIGTERM, and a moment longer.
 
-    A signal before would end the process as it ends any other.
+    An earlier signal would end the process without the handler.
     """
     status = Path(f"/proc/{process.pid}/status")
     if status.exists():
@@ -96,11 +96,11 @@ async def listens(process: Process) -> None:
 
 
 async def text_of(stream: Any) -> str:
-    """All that comes from a stream of a process until it ends."""
+    """Return all output of a stream until the process closes it."""
     return b"".join([part async for part in stream]).decode()
 
 
 def failed_items(path: Path) -> tuple[dict[str, Any], list[dict[str, Any]]]:
-    """The project that a failed-items file names, and its items."""
+    """Return the project and the items of a failed-items file."""
     first, *items = [json.loads(line) for line in path.read_text("ascii").splitlines()]
     return first["failed_items_of"], items

@@ -1,4 +1,4 @@
-"""What can be reached from an object: for tests that something is not kept."""
+"""Find the objects that can be reached from another, to test that something was released."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def content_in(thing: object, size: int = 1) -> list[object]:
             found += [one] * (len(one) >= size)
         elif isinstance(one, io.IOBase):
             found.append(one)
-        elif isinstance(one, msgspec.Struct):  # the collector does not look into some of them
+        elif isinstance(one, msgspec.Struct):  # gc does not track some of them
             waiting += [getattr(one, name) for name in one.__struct_fields__]
         else:
             waiting += gc.get_referents(one)

@@ -1,4 +1,4 @@
-"""A pytest plugin: event loops start tasks eagerly. ``pytest -p tests.support.eager``, 3.12 on."""
+"""A pytest plugin that starts tasks eagerly: ``pytest -p tests.support.eager`` (Python 3.12)."""
 
 from __future__ import annotations
 

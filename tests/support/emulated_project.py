@@ -1,4 +1,4 @@
-"""A project on an emulator over real sockets, and what it holds."""
+"""A project on an emulator over real sockets."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ VERSIONS = (
     ApiVersion.V3_3,
     ApiVersion.V3_4_PREVIEW,
 )
-"""Those in which something differs for a batch."""
+"""The versions between which batches differ."""
 
 QUICK = Retry(
     max_attempts=3,
@@ -30,38 +30,38 @@ QUICK = Retry(
     retry_ratio=1.0,
     min_retries=1000,
 )
-"""Retries without the waiting."""
+"""Retries without long waits."""
 
 
 @dataclass
 class Bench:
-    """An emulator, a client of it, a project of its own."""
+    """An emulator, its client and an empty project."""
 
     emulator: Emulator
     training: TrainingClient
     project: ProjectClient
 
     def asked(self, *operations: str) -> int:
-        """How often operations were called (any of those that upload, if none is named)."""
+        """Return the number of requests for `operations`, or for uploads if none is named."""
         return sum(
             request.operation.startswith(operations or "CreateImagesFrom")
             for request in self.emulator.requests
         )
 
     def forget(self) -> None:
-        """Count from here."""
+        """Forget the requests so far."""
         self.emulator.requests.clear()
 
     async def tags(self) -> dict[str, str]:
-        """The ids of the tags, by name."""
+        """Return the ids of the tags by name."""
         return {tag.name: tag.id async for tag in self.project.list_tags()}
 
     async def images(self) -> list[Image]:
-        """All images."""
+        """Return all images."""
         return await self.project.list_images().all()
 
     async def tag_counts(self) -> Counter[str]:
-        """How many images have each tag. (Images of v1.2 have no names of tags.)"""
+        """Return the number of images of each tag. (Images of v1.2 have no tag names.)"""
         names = {id: name for name, id in (await self.tags()).items()}
         return Counter(names[tag.tag_id] for image in await self.images() for tag in image.tags)
 
@@ -77,7 +77,7 @@ async def project_on_emulator(
     classification_type: str | None = None,
     **options: Any,
 ) -> AsyncIterator[Bench]:
-    """A project with `tags` in an emulator with `options`."""
+    """Yield a project with `tags` in an emulator with `options`."""
     async with (
         Emulator(seed=1, **options) as emulator,
         TrainingClient(
@@ -99,7 +99,7 @@ async def project_on_emulator(
 
 
 def found(one: Bench, data: bytes) -> str:
-    """The id of the image with this content."""
+    """Return the id of the image with this content."""
     assert one.emulator._world is not None
     return guid_text(
         one.emulator._world.state.scalar("SELECT id FROM images WHERE digest = ?", digest(data))

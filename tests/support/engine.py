@@ -1,4 +1,4 @@
-"""A run of the batch engine over a pretended service, for tests in virtual time."""
+"""A run of the batch engine over a fake service, for tests in virtual time."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from customvision_async._batch.work_item import Done, Outcome, WorkItem
 
 
 class Poison(Exception):
-    """One of the chunk is bad."""
+    """One item of the chunk is bad."""
 
 
 class TooLarge(Exception):
-    """The chunk is too heavy."""
+    """The chunk is too large."""
 
 
 class Down(Exception):
@@ -27,11 +27,11 @@ class Down(Exception):
 
 
 class Fatal(Exception):
-    """Nothing will land any more."""
+    """No further request can succeed."""
 
 
 class Lost(Exception):
-    """This chunk will not land."""
+    """This chunk fails for good."""
 
 
 VERDICTS: dict[type[Exception], FailureAction] = {
@@ -44,7 +44,7 @@ VERDICTS: dict[type[Exception], FailureAction] = {
 
 
 class FakeTransport:
-    """A service that takes a second a chunk, and does with it what `act` says."""
+    """A service that takes a second per chunk and lets `act` decide the outcomes."""
 
     def __init__(
         self,
@@ -57,7 +57,7 @@ class FakeTransport:
         self.in_flight = self.most_in_flight = 0
 
     async def send(self, units: Sequence[WorkItem]) -> Sequence[Outcome]:
-        """One request."""
+        """Send one chunk."""
         items = [unit.item for unit in units]
         self.sent.append(items)
         self.in_flight += 1
@@ -88,7 +88,7 @@ def batch(
     ] = _plain,
     judges: dict[type[Exception], FailureAction] | None = None,
 ) -> BatchRun[Any, Any]:
-    """A run of `source`."""
+    """Return a run over `source`."""
     known = VERDICTS | (judges or {})
     return BatchRun(
         source,
@@ -105,30 +105,30 @@ def batch(
 
 
 def account(one: BatchReport | Any) -> bool:
-    """The law of the account."""
+    """Return whether the counts of a report add up."""
     return bool(one.submitted == one.succeeded + one.failed + one.skipped + one.pending)
 
 
 def alone() -> bool:
-    """Whether no task but this one is left."""
+    """Return whether the current task is the only one."""
     return asyncio.all_tasks() == {asyncio.current_task()}
 
 
 async def awaited(one: BatchRun[Any, Any]) -> BatchReport:
-    """The report of a run that is awaited, which leaves no task behind."""
+    """Await a run and return its report. Check that no task is left."""
     report = await one
     assert alone()
     return report
 
 
 def poisoned(items: list[int], bad: set[int]) -> None:
-    """Refuse a chunk, without a word as to why, if a bad item is in it."""
+    """Raise Poison, without naming the item, if the chunk holds a bad one."""
     if bad & set(items):
         raise Poison("bad request")
 
 
 async def cancels_itself() -> None:
-    """What awaits a shared task that somebody else has cancelled meets this."""
+    """Raise CancelledError as if a shared task had been cancelled by another user of it."""
     shared = asyncio.ensure_future(asyncio.sleep(10))
     shared.cancel()
     await shared

@@ -1,4 +1,4 @@
-"""What the tests of the table of evidence share: a project that can be trained, and its iterations."""
+"""Helpers of the tests of the evidence table: a project to train, and its iterations."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ JSON = {"Content-Type": "application/json"}
 
 
 async def project_with_images(call: Caller, *, each: int = 5, **query: str) -> str:
-    """A project with two tags that have `each` images."""
+    """Create a project with two tags and `each` images per tag."""
     project = await call.project(**query)
     for start, name in ((0, "apple"), (100, "pear")):
         tag = await call.tag(project, name)
@@ -24,10 +24,10 @@ async def project_with_images(call: Caller, *, each: int = 5, **query: str) -> s
 
 
 async def trained(call: Caller, project: str, query: str = "") -> str:
-    """The path of a new iteration."""
+    """Train and return the path of the new iteration."""
     return f"{project}/iterations/{(await call('POST', f'{project}/train{query}'))['id']}"
 
 
 def quick(**options: Any) -> Any:
-    """An emulator that trains at once, and a caller."""
+    """Yield an emulator that trains at once, and a caller."""
     return calling(training_seconds=0, **options)

@@ -1,10 +1,9 @@
-"""A small, strict model of the service in memory: what carries requests in the fault campaign, in
-place of a network.
+"""A small, strict model of the service in memory, used as the transport of the fault campaign.
 
-It holds one project. Whatever the client may not do (a batch over a limit, a body of another length
-than announced, a URL too long, a key that is missing) is not only refused but noted in
-`violations`. It needs no sockets and no threads, so it lives in virtual time, and all it does
-follows from the `Random` it is given. What goes wrong is up to a :class:`Faults` object.
+It holds one project. A request that breaks a rule (a batch over a limit, a body of another length
+than announced, a URL that is too long, a missing key) is refused and recorded in `violations`. The
+model uses no sockets and no threads, so it runs in virtual time. Its behaviour depends on its
+`Random` only. A :class:`Faults` object decides the faults.
 """
 
 from __future__ import annotations
@@ -35,7 +34,7 @@ ENDPOINT = "https://orchard.cognitiveservices.azure.com"
 KEY = "0123456789abcdef0123456789abcdef"
 BASE = datetime(2026, 1, 1, tzinfo=UTC)
 LONGEST_URL = 8_192
-"""Characters of a URL that a server takes."""
+"""Maximum length of a URL, in characters."""
 """The service's clock at the start of virtual time."""
 
 Box = tuple[str, float, float, float, float]
@@ -43,14 +42,14 @@ Json = dict[str, Any]
 
 
 class Endless(BaseException):
-    """More calls than any run should need.
+    """More requests than any run should need.
 
-    Not an Exception: nobody is to take it for an outcome.
+    Not an Exception, so that no code takes it for a result.
     """
 
 
 class Refused(Exception):
-    """An error answer."""
+    """An error response."""
 
     def __init__(self, status: int, code: str, message: str = "") -> None:
         super().__init__(code)
@@ -60,9 +59,7 @@ class Refused(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Habits:
-    """What no evidence settles about the real service; see the emulator's switches of the same
-    names.
-    """
+    """Unknown behaviour of the service. The switches of the emulator have the same names."""
 
     deduplicate: bool = True
     duplicate_has_image: bool = True
@@ -88,7 +85,7 @@ class Stored:
 
 
 class Service:
-    """The service, as a sender."""
+    """The service, as a transport."""
 
     def __init__(
         self,
@@ -109,7 +106,7 @@ class Service:
         self.remote_content: dict[str, bytes] = {}
         """What stands at a URL, or was stored under the id of a prediction."""
         self.unreadable: set[bytes] = set()
-        """Files that change between being looked at and being sent."""
+        """Files that change between the inspection and the upload."""
         self.calls: dict[str, int] = {}
         self.violations: list[str] = []
         self.on_call: Callable[[], None] = lambda: None
@@ -121,32 +118,32 @@ class Service:
         self._tokens = self._tokens_at = 0.0
         self._stamps = 0
         self._answers: dict[str, Response] = {}
-        """The last answer to each operation, to be repeated."""
+        """The last response to each operation, to be repeated."""
 
     # --- for the test
 
     @property
     def trace(self) -> str:
-        """A digest of all that was asked, when, and what was answered."""
+        """A digest of all requests, their times and their responses."""
         return self._trace.hexdigest()
 
     @property
     def total(self) -> int:
-        """Calls so far."""
+        """The number of requests so far."""
         return sum(self.calls.values())
 
     def new_id(self) -> str:
-        """A fresh id."""
+        """Return a new id."""
         return str(UUID(int=self.random.getrandbits(128)))
 
     def add_tag(self, name: str) -> str:
-        """Make a tag; its id."""
+        """Create a tag and return its id."""
         return self.tags.setdefault(name, self.new_id())
 
     def add_image(
         self, content: bytes, tags: Sequence[str] = (), *, at: datetime | None = None
     ) -> Stored:
-        """Put an image there without a call, as somebody else might."""
+        """Add an image without a request, as another client would."""
         self._stamps += 1
         created = (at or self._now()) + timedelta(microseconds=self._stamps)
         image = Stored(self.new_id(), content, created, dict.fromkeys(tags))
@@ -154,13 +151,13 @@ class Service:
         return image
 
     def copies(self) -> dict[bytes, list[Stored]]:
-        """The images by their content."""
+        """Return the images by content."""
         found: dict[bytes, list[Stored]] = {}
         for image in self.images.values():
             found.setdefault(image.content, []).append(image)
         return found
 
-    # --- the sender
+    # --- the transport
 
     async def send(
         self,
@@ -169,7 +166,7 @@ class Service:
         *,
         on_sent: Callable[[], None] | None = None,
     ) -> Response:
-        """One attempt, with whatever goes wrong on the way."""
+        """Send one request and apply a fault."""
         self.in_flight += 1
         try:
             return await self._send(request, headers, on_sent or (lambda: None))
@@ -177,7 +174,7 @@ class Service:
             self.in_flight -= 1
 
     async def aclose(self) -> None:
-        """Nothing to close."""
+        """Do nothing."""
         self.closed = True
 
     async def _send(
@@ -215,7 +212,7 @@ class Service:
         await asyncio.sleep(self.random.uniform(*self.think))
 
     def _refusal(self, strike: Strike) -> Response | None:
-        """The answer where the operation does not take effect."""
+        """Return the error response if the operation does not take effect."""
         refusal = strike.refusal(self._now())
         rate = self.habits.calls_per_second
         if refusal is None and rate is not None:
@@ -232,7 +229,7 @@ class Service:
         return refusal
 
     def _repeated(self, strike: Strike, request: Request, query: Json, body: Any) -> Response:
-        """Do what is asked. Return the answer to it, or to the last request of its operation."""
+        """Handle the request. Return its response, or the last one of its operation."""
         before = self._answers.get(request.operation)
         if strike.kind == "repeated" and before is not None:
             return before
@@ -240,7 +237,7 @@ class Service:
         return before if strike.kind == "repeated_after_effect" and before else answer
 
     def _answer(self, request: Request, query: Json, body: Any, strike: Strike) -> Response:
-        """Do what is asked."""
+        """Handle the request."""
         headers = {
             "content-type": "application/json; charset=utf-8",
             "date": format_datetime(self._now(), usegmt=True),
@@ -255,7 +252,7 @@ class Service:
         return Response(status, headers, b"" if value is None else json.dumps(value).encode())
 
     def _checked(self, request: Request, headers: Mapping[str, str]) -> Json:
-        """The query, of a request that is well formed."""
+        """Return the query of a well-formed request."""
         url = urlsplit(request.url)
         start = f"{base_path(self.version)}/projects/{self.project_id}/"
         self._demand(
@@ -302,7 +299,7 @@ class Service:
     def _now(self) -> datetime:
         return BASE + timedelta(seconds=asyncio.get_running_loop().time())
 
-    # --- the operations: each gives a status and JSON
+    # --- the operations: each returns a status and JSON
 
     def _CreateImagesFromData(self, query: Json, body: Any, strike: Strike) -> tuple[int, Json]:  # noqa: N802
         mark = '"' if self.habits.quoted_file_names else ""
@@ -609,14 +606,14 @@ def _box(region: Json) -> Box:
 
 
 def _read(blob: Blob) -> bytes:
-    """Return the bytes of a file, read as the real sender does in a thread."""
+    """Return the bytes of a file, read as the real transport reads it in a thread."""
     reader = Reader()
     reader.may_wait = True
     return b"".join(bytes(piece or b"") for piece in iter_pieces(Content("", [blob]), reader))
 
 
 def _parts(body: bytes, boundary: bytes) -> list[tuple[str, bytes]]:
-    """The names and contents of a multipart body."""
+    """Return the names and contents of a multipart body."""
     found = []
     for part in body.split(b"--" + boundary)[1:-1]:
         head, _, data = part.partition(b"\r\n\r\n")

@@ -1,6 +1,4 @@
-"""A service without a socket, for virtual time: it answers what a script says, or as a quota
-allows.
-"""
+"""Transports without a socket, for virtual time: one follows a script, one enforces a quota."""
 
 from __future__ import annotations
 
@@ -14,8 +12,8 @@ Outcome = Response | TransportError | Exception
 
 
 class Scripted:
-    """A sender that has the outcomes of a script, the last one for ever, and notes when it was
-    asked.
+    """A transport with scripted outcomes. It repeats the last one and records the times of
+    requests.
     """
 
     def __init__(self, *outcomes: Outcome, seconds: float = 0.0) -> None:
@@ -32,7 +30,7 @@ class Scripted:
         *,
         on_sent: Callable[[], None] | None = None,
     ) -> Response:
-        """The next outcome, after `seconds`."""
+        """Return or raise the next outcome after `seconds`."""
         self.times.append(asyncio.get_running_loop().time())
         self.headers.append(dict(headers))
         outcome = self._outcomes.pop(0) if len(self._outcomes) > 1 else self._outcomes[0]
@@ -44,13 +42,13 @@ class Scripted:
         return outcome
 
     async def aclose(self) -> None:
-        """Note it."""
+        """Record the call."""
         self.closed = True
 
 
 class Quota:
-    """A sender to a service that allows `rate` calls a second, thinks, and counts what it sees at
-    once.
+    """A transport to a service that allows `rate` requests per second. It counts concurrent
+    requests.
     """
 
     def __init__(
@@ -74,7 +72,7 @@ class Quota:
         *,
         on_sent: Callable[[], None] | None = None,
     ) -> Response:
-        """200, or 429 when the bucket is empty."""
+        """Return 200, or 429 if the bucket is empty."""
         self.in_flight += 1
         self.most_in_flight = max(self.most_in_flight, self.in_flight)
         self.admitted.append(request.operation)
@@ -105,4 +103,4 @@ class Quota:
             self.in_flight -= 1
 
     async def aclose(self) -> None:
-        """Nothing to close."""
+        """Do nothing."""

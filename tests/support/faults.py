@@ -1,8 +1,7 @@
-"""What goes wrong, drawn at random from a seed: which call it meets, and what it does to it.
+"""Faults drawn at random from a seed: the request they hit and their effect.
 
-The list is that of the research on reliability, as far as it happens above the socket. What breaks
-a connection is an exception here, as the aiohttp sender raises it; bytes that come wrong are wrong
-bytes.
+The faults are those of the reliability research, as far as they occur above the socket. A broken
+connection is an exception, as the aiohttp transport raises it. Wrong bytes are wrong bytes.
 """
 
 from __future__ import annotations
@@ -106,7 +105,7 @@ AFTER_EFFECT = frozenset(
         "repeated_after_effect",
     }
 )
-"""The kinds whose operation takes effect, and whose answer does not say so."""
+"""The kinds whose operation takes effect although the response does not say so."""
 
 _ONLY: Mapping[str, frozenset[str]] = {
     **dict.fromkeys(
@@ -122,18 +121,18 @@ _ONLY: Mapping[str, frozenset[str]] = {
     ),
     "page_before": frozenset({"GetImages", "GetTaggedImages", "GetUntaggedImages"}),
 }
-"""The kinds that concern some operations only."""
+"""The kinds that apply to some operations only."""
 
 
 @dataclass(frozen=True, slots=True)
 class Strike:
-    """What happens to one call. `dice` is a number for the details."""
+    """The fault of one request. `dice` is a number for the details."""
 
     kind: str = ""
     dice: int = 0
 
     def refusal(self, now: datetime) -> Response | None:
-        """The answer of a call that takes no effect; None where it is to take effect."""
+        """Return the response of a request without effect, or None if it takes effect."""
         match self.kind:
             case "throttled":
                 return _throttled(self.dice, now)
@@ -162,7 +161,7 @@ class Strike:
         return None
 
     def status_of(self, place: int) -> str:
-        """What a create call says of the image at `place`, when it is not its own fault."""
+        """Return the status that a create request reports for a good image at `place`."""
         match self.kind:
             case "all_unknown":
                 return "ErrorUnknown"
@@ -173,7 +172,7 @@ class Strike:
         return "OK"
 
     def edited(self, value: Any, operation: str) -> Any:
-        """The answer of an operation that took effect, changed."""
+        """Return the changed response of an operation that took effect."""
         if self.kind not in ("fewer", "more", "twice", "ok_without_image") or not isinstance(
             value, dict
         ):
@@ -221,7 +220,7 @@ def _throttled(dice: int, now: datetime) -> Response:
 
 
 class Faults:
-    """The dice. With `rate` 0 all goes well."""
+    """The random faults. None occur if `rate` is 0."""
 
     def __init__(
         self, random: Random, *, rate: float = 0.0, kinds: Mapping[str, float] | None = None
@@ -230,13 +229,13 @@ class Faults:
         self.rate = rate
         self.kinds = dict(kinds or KINDS)
         self.for_ever: tuple[int, str] | None = None
-        """From this call on, everything meets this kind."""
+        """From this request on, every request has this kind of fault."""
         self.script: dict[int, str] = {}
-        """The number of a call, and the kind that it meets whatever the dice say."""
+        """Numbers of requests, and the fault that each has whatever the dice say."""
         self.hits: Counter[str] = Counter()
 
     def strike(self, operation: str, call: int) -> Strike:
-        """What happens to this call."""
+        """Draw the fault of this request."""
         chance, dice = self._random.random(), self._random.getrandbits(16)
         if self.for_ever is not None and call >= self.for_ever[0]:
             kind = self.for_ever[1]
@@ -252,7 +251,7 @@ class Faults:
         return Strike(kind, dice)
 
     def before_body(self, strike: Strike, operation: str) -> None:
-        """Raise what happens before a byte of the body went out."""
+        """Raise a fault that occurs before the body is sent."""
         match strike.kind:
             case "connect":
                 raise ConnectError("connection refused", operation=operation)
@@ -262,7 +261,7 @@ class Faults:
                 raise ResponseLost("the connection was reset", operation=operation)
 
     def in_body(self, strike: Strike, operation: str) -> None:
-        """Raise what happens in the middle of the body."""
+        """Raise a fault that occurs in the middle of the body."""
         if strike.kind == "reset_in_body":
             raise ResponseLost("the connection was reset", operation=operation)
         if strike.kind == "timeout":
@@ -271,7 +270,7 @@ class Faults:
             raise ResponseLost("a success came before the whole request", operation=operation)
 
     def returned(self, strike: Strike, answer: Response, operation: str) -> Response:
-        """The answer as it arrives, or what is raised in its place."""
+        """Return the response as it arrives, or raise an error in its place."""
         headers = dict(answer.headers)
         match strike.kind:
             case "lost_answer":

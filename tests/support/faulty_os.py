@@ -1,4 +1,4 @@
-"""Errors of the file system for a command in a process of its own, by the names of the files."""
+"""File system errors for a command in a process of its own, selected by file name."""
 
 from __future__ import annotations
 
@@ -33,9 +33,9 @@ for call in REAL:
 
 
 def faulty_os(folder: Path, *, times: int | None = None) -> str:
-    """Return a PYTHONPATH under which opening ``EIO.jpg`` raises EIO, and so for every errno.
+    """Return a PYTHONPATH under which opening ``EIO.jpg`` raises EIO, and so on for each errno.
 
-    Folders of such a name cannot be listed. `times` limits how often each path fails.
+    Folders with such a name cannot be listed. `times` limits the failures of each path.
     """
     folder.mkdir()
     (folder / "sitecustomize.py").write_text(_SITE.format(times=times))

@@ -1,8 +1,8 @@
-"""Run by test_official_sdk_v1 in a process of its own, with the 2018 SDK (0.1.0: Training v1.2,
-Prediction v1.1) on its path.
+"""A program that runs the 2018 SDK (0.1.0: Training v1.2, Prediction v1.1) for
+test_official_sdk_v1.
 
-Takes an endpoint, the keys and three images; calls every operation that SDK has; prints what it
-saw as one JSON object.
+It runs in a process of its own with that SDK on its path. It takes an endpoint, the keys and three
+images, calls every operation of the SDK, and prints its observations as one JSON object.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ COMPACT = "0732100f-1a38-4e49-a514-c9b44c697ab5"
 
 
 class Recorded:
-    """A client that remembers which of its operations were called."""
+    """A client that records the operations that were called."""
 
     def __init__(self, client: Any) -> None:
         self.client = client
@@ -35,7 +35,7 @@ class Recorded:
         return getattr(self.client, name)
 
     def not_called(self) -> list[str]:
-        """The operations that were left out."""
+        """Return the operations that were not called."""
         all_of_them = {
             name
             for name, value in vars(type(self.client)).items()
@@ -45,7 +45,7 @@ class Recorded:
 
 
 def main() -> None:
-    """Everything the SDK can do."""
+    """Call everything that the SDK has."""
     given = json.load(sys.stdin)
     contents = [base64.b64decode(content) for content in given["images"]]
     training = Recorded(
@@ -101,7 +101,7 @@ def main() -> None:
     urls = training.create_images_from_urls(
         p, images=[m.ImageUrlCreateEntry(url=page[0].image_uri)]
     )
-    seen["urls"] = urls.images[0].status  # the image is there already
+    seen["urls"] = urls.images[0].status  # a duplicate
     images = [result.image.id for result in files.images]
     pairs = training.post_image_tags(
         p, tags=[m.ImageTagCreateEntry(image_id=image, tag_id=pear.id) for image in images[:6]]

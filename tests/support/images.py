@@ -1,4 +1,4 @@
-"""Real images for tests: small, and each different."""
+"""Small, distinct images for tests."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from PIL import Image
 
 
 def image_bytes(seed: int, *, size: tuple[int, int] = (64, 48), format: str = "JPEG") -> bytes:
-    """A small image; another seed gives another one."""
+    """Return a small image. Different seeds give different images."""
     chance = random.Random(seed)
     image = Image.frombytes("RGB", (8, 6), chance.randbytes(8 * 6 * 3)).resize(size)
     stream = io.BytesIO()
@@ -21,7 +21,7 @@ def image_bytes(seed: int, *, size: tuple[int, int] = (64, 48), format: str = "J
 def fill(
     folder: Path, tags: tuple[str, ...], each: int, *, size: tuple[int, int] = (64, 48)
 ) -> list[Path]:
-    """A folder for each tag with `each` images in it, JPEG and PNG in turn."""
+    """Create a folder per tag with `each` images, alternating JPEG and PNG."""
     paths = []
     for place, tag in enumerate(tags):
         (folder / tag).mkdir(parents=True)

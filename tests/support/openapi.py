@@ -1,4 +1,4 @@
-"""Answers held against the service's OpenAPI documents: the little of JSON Schema that those use."""
+"""Validate responses by the service's OpenAPI documents: the part of JSON Schema that they use."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _TYPES: dict[str, tuple[type, ...]] = {
 def faults_of(
     value: Any, schema: dict[str, Any], document: dict[str, Any], at: str = "$"
 ) -> Iterator[str]:
-    """What is wrong with a value, each fault with its place; nothing where it is valid."""
+    """Return the faults of a value, each with its place. Return nothing if it is valid."""
     if reference := schema.get("$ref"):
         yield from faults_of(
             value,

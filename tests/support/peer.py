@@ -1,4 +1,4 @@
-"""A peer on a real socket that does just what a test tells it, HTTP or not."""
+"""A peer on a real socket that does exactly what a test tells it, HTTP or not."""
 
 from __future__ import annotations
 
@@ -14,18 +14,18 @@ Answer = Callable[["Seen", asyncio.StreamReader, asyncio.StreamWriter], Awaitabl
 
 @dataclass
 class Seen:
-    """One request as it came: its head as text, its body where it was read."""
+    """One received request: its head as text, and its body if it was read."""
 
     head: str
     body: bytes = b""
 
     @property
     def line(self) -> str:
-        """The request line."""
+        """Return the request line."""
         return self.head.split("\r\n", 1)[0]
 
     def header(self, name: str) -> str | None:
-        """The value of a header, or None."""
+        """Return the value of a header, or None."""
         found = re.search(
             rf"^{re.escape(name)}: *(.*?)\r?$", self.head, re.MULTILINE | re.IGNORECASE
         )
@@ -34,7 +34,7 @@ class Seen:
 
 @dataclass
 class Peer:
-    """Where it listens, and what came."""
+    """The address of the peer, and the requests it received."""
 
     url: str = ""
     seen: list[Seen] = field(default_factory=list[Seen], repr=False)
@@ -42,7 +42,7 @@ class Peer:
 
 
 def reply(status: int = 200, body: bytes = b"{}", *headers: str, close: bool = False) -> Answer:
-    """Read the body, then answer."""
+    """Read the body, then respond."""
 
     async def answer(
         seen: Seen, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
@@ -61,7 +61,7 @@ def reply(status: int = 200, body: bytes = b"{}", *headers: str, close: bool = F
 
 
 def raw(data: bytes, *, body: bool = True) -> Answer:
-    """Write `data` as it is, then close. `body`: read the request's body before."""
+    """Write `data` unchanged, then close. With `body`, read the request body first."""
 
     async def answer(
         seen: Seen, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
@@ -76,13 +76,13 @@ def raw(data: bytes, *, body: bool = True) -> Answer:
 
 
 async def read_body(seen: Seen, reader: asyncio.StreamReader) -> None:
-    """Read what Content-Length announces."""
+    """Read as many bytes as Content-Length announces."""
     seen.body = await reader.readexactly(int(seen.header("Content-Length") or 0))
 
 
 @asynccontextmanager
 async def peer(*answers: Answer, tls: ssl.SSLContext | None = None) -> AsyncIterator[Peer]:
-    """A peer that gives `answers` in turn, the last one for ever."""
+    """Yield a peer that uses `answers` in turn and repeats the last one."""
     here = Peer()
     left = list(answers)
     tasks: set[asyncio.Task[None]] = set()

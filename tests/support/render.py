@@ -1,4 +1,4 @@
-"""A planned body as the bytes that go over the wire."""
+"""Render a planned body to the bytes that are sent."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from customvision_async._content import Blob, Content
 
 
 def rendered(content: Content) -> bytes:
-    """All of `content`, its blobs read (and in base64, where it says so)."""
+    """Return all bytes of `content`, with its blobs read (in base64 where it says so)."""
     return b"".join(
         piece if isinstance(piece, bytes) else _blob(piece, encode=content.base64)
         for piece in content.pieces

@@ -1,4 +1,4 @@
-"""Items that are wrong in every way an object can be wrong: each must cost itself alone."""
+"""Items that are wrong in every way that an object can be. Each must fail on its own."""
 
 from __future__ import annotations
 
@@ -32,13 +32,13 @@ __all__ = [
 ]
 
 IMAGE = b"GIF89a\x08\x00\x08\x00"
-"""The beginning of an image; any bytes may follow."""
+"""The start of an image. Any bytes may follow."""
 LONG_NAME = "n" * 20_000
-"""A tag name that fits no URL."""
+"""A tag name that fits in no URL."""
 
 
 class ItemsOwn(Exception):
-    """What the objects below raise. Its text cannot be had either."""
+    """The error of the objects below. Its text raises too."""
 
     def __str__(self) -> str:
         raise ItemsOwn
@@ -58,14 +58,14 @@ ERRORS: tuple[Callable[[], BaseException], ...] = (
     lambda: ConnectError("the item has a client of its own"),
     lambda: AuthenticationError("the item has a client of its own", status=401),
 )
-"""What an object may raise: what is not said of the run, though it looks like it."""
+"""Exceptions that an object may raise. Some look like an error of the run."""
 
 _error: Callable[[], BaseException] = ItemsOwn
 
 
 @contextmanager
 def raising(error: Callable[[], BaseException]) -> Iterator[None]:
-    """Let the objects below raise `error` in the block."""
+    """Let the objects below raise `error` inside the block."""
     global _error
     _error = error
     try:
@@ -79,7 +79,7 @@ def _raises(*_: object, **__: object) -> Any:
 
 
 class Hostile:
-    """Raises from everything that may be asked of it."""
+    """An object that raises from every special method."""
 
     __eq__ = __hash__ = __repr__ = __str__ = __len__ = __bool__ = __iter__ = __float__ = _raises
     __getattr__ = _raises
@@ -87,25 +87,25 @@ class Hostile:
 
 
 class HostileClass:
-    """Raises when it is asked what it is."""
+    """An object that raises when asked for its class."""
 
-    __class__ = property(_raises)  # type: ignore[assignment]  # that is the point
+    __class__ = property(_raises)  # type: ignore[assignment]  # on purpose
 
 
 class HostilePath(os.PathLike[str]):
-    """A path that cannot be had."""
+    """A path that raises."""
 
     __eq__ = __hash__ = __repr__ = __str__ = __fspath__ = _raises
 
 
 class HostileFile:
-    """A file whose `read` cannot be had."""
+    """A file whose `read` attribute raises."""
 
     read = property(_raises)
 
 
 class BrokenFile:
-    """A file that raises once it is read."""
+    """A file that raises on read."""
 
     name = property(_raises)
 
@@ -123,7 +123,7 @@ class BrokenFile:
 
 
 class LateFile(BrokenFile):
-    """A file that is well when it is looked at, and raises when it is sent."""
+    """A file that passes the inspection and raises on upload."""
 
     def __init__(self) -> None:
         self.reads = 0
@@ -143,7 +143,7 @@ class HostileText(str):
 
 
 class HostileMapping(Mapping[str, str]):
-    """Metadata that raises when it is read."""
+    """Metadata that raises on read."""
 
     __getitem__ = __iter__ = _raises
 
@@ -165,14 +165,14 @@ class EndlessMapping(HostileMapping):
 
 
 class OddMapping(HostileMapping):
-    """Metadata that yields what is no pair."""
+    """Metadata that yields items that are not pairs."""
 
     def items(self) -> Any:
         return [1, 2, 3]
 
 
 class Itself:
-    """A model whose id is itself, for ever."""
+    """A model whose id is the model itself."""
 
     @property
     def id(self) -> Itself:
@@ -199,7 +199,7 @@ BAD_REGIONS: tuple[Callable[[], Any], ...] = (
     lambda: Region(LONG_NAME, 0.1, 0.1, 0.2, 0.2),
     lambda: Region("\ud800", 0.1, 0.1, 0.2, 0.2),
 )
-"""Regions that no image can have."""
+"""Regions that are invalid for every image."""
 
 
 def _image(number: int, **given: Any) -> ImageFile:
@@ -223,7 +223,7 @@ BAD_FILES: tuple[Callable[[], Any], ...] = (
     lambda: ImageUrl(HostileText("https://images.example/\r\n")),
     lambda: ImageFromPrediction("\ud800"),
 )
-"""What holds no image that can be sent."""
+"""Items that hold no valid image."""
 
 BAD_IMAGES: tuple[Callable[[], Any], ...] = (
     *(lambda make=make: _image(0, regions=[make()]) for make in BAD_REGIONS[:11]),  # type: ignore[misc]
@@ -259,4 +259,4 @@ BAD_IDS: tuple[Callable[[], Any], ...] = (
     lambda: b"bytes",
     lambda: UUID,
 )
-"""What is the id of nothing."""
+"""Items that are not a valid id."""

@@ -1,8 +1,6 @@
-"""Reference data that lies beside the project where it was developed: the service's OpenAPI
-documents and recorded sessions.
+"""Reference data beside the development checkout: the service's OpenAPI documents and recordings.
 
-Nothing of it is part of the project. Tests read it where it is present and skip, saying so, where
-it is not.
+The data is not part of the project. Tests that need it are skipped with a reason if it is missing.
 """
 
 from __future__ import annotations

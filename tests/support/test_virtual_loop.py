@@ -1,4 +1,4 @@
-"""The loop in virtual time: hours cost nothing, and a wait for nothing is an error."""
+"""The virtual-time loop: long sleeps return at once, and a deadlock raises."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from tests.support.virtual_loop import Deadlock, VirtualLoop, run
 
 
 def test_an_hour_passes_in_no_time() -> None:
-    """Sleeps end in their order, at their times, without being waited for."""
+    """Sleeps end in order and at their times, without real waiting."""
 
     async def main() -> tuple[float, list[int]]:
         woken: list[int] = []
@@ -31,7 +31,7 @@ def test_an_hour_passes_in_no_time() -> None:
 
 
 def test_a_wait_for_nothing_is_an_error() -> None:
-    """Two tasks that wait for each other are found at once."""
+    """Two tasks that wait for each other raise Deadlock at once."""
 
     async def main() -> None:
         await asyncio.get_running_loop().create_future()
@@ -41,7 +41,7 @@ def test_a_wait_for_nothing_is_an_error() -> None:
 
 
 def test_timeouts_hold() -> None:
-    """asyncio's own timeouts run on the same clock."""
+    """asyncio's timeouts use the same clock."""
 
     async def main() -> float:
         with pytest.raises(TimeoutError):
@@ -57,6 +57,6 @@ def test_timeouts_hold() -> None:
     "anyio_backend", [("asyncio", {"loop_factory": VirtualLoop})], ids=["virtual"]
 )
 async def test_it_serves_as_the_loop_of_a_test() -> None:
-    """Given to anyio's plugin as loop_factory."""
+    """anyio's pytest plugin accepts it as loop_factory."""
     assert isinstance(asyncio.get_running_loop(), VirtualLoop)
     await asyncio.sleep(1_000_000)

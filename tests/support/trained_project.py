@@ -29,7 +29,7 @@ RESOURCE = (
 async def serving(
     version: ApiVersion | str = ApiVersion.V3_3, **options: Any
 ) -> AsyncIterator[tuple[Emulator, TrainingClient]]:
-    """An emulator, quick at training, and a client of it."""
+    """Yield an emulator that trains quickly, and its client."""
     options = {"training_seconds": 0.05} | options
     async with (
         Emulator(**options) as emulator,
@@ -50,7 +50,7 @@ async def project_with_images(
     domain: str = "General (compact)",
     tags: tuple[str, ...] = ("apple", "pear"),
 ) -> ProjectClient:
-    """A project with `each` images of every tag: seeds from 0, from 100, and so on."""
+    """Create a project with `each` images per tag. Their seeds start at 0, 100, and so on."""
     detection = domain.startswith("ObjectDetection/")
     project = await training.create_project("Orchard", domain)
     images = []
@@ -65,5 +65,5 @@ async def project_with_images(
 
 
 async def trained(project: ProjectClient) -> Iteration:
-    """A trained iteration of it."""
+    """Train the project and return the iteration."""
     return await project.begin_training(polling=FAST)

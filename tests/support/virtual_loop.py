@@ -1,9 +1,8 @@
-"""An event loop in virtual time: sleeping costs nothing, and a wait for what can never come is an
-error.
+"""An event loop in virtual time: sleeping takes no time, and a deadlock raises.
 
-The selector never blocks. When nothing is ready, time jumps to the next timer; when there is no
-timer either, every task waits for another and :class:`Deadlock` is raised. For code that waits on
-timers and futures only: a socket or a thread has no place in virtual time.
+The selector never blocks. When no callback is ready, time jumps to the next timer. Without a timer,
+every task waits for another and :class:`Deadlock` is raised. Use it only for code that waits on
+timers and futures, not on sockets or threads.
 """
 
 from __future__ import annotations
@@ -17,16 +16,16 @@ T = TypeVar("T")
 
 
 class Deadlock(RuntimeError):
-    """Every task waits, and nothing will ever wake one."""
+    """Every task waits, and no timer will wake one."""
 
 
 class _Selector(selectors.DefaultSelector):
-    """Looks for what is ready, and moves the clock on where nothing is."""
+    """Select ready files, or advance the clock if there are none."""
 
     clock: VirtualLoop
 
     def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
-        """What is ready now; else let virtual time pass."""
+        """Return the ready files, or else let virtual time pass."""
         ready = super().select(0)
         if not ready:
             if timeout is None:
@@ -36,7 +35,7 @@ class _Selector(selectors.DefaultSelector):
 
 
 class VirtualLoop(asyncio.SelectorEventLoop):
-    """The loop. Give the class as `loop_factory`, to asyncio.Runner or to anyio's pytest plugin."""
+    """The loop. Pass the class as `loop_factory` to asyncio.Runner or anyio's pytest plugin."""
 
     def __init__(self) -> None:
         self._virtual_now = 0.0
@@ -45,7 +44,7 @@ class VirtualLoop(asyncio.SelectorEventLoop):
         super().__init__(selector)
 
     def time(self) -> float:
-        """Seconds of virtual time since the loop was made."""
+        """Return the seconds of virtual time since the loop was created."""
         return self._virtual_now
 
     def advance(self, seconds: float) -> None:
@@ -54,6 +53,6 @@ class VirtualLoop(asyncio.SelectorEventLoop):
 
 
 def run(main: Coroutine[Any, Any, T]) -> T:
-    """Run `main` to its end in virtual time."""
+    """Run `main` in virtual time and return its result."""
     with asyncio.Runner(loop_factory=VirtualLoop) as runner:
         return runner.run(main)

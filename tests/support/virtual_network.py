@@ -25,11 +25,11 @@ __all__ = ["Left", "client_of", "inline_threads", "run"]
 T = TypeVar("T")
 
 _NO_TLS = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-"""Nothing is sent over it. Loading the certificates of the system takes longer than a whole seed."""
+"""Never used to connect. Loading the system certificates takes longer than a whole seed."""
 
 
 class Left(AssertionError):
-    """Tasks that outlived the work they belonged to."""
+    """Tasks outlived the work that they belong to."""
 
 
 @contextmanager

@@ -1,6 +1,6 @@
-"""Misuses of the public surface that a type checker should find; each line marked `misuse` is one.
+"""Misuses of the public interface that a type checker should find, marked `misuse`.
 
-Never run: tests/test_typing.py gives it to mypy and pyright.
+Never run: tests/test_typing.py passes it to mypy and pyright.
 """
 
 from __future__ import annotations

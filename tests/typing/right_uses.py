@@ -1,6 +1,6 @@
-"""Uses of the public surface that a type checker must accept; each line marked `use` is one.
+"""Uses of the public interface that a type checker must accept, marked `use`.
 
-Never run: tests/test_typing.py gives it to mypy and pyright.
+Never run: tests/test_typing.py passes it to mypy and pyright.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ async def clients(key: str, token: cv.TokenCredential, event_log: list[cv.Event]
 
 
 class OurClient(cv.TrainingClient):
-    """A subclass, as a program may make one."""
+    """A subclass, as a program may define one."""
 
     def ours(self) -> str:
         return self.endpoint
