@@ -1,4 +1,4 @@
-"""What a report keeps: the first and the last results, counts of all, and the content of none."""
+"""The memory of a report: first and last results, all counts, and no content of items."""
 
 from __future__ import annotations
 
@@ -57,8 +57,8 @@ def _indices(results: Sequence[ItemResult[Any, Any]]) -> list[int]:
 
 
 def test_of_many_failures_the_first_and_the_last_thousand_are_kept() -> None:
-    """All are counted, by cause too; the error has the first and last ten, and says what is left
-    out.
+    """All are counted, also by cause. The error has the first and last ten, and the number
+    omitted.
     """
 
     async def main() -> None:
@@ -88,7 +88,7 @@ def test_of_many_skipped_items_the_first_and_the_last_thousand_are_kept() -> Non
 
 
 def test_causes_are_bounded_in_number() -> None:
-    """A service that makes up a status for each item fills no memory: what is rare is counted
+    """A service with a new status for every item fills no memory: rare causes are counted
     together.
     """
     refusing = FakeTransport(lambda items: [Failed("no", f"Error{item}") for item in items])
@@ -99,7 +99,7 @@ def test_causes_are_bounded_in_number() -> None:
 
 
 def test_the_stream_hands_out_each_result_whole() -> None:
-    """Whoever watches the run has the very items, with their content."""
+    """A watcher of the run gets the original items, with their content."""
     items = [ImageFile(data=b"GIF89a" + bytes([n])) for n in range(50)]
 
     async def main() -> None:
@@ -116,7 +116,7 @@ def test_the_stream_hands_out_each_result_whole() -> None:
 
 @pytest.mark.parametrize("watched", [False, True])
 def test_memory_is_flat_however_many_items_fail(watched: bool) -> None:
-    """6,000 failed items of 20 kB each take the memory of a few."""
+    """6,000 failed items of 20 kB take as much memory as a few."""
 
     def source() -> Iterator[bytes]:
         for number in range(6000):
@@ -146,7 +146,7 @@ def test_memory_is_flat_however_many_items_fail(watched: bool) -> None:
 
 
 def test_an_item_that_names_something_is_kept_as_it_is(tmp_path: Path) -> None:
-    """Paths, ids and URLs may be sent again out of the report."""
+    """Paths, ids and URLs of the report may be sent again."""
     items = ["id", tmp_path, 7, ImageFile(tmp_path / "a.jpg", tags=["a"]), ("id", "tag")]
     refusing = FakeTransport(lambda items: [Failed("no")] * len(items))
     report = run(_failed(batch(items, refusing)))
@@ -155,7 +155,7 @@ def test_an_item_that_names_something_is_kept_as_it_is(tmp_path: Path) -> None:
 
 
 class _Raises:
-    """An item that cannot be asked for anything."""
+    """An item that raises on every access."""
 
     @property
     def name(self) -> str:
@@ -163,7 +163,7 @@ class _Raises:
 
 
 def test_an_item_with_content_is_kept_as_a_reference_that_names_it(tmp_path: Path) -> None:
-    """Bytes, open files and what is not known are replaced by their kind, name and path."""
+    """Bytes, open files and unknown objects are replaced by their type, name and path."""
     (tmp_path / "b.jpg").write_bytes(b"content")
     with (tmp_path / "b.jpg").open("rb") as file:
         items: list[Any] = [
@@ -185,9 +185,7 @@ def test_an_item_with_content_is_kept_as_a_reference_that_names_it(tmp_path: Pat
 
 
 def test_a_cause_does_not_keep_what_stood_in_its_frames() -> None:
-    """An error that sending raised has no traceback in the report, and its arguments hold no
-    content.
-    """
+    """An error of a request has no traceback in the report, and its arguments hold no content."""
 
     class Broken(Exception):
         pass
@@ -210,9 +208,7 @@ def test_a_cause_does_not_keep_what_stood_in_its_frames() -> None:
 
 
 def test_an_upload_keeps_no_content_in_its_report(tmp_path: Path) -> None:
-    """Whatever is wrong with the items, before they are sent or after: their bytes are not in the
-    report.
-    """
+    """The report holds no bytes of failed items, whether they were sent or not."""
     (tmp_path / "a.gif").write_bytes(b"no GIF at all")
     items = [
         b"no image", ImageFile(data=b"GIF"), ImageFile(data=b"GIF89a\x08\0\x08\0BAD"),
@@ -231,8 +227,8 @@ def test_an_upload_keeps_no_content_in_its_report(tmp_path: Path) -> None:
 
 
 def test_bytes_that_were_read_ahead_are_not_kept(tmp_path: Path) -> None:
-    """Files of a folder that were never sent, since the key was refused, are in the report by their
-    path alone.
+    """Files that were prefetched but not sent, because the key was refused, are kept by
+    path only.
     """
     for number in range(100):
         (tmp_path / f"{number:03}.gif").write_bytes(b"GIF89a\x08\0\x08\0" + bytes([number]))
@@ -250,7 +246,7 @@ def test_bytes_that_were_read_ahead_are_not_kept(tmp_path: Path) -> None:
 
 @asynccontextmanager
 async def _project(*, refused: bool = False) -> AsyncIterator[ProjectClient]:
-    """A project of a pretended service, which from the second call on may refuse the key."""
+    """Yield a project of a fake service, which may refuse the key from the second request on."""
     faults = Faults(Random(1), rate=0.0)
     if refused:
         faults.for_ever = 1, "unauthorized"

@@ -1,6 +1,4 @@
-"""Leaving a run for good: whatever its parts make of being cancelled, it ends, and sends nothing
-more.
-"""
+"""Leaving a run: it ends whatever its parts do with a cancellation, and sends nothing more."""
 
 from __future__ import annotations
 
@@ -19,14 +17,14 @@ from ..support.virtual_loop import run
 
 
 class Deaf(FakeTransport):
-    """A service whose client keeps being cancelled for itself, and says something else then."""
+    """A service whose client swallows a cancellation and then raises or returns something else."""
 
     def __init__(self, answer: Callable[[int], Sequence[Outcome]]) -> None:
         super().__init__()
         self.answer = answer
 
     async def send(self, units: Sequence[WorkItem]) -> Sequence[Outcome]:
-        """One request."""
+        """Send one request."""
         self.sent.append([unit.payload for unit in units])
         with suppress(asyncio.CancelledError):
             await asyncio.sleep(1.0)
@@ -44,8 +42,9 @@ def _poison(count: int) -> Sequence[Outcome]:
 def test_a_cancellation_that_sending_keeps_for_itself_ends_the_run(
     answer: Callable[[int], Sequence[Outcome]], watched: bool
 ) -> None:
-    """Nothing is sent after that, above all not in halves; what is known by then is in the account;
-    nobody waits for a reader.
+    """Nothing is sent afterwards, and no chunk is halved. Known outcomes are in the report.
+
+    Nobody waits for a reader.
     """
 
     async def main() -> None:
@@ -75,7 +74,7 @@ def test_a_cancellation_that_sending_keeps_for_itself_ends_the_run(
 
 
 def test_a_cancellation_that_preparing_keeps_for_itself_ends_the_run() -> None:
-    """What was being prepared is pending, and neither is it sent nor is more asked of the source."""
+    """Items in preparation are pending. They are not sent, and no further items are pulled."""
 
     async def prepare(start: int, items: Sequence[int]) -> list[WorkItem]:
         with suppress(asyncio.CancelledError):
@@ -95,9 +94,7 @@ def test_a_cancellation_that_preparing_keeps_for_itself_ends_the_run() -> None:
 
 
 def test_leaving_while_a_source_is_let_go_after_the_run_was_ended() -> None:
-    """A source that takes its time over its end does not keep the run from ending, with its results
-    unread.
-    """
+    """A source that is slow to close does not keep the run from ending, with its results unread."""
 
     async def source() -> AsyncIterator[int]:
         try:
@@ -123,7 +120,7 @@ def test_leaving_while_a_source_is_let_go_after_the_run_was_ended() -> None:
 
 
 def test_a_run_that_is_abandoned_is_cancelled() -> None:
-    """Dropping a run that was entered warns, and ends its task; asyncio reports no destroyed task."""
+    """Dropping an entered run warns and ends its task. asyncio reports no destroyed task."""
     reported: list[dict[str, Any]] = []
     service = FakeTransport()
 

@@ -1,4 +1,4 @@
-"""What a result says of its item."""
+"""The result of an item."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ FAILURE = ItemError("its tags could not be added", index=0, item="a.jpg")
 def test_a_result_has_a_value_if_the_item_succeeded_and_the_value_is_known(
     result: ItemResult[str, str], known: bool
 ) -> None:
-    """A duplicate whose image the service does not name has none, nor has a failed item."""
+    """A failed item has no value, nor has a duplicate whose image the service does not name."""
     assert has_value(result) is known
 
 
 def test_a_result_is_one_class_at_run_time() -> None:
-    """What the guard narrows to exists for type checkers alone; subscripts and isinstance work."""
+    """The narrowed types exist for type checkers only. Subscripts and isinstance work."""
     result = ItemResult[str, str](0, "a.jpg", True, "OK", "the image")
     assert type(result) is ItemResult
     assert isinstance(result, ItemResult)

@@ -1,5 +1,5 @@
-"""What a run promises: results as they settle, an account that is right at every step, and nothing
-left behind.
+"""Guarantees of a run: results as they settle, exact counts at every step, and nothing left
+behind.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from ..support.virtual_loop import run
 
 
 def test_awaiting_a_run_goes_to_the_end() -> None:
-    """The report has it all, and the numbers agree."""
+    """The report is complete, and its counts agree."""
     service = FakeTransport()
     report = run(awaited(batch(range(95), service)))
     assert (
@@ -37,7 +37,7 @@ def test_awaiting_a_run_goes_to_the_end() -> None:
 
 
 def test_results_come_as_they_settle_with_their_place_in_the_input() -> None:
-    """A chunk that takes longer does not hold up the others; .index and .item tell which is which."""
+    """A slow chunk does not delay the others. .index and .item identify a result."""
 
     class Uneven(FakeTransport):
         async def send(self, units: Sequence[WorkItem]) -> Sequence[Outcome]:
@@ -61,8 +61,9 @@ def test_results_come_as_they_settle_with_their_place_in_the_input() -> None:
 
 @pytest.mark.parametrize("number", [1, 20, 21, 300])
 def test_what_failed_is_raised_as_a_group_of_ten_and_ten(number: int) -> None:
-    """BatchError: an ExceptionGroup with the first and last ten errors, how many lie between, and
-    the report with all.
+    """BatchError is an ExceptionGroup of the first and last ten errors.
+
+    It has the number of those in between, and the full report.
     """
     service = FakeTransport(
         lambda items: [
@@ -94,7 +95,7 @@ def test_what_failed_is_raised_as_a_group_of_ten_and_ten(number: int) -> None:
 
 
 def test_what_was_shown_is_not_raised() -> None:
-    """A watched run ends well although items failed."""
+    """A watched run ends without an error although items failed."""
 
     async def main() -> None:
         async with batch(
@@ -110,8 +111,9 @@ def test_what_was_shown_is_not_raised() -> None:
 @settings(max_examples=60, deadline=None)
 @given(after=st.integers(0, 120), grain=st.booleans())
 def test_leaving_early_leaves_nothing_behind(after: int, grain: bool) -> None:
-    """After `break`, or an error of the reader: no task, no request under way; the account says
-    what is not known.
+    """After `break` or an error of the reader, no task or request is left.
+
+    The report tells which items are pending.
     """
     service = FakeTransport()
     closed: list[bool] = []
@@ -153,8 +155,8 @@ def test_leaving_early_leaves_nothing_behind(after: int, grain: bool) -> None:
 @settings(max_examples=80, deadline=None)
 @given(steps=st.integers(1, 150), watched=st.booleans())
 def test_being_cancelled_leaves_nothing_behind(steps: int, watched: bool) -> None:
-    """Cancelled after any number of steps of the loop: no task, no request, an account that adds
-    up.
+    """Cancelled after any number of steps of the loop: no task, no request, and the counts
+    add up.
     """
     service = FakeTransport(seconds=0.0)
 
@@ -193,9 +195,7 @@ def test_being_cancelled_leaves_nothing_behind(steps: int, watched: bool) -> Non
 def test_the_account_adds_up_at_every_step(
     count: int, bad: set[int], settled: set[int], kinds: int, weight: int, held: int
 ) -> None:
-    """Looked at in every turn of the loop: submitted is the sum, and each item pending is named
-    once.
-    """
+    """At every turn of the loop, the counts add up, and each pending item is named once."""
 
     def act(items: list[int]) -> list[Outcome] | None:
         if bad & set(items):
@@ -247,7 +247,7 @@ def test_the_account_adds_up_at_every_step(
 
 
 def test_a_run_goes_once_and_is_iterated_inside_the_block() -> None:
-    """Misuse is told."""
+    """Misuse raises an error."""
 
     async def main() -> None:
         one = batch(range(3), FakeTransport())
@@ -261,9 +261,7 @@ def test_a_run_goes_once_and_is_iterated_inside_the_block() -> None:
 
 
 def test_an_abandoned_generator_around_a_run_cancels_nobody_else() -> None:
-    """Somebody's `async for` over a generator with a run inside is broken out of: the loop closes
-    that generator in another task.
-    """
+    """A generator with a run inside is abandoned: the loop closes it in another task."""
 
     async def names() -> AsyncIterator[Any]:
         async with batch(range(10_000), FakeTransport()) as one:
@@ -281,7 +279,7 @@ def test_an_abandoned_generator_around_a_run_cancels_nobody_else() -> None:
 
 
 def test_a_run_may_be_entered_in_one_task_and_left_in_another() -> None:
-    """As fixtures are."""
+    """Fixtures do that."""
 
     async def main() -> None:
         one = batch(range(100), FakeTransport())

@@ -1,6 +1,4 @@
-"""How chunks that are refused are settled: halved until the bad items are found, and the good ones
-land.
-"""
+"""Refused chunks are halved until the bad items are found, and the good ones succeed."""
 
 from __future__ import annotations
 
@@ -19,7 +17,7 @@ from ..support.virtual_loop import run
 
 
 def test_a_lost_chunk_costs_its_own_items_alone() -> None:
-    """One chunk does not land: its items say why, the others land."""
+    """One chunk fails: its items have the reason, and the others succeed."""
 
     def act(items: list[int]) -> None:
         if 15 in items:
@@ -41,7 +39,7 @@ def test_a_lost_chunk_costs_its_own_items_alone() -> None:
 
 
 def test_halving_finds_the_bad_ones_and_takes_the_least_requests() -> None:
-    """One bad item of 64: 7 halvings, each with one refused half; the good ones all land."""
+    """One bad item of 64 takes 7 halvings with one refused half each. All good items succeed."""
     service = FakeTransport(lambda items: poisoned(items, {13}))
 
     async def main() -> None:
@@ -63,8 +61,8 @@ def test_halving_finds_the_bad_ones_and_takes_the_least_requests() -> None:
 def test_every_bad_item_is_found_and_no_good_one_is_lost(
     count: int, bad: set[int], chunks: int
 ) -> None:
-    """Opaque refusals, any number of bad items anywhere, any number of chunks under way: exactly
-    the bad ones fail.
+    """Exactly the bad items fail, whatever their number and place and however many chunks are in
+    flight.
     """
     service = FakeTransport(lambda items: poisoned(items, bad))
 
@@ -80,8 +78,9 @@ def test_every_bad_item_is_found_and_no_good_one_is_lost(
 
 
 def test_a_vague_status_is_asked_again_alone() -> None:
-    """ErrorUnknown for a whole chunk, because of one: the others land, and that one was asked twice
-    alone.
+    """One item makes a whole chunk fail with ErrorUnknown: it is sent twice more by itself.
+
+    The others succeed.
     """
     service = FakeTransport(
         lambda items: (
@@ -101,7 +100,7 @@ def test_a_vague_status_is_asked_again_alone() -> None:
 
 
 def test_a_short_answer_is_no_success() -> None:
-    """Fewer outcomes than units: nobody's success is assumed, they are asked again."""
+    """Fewer outcomes than items: no success is assumed, and the items are sent again."""
     short = iter([True])
 
     def act(items: list[int]) -> list[Outcome] | None:
@@ -114,7 +113,7 @@ def test_a_short_answer_is_no_success() -> None:
 
 
 def test_too_large_makes_the_next_chunks_smaller() -> None:
-    """Chunks of over 5 are refused as too heavy: that is learnt, and few are refused."""
+    """Chunks of more than 5 items are too large: later chunks are smaller, and few are refused."""
 
     def act(items: list[int]) -> None:
         if len(items) > 5:
@@ -128,9 +127,7 @@ def test_too_large_makes_the_next_chunks_smaller() -> None:
 
 
 def test_one_item_that_is_always_too_large_does_not_make_the_others_go_alone() -> None:
-    """A refusal for size that is one item's own: chunks are as large as before once its company has
-    landed.
-    """
+    """Only one item is too large: chunks return to their size once the others have succeeded."""
 
     def act(items: list[int]) -> None:
         if 3 in items:
@@ -149,7 +146,7 @@ def test_one_item_that_is_always_too_large_does_not_make_the_others_go_alone() -
 
 
 def test_a_send_that_ends_in_a_cancellation_of_its_own_is_the_fault_of_its_units() -> None:
-    """They are tried again, and the others do not notice."""
+    """The items are sent again, and other chunks are not affected."""
 
     class Shaky(FakeTransport):
         async def send(self, units: Sequence[WorkItem]) -> Sequence[Outcome]:

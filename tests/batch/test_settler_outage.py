@@ -1,6 +1,4 @@
-"""When nothing works any more: a service that is down, errors that end the run, and what prepares
-the items failing.
-"""
+"""Outages: a service that is down, errors that end the run, and failing preparation."""
 
 from __future__ import annotations
 
@@ -31,9 +29,7 @@ from ..support.virtual_loop import run
 
 @pytest.mark.parametrize("endless", [True, False])
 def test_a_fatal_error_stops_the_run_and_nothing_hangs(endless: bool) -> None:
-    """From the first one on nothing is pulled any more; what was taken has its outcome; the error
-    is the cause.
-    """
+    """After the first fatal error nothing is pulled. Every item taken has an outcome."""
     pulled = 0
 
     async def source() -> AsyncIterator[int]:
@@ -74,9 +70,7 @@ def test_a_fatal_error_stops_the_run_and_nothing_hangs(endless: bool) -> None:
 
 
 def test_a_preparation_that_fails_is_the_failure_of_all() -> None:
-    """The tags cannot be listed: the run ends with that error, and every item taken has it as its
-    own.
-    """
+    """The tags cannot be listed: the run ends with that error, and so does every item taken."""
 
     async def prepare(start: int, items: Sequence[Any]) -> list[WorkItem | ItemResult[Any, Any]]:
         if start > 20:
@@ -96,9 +90,7 @@ def test_a_preparation_that_fails_is_the_failure_of_all() -> None:
 
 @pytest.mark.parametrize("chunks", [1, 8, 64])
 def test_a_service_that_is_down_is_not_flooded(chunks: int) -> None:
-    """Every request fails as if the service were at fault: after one chunk was divided for it, the
-    rest fail as they are.
-    """
+    """Every request fails: after one chunk was divided for it, the rest are not."""
 
     def act(items: list[int]) -> None:
         raise Down("500")
@@ -115,7 +107,7 @@ def test_a_service_that_is_down_is_not_flooded(chunks: int) -> None:
 
 
 def test_a_service_that_comes_back_is_used_again() -> None:
-    """500s for a while, then well: the later chunks land, and bad ones are looked for again."""
+    """After a time of 500s, later chunks succeed, and bad items are searched for again."""
     calls = 0
 
     def act(items: list[int]) -> None:
@@ -138,7 +130,7 @@ def test_a_service_that_comes_back_is_used_again() -> None:
 
 
 def test_a_prepare_that_ends_in_a_cancellation_of_its_own_fails_its_items() -> None:
-    """Its items fail, and say so."""
+    """Its items fail and say so."""
 
     async def prepare(start: int, items: Sequence[Any]) -> list[WorkItem | ItemResult[Any, Any]]:
         await cancels_itself()
@@ -157,7 +149,7 @@ def test_a_prepare_that_ends_in_a_cancellation_of_its_own_fails_its_items() -> N
 @settings(max_examples=40, deadline=None)
 @given(st.lists(st.booleans(), max_size=120))
 def test_a_group_whose_preparation_raises_is_prepared_item_by_item(good: list[bool]) -> None:
-    """Exactly the items that raise fail, with what they raise; each item is settled once."""
+    """Exactly the items that raise fail, with their error. Each item is settled once."""
 
     async def prepare(start: int, items: Sequence[Any]) -> list[WorkItem | ItemResult[Any, Any]]:
         for item in items:
@@ -180,7 +172,7 @@ def test_a_group_whose_preparation_raises_is_prepared_item_by_item(good: list[bo
 
 
 def test_an_error_of_the_service_while_items_are_prepared_one_by_one_ends_the_run() -> None:
-    """Nothing more is prepared, and every item that was taken has its outcome."""
+    """Nothing more is prepared, and every item taken has an outcome."""
     prepared: list[Any] = []
 
     async def prepare(start: int, items: Sequence[Any]) -> list[WorkItem | ItemResult[Any, Any]]:

@@ -1,4 +1,4 @@
-"""Where items come from: what a run takes as a source, how fast it pulls, and errors of the source."""
+"""Sources of a run: accepted types, the speed of pulling, and their errors."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ from ..support.virtual_loop import run
 def test_an_error_of_the_source_comes_up_bare_after_what_is_in_flight(
     kind: str, number: int
 ) -> None:
-    """A source that fails ends the feeding: what it gave before still lands, and its error is
-    raised as it is.
+    """A failing source ends the feeding. Items already taken are sent, and its error is raised as
+    is.
     """
 
     def plain() -> Iterator[int]:
@@ -69,7 +69,7 @@ def test_an_error_of_the_source_comes_up_bare_after_what_is_in_flight(
 
 
 def test_an_error_of_the_source_is_bare_though_items_failed() -> None:
-    """The programming error is not hidden behind a group of items."""
+    """The programming error is not hidden in a group of item errors."""
 
     def source() -> Iterator[int]:
         yield 1
@@ -85,7 +85,9 @@ def test_an_error_of_the_source_is_bare_though_items_failed() -> None:
 
 
 def test_a_source_that_cannot_be_closed_costs_nothing_that_is_in_flight() -> None:
-    """The cleaning up of an async generator raises: what was fed lands, then that error comes up."""
+    """Closing an async generator raises: items already taken are sent, then that error is
+    raised.
+    """
 
     class Source:
         def __init__(self) -> None:
@@ -112,7 +114,7 @@ def test_a_source_that_cannot_be_closed_costs_nothing_that_is_in_flight() -> Non
 
 
 def test_an_unbounded_source_is_pulled_only_as_fast_as_results_are_read() -> None:
-    """A reader that stops reading stops the pulling, with a bounded number of items taken."""
+    """If the reader stops, pulling stops after a bounded number of items."""
     pulled = 0
 
     def endless() -> Iterator[int]:
@@ -128,7 +130,9 @@ def test_an_unbounded_source_is_pulled_only_as_fast_as_results_are_read() -> Non
                 read += 1
                 if read % 100 == 0:
                     await asyncio.sleep(100)
-                    assert pulled - read <= 10 * (4 + 4 + 3)  # in flight, in the stream, on the way
+                    assert pulled - read <= 10 * (
+                        4 + 4 + 3
+                    )  # in flight, in the stream, or between them
                 if read == 1000:
                     break
         assert alone()
@@ -137,9 +141,7 @@ def test_an_unbounded_source_is_pulled_only_as_fast_as_results_are_read() -> Non
 
 
 def test_memory_that_items_hold_is_bounded() -> None:
-    """Items of 100 bytes of memory, 1,000 of which may be held: fewer are pulled at a time, and
-    fewer are under way.
-    """
+    """With large items and a small memory limit, fewer items are pulled and in flight at a time."""
     alive = most = 0
 
     class Item:
@@ -173,8 +175,9 @@ def test_memory_that_items_hold_is_bounded() -> None:
 
 
 def test_a_slow_source_lingers_then_is_sent_what_there_is() -> None:
-    """An item each 0.4 s: what waits is sent a second after the first of it came, not when a chunk
-    is full; a fast one fills chunks.
+    """An item every 0.4 s: a partial chunk is sent a second after its first item.
+
+    A fast source fills chunks.
     """
 
     async def source(pause: float) -> AsyncIterator[int]:
@@ -204,7 +207,7 @@ def test_a_slow_source_lingers_then_is_sent_what_there_is() -> None:
 
 @pytest.mark.parametrize("source", ["text", b"bytes", {"a": 1}, 5, None, object()])
 def test_what_is_no_source_is_refused_at_once(source: object) -> None:
-    """A TypeError where the run is made, that says to give a list."""
+    """A TypeError is raised when the run is created. It suggests a list."""
     with pytest.raises(TypeError, match="list"):
         batch(source, FakeTransport())
 
@@ -217,7 +220,7 @@ def test_an_empty_source_is_a_run_of_nothing() -> None:
 
 
 def test_known_lengths_are_told() -> None:
-    """progress.total is the length of a sized source, and None where it is not known or was wrong."""
+    """progress.total is the length of a sized source. It is None if unknown or wrong."""
 
     async def main() -> None:
         one = batch([1, 2, 3], FakeTransport())
@@ -233,7 +236,7 @@ def test_known_lengths_are_told() -> None:
 
 
 def test_a_source_that_ends_in_a_cancellation_of_its_own_is_an_error() -> None:
-    """What it gave lands, then the error comes up: the run does not end as if all were well."""
+    """Items already taken are sent, then the error is raised: the run does not seem complete."""
 
     async def source() -> AsyncIterator[int]:
         for number in range(25):
@@ -252,9 +255,7 @@ def test_a_source_that_ends_in_a_cancellation_of_its_own_is_an_error() -> None:
 
 
 class _Cancelling:
-    """An iterable that raises a CancelledError where nobody is cancelled: as it begins, after 25
-    items, or when it is let go.
-    """
+    """An iterable that raises CancelledError at its start, after 25 items or on closing."""
 
     def __init__(self, where: str) -> None:
         self.where = where
@@ -277,9 +278,7 @@ class _Cancelling:
 
 @pytest.mark.parametrize(("where", "given"), [("beginning", 0), ("middle", 25)])
 def test_a_cancellation_that_a_plain_source_raises_is_an_error(where: str, given: int) -> None:
-    """Wherever it comes up: what the source gave lands, and the run does not end as if all were
-    well.
-    """
+    """Wherever it is raised, items already taken are sent, and the run does not seem complete."""
 
     async def main() -> BatchReport:
         one = batch(_Cancelling(where), FakeTransport())
@@ -293,7 +292,7 @@ def test_a_cancellation_that_a_plain_source_raises_is_an_error(where: str, given
 
 
 def test_a_cancellation_that_a_source_raises_when_it_is_let_go_costs_no_outcome() -> None:
-    """The run ends early for another reason, and each item that was taken has its outcome."""
+    """The run ends early for another reason, and each item taken has its outcome."""
 
     def closed(items: list[Any]) -> None:
         raise Fatal("nothing lands any more")
@@ -311,7 +310,7 @@ def test_a_cancellation_that_a_source_raises_when_it_is_let_go_costs_no_outcome(
 
 
 def test_a_source_with_an_attribute_called_groups_is_a_source_like_any_other() -> None:
-    """A plain iterable with something of that name is taken item by item."""
+    """A plain iterable with an attribute of that name is read item by item."""
 
     class Dataset(list[int]):
         groups = "a name that others use too"
@@ -324,7 +323,7 @@ def test_a_source_with_an_attribute_called_groups_is_a_source_like_any_other() -
 def test_a_source_that_raises_stop_async_iteration_does_not_end_the_run_silently(
     kind: str, watched: bool
 ) -> None:
-    """What was taken lands, and an error says that the source did not end as it should."""
+    """Items already taken are sent, and an error says that the source did not end properly."""
 
     class Items:
         def __init__(self) -> None:
@@ -361,7 +360,7 @@ def test_a_source_that_raises_stop_async_iteration_does_not_end_the_run_silently
 
 
 def test_preparing_that_raises_stop_async_iteration_fails_the_items() -> None:
-    """The results do not end as if all were well: each item has its failure."""
+    """The run does not seem complete: each item fails."""
 
     async def prepare(start: int, items: Sequence[int]) -> list[WorkItem]:
         raise StopAsyncIteration
@@ -379,9 +378,7 @@ def test_preparing_that_raises_stop_async_iteration_fails_the_items() -> None:
 @pytest.mark.parametrize("turns", range(12))
 @pytest.mark.parametrize("fails", [False, True])
 def test_what_was_taken_from_the_source_is_in_the_account(turns: int, fails: bool) -> None:
-    """Left at any turn, or ended by a fatal error: each item that the source gave is settled or
-    pending.
-    """
+    """Left at any turn, or ended by a fatal error, each item taken is settled or pending."""
     given: list[int] = []
 
     async def source() -> AsyncIterator[int]:

@@ -1,4 +1,4 @@
-"""Timeouts around a run: a result that the caller has not got is given again."""
+"""Timeouts around a run: a result that the caller did not receive is returned again."""
 
 from __future__ import annotations
 

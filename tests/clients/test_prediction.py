@@ -1,5 +1,6 @@
-"""PredictionClient over real sockets: one image or any number, in every version; and what the
-training API keeps of it.
+"""PredictionClient over real sockets, for one image or many, in every version.
+
+Also the predictions that the training API stores.
 """
 
 from __future__ import annotations
@@ -56,7 +57,7 @@ async def published(
     each: int = 6,
     **options: object,
 ) -> AsyncIterator[tuple[Emulator, ProjectClient, Iteration, PredictionClient]]:
-    """A project with a model published as "production", and a client that asks it."""
+    """Yield a project with a model published as "production", and a prediction client."""
     async with serving(**options) as (emulator, training):
         project = await project_with_images(training, domain=domain, each=each)
         iteration = await trained(project)
@@ -71,7 +72,7 @@ async def published(
 
 
 def calls(emulator: Emulator, *beginning: str) -> list[str]:
-    """The operations that were called and begin so."""
+    """Return the operations that were called and start with a prefix."""
     return [seen.operation for seen in emulator.requests if seen.operation.startswith(beginning)]
 
 
@@ -82,7 +83,7 @@ def calls(emulator: Emulator, *beginning: str) -> list[str]:
 async def test_an_image_in_every_form_and_version(
     version: PredictionVersion, tmp_path: Path
 ) -> None:
-    """Bytes, a path, an open file, an ImageFile, an ImageUrl and a web address; kept or not."""
+    """Bytes, a path, an open file, an ImageFile, an ImageUrl and a URL, stored or not."""
     async with published(version) as (emulator, project, iteration, prediction):
         model = iteration if version in OLD else "production"
         path = tmp_path / "apple.jpg"
@@ -118,7 +119,7 @@ async def test_an_image_in_every_form_and_version(
 
 @pytest.mark.parametrize("version", list(PredictionVersion), ids=str)
 async def test_detection_has_boxes(version: PredictionVersion) -> None:
-    """In projects of that kind; the other kind is refused with the service's code from v3.0 on."""
+    """In detection projects. The other method is refused with an advice since v3.0."""
     async with published(version, domain="ObjectDetection/General", each=15) as (
         _,
         project,
@@ -135,7 +136,7 @@ async def test_detection_has_boxes(version: PredictionVersion) -> None:
 
 
 async def test_which_model_predicts() -> None:
-    """A published iteration knows its name; before v3.0 there is a default one, and no names."""
+    """A published iteration has a name. Before v3.0 there is a default iteration instead."""
     async with published() as (emulator, project, iteration, prediction):
         assert (
             await prediction.classify_image(
@@ -176,7 +177,7 @@ async def test_which_model_predicts() -> None:
 
 
 async def test_what_is_no_image_is_not_sent(tmp_path: Path) -> None:
-    """Over 4 MB, text, nothing, a file that is not there, a thing of another kind."""
+    """More than 4 MB, text, nothing, a missing file, or another object."""
     async with published() as (emulator, project, _, prediction):
         (tmp_path / "a.jpg").write_text("not an image")
         large = image_bytes(1) + bytes(4 * 1024 * 1024)
@@ -216,7 +217,7 @@ async def test_a_wrong_key_and_a_key_of_the_other_kind() -> None:
 
 
 async def test_from_env(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The names of Microsoft's quickstarts; what is missing is named."""
+    """The variables of Microsoft's quickstarts are read. Missing ones are named."""
     monkeypatch.delenv("VISION_PREDICTION_ENDPOINT", raising=False)
     monkeypatch.setenv("VISION_PREDICTION_KEY", "key")
     with pytest.raises(LookupError, match="VISION_PREDICTION_ENDPOINT not set"):
@@ -233,7 +234,7 @@ async def test_from_env(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 async def test_an_image_is_asked_about_again_when_the_answer_is_lost() -> None:
-    """Resets, pages and 503 are got over; the same image has the same answer."""
+    """Resets, HTML and 503 are retried. The same image gets the same prediction."""
     async with published() as (emulator, project, _, prediction):
         first = await prediction.classify_image(project, "production", image_bytes(1), store=False)
         for kind in ("reset", "lost_answer", "reset_in_body", "status"):
@@ -244,7 +245,7 @@ async def test_an_image_is_asked_about_again_when_the_answer_is_lost() -> None:
 
 @pytest.mark.parametrize("kind", ["html", "garbage", "wrong_shape", "empty"])
 async def test_a_service_that_answers_nonsense(kind: str) -> None:
-    """Is a DecodeError, and in a run the failure of that image alone."""
+    """A DecodeError, or in a run the failure of that image only."""
     async with published() as (emulator, project, _, prediction):
         emulator.faults.add(kind, operation="ClassifyImage")
         with pytest.raises(DecodeError):
@@ -262,9 +263,7 @@ async def test_a_service_that_answers_nonsense(kind: str) -> None:
 
 @pytest.mark.parametrize("version", list(PredictionVersion), ids=str)
 async def test_any_number_of_images(version: PredictionVersion, tmp_path: Path) -> None:
-    """A folder with rubbish in it: a result for each, the bad ones with a reason, the good ones
-    with their tags.
-    """
+    """A folder with other files in it: the bad ones have a reason, the good ones their tags."""
     fill(tmp_path, ("apple", "pear"), 15)
     (tmp_path / "note.txt").write_text("hello")
     async with published(version) as (emulator, project, iteration, prediction):
@@ -284,9 +283,7 @@ async def test_any_number_of_images(version: PredictionVersion, tmp_path: Path) 
 
 
 async def test_one_bad_image_costs_the_others_nothing(tmp_path: Path) -> None:
-    """Everything that may be wrong with one, between good ones, in one run; what the service
-    refuses has its code.
-    """
+    """Bad images of every kind among good ones. Those that the service refuses have its code."""
     (tmp_path / "a.jpg").write_text("not an image")
     broken = b"\xff\xd8\xff\xe0" + bytes(100)
     async with published() as (_, project, _, prediction):
@@ -312,7 +309,7 @@ async def test_one_bad_image_costs_the_others_nothing(tmp_path: Path) -> None:
 
 
 async def test_an_async_source_of_any_length_is_pulled_as_it_is_taken() -> None:
-    """A stream without end, left early: little more was pulled than was asked about."""
+    """An infinite stream, left early: few more images were pulled than sent."""
     pulled = 0
 
     async def endless() -> AsyncIterator[bytes]:
@@ -337,7 +334,7 @@ async def test_an_async_source_of_any_length_is_pulled_as_it_is_taken() -> None:
 
 
 async def test_detect_images_gives_boxes() -> None:
-    """Several, with everything that one has."""
+    """Many images, with everything that one image has."""
     async with (
         published(domain="ObjectDetection/General", each=15) as (_, project, _, prediction),
         prediction.detect_images(
@@ -351,7 +348,7 @@ async def test_detect_images_gives_boxes() -> None:
 
 
 async def test_a_single_image_is_a_run_of_one() -> None:
-    """Bytes are an image, and no iterable of numbers."""
+    """Bytes are an image, not an iterable of numbers."""
     async with published() as (_, project, _, prediction):
         assert (
             await prediction.classify_images(project, "production", image_bytes(1))
@@ -360,7 +357,7 @@ async def test_a_single_image_is_a_run_of_one() -> None:
 
 
 async def test_a_model_that_is_gone_ends_the_run() -> None:
-    """The next million images would not find it either."""
+    """Further images would not find it either."""
     async with published() as (emulator, project, _, prediction):
         with pytest.raises(BatchError) as caught:
             await prediction.classify_images(
@@ -372,7 +369,7 @@ async def test_a_model_that_is_gone_ends_the_run() -> None:
 
 @pytest.mark.parametrize(("tier", "number"), [("F0", 4), ("S0", 25)])
 async def test_the_quota_is_kept_to(tier: str, number: int) -> None:
-    """Refusals for rate cost time and nothing else."""
+    """Refusals for rate cost time only."""
     async with published(tier=tier) as (_, project, _, prediction):
         report = await prediction.classify_images(
             project, "production", [image_bytes(seed) for seed in range(number)], store=False
@@ -381,7 +378,7 @@ async def test_the_quota_is_kept_to(tier: str, number: int) -> None:
 
 
 async def test_a_service_that_hangs_is_given_up() -> None:
-    """After the time for an answer, as a failure of that image."""
+    """After the read timeout, that image fails."""
     async with published() as (emulator, project, _, _):
         emulator.faults.add("hang", operation="ClassifyImage", times=None)
         options = {
@@ -396,7 +393,7 @@ async def test_a_service_that_hangs_is_given_up() -> None:
 
 
 async def test_the_key_is_in_no_log(caplog: pytest.LogCaptureFixture) -> None:
-    """Nor the images' addresses with their signatures."""
+    """Neither are the signed URLs of the images."""
     caplog.set_level(logging.DEBUG)
     async with published() as (emulator, project, _, prediction):
         address = (await project.list_images().all())[0].original_uri
@@ -414,9 +411,7 @@ async def test_the_key_is_in_no_log(caplog: pytest.LogCaptureFixture) -> None:
 
 
 async def test_quick_tests_and_kept_predictions() -> None:
-    """What is stored is listed by tokens, filtered, made into training images, and deleted, 64 a
-    call.
-    """
+    """Stored predictions are listed by tokens, filtered, used as training images, and deleted."""
     async with published() as (emulator, project, iteration, prediction):
         began = datetime.now(UTC) - timedelta(seconds=5)
         await prediction.classify_images(
@@ -459,7 +454,7 @@ async def test_quick_tests_and_kept_predictions() -> None:
 
 @pytest.mark.parametrize("version", list(ApiVersion), ids=str)
 async def test_quick_tests_are_kept_in_every_version(version: ApiVersion) -> None:
-    """Image or address, listed by pages and by tag, and deleted."""
+    """Image or URL: listed by pages and by tag, and deleted."""
     async with serving(version) as (_, training):
         project = await project_with_images(training, domain="General")
         iteration = await trained(project)
@@ -476,7 +471,7 @@ async def test_quick_tests_are_kept_in_every_version(version: ApiVersion) -> Non
 
 
 async def test_a_prediction_that_is_not_there_costs_the_others_nothing() -> None:
-    """Should the service refuse them all for it, the others are deleted all the same."""
+    """If the service refuses a whole batch for it, the others are deleted all the same."""
     async with published() as (emulator, project, _, prediction):
         await prediction.classify_images(
             project, "production", [image_bytes(seed) for seed in range(8)]
@@ -489,7 +484,7 @@ async def test_a_prediction_that_is_not_there_costs_the_others_nothing() -> None
 
 
 async def test_a_stale_token_is_the_services_error() -> None:
-    """Its own code, and what to do: begin again."""
+    """The service's code, with the advice to start again."""
     async with published() as (emulator, project, _, prediction):
         await prediction.classify_images(
             project, "production", [image_bytes(seed) for seed in range(5)]
@@ -505,7 +500,7 @@ async def test_a_stale_token_is_the_services_error() -> None:
 
 
 async def test_tokens_that_lead_nowhere_end() -> None:
-    """A service that gives the same page for ever is found out."""
+    """A service that repeats a page forever is detected."""
     async with published() as (emulator, project, _, prediction):
         await prediction.classify_images(
             project, "production", [image_bytes(seed) for seed in range(3)]
@@ -518,12 +513,12 @@ async def test_tokens_that_lead_nowhere_end() -> None:
 
 
 class FirstPageForEver:
-    """Gives the first page again and again, each time with a token for more that is as good as any."""
+    """Returns the first page again and again, each time with a token for more."""
 
     page: dict[str, Any] | None = None
 
     def __call__(self, page: dict[str, Any]) -> dict[str, Any]:
-        """What is sent instead of a page."""
+        """Return the page."""
         self.page = self.page or page
         last = guid_key(self.page["results"][0]["id"])
         return self.page | {
@@ -533,14 +528,14 @@ class FirstPageForEver:
 
 
 async def test_sixty_five_predictions_at_once_are_refused_here() -> None:
-    """The single call names the limit; the verb in the plural has none."""
+    """The single request raises the limit. The plural method has none."""
     async with published() as (_, project, _, _):
         with pytest.raises(LimitExceeded, match="64"):
             await project.operations.delete_prediction(project.id, [NOWHERE] * 65)
 
 
 async def test_suggestions_for_untagged_images() -> None:
-    """By pages, counted, for images given, and regions that may hold something."""
+    """By pages, counted, for given images, and regions that may hold an object."""
     async with published() as (emulator, project, iteration, _):
         report = await project.upload_images([image_bytes(700 + seed) for seed in range(70)])
         assert report.succeeded == 70
@@ -575,7 +570,7 @@ async def test_suggestions_for_untagged_images() -> None:
 
 
 async def test_suggestions_that_cannot_be_joined_are_asked_for_one_by_one() -> None:
-    """Where the id is that of a prediction, as the reference has it, each still goes to its own
+    """If the id is that of a prediction, as the reference says, each still belongs to its own
     image.
     """
     async with published() as (emulator, project, iteration, _):

@@ -1,5 +1,6 @@
-"""The other verbs over real sockets: delete, tag, untag, regions, metadata, lists and counts, in
-old and new versions.
+"""The methods of ProjectClient over real sockets, in old and new versions of the API.
+
+They delete, tag and untag images, create regions, set metadata, and list and count images.
 """
 
 from __future__ import annotations
@@ -30,7 +31,7 @@ IMAGES = [image_bytes(seed, size=(24, 16)) for seed in range(300)]
 
 
 async def filled(one: Bench, count: int, *tags: str) -> list[str]:
-    """The ids of `count` images in the project."""
+    """Upload `count` images to the project and return their ids."""
     async with one.project.upload_images(IMAGES[:count], tags=tags) as upload:
         ids = [result.image.id async for result in upload if result.image]
     one.forget()
@@ -55,9 +56,7 @@ async def test_properties_are_those_of_the_service(version: ApiVersion) -> None:
 
 @pytest.mark.parametrize("version", VERSIONS)
 async def test_deleting_any_number(version: ApiVersion) -> None:
-    """300 images by id, model, UUID and result, some twice: two calls whose URLs are under 8 KB,
-    none is left.
-    """
+    """300 images by id, model, UUID and result, some twice: few requests, with URLs under 8 KB."""
     async with project_on_emulator(version=version) as one:
         ids = await filled(one, 300)
         images = await one.images() if version > ApiVersion.V1_2 else ids
@@ -81,7 +80,9 @@ async def test_deleting_any_number(version: ApiVersion) -> None:
 
 
 async def test_results_of_an_upload_can_be_deleted() -> None:
-    """What an upload gives goes straight into the other verbs; a failed one fails there too, alone."""
+    """The other methods accept the results of an upload. A failed one fails there too, on
+    its own.
+    """
     async with project_on_emulator() as one:
         async with one.project.upload_images([*IMAGES[:3], b"no image"]) as upload:
             results = [result async for result in upload]
@@ -92,7 +93,7 @@ async def test_results_of_an_upload_can_be_deleted() -> None:
 
 
 class _Text(str):
-    """Text as numpy has it: no plain str, and it compares in its own way."""
+    """Text as numpy has it: a subclass of str with its own comparison."""
 
     __slots__ = ()
 
@@ -106,9 +107,7 @@ class _Text(str):
     "verb", ["tag_images", "untag_images", "update_image_metadata", "delete_images"]
 )
 async def test_ids_of_a_kind_of_text_are_ids(verb: str) -> None:
-    """Ids out of an array or a data frame are no plain strings: every verb takes them, one request
-    for all.
-    """
+    """Ids from an array or a data frame are not plain strings. Every method accepts them."""
     async with project_on_emulator(tags=("a",)) as one:
         given = [_Text(id) for id in await filled(one, 10)]
         rest = (
@@ -125,8 +124,9 @@ async def test_ids_of_a_kind_of_text_are_ids(verb: str) -> None:
 
 @pytest.mark.parametrize("strict", [True, False])
 async def test_deleting_what_is_not_there_is_well(strict: bool) -> None:
-    """Gone already, or never there: counts as deleted, whatever the service says of unknown ids;
-    the others go.
+    """An image that is already gone, or was never there, counts as deleted.
+
+    This holds however the service treats unknown ids. The other images are deleted.
     """
     async with project_on_emulator(strict_ids=strict) as one:
         ids = await filled(one, 40)
@@ -149,8 +149,9 @@ async def test_deleting_what_is_not_there_is_well(strict: bool) -> None:
     ],
 )
 async def test_a_lost_answer_of_any_verb_leaves_the_exact_state(verb: str, strict: bool) -> None:
-    """The effect is done and the answer lost: the verb is repeated, all is reported well, and
-    nothing is there twice.
+    """The request takes effect and its response is lost.
+
+    The request is repeated, every item succeeds, and nothing exists twice.
     """
     async with project_on_emulator(domain=DETECTION, tags=("a", "b"), strict_ids=strict) as one:
         ids = await filled(one, 20)
@@ -187,9 +188,7 @@ async def test_a_lost_answer_of_any_verb_leaves_the_exact_state(verb: str, stric
 
 @pytest.mark.parametrize("version", VERSIONS)
 async def test_tagging_and_untagging(version: ApiVersion) -> None:
-    """100 images and 3 tags: 3 calls of 128 pairs; tagging again marks duplicates; untagging takes
-    them off.
-    """
+    """100 images and 2 tags take 2 requests. Tagging again reports duplicates."""
     async with project_on_emulator(version=version, tags=("a", "b", "c")) as one:
         ids = await filled(one, 100, "a")
         report = await one.project.tag_images(ids, ["b", "c"])
@@ -202,8 +201,9 @@ async def test_tagging_and_untagging(version: ApiVersion) -> None:
 
 
 async def test_many_tags_on_and_off() -> None:
-    """45 tags on 3 images and off again, in calls of 128 pairs and of 20 tags; the 101st tag is
-    refused and said so.
+    """45 tags on 3 images, added with 128 pairs per request and removed with 20 tags per request.
+
+    More than 100 tags are refused.
     """
     names = tuple(f"t{number}" for number in range(101))
     async with project_on_emulator(tags=names) as one:
@@ -218,9 +218,7 @@ async def test_many_tags_on_and_off() -> None:
 
 
 async def test_an_unknown_image_costs_the_others_nothing() -> None:
-    """One id of nowhere, one that is no id, one that is no string: three failures with their
-    reasons, 30 tagged.
-    """
+    """An unknown id, an invalid id and a number fail with their reasons. The others are tagged."""
     async with project_on_emulator(tags=("a",)) as one:
         ids = await filled(one, 30)
         with pytest.raises(BatchError) as caught:
@@ -230,7 +228,7 @@ async def test_an_unknown_image_costs_the_others_nothing() -> None:
 
 
 async def test_an_unknown_tag_ends_a_tagging_with_a_word_on_what_there_is() -> None:
-    """Nothing is sent; the message names the tags that there are."""
+    """Nothing is sent. The message lists the existing tags."""
     async with project_on_emulator(tags=("apple", "pear")) as one:
         ids = await filled(one, 2)
         with pytest.raises(BatchError, match=r"aple") as caught:
@@ -241,7 +239,7 @@ async def test_an_unknown_tag_ends_a_tagging_with_a_word_on_what_there_is() -> N
 
 @pytest.mark.parametrize("status", [414, 431])
 async def test_urls_that_are_too_long_are_made_shorter(status: int) -> None:
-    """A proxy refuses long URLs: fewer ids a call from then on, all are deleted."""
+    """A proxy refuses long URLs: later requests have fewer ids, and all images are deleted."""
     async with project_on_emulator() as one:
         ids = await filled(one, 300)
         one.emulator.faults.add("status", operation="DeleteImages", status=status, times=2)
@@ -252,8 +250,9 @@ async def test_urls_that_are_too_long_are_made_shorter(status: int) -> None:
 
 
 async def test_regions_any_number() -> None:
-    """150 regions on 10 images in 3 calls, each result with its id; again they are duplicates; off
-    they go, and the tag with the last.
+    """150 regions on 10 images take 3 requests, and each result has the id of its region.
+
+    Creating them again reports duplicates. They can be deleted, and the tags leave with the last.
     """
     async with project_on_emulator(domain=DETECTION, tags=("a", "b")) as one:
         ids = await filled(one, 10)
@@ -279,8 +278,10 @@ async def test_regions_any_number() -> None:
 
 
 async def test_a_bad_region_costs_the_others_nothing() -> None:
-    """Outside, without area, not a number, of an unknown tag, on an unknown image, no pair: each
-    fails alone.
+    """Each bad region fails on its own.
+
+    It may be outside the image, without area, not a number, of an unknown tag or image, or not a
+    pair.
     """
     async with project_on_emulator(domain=DETECTION, tags=("a",)) as one:
         (image,) = await filled(one, 1)
@@ -305,8 +306,8 @@ async def test_a_bad_region_costs_the_others_nothing() -> None:
 
 
 async def test_metadata_any_number() -> None:
-    """150 images, one of them twice and one of nowhere: its own failure, the rest have it; a filter
-    finds them.
+    """150 images, one of them twice, and an unknown id, which fails on its own. A filter finds the
+    others.
     """
     async with project_on_emulator() as one:
         ids = await filled(one, 150)
@@ -321,7 +322,7 @@ async def test_metadata_any_number() -> None:
 
 
 async def test_metadata_of_old_versions_is_refused() -> None:
-    """v3.2 has none: the error names the first version."""
+    """v3.2 has no metadata: the error names the first version that has."""
     async with project_on_emulator(version=ApiVersion.V3_2) as one:
         with pytest.raises(UnsupportedOperation, match=r"v3\.3"):
             one.project.update_image_metadata([], {"a": "b"})
@@ -330,7 +331,9 @@ async def test_metadata_of_old_versions_is_refused() -> None:
 @pytest.mark.parametrize("version", VERSIONS)
 @pytest.mark.parametrize("order", ["newest", "oldest"])
 async def test_lists_and_counts(version: ApiVersion, order: Any) -> None:
-    """All, tagged, untagged, by tag: each image once, in order, and as many as are counted."""
+    """All, tagged, untagged and by tag: each image once, in order, and as many as the count
+    says.
+    """
     async with project_on_emulator(version=version, tags=("a", "b"), null_lists=True) as one:
         a = await filled(one, 20, "a")
         async with one.project.upload_images(IMAGES[20:50]) as upload:
@@ -354,7 +357,9 @@ async def test_lists_and_counts(version: ApiVersion, order: Any) -> None:
 
 
 async def test_filters_of_more_than_20_tags_are_merged() -> None:
-    """45 tags: three walks, an image with tags of several of them once, newest first."""
+    """45 tags take three lists. An image with tags of several lists is listed once, newest
+    first.
+    """
     names = tuple(f"t{number}" for number in range(50))
     async with project_on_emulator(tags=names) as one:
         given = [
@@ -373,7 +378,7 @@ async def test_filters_of_more_than_20_tags_are_merged() -> None:
 
 
 async def test_deleting_while_listing_over_sockets() -> None:
-    """Every image is deleted a page at a time while the list goes on: all are reached."""
+    """Images are deleted page by page during the listing: none is skipped."""
     async with project_on_emulator() as one:
         ids = await filled(one, 120)
         gone = []
@@ -385,7 +390,7 @@ async def test_deleting_while_listing_over_sockets() -> None:
 
 
 async def test_uploading_while_listing_over_sockets() -> None:
-    """Images come while the list goes on: those of the beginning are listed once."""
+    """Images are uploaded during the listing: those that were there before are listed once."""
     async with project_on_emulator() as one:
         ids = await filled(one, 100)
         listed = []
@@ -401,8 +406,9 @@ async def test_uploading_while_listing_over_sockets() -> None:
 
 @pytest.mark.parametrize("version", [ApiVersion.V2_1, ApiVersion.V3_0])
 async def test_what_is_tagged_between_the_walks_is_listed(version: ApiVersion) -> None:
-    """Before v3.3 the tagged are walked, then the untagged: an image tagged in between is in
-    neither, and listed all the same.
+    """Before v3.3 the tagged images are listed first, then the untagged ones.
+
+    An image that is tagged in between is in neither list, and is listed all the same.
     """
     async with project_on_emulator(version=version, tags=("a",)) as one:
         tagged = await filled(one, 12, "a")
@@ -419,7 +425,7 @@ async def test_what_is_tagged_between_the_walks_is_listed(version: ApiVersion) -
 
 
 async def test_lists_say_what_is_wrong_with_their_arguments() -> None:
-    """Page sizes, orders, contradictions, unknown tags, filters of versions that lack them."""
+    """Page sizes, orders, contradictions, unknown tags, and filters that the version lacks."""
     async with project_on_emulator(tags=("a",)) as one:
         with pytest.raises(LimitExceeded, match="256"):
             one.project.list_images(page_size=257)
@@ -437,7 +443,7 @@ async def test_lists_say_what_is_wrong_with_their_arguments() -> None:
 
 
 async def test_an_empty_project_is_an_empty_list() -> None:
-    """No image, no tag: nothing, without an error."""
+    """No images and no tags: empty lists, without an error."""
     for version in VERSIONS:
         async with project_on_emulator(version=version, null_lists=True) as one:
             assert await one.images() == []
@@ -446,7 +452,7 @@ async def test_an_empty_project_is_an_empty_list() -> None:
 
 
 async def test_one_image() -> None:
-    """By id; NotFoundError for one that is not there."""
+    """An image by its id. NotFoundError if it does not exist."""
     async with project_on_emulator() as one:
         (image,) = await filled(one, 1)
         assert (await one.project.get_image(image)).id == image
@@ -458,7 +464,7 @@ async def test_one_image() -> None:
 
 
 async def test_tags_one_at_a_time() -> None:
-    """Create, get by name, update in part, delete; the name of a tag comes before an id."""
+    """Create, get by name, update a part, and delete. A name takes precedence over an id."""
     async with project_on_emulator() as one:
         tag = await one.project.create_tag("apple", description="round")
         assert (
@@ -476,7 +482,7 @@ async def test_tags_one_at_a_time() -> None:
 
 
 async def test_a_tag_named_like_a_uuid() -> None:
-    """A string is a name first: where a tag has it as its name, that tag; else it is an id."""
+    """A string is the name of a tag if one has that name, or else an id."""
     name = str(uuid4())
     async with project_on_emulator(tags=("a", name)) as one:
         ids = await one.tags()
@@ -493,7 +499,7 @@ async def test_a_tag_named_like_a_uuid() -> None:
 
 
 async def test_missing_tags_are_made_once_each() -> None:
-    """100 images of 10 new tags, in chunks: ten calls for tags, one list."""
+    """100 images of 10 new tags, in chunks: one request per new tag."""
     async with project_on_emulator() as one:
         given = [ImageFile(data=IMAGES[n], tags=[f"t{n % 10}"]) for n in range(100)]
         report = await one.project.upload_images(given, create_missing_tags=True)
@@ -506,7 +512,7 @@ async def test_missing_tags_are_made_once_each() -> None:
     "kind", ["lost_answer", "truncated_answer", "reset", "status", "garbage", "html"]
 )
 async def test_making_tags_survives_lost_answers(kind: Any) -> None:
-    """The tag is made and its answer lost, or it is not made: in the end there is one of it."""
+    """Whether the response is lost or the tag is not created, one tag exists in the end."""
     async with project_on_emulator() as one:
         one.emulator.faults.add(kind, operation="CreateTag")
         await one.project.upload_images(
@@ -517,8 +523,8 @@ async def test_making_tags_survives_lost_answers(kind: Any) -> None:
 
 
 async def test_making_tags_survives_races() -> None:
-    """Two uploads make the same tags at the same time, and one in other letters: one tag each, all
-    images land.
+    """Concurrent uploads create the same tags, once in upper case: one tag each, and no image
+    fails.
     """
     async with project_on_emulator() as one:
         runs = [
@@ -540,8 +546,8 @@ async def test_making_tags_survives_races() -> None:
 
 
 async def test_a_tag_that_cannot_be_made_costs_its_own_images_alone() -> None:
-    """A name that is too long, one with a line break, one the service chokes on, one over the
-    quota: the other images land.
+    """Names that are too long, contain a line break or make the service fail: the others are
+    uploaded.
     """
     async with project_on_emulator(tier=None) as one:
         names = ["good", "x" * 300, "line\nbreak", " ", "poison"]
@@ -554,7 +560,7 @@ async def test_a_tag_that_cannot_be_made_costs_its_own_images_alone() -> None:
 
 
 def choke(one: Bench) -> None:
-    """Let the service fail for every call that names a tag "poison"."""
+    """Let the service fail for every request that creates a tag named "poison"."""
     strike = one.emulator.faults.strike
 
     def struck(operation: str) -> Any:

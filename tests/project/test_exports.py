@@ -1,6 +1,4 @@
-"""What leaves a project, over real sockets: exports, images, projects that move, and all images
-at once.
-"""
+"""Exports, downloads of images, and projects that move to another resource, over real sockets."""
 
 from __future__ import annotations
 
@@ -32,7 +30,7 @@ PROJECT = "11111111-1111-1111-1111-111111111111"
 
 
 async def test_an_export_is_begun_waited_for_and_downloaded(tmp_path: Path) -> None:
-    """The file is the zip that the service has, readable by its owner, with nothing beside it."""
+    """The file is the zip of the service, readable by its owner only. No other file is left."""
     async with serving(export_seconds=0.1) as (emulator, training):
         orchard = await project_with_images(training)
         iteration = await trained(orchard)
@@ -57,7 +55,7 @@ async def test_an_export_is_begun_waited_for_and_downloaded(tmp_path: Path) -> N
 
 
 async def test_flavors_of_a_platform_are_told_apart() -> None:
-    """Two exports for ONNX, each found again by its flavor."""
+    """Two ONNX exports are each found by their flavor."""
     async with serving(export_seconds=0.05) as (_, training):
         orchard = await project_with_images(training)
         iteration = await trained(orchard)
@@ -71,7 +69,7 @@ async def test_flavors_of_a_platform_are_told_apart() -> None:
 
 
 async def test_an_export_whose_answer_is_lost_is_found() -> None:
-    """By listing: not begun a second time."""
+    """It is found by listing, and not started again."""
     async with serving() as (emulator, training):
         orchard = await project_with_images(training)
         iteration = await trained(orchard)
@@ -81,8 +79,9 @@ async def test_an_export_whose_answer_is_lost_is_found() -> None:
 
 
 async def test_what_cannot_be_exported_says_so() -> None:
-    """A domain that is not compact, a platform of nowhere, one asked for twice: the service's code
-    and what to do.
+    """The error has the service's code and a fix.
+
+    The domain may not be compact, the platform may be unknown, or the export may exist already.
     """
     async with serving(export_seconds=30) as (_, training):
         plain = await project_with_images(training, domain="General")
@@ -104,7 +103,7 @@ async def test_what_cannot_be_exported_says_so() -> None:
 
 
 async def test_a_failed_export_is_an_error() -> None:
-    """With the export in it."""
+    """The error holds the export."""
     async with serving(export_seconds=0.05) as (emulator, training):
         orchard = await project_with_images(training)
         iteration = await trained(orchard)
@@ -122,7 +121,7 @@ async def test_a_failed_export_is_an_error() -> None:
     "version", [ApiVersion.V1_2, ApiVersion.V2_1, ApiVersion.V3_4_PREVIEW], ids=str
 )
 async def test_exports_in_old_and_new_versions(version: ApiVersion, tmp_path: Path) -> None:
-    """The same verbs from the first version to the last."""
+    """The same methods work from the first version to the last."""
     async with serving(version) as (_, training):
         orchard = await project_with_images(training)
         export = await orchard.begin_export(await trained(orchard), "TensorFlow", polling=FAST)
@@ -133,7 +132,7 @@ async def test_exports_in_old_and_new_versions(version: ApiVersion, tmp_path: Pa
 
 
 async def test_images_come_back_as_they_went(tmp_path: Path) -> None:
-    """By model and by id, in three sizes; a kept prediction too."""
+    """By model and by id, in three sizes. A stored prediction too."""
     async with serving() as (_, training):
         orchard = await project_with_images(training, each=5)
         image = next(image for image in await orchard.list_images().all())
@@ -158,7 +157,7 @@ async def test_images_come_back_as_they_went(tmp_path: Path) -> None:
 
 
 async def test_an_image_with_an_old_address_is_asked_for_anew(tmp_path: Path) -> None:
-    """A model listed yesterday still downloads."""
+    """A model whose URL has expired can still be downloaded."""
     async with serving() as (emulator, training):
         orchard = await project_with_images(training, each=5)
         image = (await orchard.list_images().all())[0]
@@ -169,7 +168,7 @@ async def test_an_image_with_an_old_address_is_asked_for_anew(tmp_path: Path) ->
 
 @pytest.mark.parametrize("version", [ApiVersion.V1_2, ApiVersion.V2_1, ApiVersion.V3_0], ids=str)
 async def test_images_of_old_versions(version: ApiVersion, tmp_path: Path) -> None:
-    """Whatever the field is called."""
+    """The field with the URL may have any of its names."""
     async with serving(version) as (_, training):
         orchard = await project_with_images(training, each=5, domain="General")
         image = (await orchard.list_images().all())[0]
@@ -181,7 +180,7 @@ async def test_images_of_old_versions(version: ApiVersion, tmp_path: Path) -> No
 
 
 async def test_images_of_a_resource_in_a_virtual_network(tmp_path: Path) -> None:
-    """Relative addresses are artifacts: asked of the service itself."""
+    """Relative addresses are artifacts, downloaded from the service itself."""
     async with serving(vnet=True) as (emulator, training):
         orchard = await project_with_images(training, each=5)
         image = (await orchard.list_images().all())[0]
@@ -199,7 +198,7 @@ async def test_images_of_a_resource_in_a_virtual_network(tmp_path: Path) -> None
     "version", [ApiVersion.V3_2, ApiVersion.V3_3, ApiVersion.V3_4_PREVIEW], ids=str
 )
 async def test_a_project_moves_to_another_resource(version: ApiVersion) -> None:
-    """Images, tags and regions, from one emulator to another."""
+    """Images, tags and regions move from one emulator to another."""
     async with serving(version) as (_, here), serving(version, import_seconds=0.05) as (_, there):
         orchard = await project_with_images(here, each=5)
         export = await orchard.export_project()
@@ -214,7 +213,7 @@ async def test_a_project_moves_to_another_resource(version: ApiVersion) -> None:
 
 
 async def test_an_import_whose_answer_is_lost_is_found() -> None:
-    """The project that has come is the one; a second is not made."""
+    """The new project is found. No second project is created."""
     async with serving(import_seconds=0.05) as (emulator, training):
         orchard = await project_with_images(training, each=5)
         export = await orchard.export_project()
@@ -229,7 +228,10 @@ async def test_an_import_whose_answer_is_lost_is_found() -> None:
 
 
 async def test_an_import_token_of_nowhere() -> None:
-    """The service's code, and where a token comes from; while it trains a project is not exported."""
+    """The error has the service's code and tells where a token comes from.
+
+    A project cannot be exported during a training.
+    """
     async with serving(training_seconds=30) as (_, training):
         with pytest.raises(BadRequestError, match="Export the project again") as caught:
             await training.begin_import("http://127.0.0.1:9/nowhere")
@@ -242,7 +244,7 @@ async def test_an_import_token_of_nowhere() -> None:
 
 
 async def test_an_import_that_fails() -> None:
-    """Is an error that says so."""
+    """The error says so."""
     async with serving() as (emulator, training):
         export = await (await project_with_images(training, each=5)).export_project()
         emulator.faults.add(
@@ -262,7 +264,7 @@ async def test_an_import_that_fails() -> None:
     "version", [version for version in ApiVersion if version >= ApiVersion.V3_1], ids=str
 )
 async def test_all_images_are_deleted_and_counted_out(version: ApiVersion) -> None:
-    """202, then counted until none is left; the number there was is the result."""
+    """Images are counted until none is left. The result is their number."""
     async with serving(version, delete_all_seconds=0.2) as (emulator, training):
         orchard = await project_with_images(training, each=5)
         poller = orchard.begin_delete_all_images(polling=FAST)
@@ -277,7 +279,7 @@ async def test_all_images_are_deleted_and_counted_out(version: ApiVersion) -> No
 
 
 async def test_all_images_of_all_iterations() -> None:
-    """From the workspace alone, or from what was trained too."""
+    """Delete from the workspace only, or from trained iterations too."""
     async with serving() as (_, training):
         orchard = await project_with_images(training, each=5)
         iteration = await trained(orchard)

@@ -1,6 +1,4 @@
-"""Downloads, over real sockets: resumed, checked, whole or not at all, and from nowhere but where
-files are kept.
-"""
+"""Downloads over real sockets: resumed, verified, atomic, and from trusted hosts only."""
 
 from __future__ import annotations
 
@@ -48,7 +46,9 @@ SUM = f"Content-MD5: {base64.b64encode(hashlib.md5(FILE).digest()).decode()}"
 async def files(
     *answers: Answer, retry: Retry | None = None
 ) -> AsyncIterator[tuple[Peer, ProjectClient]]:
-    """A host of files that gives `answers` in turn, and a project that may download from it."""
+    """Yield a host of files that uses `answers` in turn, and a project that may download
+    from it.
+    """
     async with (
         peer(*answers) as host,
         TrainingClient(
@@ -62,7 +62,7 @@ async def files(
 
 
 def done(url: str) -> Export:
-    """An export with a file."""
+    """Return an export with a file."""
     return Export(platform="ONNX", status="Done", download_uri=url)
 
 
@@ -77,14 +77,14 @@ def cut(body: bytes, sent: int, *headers: str) -> Answer:
             + body[:sent]
         )
         await writer.drain()
-        writer.write_eof()  # in good order: a reset would take back what was sent
+        writer.write_eof()  # a reset would discard bytes in flight
         await reader.read()
 
     return answer
 
 
 async def rest(seen: Seen, reader: Any, writer: Any) -> None:
-    """The part that is asked for."""
+    """Send the requested range."""
     asked = seen.header("Range")
     assert asked is not None
     start = int(asked.removeprefix("bytes=").removesuffix("-"))
@@ -100,7 +100,7 @@ async def rest(seen: Seen, reader: Any, writer: Any) -> None:
 
 
 async def test_a_broken_download_goes_on_where_it_broke(tmp_path: Path) -> None:
-    """With the rest alone, and only of the same file; the key is in none of the requests."""
+    """Only the rest is requested, and only of the same file. No request has the key."""
     async with files(cut(FILE, CUT, TAG, "Accept-Ranges: bytes", SUM), rest) as (host, project):
         path = await project.download_export(
             done(f"{host.url}/x/model.zip?sig=secret"), tmp_path / "model.zip"
@@ -111,13 +111,13 @@ async def test_a_broken_download_goes_on_where_it_broke(tmp_path: Path) -> None:
         start = int((second.header("Range") or "").removeprefix("bytes=").removesuffix("-"))
         assert (
             CUT - 1_000_000 < start <= CUT
-        )  # what the HTTP library held when the connection broke is lost
+        )  # the HTTP library discards its buffer when the connection breaks
         assert second.header("If-Range") == '"0x1"'
         assert not any(KEY in seen.head or "-Key" in seen.head for seen in host.seen)
 
 
 async def test_a_host_without_ranges_gives_all_of_it_again(tmp_path: Path) -> None:
-    """No Range is asked for where none was offered, and none is trusted where all of it comes."""
+    """No Range is sent to a host that offers none. A full response is not taken for the rest."""
     async with files(cut(FILE, CUT), reply(200, FILE)) as (host, project):
         path = await project.download_export(done(f"{host.url}/model.zip"), tmp_path / "model.zip")
         assert path.read_bytes() == FILE
@@ -130,7 +130,7 @@ async def test_a_host_without_ranges_gives_all_of_it_again(tmp_path: Path) -> No
 
 
 async def test_a_file_that_changed_is_begun_anew(tmp_path: Path) -> None:
-    """A part of another length, or a refusal of the range: from the beginning."""
+    """A range of another length, or a refused range: the download starts again."""
     strange = reply(206, b"x", "Content-Range: bytes 5-5/6")
     for odd in (strange, reply(416, b"")):
         async with files(cut(FILE, CUT, TAG, "Accept-Ranges: bytes"), odd, reply(200, FILE)) as (
@@ -145,7 +145,7 @@ async def test_a_file_that_changed_is_begun_anew(tmp_path: Path) -> None:
 
 
 async def test_a_wrong_checksum_is_not_taken(tmp_path: Path) -> None:
-    """Once more from the beginning; and if it stays wrong, no file."""
+    """The download is repeated once. If the checksum is still wrong, no file is written."""
     async with files(reply(200, FILE[::-1], SUM), reply(200, FILE, SUM)) as (host, project):
         path = await project.download_export(done(f"{host.url}/model.zip"), tmp_path / "model.zip")
         assert path.read_bytes() == FILE
@@ -161,7 +161,7 @@ async def test_a_wrong_checksum_is_not_taken(tmp_path: Path) -> None:
 
 
 async def test_a_download_that_fails_leaves_what_was_there(tmp_path: Path) -> None:
-    """The old file stays until the new one is whole; nothing else is left in the folder."""
+    """The old file stays until the new one is complete. No other file is left in the folder."""
     path = tmp_path / "model.zip"
     path.write_bytes(b"old")
     async with files(cut(FILE, CUT), retry=Retry(max_attempts=2, initial_backoff=0.01)) as (
@@ -170,17 +170,13 @@ async def test_a_download_that_fails_leaves_what_was_there(tmp_path: Path) -> No
     ):
         with pytest.raises(ResponseLost):
             await project.download_export(done(f"{host.url}/model.zip"), path)
-        assert (
-            3 <= len(host.seen) <= 9
-        )  # it got further once, or a little more than once, then twice not
+        assert 3 <= len(host.seen) <= 9  # progress once or more, then twice none
     assert os.listdir(tmp_path) == ["model.zip"]
     assert path.read_bytes() == b"old"
 
 
 async def test_where_a_file_goes_is_looked_at_first(tmp_path: Path) -> None:
-    """A folder, a file not to be replaced, a folder that is not there: before anything is asked
-    for.
-    """
+    """A folder, a file that must not be replaced, a missing folder: refused before any request."""
     async with files(reply(200, FILE)) as (host, project):
         export = done(f"{host.url}/model.zip")
         with pytest.raises(IsADirectoryError):
@@ -200,7 +196,7 @@ async def test_where_a_file_goes_is_looked_at_first(tmp_path: Path) -> None:
 
 
 async def test_a_link_that_is_too_old(tmp_path: Path) -> None:
-    """The error says so, and not with the address in it."""
+    """The error says so without naming the URL."""
     async with files(reply(403, b"<Error/>", "x-ms-error-code: AuthenticationFailed")) as (
         host,
         project,
@@ -212,7 +208,7 @@ async def test_a_link_that_is_too_old(tmp_path: Path) -> None:
 
 
 async def test_a_host_that_is_busy_is_asked_again(tmp_path: Path) -> None:
-    """After the time it asks for; what has come is kept."""
+    """The request is repeated after the Retry-After. The bytes received so far are kept."""
     trouble = (
         cut(FILE, CUT, TAG, "Accept-Ranges: bytes"),
         reply(503, b"", "Retry-After: 0"),
@@ -225,7 +221,7 @@ async def test_a_host_that_is_busy_is_asked_again(tmp_path: Path) -> None:
 
 
 async def test_an_image_that_never_ends_is_refused(tmp_path: Path) -> None:
-    """Announced or not: over 16 MiB is no image."""
+    """More than 16 MiB, announced or not, is not an image."""
     huge = "11111111-1111-1111-1111-111111111111"
 
     class Image:
@@ -248,7 +244,7 @@ async def test_an_image_that_never_ends_is_refused(tmp_path: Path) -> None:
 
 
 async def test_a_download_that_is_given_up_leaves_nothing(tmp_path: Path) -> None:
-    """Half of it has come, the rest never will: after the time-out the folder is as it was."""
+    """The rest never arrives: after a timeout the folder is as it was before."""
 
     async def half(seen: Seen, reader: Any, writer: Any) -> None:
         writer.write(
@@ -265,14 +261,12 @@ async def test_a_download_that_is_given_up_leaves_nothing(tmp_path: Path) -> Non
                 async with asyncio.timeout(seconds):
                     await project.download_export(done(f"{host.url}/x"), tmp_path / "x")
     with anyio.fail_after(10):
-        while os.listdir(
-            tmp_path
-        ):  # a thread that was at it when its task was cancelled tidies up by itself
+        while os.listdir(tmp_path):  # a thread whose task was cancelled cleans up by itself
             await anyio.sleep(0.01)
 
 
 async def test_a_host_that_hangs_is_given_up(tmp_path: Path) -> None:
-    """After the time between two pieces, as often as the retry options say."""
+    """The read timeout applies between two pieces, as often as the retry options allow."""
 
     async def half(seen: Seen, reader: Any, writer: Any) -> None:
         writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nhello")
@@ -295,7 +289,7 @@ async def test_a_host_that_hangs_is_given_up(tmp_path: Path) -> None:
 
 
 async def test_redirects_and_encodings_are_refused(tmp_path: Path) -> None:
-    """Neither was asked for; the other host sees nothing."""
+    """Neither was requested. The other host receives no request."""
     async with peer(reply(200, FILE)) as other:
         moved = reply(302, b"", f"Location: {other.url}/x")
         async with files(moved, reply(200, b"x", "Content-Encoding: gzip")) as (host, project):
@@ -339,7 +333,7 @@ async def test_redirects_and_encodings_are_refused(tmp_path: Path) -> None:
     ],
 )
 async def test_addresses_that_are_not_read_from(url: str, tmp_path: Path) -> None:
-    """An answer that names another place is not followed there: refused before a name is looked up."""
+    """A URL of a response that leads elsewhere is refused before its name is resolved."""
     async with TrainingClient("https://orchard.cognitiveservices.azure.com", KEY) as training:
         project = training.get_project_client(PROJECT)
         with pytest.raises(ConnectError) as caught:
@@ -370,15 +364,15 @@ async def test_addresses_that_are_not_read_from(url: str, tmp_path: Path) -> Non
     ],
 )
 def test_addresses_that_a_name_may_lead_to(address: str, public: bool, private: bool) -> None:
-    """Public ones; those of a private network for hosts that are named one by one; the machine
-    itself and its like never.
+    """Public addresses are allowed, private ones only for explicitly named hosts, loopback ones
+    never.
     """
     assert is_allowed_address(address, private=False) is public
     assert is_allowed_address(address, private=True) is private
 
 
 class Resolver:
-    """Knows every name, at one address."""
+    """Resolves every name to one address."""
 
     def __init__(self, address: str) -> None:
         self.address = address
@@ -386,7 +380,7 @@ class Resolver:
     async def resolve(
         self, host: str, port: int = 0, family: int = socket.AF_INET
     ) -> list[dict[str, Any]]:
-        """Here."""
+        """Return the address."""
         return [
             {
                 "hostname": host,
@@ -399,13 +393,11 @@ class Resolver:
         ]
 
     async def close(self) -> None:
-        """Nothing to close."""
+        """Do nothing."""
 
 
 async def test_a_name_that_leads_inside_is_not_connected_to() -> None:
-    """A blob store's name at a loopback or link-local address: refused as the connection is made,
-    whatever it was before.
-    """
+    """A blob host that resolves to a loopback or link-local address is refused at connect time."""
     async with peer(reply(200, FILE)) as host:
         port = int(host.url.rpartition(":")[2])
         for address in ("127.0.0.1", "169.254.169.254", "10.0.0.1"):
@@ -419,7 +411,7 @@ async def test_a_name_that_leads_inside_is_not_connected_to() -> None:
 
 
 def test_hosts_that_can_be_added() -> None:
-    """A host, an ending, an origin; http for literal loopback alone; one string is a slip."""
+    """A host, a suffix or an origin. http only for literal loopback. A single string is refused."""
     hosts = BlobHosts(
         ["files.example.com", ".cdn.example", "http://127.0.0.1:8000", "https://[::1]:8443"],
         suffixes=BLOB_HOSTS,
@@ -460,8 +452,8 @@ def test_hosts_that_can_be_added() -> None:
 
 
 async def test_no_signature_is_logged(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    """The address of a file opens it: it is in no log and in no error, connections that fail
-    included.
+    """The URL grants access to the file: no log and no error has it, even if the connection
+    fails.
     """
     caplog.set_level(logging.DEBUG)
     async with files(cut(FILE, 10), retry=Retry(max_attempts=1)) as (host, project):

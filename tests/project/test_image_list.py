@@ -1,4 +1,4 @@
-"""Laws of image lists in every version of the API, while others upload, delete, tag and untag."""
+"""Invariants of image lists in every version, while other clients upload, delete, tag and untag."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from ..support.virtual_network import client_of, run
 VERSIONS = list(ApiVersion)
 OLD = [version for version in VERSIONS if version < ApiVersion.V3_3]
 Change = tuple[str, int]
-"""What happens, and to which image (counted round and round)."""
+"""The kind of a change, and the number of its image (modulo the number of images)."""
 
 CHANGES = st.lists(
     st.lists(
@@ -63,7 +63,7 @@ class Project:
                 move(image.tags)
 
     def listed(self, changes: list[list[Change]], **arguments: Any) -> list[str]:
-        """List while `changes` happen, one list of them before each request."""
+        """List the images. Apply one list of `changes` before each request."""
         left = list(reversed(changes))
 
         def on_call() -> None:
@@ -82,7 +82,7 @@ class Project:
         return listed
 
     def stayed(self, listed: list[str]) -> None:
-        """Hold the law: what was there all the time is listed, and nothing is listed twice."""
+        """Check that every image that stayed is listed, and none twice."""
         assert len(listed) == len(set(listed))
         assert self.always & self.service.images.keys() <= set(listed)
 
@@ -102,7 +102,7 @@ def test_what_is_there_all_the_time_is_listed_once_in_every_version(
     order: Literal["newest", "oldest"],
     changes: list[list[Change]],
 ) -> None:
-    """Between requests images come, go, and move between tagged and untagged, each at most once."""
+    """Between requests, images are uploaded, deleted, and tagged or untagged at most once each."""
     project = Project(version, sides)
     project.stayed(project.listed(changes, order=order, page_size=size))
 
@@ -117,9 +117,7 @@ def test_what_is_there_all_the_time_is_listed_once_in_every_version(
 def test_an_image_that_changes_its_tag_stays_in_a_list_of_many_tags(
     version: ApiVersion, count: int, size: int, changes: list[list[Change]]
 ) -> None:
-    """A filter of 25 tags is two walks: an image that swaps a tag of one for one of the other is
-    listed.
-    """
+    """A filter of 25 tags takes two lists. An image that moves from one to the other is listed."""
     project = Project(version, "t" * count, names=25)
 
     def swap(tags: dict[str, None]) -> None:
@@ -145,7 +143,7 @@ def test_an_image_that_changes_its_tag_stays_in_a_list_of_many_tags(
 def test_an_image_that_stays_on_its_side_is_in_the_list_of_that_side(
     version: ApiVersion, sides: str, size: int, tagged: bool, changes: list[list[Change]]
 ) -> None:
-    """Lists of the tagged, or the untagged: images that move in and out push no other out of it."""
+    """In lists of tagged or untagged images, images that move in and out do not displace others."""
     project = Project(version, sides)
     images = project.service.images
     before = {id for id, image in images.items() if bool(image.tags) == tagged}
@@ -156,7 +154,7 @@ def test_an_image_that_stays_on_its_side_is_in_the_list_of_that_side(
 
 @pytest.mark.parametrize("version", OLD)
 def test_one_tagged_and_one_untagged_between_the_walks(version: ApiVersion) -> None:
-    """The number of tagged images is the same before and after, and still none is missed."""
+    """The number of tagged images is the same before and after, and none is missed."""
     for when in range(12):
         project = Project(version, "ttttuuuu")
         changes: list[list[Change]] = [[] for _ in range(when)]
@@ -165,7 +163,7 @@ def test_one_tagged_and_one_untagged_between_the_walks(version: ApiVersion) -> N
 
 @pytest.mark.parametrize("version", OLD)
 def test_one_moves_and_one_of_its_new_side_is_deleted(version: ApiVersion) -> None:
-    """No number of images tells of these two together."""
+    """The counts do not change, and still none is missed."""
     for when in range(12):
         for moved, deleted in ((5, 0), (0, 5)):
             project = Project(version, "ttttuuuu")
@@ -176,7 +174,7 @@ def test_one_moves_and_one_of_its_new_side_is_deleted(version: ApiVersion) -> No
 
 @pytest.mark.parametrize("version", OLD)
 def test_a_list_ends_while_all_images_move_again_and_again(version: ApiVersion) -> None:
-    """Somebody tags or untags an image before each request, and uploads some: the list ends."""
+    """An image is tagged or untagged before each request, and some are uploaded: the list ends."""
     project = Project(version, "tu" * 10)
     before = set(project.service.images)
     requests = 0
@@ -214,8 +212,9 @@ def test_a_list_ends_while_all_images_move_again_and_again(version: ApiVersion) 
     ],
 )
 def test_requests_of_a_quiet_list(version: ApiVersion, sides: str, requests: int) -> None:
-    """Before v3.3 a list costs two counts and a second walk of the shorter half; since v3.3 a
-    count.
+    """Before v3.3, a list needs two counts and a second pass over the shorter half.
+
+    Since v3.3 it needs one count.
     """
     project = Project(version, sides)
     project.listed([], page_size=10)

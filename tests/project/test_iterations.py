@@ -1,5 +1,5 @@
-"""Iterations from training to deletion, over real sockets, in old and new versions; and the
-refusals on the way.
+"""Iterations from training to deletion, with their errors, over real sockets in old and new
+versions.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ NOWHERE = "00000000-0000-0000-0000-000000000000"
 
 @pytest.mark.parametrize("version", list(ApiVersion), ids=str)
 async def test_from_training_to_deletion_in_every_version(version: ApiVersion) -> None:
-    """Train, look, rename, and delete, with what the version has of it."""
+    """Train, inspect, rename and delete, as far as the version supports it."""
     async with serving(version) as (_, training):
         orchard = await project_with_images(training, domain="General")
         iteration = await orchard.begin_training(polling=FAST)
@@ -50,7 +50,7 @@ async def test_from_training_to_deletion_in_every_version(version: ApiVersion) -
 
 @pytest.mark.parametrize("version", list(ApiVersion), ids=str)
 async def test_a_project_is_changed_in_every_version(version: ApiVersion) -> None:
-    """What is given, and nothing else; the domain by its name."""
+    """Only the given properties change. The domain is given by name."""
     async with serving(version) as (_, training):
         orchard = await training.create_project("Orchard", "General", description="fruit")
         changed = await training.update_project(orchard, name="Garden")
@@ -76,7 +76,7 @@ async def test_a_project_is_changed_in_every_version(version: ApiVersion) -> Non
 
 
 async def test_what_is_asked_of_a_training_reaches_the_service() -> None:
-    """Budget, e-mail, tags and force; a budget makes it advanced."""
+    """Budget, e-mail address, tags and force are sent. A budget makes the training advanced."""
     async with serving() as (emulator, training):
         orchard = await project_with_images(training, tags=("apple", "pear", "plum"))
         done = await orchard.begin_training(
@@ -96,7 +96,7 @@ async def test_what_is_asked_of_a_training_reaches_the_service() -> None:
 
 
 async def test_begins_from_another_iteration() -> None:
-    """v3.4-preview takes a trained iteration to begin from; v3.3 says that it cannot."""
+    """v3.4-preview can start from a trained iteration. v3.3 raises UnsupportedOperation."""
     async with serving(ApiVersion.V3_4_PREVIEW) as (emulator, training):
         orchard = await project_with_images(training)
         first = await trained(orchard)
@@ -109,7 +109,7 @@ async def test_begins_from_another_iteration() -> None:
 
 
 async def test_performance_of_each_image_by_pages() -> None:
-    """Any number, in pages fetched ahead; by tag; counted."""
+    """Any number in prefetched pages, by tag, and counted."""
     async with serving() as (_, training):
         orchard = await project_with_images(training, each=20)
         iteration = await trained(orchard)
@@ -131,7 +131,7 @@ async def test_performance_of_each_image_by_pages() -> None:
 
 
 async def test_thresholds_change_the_figures() -> None:
-    """The threshold is the caller's, or the service's where none is given."""
+    """The threshold is the caller's, or else the service's."""
     async with serving() as (_, training):
         orchard = await project_with_images(training)
         iteration = await trained(orchard)
@@ -144,7 +144,7 @@ async def test_thresholds_change_the_figures() -> None:
 
 
 async def test_publish_and_unpublish() -> None:
-    """Under a name, on the resource of the client or another; with `overwrite` the name moves."""
+    """Publish on the resource of the client or another. With `overwrite` the name moves."""
     async with serving() as (_, training):
         orchard = await project_with_images(training)
         first = await trained(orchard)
@@ -162,7 +162,7 @@ async def test_publish_and_unpublish() -> None:
 
 
 async def test_publishing_needs_a_resource() -> None:
-    """Without one given or known nothing is sent."""
+    """Without a resource nothing is sent."""
     async with serving() as (emulator, training):
         orchard = await project_with_images(training)
         iteration = await trained(orchard)
@@ -174,7 +174,7 @@ async def test_publishing_needs_a_resource() -> None:
 
 
 async def test_the_resource_of_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
-    """from_env reads where to publish, as Microsoft's quickstarts call it."""
+    """from_env reads the resource from the variable of Microsoft's quickstarts."""
     async with serving() as (emulator, training):
         orchard = await project_with_images(training)
         iteration = await trained(orchard)
@@ -192,17 +192,17 @@ async def test_the_resource_of_the_environment(monkeypatch: pytest.MonkeyPatch) 
 
 
 async def lose(emulator: Emulator, operation: str) -> None:
-    """Let the next call take effect and its answer be lost."""
+    """Let the next request take effect, and lose its response."""
     emulator.faults.add("lost_answer", operation=operation)
 
 
 def calls(emulator: Emulator, operation: str) -> int:
-    """How often an operation was called."""
+    """Return the number of requests for an operation."""
     return sum(seen.operation == operation for seen in emulator.requests)
 
 
 async def test_a_training_whose_answer_is_lost_is_found() -> None:
-    """One training, one iteration, although its answer never came."""
+    """There is one training and one iteration, although the response was lost."""
     async with serving() as (emulator, training):
         orchard = await project_with_images(training)
         await lose(emulator, "TrainProject")
@@ -213,7 +213,9 @@ async def test_a_training_whose_answer_is_lost_is_found() -> None:
 
 
 async def test_publishing_whose_answer_is_lost_is_found() -> None:
-    """Looked at, not repeated; unpublishing is repeated and knows its own work."""
+    """Publishing is verified, not repeated. Unpublishing is repeated and recognizes its own
+    effect.
+    """
     async with serving() as (emulator, training):
         orchard = await project_with_images(training)
         iteration = await trained(orchard)
@@ -229,7 +231,7 @@ async def test_publishing_whose_answer_is_lost_is_found() -> None:
 
 
 async def test_publishing_that_never_arrived_is_sent_again() -> None:
-    """The look shows that nothing happened."""
+    """The check shows that it had no effect."""
     async with serving() as (emulator, training):
         orchard = await project_with_images(training)
         iteration = await trained(orchard)
@@ -239,7 +241,7 @@ async def test_publishing_that_never_arrived_is_sent_again() -> None:
 
 
 async def test_training_survives_a_connection_that_fails_meanwhile() -> None:
-    """Looks end in resets, pages and errors; the training does not."""
+    """Polls end in resets, HTML and errors. The training continues."""
     async with serving(training_seconds=0.5) as (emulator, training):
         orchard = await project_with_images(training)
         for kind in ("reset", "html", "truncated_answer", "lost_answer"):
@@ -248,7 +250,7 @@ async def test_training_survives_a_connection_that_fails_meanwhile() -> None:
 
 
 async def test_another_program_takes_a_training_up() -> None:
-    """By the id of the iteration, with another client."""
+    """Another client resumes by the id of the iteration."""
     async with serving(training_seconds=0.2) as (emulator, training):
         orchard = await project_with_images(training)
         poller = orchard.begin_training(wait=False)
@@ -261,11 +263,11 @@ async def test_another_program_takes_a_training_up() -> None:
         assert (done.id, done.status) == (begun.id, "Completed")
 
 
-# --- bad input: the service's own code, and a word on what to do
+# --- bad input: the service's own code, and a fix
 
 
 async def refusal(awaitable: object) -> ServiceError:
-    """The error that an awaitable ends in."""
+    """Return the error that an awaitable raises."""
     with pytest.raises(ServiceError) as caught:
         await awaitable
     assert caught.value.advice, caught.value.code
@@ -273,7 +275,7 @@ async def refusal(awaitable: object) -> ServiceError:
 
 
 async def test_training_with_too_few_images() -> None:
-    """How many are needed is in the message."""
+    """The message says how many are needed."""
     async with serving() as (_, training):
         orchard = await project_with_images(training, each=4)
         error = await refusal(orchard.begin_training())
@@ -286,7 +288,9 @@ async def test_training_with_too_few_images() -> None:
 
 
 async def test_training_when_nothing_has_changed_or_twice_at_once() -> None:
-    """BadRequestTrainingNotNeeded says to force; BadRequestTrainingAlreadyInProgress to wait."""
+    """BadRequestTrainingNotNeeded suggests `force`, BadRequestTrainingAlreadyInProgress suggests
+    waiting.
+    """
     async with serving(training_seconds=0.3) as (emulator, training):
         orchard = await project_with_images(training)
         first = await orchard.begin_training(wait=False)
@@ -300,7 +304,7 @@ async def test_training_when_nothing_has_changed_or_twice_at_once() -> None:
 
 
 async def test_publishing_what_is_not_trained_or_not_there() -> None:
-    """An iteration in training, one that is published, one of nowhere; a name with a slash."""
+    """An iteration in training, a published one, an unknown one, and a name with a slash."""
     async with serving(training_seconds=30) as (_, training):
         orchard = await project_with_images(training)
         begun = await orchard.begin_training(wait=False)
@@ -316,8 +320,8 @@ async def test_publishing_what_is_not_trained_or_not_there() -> None:
 
 
 async def test_names_taken_and_published_iterations() -> None:
-    """A name of another iteration, a bad publish name, deleting what is published, unpublishing
-    what is not.
+    """A name in use, an invalid publish name, deleting a published iteration, unpublishing
+    another.
     """
     async with serving() as (_, training):
         orchard = await project_with_images(training)
@@ -372,9 +376,7 @@ async def test_what_the_version_lacks_names_the_first_that_has_it() -> None:
 
 
 async def test_unknown_tags_and_an_empty_budget() -> None:
-    """A slip in a tag's name is found before anything is sent; the service's own words on a budget
-    of nothing.
-    """
+    """A misspelt tag is found before anything is sent. An empty budget is the service's error."""
     async with serving() as (emulator, training):
         orchard = await project_with_images(training)
         with pytest.raises(LookupError, match="aple"):
@@ -385,7 +387,7 @@ async def test_unknown_tags_and_an_empty_budget() -> None:
 
 
 async def test_unknown_domain_and_a_metadata_key_too_long() -> None:
-    """A domain of nowhere, by name and by id; metadata over its limits."""
+    """An unknown domain, by name and by id, and metadata over its limits."""
     async with serving() as (_, training):
         with pytest.raises(LookupError, match="General"):
             await training.create_project("X", "Genral")
@@ -397,7 +399,7 @@ async def test_unknown_domain_and_a_metadata_key_too_long() -> None:
 
 
 async def test_a_pause_does_not_end_a_training() -> None:
-    """After a timeout the same poller goes on."""
+    """After a timeout the same poller continues."""
     async with serving(training_seconds=0.3) as (emulator, training):
         orchard: ProjectClient = await project_with_images(training)
         poller = orchard.begin_training(polling=FAST)
@@ -409,7 +411,7 @@ async def test_a_pause_does_not_end_a_training() -> None:
 
 
 async def test_new_images_train_a_new_iteration() -> None:
-    """The name of the next, and that what was trained stays as it was."""
+    """It gets the next name. The earlier iteration does not change."""
     async with serving() as (_, training):
         orchard = await project_with_images(training)
         first = await trained(orchard)
