@@ -1,4 +1,4 @@
-"""Laws of the chunker: every unit in exactly one chunk, every limit kept, chunks full."""
+"""Invariants of the chunker: every item in exactly one chunk, every limit kept, chunks full."""
 
 from __future__ import annotations
 
@@ -20,9 +20,7 @@ LABELS = "abcdefghij"
 
 @st.composite
 def streams(draw: st.DrawFn) -> list[WorkItem]:
-    """Units of a few lanes and kinds, with weights, labels, keys and memory, as a run would make
-    them.
-    """
+    """Generate items of a few partitions and affinities, with sizes, labels, keys and memory."""
     count = draw(st.integers(0, 70))
     lanes = draw(st.integers(1, 2))
     sets = draw(
@@ -51,7 +49,7 @@ def streams(draw: st.DrawFn) -> list[WorkItem]:
 
 
 def limits_of(draw: st.DrawFn) -> ChunkLimits:
-    """Limits of each sort, or none of it."""
+    """Generate limits of each kind, or None."""
     weight = draw(st.none() | st.integers(10, 120))
     labels = draw(st.none() | st.integers(4, 8))
     return ChunkLimits(draw(st.integers(1, 12)), weight, labels)
@@ -61,17 +59,17 @@ limits = st.composite(limits_of)()
 
 
 def mixed(chunk: list[WorkItem]) -> bool:
-    """Whether a chunk has units of several kinds."""
+    """Return whether a chunk has items of several affinities."""
     return len({unit.affinity for unit in chunk}) > 1
 
 
 def size_of(chunk: list[WorkItem]) -> int:
-    """What a chunk weighs in the company it is in."""
+    """Return the size of a chunk, which depends on whether it is mixed."""
     return sum(unit.size + (unit.mixed_overhead if mixed(chunk) else 0) for unit in chunk)
 
 
 def fits(chunk: list[WorkItem], most: ChunkLimits) -> bool:
-    """Whether these units may be one chunk."""
+    """Return whether these items may be one chunk."""
     keys = [unit.key for unit in chunk if unit.key is not None]
     return (
         len(chunk) <= most.count
@@ -86,7 +84,7 @@ def fits(chunk: list[WorkItem], most: ChunkLimits) -> bool:
 
 
 def feed(chunker: Chunker, units: list[WorkItem], step: int) -> list[list[WorkItem]]:
-    """The chunks that come while units are fed, `step` at a time."""
+    """Feed the items, `step` at a time, and return the chunks."""
     return [
         chunk
         for start in range(0, len(units), step)
@@ -105,9 +103,7 @@ def feed(chunker: Chunker, units: list[WorkItem], step: int) -> list[list[WorkIt
 def test_every_unit_is_in_one_chunk_and_every_limit_is_kept(
     units: list[WorkItem], most: ChunkLimits, step: int, waiting: int, memory: int
 ) -> None:
-    """However units are fed and whatever may wait: each comes out once, in a chunk that fits, in
-    the order of its like.
-    """
+    """Each item is in one chunk that fits, in the order of its affinity, however items are fed."""
     chunker = Chunker(most, max_waiting=waiting, max_memory=memory)
     chunks = []
     for start in range(0, len(units), step):
@@ -132,8 +128,8 @@ def test_every_unit_is_in_one_chunk_and_every_limit_is_kept(
 @settings(max_examples=100, deadline=None)
 @given(units=streams(), most=limits, step=st.integers(1, 50))
 def test_chunks_are_full(units: list[WorkItem], most: ChunkLimits, step: int) -> None:
-    """Unforced, a chunk is sent when it is full by count or by weight, or too many of its kind do
-    not go together.
+    """A chunk is sent early only if it is full by count or size, or if too many items do not fit
+    together.
     """
     chunker = Chunker(most, max_waiting=10_000, max_memory=10**9)
     for start in range(0, len(units), step):
@@ -161,7 +157,7 @@ def test_chunks_are_full(units: list[WorkItem], most: ChunkLimits, step: int) ->
 def test_pure_kinds_stay_pure_where_that_costs_no_chunk(
     units: list[WorkItem], most: ChunkLimits
 ) -> None:
-    """What is left is mixed only if there are fewer chunks for it."""
+    """The rest is mixed only if that saves a chunk."""
     apart = Chunker(most, max_waiting=10_000, max_memory=10**9)
     apart.feed(units)
     opened = {}
@@ -178,9 +174,7 @@ def test_pure_kinds_stay_pure_where_that_costs_no_chunk(
 
 
 def test_units_whose_labels_do_not_go_together_still_make_full_chunks() -> None:
-    """Images with 11 of one set of tags and 11 of another in turn, all of one kind: two full
-    chunks and not 128 of one.
-    """
+    """Images with one of two sets of 11 tags in turn: two full chunks, not 128 chunks of one."""
     one, other = (frozenset(f"{name}{number}" for number in range(11)) for name in "ab")
     chunker = Chunker(ChunkLimits(64, None, 20))
     chunks = chunker.feed([WorkItem(n, None, None, 1, one if n % 2 else other) for n in range(128)])
@@ -188,7 +182,7 @@ def test_units_whose_labels_do_not_go_together_still_make_full_chunks() -> None:
 
 
 def test_a_key_that_comes_back_does_not_cut_chunks_short() -> None:
-    """The same URL every tenth time: the repeats go to chunks of their own, the first chunk is
+    """The same URL for every tenth item: repeats go to other chunks, and the first chunk is
     full.
     """
     chunker = Chunker(ChunkLimits(64))
@@ -199,15 +193,15 @@ def test_a_key_that_comes_back_does_not_cut_chunks_short() -> None:
 
 
 def test_many_kinds_are_sent_in_full_mixtures() -> None:
-    """1,000 tag sets of 2 units each, of which 100 may wait: what is sent is full."""
+    """1,000 tag sets of 2 items each, of which 100 may wait: the chunks are full."""
     chunker = Chunker(ChunkLimits(10), max_waiting=100)
     chunks = feed(chunker, [WorkItem(n, None, None, affinity=n // 2) for n in range(2000)], 7)
     assert {len(chunk) for chunk in chunks} == {10}
 
 
 def test_a_mixture_is_weighed_as_what_it_becomes() -> None:
-    """Plain images are sent as base64 in mixed company, a third heavier: the limit holds for
-    that.
+    """A mixed chunk sends plain images as base64, which is a third larger. The limit
+    includes that.
     """
     chunker = Chunker(ChunkLimits(64, 100))
     assert not chunker.feed(
@@ -227,7 +221,7 @@ def test_a_mixture_is_weighed_as_what_it_becomes() -> None:
 
 
 def test_the_heaviest_memory_goes_first() -> None:
-    """Units that hold memory are let go for memory, though others are more in number."""
+    """To free memory, the items that hold most of it are sent first, however few they are."""
     chunker = Chunker(ChunkLimits(64), max_memory=100)
     chunker.feed([WorkItem(n, None, None, partition="files") for n in range(50)])
     chunks = [
@@ -239,18 +233,19 @@ def test_the_heaviest_memory_goes_first() -> None:
 
 
 def test_the_weight_that_is_taken_is_learnt() -> None:
-    """A refusal halves the weight; what lands after all gives it back: one bad unit does not make
-    every chunk small.
+    """A refusal halves the maximum size, and successes restore it.
+
+    One bad item does not make every chunk small.
     """
     most = ChunkLimits(64, 1000)
     most.shrink(800)
     assert most.size == 400
     most.shrink(800)
     assert most.size == 400
-    for refused in (400, 200, 100, 50):  # the way down to a bad unit
+    for refused in (400, 200, 100, 50):  # bisecting to find a bad item
         most.shrink(refused)
     assert most.size == 25
-    for landed in (25, 50, 100, 200, 400):  # its company
+    for landed in (25, 50, 100, 200, 400):  # the other items of its chunk
         most.accept(landed)
     assert most.size == 400
     most.shrink(500)
@@ -258,7 +253,7 @@ def test_the_weight_that_is_taken_is_learnt() -> None:
 
 
 class Looked(frozenset[str]):
-    """Labels that count how often they are held against those of a chunk."""
+    """Labels that count how often they are compared with those of a chunk."""
 
     looks = 0
 
@@ -276,8 +271,8 @@ class Looked(frozenset[str]):
     ("each", "of"), [(20, 5000), (11, 5000), (5, 5000), (15, 200), (3, 200), (18, 22), (1, 2000)]
 )
 def test_no_call_tries_more_than_its_share(each: int, of: int, own: bool) -> None:
-    """Whatever tags images have, the loop is held for a bounded number of looks: at few open
-    chunks for each unit that is given.
+    """A call compares each new item with few open chunks, so that it never blocks the loop for
+    long.
     """
     random = Random(1)
     names = [str(n) for n in range(of)]
@@ -305,7 +300,7 @@ def test_no_call_tries_more_than_its_share(each: int, of: int, own: bool) -> Non
 def test_chunks_of_many_sets_of_tags_are_well_filled(
     least: int, most: int, of: int, fill: int
 ) -> None:
-    """Images with a few of many tags, 20 to a call: those that share tags go together."""
+    """Images with a few of many tags, 20 per request: those that share tags go together."""
     random = Random(1)
     names = [str(n) for n in range(of)]
     labels = [frozenset(random.sample(names, random.randint(least, most))) for _ in range(10_000)]
@@ -329,7 +324,7 @@ def test_chunks_of_many_sets_of_tags_are_well_filled(
 def test_items_that_are_alike_make_as_few_chunks_as_there_can_be(
     sizes: list[int], count: int
 ) -> None:
-    """However the source groups them: full chunks in the order of the source, and one rest."""
+    """Full chunks in the order of the source and one rest, however the source groups the items."""
     chunker = Chunker(ChunkLimits(count))
     chunks: list[Sequence[WorkItem]] = []
     start = 0
@@ -344,7 +339,7 @@ def test_items_that_are_alike_make_as_few_chunks_as_there_can_be(
 
 
 def test_a_chunk_is_cut_by_the_weight_that_holds_when_it_is_filled() -> None:
-    """The weight that lands is learnt on the way: later chunks are lighter."""
+    """The maximum size is learnt during the run: later chunks are smaller."""
     limits = ChunkLimits(100)
     chunker = Chunker(limits)
     assert chunker.feed([WorkItem(n, None, None, 2) for n in range(10)]) == []

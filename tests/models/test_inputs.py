@@ -1,4 +1,4 @@
-"""What a person gives: images, regions, and the mistakes that are told at once."""
+"""Inputs of users: images, regions, and mistakes that raise at once."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from customvision_async.models import (
 
 
 def test_an_image_is_named_after_its_file(tmp_path: Path) -> None:
-    """A path and an open file give the name; bytes have none; a name that is given wins."""
+    """A path or an open file gives the name, bytes have none, and an explicit name wins."""
     path = tmp_path / "a.jpg"
     path.write_bytes(b"x")
     assert ImageFile(path).name == "a.jpg"
@@ -39,7 +39,7 @@ def test_an_image_is_named_after_its_file(tmp_path: Path) -> None:
 
 
 def test_exactly_one_source() -> None:
-    """None and two of path, data and file are mistakes, and so are their wrong types."""
+    """None or several of path, data and file are an error, and so are values of a wrong type."""
     with pytest.raises(TypeError, match="exactly one"):
         ImageFile()
     with pytest.raises(TypeError, match="exactly one"):
@@ -53,7 +53,7 @@ def test_exactly_one_source() -> None:
 
 
 def test_one_tag_is_no_list_of_tags() -> None:
-    """A string or a tag where several belong is a mistake that is said, not a tag for every letter."""
+    """A single string or tag instead of a list is an error, not a tag per letter."""
     with pytest.raises(TypeError, match=r"\['apple'\]"):
         ImageFile("a.jpg", tags="apple")
     with pytest.raises(TypeError, match="one tag"):
@@ -61,7 +61,7 @@ def test_one_tag_is_no_list_of_tags() -> None:
 
 
 def test_inputs_keep_what_they_are_given() -> None:
-    """Tags and regions of any iterable become tuples; an image's bytes stay out of the repr."""
+    """Tags and regions of any iterable become tuples. The repr does not contain the bytes."""
     region = Region(tag="apple", left=0, top=0, width=1, height=1)
     image = ImageFile(
         data=b"secret", tags=(tag for tag in ["a", "b"]), regions=[region], metadata={"k": "v"}
@@ -74,15 +74,16 @@ def test_inputs_keep_what_they_are_given() -> None:
 
 
 def test_inputs_cannot_be_changed() -> None:
-    """An input can be sent again because it stays what it was."""
+    """An input is immutable, so it can be sent again."""
     with pytest.raises(AttributeError):
         ImageFile("a.jpg").name = "b"
 
 
 @pytest.mark.parametrize("kind", OpenEnum.__subclasses__())
 def test_enums_are_open(kind: type[OpenEnum]) -> None:
-    """A value of a later service version is kept, equal to its string, through pickle and JSON, and
-    leaves the enum as it was.
+    """A value of a later version is kept. It equals its string, also after pickle and JSON.
+
+    The enum itself does not change.
     """
     members = list(kind)
     later = kind("SomethingNew")
@@ -101,12 +102,12 @@ def test_enums_read_either_spelling() -> None:
 
 
 def test_models_are_made_by_keyword_and_have_defaults() -> None:
-    """A model can be made with what a test needs alone."""
+    """A model can be created with only the fields that a test needs."""
     assert Tag(id="x", name="y").type is TagType.REGULAR
     with pytest.raises(TypeError):
         Tag("x", "y")
 
 
 def test_keys_of_an_account_are_not_shown() -> None:
-    """v1.2's account holds keys; their repr does not."""
+    """The account of v1.2 holds keys, which are not in its repr."""
     assert "s3cret" not in repr(KeyPair(primary_key="s3cret"))

@@ -252,7 +252,7 @@ async def test_urls_that_are_too_long_are_made_shorter(status: int) -> None:
 async def test_regions_any_number() -> None:
     """150 regions on 10 images take 3 requests, and each result has the id of its region.
 
-    Creating them again reports duplicates. They can be deleted, and the tags leave with the last.
+    Creating them again reports duplicates. Deleting them takes the tags off the images.
     """
     async with project_on_emulator(domain=DETECTION, tags=("a", "b")) as one:
         ids = await filled(one, 10)

@@ -1,4 +1,4 @@
-"""One attempt over a real socket: what is sent, and what each way of failing is called."""
+"""One attempt over a real socket: the request as sent, and the error of each kind of failure."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ SOON = Timeouts(connect=0.3, write=0.3, read=0.3)
 
 @asynccontextmanager
 async def sending(*answers: Answer, **options: Any) -> AsyncIterator[tuple[AiohttpTransport, Peer]]:
-    """A sender, and the peer it speaks to."""
+    """Yield a transport, and the peer that it sends to."""
     async with peer(*answers) as there:
         transport = AiohttpTransport(**options)
         try:
@@ -45,14 +45,14 @@ async def sending(*answers: Answer, **options: Any) -> AsyncIterator[tuple[Aioht
 
 
 def get(there: Peer, method: str = "GET", **fields: Any) -> Request:
-    """A request without a body."""
+    """Return a request without a body."""
     return Request(
         method, f"{there.url}/customvision/v3.3/Training/domains?a=b%20c,d", "GetDomains", **fields
     )
 
 
 def post(there: Peer, size: int = 1_000_000, **fields: Any) -> Request:
-    """A request with a body of `size` zeros."""
+    """Return a request with a body of `size` zeros."""
     return Request(
         "POST",
         f"{there.url}/images",
@@ -63,18 +63,18 @@ def post(there: Peer, size: int = 1_000_000, **fields: Any) -> Request:
 
 
 async def stay(seen: Seen, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    """Take the whole request, and never answer."""
+    """Read the whole request and never respond."""
     await read_body(seen, reader)
     await asyncio.sleep(60)
 
 
 async def deaf(seen: Seen, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    """Take nothing of the body."""
+    """Read nothing of the body."""
     await asyncio.sleep(60)
 
 
 async def drip(seen: Seen, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    """Answer a byte now and then, for ever."""
+    """Respond byte by byte, forever."""
     await read_body(seen, reader)
     writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 1000000000\r\n\r\n")
     while True:
@@ -83,7 +83,7 @@ async def drip(seen: Seen, reader: asyncio.StreamReader, writer: asyncio.StreamW
 
 
 async def drip_head(seen: Seen, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    """The same with the head."""
+    """Send a head byte by byte, forever."""
     writer.write(b"HTTP/1.1 200 OK\r\nX: ")
     while True:
         writer.write(b"x")
@@ -91,7 +91,7 @@ async def drip_head(seen: Seen, reader: asyncio.StreamReader, writer: asyncio.St
 
 
 async def reset(seen: Seen, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    """Reset the connection when the body has come."""
+    """Reset the connection after the body."""
     await read_body(seen, reader)
     _reset(writer)
 
@@ -111,8 +111,8 @@ def _reset(writer: asyncio.StreamWriter) -> None:
 
 
 async def test_a_request_is_sent_as_it_is() -> None:
-    """The URL as it was encoded, our headers and no others of note, and the answer whole with its
-    headers in lower case.
+    """The URL and the headers are sent unchanged. The response is complete, with lower-case
+    headers.
     """
     async with sending(reply(207, b'{"ok":1}', "Request-Id: 7", "X-A: 1", "X-A: 2")) as (
         transport,
@@ -138,7 +138,7 @@ async def test_a_request_is_sent_as_it_is() -> None:
 
 
 async def test_a_body_is_streamed_with_its_exact_length_and_type(tmp_path: Path) -> None:
-    """No chunked encoding; the file's bytes between the bytes around it."""
+    """No chunked encoding. The bytes of the file are between the bytes around it."""
     path = tmp_path / "a.jpg"
     path.write_bytes(os.urandom(3_000_001))
     content = Content(
@@ -155,7 +155,7 @@ async def test_a_body_is_streamed_with_its_exact_length_and_type(tmp_path: Path)
 
 
 async def test_the_end_of_the_body_is_told_before_the_answer() -> None:
-    """So that the next body can begin while this one's answer is waited for."""
+    """The next body can begin while this request waits for its response."""
     told = asyncio.Event()
 
     async def answer(
@@ -170,7 +170,7 @@ async def test_the_end_of_the_body_is_told_before_the_answer() -> None:
 
 
 async def test_an_answer_in_the_middle_of_the_body_is_taken() -> None:
-    """A 401 does not wait for 50 MB; the rest is not sent, and the next request takes a new
+    """A 401 does not wait for 50 MB. The rest is not sent, and the next request opens a
     connection.
     """
 
@@ -250,7 +250,7 @@ async def test_an_answer_in_the_middle_of_the_body_is_taken() -> None:
 async def test_each_way_of_failing_has_its_name(
     answer: Answer, error: type[CustomVisionError], says: str, with_body: bool
 ) -> None:
-    """A typed error that names the operation, soon, and holds nothing of aiohttp."""
+    """A typed error that names the operation, in time, without objects of aiohttp."""
     async with sending(answer, timeouts=SOON) as (transport, there):
         request = post(there, response_bytes=1000) if with_body else get(there, response_bytes=1000)
         with pytest.raises(error, match=says) as caught:
@@ -262,14 +262,14 @@ async def test_each_way_of_failing_has_its_name(
 
 
 async def test_a_peer_that_takes_nothing_is_given_up() -> None:
-    """The write phase has its own time, counted from the last piece that was taken."""
+    """The write timeout counts from the last piece that was accepted."""
     async with sending(deaf, timeouts=SOON) as (transport, there):
         with pytest.raises(RequestTimeout, match="accepted no data"):
             await asyncio.wait_for(transport.send(post(there, 50_000_000), {}), 5)
 
 
 async def test_a_slow_peer_that_takes_something_is_not() -> None:
-    """A body may take many times the write time, as long as it moves."""
+    """A body may take many times the write timeout as long as it makes progress."""
 
     async def slow(seen: Seen, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         for _ in range(40):
@@ -284,14 +284,14 @@ async def test_a_slow_peer_that_takes_something_is_not() -> None:
 
 
 async def test_a_reset_in_the_middle_of_the_body_is_an_answer_lost() -> None:
-    """Part of it went out: the service may have done anything with it."""
+    """Part of the body was sent, so the request may have taken effect."""
     async with sending(reset_early) as (transport, there):
         with pytest.raises(ResponseLost):
             await asyncio.wait_for(transport.send(post(there, 50_000_000), {}), 5)
 
 
 async def test_no_connection_means_that_nothing_was_sent(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A port that nobody listens on, and a name that does not resolve."""
+    """A port without a listener, and a name that does not resolve."""
 
     def unknown(*_: object, **__: object) -> None:
         raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
@@ -315,7 +315,7 @@ async def test_no_connection_means_that_nothing_was_sent(monkeypatch: pytest.Mon
 
 
 async def test_a_connection_that_is_not_made_in_time_was_not_used() -> None:
-    """A timeout of the connect phase says that nothing was sent."""
+    """A connect timeout says that nothing was sent."""
     with socket.socket() as full:
         full.bind(("127.0.0.1", 0))
         full.listen(0)
@@ -342,7 +342,7 @@ async def test_a_connection_that_is_not_made_in_time_was_not_used() -> None:
 
 @pytest.mark.parametrize("method", ["GET", "DELETE", "PUT", "POST", "PATCH"])
 async def test_nothing_is_sent_twice_behind_our_back(method: str) -> None:
-    """aiohttp would repeat an idempotent request on a connection that breaks; we would not know."""
+    """aiohttp itself would repeat an idempotent request on a broken connection."""
     async with sending(reply(), raw(b"")) as (transport, there):
         await transport.send(get(there), {})
         with pytest.raises(ResponseLost):
@@ -351,8 +351,8 @@ async def test_nothing_is_sent_twice_behind_our_back(method: str) -> None:
 
 
 async def test_what_may_not_be_repeated_takes_a_connection_of_its_own() -> None:
-    """A kept connection may be closed by the peer just as it is used, which would leave the request
-    in doubt.
+    """The peer may close a pooled connection while it is used, which leaves the request in
+    doubt.
     """
     async with sending(reply()) as (transport, there):
         for _ in range(3):
@@ -362,8 +362,9 @@ async def test_what_may_not_be_repeated_takes_a_connection_of_its_own() -> None:
 
 
 async def test_a_file_that_has_changed_ends_the_request(tmp_path: Path) -> None:
-    """The blob is named, the body never reaches its length, so that the request takes no effect,
-    and the next one is well.
+    """The blob is named. The body stays incomplete, so the request takes no effect.
+
+    The next request succeeds.
     """
     path = tmp_path / "a.jpg"
     path.write_bytes(bytes(10))
@@ -380,9 +381,7 @@ async def test_a_file_that_has_changed_ends_the_request(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("encode", [gzip.compress, zlib.compress], ids=["gzip", "deflate"])
 async def test_a_compressed_answer_is_read_within_its_bound(encode: Any) -> None:
-    """A proxy may compress although we did not ask; a bomb is refused after the bound, not after it
-    went off.
-    """
+    """A proxy may compress unasked. A decompression bomb is refused at the limit."""
     kind = "gzip" if encode is gzip.compress else "deflate"
     answers = [
         reply(200, encode(data), f"Content-Encoding: {kind}")
@@ -395,7 +394,7 @@ async def test_a_compressed_answer_is_read_within_its_bound(encode: Any) -> None
 
 
 async def test_a_given_session_is_used_and_left_open() -> None:
-    """It belongs to whoever made it."""
+    """It belongs to its creator."""
     async with peer(reply()) as there, aiohttp.ClientSession(headers={"X-Theirs": "1"}) as session:
         transport = AiohttpTransport(session=session)
         await transport.send(get(there), {})
@@ -405,7 +404,7 @@ async def test_a_given_session_is_used_and_left_open() -> None:
 
 
 async def test_a_closed_sender_says_so() -> None:
-    """Rather than opening again."""
+    """It does not open again."""
     transport = AiohttpTransport()
     await transport.aclose()
     with pytest.raises(RuntimeError, match="closed"):
@@ -413,7 +412,7 @@ async def test_a_closed_sender_says_so() -> None:
 
 
 async def test_cancelling_leaves_no_task_and_the_sender_well() -> None:
-    """At any moment of a request; the next one is answered."""
+    """At any moment of a request. The next one succeeds."""
     async with sending(reply()) as (transport, there):
         await transport.send(get(there), {})
         before = asyncio.all_tasks()
@@ -433,7 +432,7 @@ async def test_cancelling_leaves_no_task_and_the_sender_well() -> None:
 
 
 async def test_a_mistake_in_a_body_is_not_taken_for_a_broken_link() -> None:
-    """What is no piece of a body is a TypeError of whoever made it, not something to send again."""
+    """An invalid piece of a body raises TypeError, and is not retried."""
     async with sending(reply()) as (transport, there):
         content = Content("x/y", [bytes(10), Blob(10, data="0123456789")])
         with pytest.raises(TypeError):

@@ -1,4 +1,4 @@
-"""The controller alone: laws under any sequence of events, and its figures in a short simulation."""
+"""The controller by itself: invariants under any events, and its figures in a short simulation."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def test_whatever_happens_the_books_are_right(
     requests: int,
     uploads: int,
 ) -> None:
-    """Caps hold, counts match, and a call can always start in the end."""
+    """Limits hold, counts match, and a request can always start in the end."""
     controller = Controller(
         Concurrency(
             max_requests=requests,
@@ -79,7 +79,7 @@ def test_whatever_happens_the_books_are_right(
 
 @pytest.mark.parametrize("strict", [False, True], ids=["one by one", "every call"])
 def test_it_comes_close_to_the_oracle(strict: bool) -> None:
-    """Twenty scenarios; ``python -m benchmarks.controller`` runs eighty, of any seed."""
+    """20 scenarios. ``python -m benchmarks.controller`` runs 80 of any seed."""
     rows = campaign(7, 20, strict=strict)
     assert median(row[0] for row in rows) >= 0.95
     assert quantile([row[0] for row in rows], 0.1) >= (0.5 if strict else 0.8)
@@ -89,7 +89,7 @@ def test_it_comes_close_to_the_oracle(strict: bool) -> None:
 @pytest.mark.parametrize("kind", ["bucket", "window"])
 @pytest.mark.parametrize("name", NAMED)
 def test_it_keeps_a_quota_full(name: str, kind: str) -> None:
-    """95 % of the ideal rate, with few refusals, whether a bucket counts or a sliding second."""
+    """95 % of the ideal rate with few refusals, for a token bucket and for a sliding second."""
     scenario = replace(NAMED[name], **KINDS[kind])
     runs = [Simulation(scenario, seed).run() for seed in range(3)]
     assert median(run.accepted for run in runs) >= 0.95 * ideal(scenario)
@@ -103,7 +103,7 @@ def test_it_keeps_a_quota_full(name: str, kind: str) -> None:
     "name", ["think 100 ms, 10 calls/s", "think 2 s, 10 calls/s", "F0: 2 calls/s"]
 )
 def test_it_lives_with_every_way_of_refusing(name: str, kind: str) -> None:
-    """One call refused or all, or all anew with each: 90 % of the rate, and few refusals."""
+    """90 % of the rate with few refusals, whether one request is refused or all for a while."""
     scenario = replace(NAMED[name], **KINDS[kind])
     runs = [Simulation(scenario, seed).run() for seed in range(3)]
     assert median(run.accepted for run in runs) >= 0.9 * ideal(scenario)
@@ -113,13 +113,13 @@ def test_it_lives_with_every_way_of_refusing(name: str, kind: str) -> None:
 @pytest.mark.parametrize("seed", range(5))
 @pytest.mark.parametrize("rate", [2.0, 9.9, 30.0])
 def test_no_second_sees_a_call_too_many_when_timers_are_late(rate: float, seed: int) -> None:
-    """A late call is caught up with, but in no sliding second are there more than the rate."""
+    """Late requests are caught up with, but no sliding second has more than the rate."""
     random = Random(seed)
     controller = Controller(
         Concurrency(requests_per_second=rate, max_requests=1000, initial_requests=1000)
     )
     now, starts = 0.0, list[float]()
-    while now < 15:  # the search beyond a known rate begins later
+    while now < 15:  # the search beyond a known rate starts later
         while (pause := controller.wait(now, upload=False)) > 0:
             now += pause + random.expovariate(200)
         controller.abandoned(now, controller.start(now, upload=False))
@@ -132,7 +132,7 @@ def test_no_second_sees_a_call_too_many_when_timers_are_late(rate: float, seed: 
 
 
 def test_a_call_refused_long_after_it_began_spoils_no_measure() -> None:
-    """Refusals may come in any number after the one that counted: the rate stays a number."""
+    """Any number of late refusals may arrive: the rate stays a finite number."""
     controller = Controller(
         Concurrency(requests_per_second=10.0, max_requests=1000, initial_requests=1000)
     )
@@ -151,7 +151,7 @@ def test_a_call_refused_long_after_it_began_spoils_no_measure() -> None:
 
 
 def test_a_service_that_refuses_every_call_is_noticed() -> None:
-    """With a long Retry-After, a send or two of each pause are wasted, and no more."""
+    """With a long Retry-After, one or two requests are wasted per pause."""
     run = Simulation(
         replace(NAMED["think 100 ms, 10 calls/s"], strict=True, retry_after=5.0), 1
     ).run()
@@ -159,7 +159,7 @@ def test_a_service_that_refuses_every_call_is_noticed() -> None:
 
 
 def test_all_calls_stop_where_that_is_asked_for() -> None:
-    """on_throttle="all": nothing starts while a Retry-After runs, whatever was learnt."""
+    """on_throttle="all": nothing starts during a Retry-After, whatever the learnt rate."""
     controller = Controller(Concurrency(on_throttle="all"))
     call = controller.start(0.0, upload=False)
     controller.refused(1.0, call, 10.0)

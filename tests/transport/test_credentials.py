@@ -1,4 +1,4 @@
-"""Keys that do not show, tokens that stay fresh, endpoints that are what they seem."""
+"""Keys stay hidden, tokens stay fresh, and only safe endpoints are accepted."""
 
 from __future__ import annotations
 
@@ -27,14 +27,14 @@ CANARY = "canary0123456789abcdef"
 
 
 class Token(NamedTuple):
-    """An access token as azure-core has it."""
+    """An access token like that of azure-core."""
 
     token: str
     expires_on: int
 
 
 class Vault:
-    """A token credential that counts what it is asked for."""
+    """A token credential that counts requests for tokens."""
 
     def __init__(self, *, lasts: int = 3600) -> None:
         self.now = 1_000_000.0
@@ -54,12 +54,12 @@ class Vault:
 
 
 async def test_a_key_goes_into_its_header() -> None:
-    """The header's name is the API's, its value the key."""
+    """The API names the header. Its value is the key."""
     assert await authenticate(CANARY, "Training-Key").headers() == {"Training-Key": CANARY}
 
 
 async def test_a_key_can_be_rotated() -> None:
-    """After update the next request has the new key, and a 401 to the old one is worth another try."""
+    """After update, the next request has the new key, and a 401 for the old one is retried."""
     credential = KeyCredential("old")
     auth = authenticate(credential, "Training-Key")
     before = await auth.headers()
@@ -71,7 +71,7 @@ async def test_a_key_can_be_rotated() -> None:
 
 @pytest.mark.parametrize("show", [repr, str, format, lambda thing: f"{thing}"])
 async def test_a_key_never_shows(show: Callable[[object], str]) -> None:
-    """No way of printing a credential, or what is made of it, prints the key."""
+    """No way to print a credential, or an object made of it, prints the key."""
     credential = KeyCredential(CANARY)
     auth = authenticate(credential, "Training-Key")
     for thing in (credential, auth, vars(auth), await auth.headers(), auth.fingerprint):
@@ -84,13 +84,13 @@ async def test_a_key_never_shows(show: Callable[[object], str]) -> None:
     ids=["pickle", "copy", "deepcopy", "json", "vars"],
 )
 def test_a_key_cannot_be_taken_away(take: Callable[[Any], object]) -> None:
-    """A credential is not pickled to a worker, copied, or turned into JSON."""
+    """A credential cannot be pickled, copied or encoded as JSON."""
     with pytest.raises(TypeError):
         take(KeyCredential(CANARY))
 
 
 async def test_a_header_cannot_be_pickled() -> None:
-    """Nor is the header that carries it."""
+    """The header with the key cannot be pickled either."""
     headers = await authenticate(CANARY, "Training-Key").headers()
     with pytest.raises(TypeError):
         pickle.dumps(headers)
@@ -109,7 +109,7 @@ async def test_a_header_cannot_be_pickled() -> None:
     ],
 )
 def test_a_key_that_no_header_can_carry_is_refused_unseen(bad: str) -> None:
-    """The message says what is wrong, and neither it nor the locals of our frames have the key."""
+    """The message tells the reason. Neither it nor the locals of frames have the key."""
     for make in (KeyCredential, lambda key: authenticate(key, "Training-Key")):
         with pytest.raises(ValueError, match="key") as caught:
             make(bad)
@@ -125,13 +125,13 @@ def test_a_key_that_no_header_can_carry_is_refused_unseen(bad: str) -> None:
 
 @pytest.mark.parametrize("wrong", [None, 5, b"key", object()])
 def test_what_is_no_credential_is_refused(wrong: Any) -> None:
-    """A TypeError that says what is taken."""
+    """A TypeError lists the accepted types."""
     with pytest.raises(TypeError, match="get_token"):
         authenticate(wrong, "Training-Key")
 
 
 async def test_fingerprints_tell_keys_apart() -> None:
-    """Two clients with one key share a fingerprint; another key has another."""
+    """Clients with the same key share a fingerprint. Another key has another."""
     one, two, other = (
         authenticate(key, "Training-Key").fingerprint for key in (CANARY, CANARY, "other")
     )
@@ -139,14 +139,14 @@ async def test_fingerprints_tell_keys_apart() -> None:
 
 
 def token_auth(vault: Vault) -> Any:
-    """The auth of `vault`, on its clock."""
+    """Return the auth of `vault`, on its clock."""
     auth = authenticate(vault, "Training-Key", scope=TOKEN_SCOPE)
     auth._clock = vault.clock
     return auth
 
 
 async def test_a_token_is_kept_until_shortly_before_its_end() -> None:
-    """One token serves many requests, and is renewed five minutes before it ends."""
+    """One token serves many requests, and is renewed five minutes before it expires."""
     vault = Vault()
     auth = token_auth(vault)
     assert await auth.headers() == {"Authorization": f"Bearer {CANARY}-1"}
@@ -158,7 +158,7 @@ async def test_a_token_is_kept_until_shortly_before_its_end() -> None:
 
 
 async def test_one_task_asks_for_a_token_and_all_get_it() -> None:
-    """Fifty requests at once need one token."""
+    """Fifty concurrent requests need one token."""
     vault = Vault()
     auth = token_auth(vault)
     async with asyncio.TaskGroup() as group:
@@ -168,7 +168,7 @@ async def test_one_task_asks_for_a_token_and_all_get_it() -> None:
 
 
 async def test_a_refresh_that_fails_is_forgiven_while_the_token_holds() -> None:
-    """The old token serves until its end; then the credential's own error comes up."""
+    """The old token is used until it expires. Then the credential's error is raised."""
     vault = Vault()
     auth = token_auth(vault)
     await auth.headers()
@@ -181,7 +181,7 @@ async def test_a_refresh_that_fails_is_forgiven_while_the_token_holds() -> None:
 
 
 async def test_after_a_401_a_token_is_asked_for_again() -> None:
-    """A token that was revoked before its time is replaced."""
+    """A token that was revoked early is replaced."""
     vault = Vault()
     auth = token_auth(vault)
     assert await auth.refresh(await auth.headers())
@@ -189,7 +189,7 @@ async def test_after_a_401_a_token_is_asked_for_again() -> None:
 
 
 async def test_a_synchronous_credential_is_told_from_an_asynchronous_one() -> None:
-    """The message names the module to take."""
+    """The message names the module to use."""
 
     class Sync:
         def get_token(self, *scopes: str) -> Token:
@@ -200,7 +200,7 @@ async def test_a_synchronous_credential_is_told_from_an_asynchronous_one() -> No
 
 
 def test_azure_credentials_are_of_the_protocol() -> None:
-    """Anything with an asynchronous get_token is a TokenCredential."""
+    """Any object with an asynchronous get_token is a TokenCredential."""
     assert isinstance(Vault(), TokenCredential)
 
 
@@ -274,29 +274,29 @@ BAD = [
 
 @pytest.mark.parametrize(("given_", "plain"), GOOD.items())
 def test_an_endpoint_is_put_in_its_plain_form(given_: str, plain: str) -> None:
-    """What people paste from the portal or the documentation comes out alike."""
+    """URLs from the portal and the documentation are normalized alike."""
     assert check_endpoint(given_) == plain
     assert check_endpoint(plain) == plain
 
 
 @pytest.mark.parametrize("endpoint", BAD)
 def test_an_endpoint_that_could_give_the_key_away_is_refused(endpoint: str) -> None:
-    """Http to anything but literal loopback, disguises and leftovers: refused with a reason."""
+    """http to anything but literal loopback, disguised hosts and extra parts are refused with a
+    reason.
+    """
     with pytest.raises(ValueError, match="endpoint"):
         check_endpoint(endpoint)
 
 
 def test_an_endpoint_is_a_string() -> None:
-    """None, as an unset variable gives, is a TypeError."""
+    """None, as an unset variable gives, raises TypeError."""
     with pytest.raises(TypeError, match="endpoint"):
         check_endpoint(None)
 
 
 @given(st.text(max_size=40))
 def test_whatever_is_accepted_is_safe(text: str) -> None:
-    """Any string is either refused by a ValueError or comes out as https, or http to loopback, in
-    its plain form.
-    """
+    """Any string raises ValueError, or is normalized to https, or to http on loopback."""
     for endpoint in (text, f"http://{text}", f"https://{text}"):
         try:
             plain = check_endpoint(endpoint)

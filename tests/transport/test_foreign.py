@@ -25,7 +25,7 @@ NEW = b'HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\n"new"'
 
 @asynccontextmanager
 async def sending(*answers: Answer, **options: Any) -> AsyncIterator[tuple[AiohttpTransport, Peer]]:
-    """Give a sender, and the peer that it sends to."""
+    """Yield a transport, and the peer that it sends to."""
     async with peer(*answers) as there:
         transport = AiohttpTransport(**options)
         try:
@@ -46,7 +46,7 @@ def post(there: Peer, size: int = 10) -> Request:
 
 
 def after(first: bytes, *later: bytes) -> Answer:
-    """Answer with `first`, then write each of `later` while the connection is idle."""
+    """Respond with `first`, then write each of `later` while the connection is idle."""
 
     async def answer(
         seen: Seen, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
@@ -62,7 +62,7 @@ def after(first: bytes, *later: bytes) -> Answer:
 
 
 def early(status: bytes) -> Answer:
-    """Answer with `status` before most of the body has come, then take the rest of it."""
+    """Respond with `status` before most of the body has arrived, then read the rest."""
 
     async def answer(
         seen: Seen, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
@@ -91,9 +91,7 @@ IDLE = {
 async def test_a_connection_with_bytes_waiting_is_not_used_again(
     later: tuple[bytes, ...], make: Any
 ) -> None:
-    """Bytes that come on an idle connection belong to no request, so the next request opens
-    another.
-    """
+    """Bytes on an idle connection belong to no request, so the next request opens another."""
     async with sending(after(OLD, *later), after(NEW)) as (transport, there):
         assert (await transport.send(get(there), {})).body == b'"old"'
         await asyncio.sleep(0.1)
@@ -102,9 +100,7 @@ async def test_a_connection_with_bytes_waiting_is_not_used_again(
 
 
 async def test_bytes_that_the_loop_has_not_read_yet_count_too() -> None:
-    """A loop that was busy has not seen what waits in the socket: the connection is not used
-    either.
-    """
+    """A busy loop has not read the bytes in the socket yet: the connection is not reused either."""
     written = False
     stream_write = asyncio.StreamWriter.write
 
@@ -123,7 +119,7 @@ async def test_bytes_that_the_loop_has_not_read_yet_count_too() -> None:
 
 
 async def test_a_quiet_connection_is_used_again() -> None:
-    """Nothing waits on it, so a hundred requests take one connection."""
+    """A hundred requests use one connection if no bytes are waiting on it."""
     async with sending(reply()) as (transport, there):
         for number in range(100):
             await transport.send(get(there) if number % 2 else post(there), {})
@@ -131,7 +127,7 @@ async def test_a_quiet_connection_is_used_again() -> None:
 
 
 async def test_a_peer_that_speaks_first_is_not_asked() -> None:
-    """A greeting is not HTTP, and a response to nothing is not ours: no success comes of either."""
+    """Neither a greeting nor a response without a request is taken for a success."""
 
     async def greet(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         writer.write(OLD)
@@ -155,7 +151,7 @@ async def test_a_peer_that_speaks_first_is_not_asked() -> None:
 
 @pytest.mark.parametrize("status", [b"200 OK", b"201 Created", b"204 No", b"207 Multi-Status"])
 async def test_a_success_before_the_end_of_the_body_is_a_response_lost(status: bytes) -> None:
-    """It cannot be about images that have not been sent; the connection is closed."""
+    """It cannot be about images that were not sent. The connection is closed."""
     async with sending(early(status), reply()) as (transport, there):
         with pytest.raises(ResponseLost, match="before the whole request"):
             await asyncio.wait_for(transport.send(post(there, 50_000_000), {}), 5)
@@ -165,14 +161,14 @@ async def test_a_success_before_the_end_of_the_body_is_a_response_lost(status: b
 
 @pytest.mark.parametrize("status", [b"401 No", b"413 Too Large", b"429 Later", b"503 Busy"])
 async def test_a_refusal_before_the_end_of_the_body_is_taken(status: bytes) -> None:
-    """A refusal needs no body to be one."""
+    """A refusal does not need the whole body."""
     async with sending(early(status)) as (transport, there):
         answer = await asyncio.wait_for(transport.send(post(there, 50_000_000), {}), 5)
         assert answer.status == int(status[:3])
 
 
 async def test_a_second_response_in_the_same_breath_is_not_the_next_one() -> None:
-    """Two responses to one request: the second is never taken for that of the next request."""
+    """The second response to a request is never taken for that of the next request."""
     async with sending(after(OLD + OLD), after(NEW)) as (transport, there):
         assert (await transport.send(post(there), {})).body == b'"old"'
         assert (await transport.send(post(there), {})).body == b'"new"'
@@ -181,7 +177,7 @@ async def test_a_second_response_in_the_same_breath_is_not_the_next_one() -> Non
 
 @pytest.mark.parametrize("excess", [b"x", b"HTTP/1.1 2", b"\r\n\r\n\r\n", b"}" * 5000])
 async def test_a_body_longer_than_it_says_spoils_nothing(excess: bytes) -> None:
-    """The response is lost or whole, and the excess never begins the response to the next request."""
+    """The response is complete or lost. The excess is never the start of the next response."""
     async with sending(after(OLD + excess), after(NEW)) as (transport, there):
         for expected in (b'"old"', b'"new"'):
             with suppress(ResponseLost):
@@ -189,7 +185,7 @@ async def test_a_body_longer_than_it_says_spoils_nothing(excess: bytes) -> None:
 
 
 async def test_a_response_after_the_timeout_is_not_the_next_one() -> None:
-    """The connection of a request that timed out is closed, whatever still comes over it."""
+    """The connection of a request that timed out is closed."""
 
     async def late(seen: Seen, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await read_body(seen, reader)
@@ -207,7 +203,7 @@ async def test_a_response_after_the_timeout_is_not_the_next_one() -> None:
 
 @pytest.mark.parametrize("make", [get, post])
 async def test_interim_responses_without_end_time_out(make: Any) -> None:
-    """A flood of 1xx is no progress: the request ends when its time to wait is over."""
+    """Many 1xx responses are no progress: the request ends with its read timeout."""
 
     async def flood(seen: Seen, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await read_body(seen, reader)
@@ -222,7 +218,7 @@ async def test_interim_responses_without_end_time_out(make: Any) -> None:
 
 
 async def test_some_interim_responses_are_passed_over() -> None:
-    """A few of them before the response are HTTP as it should be."""
+    """A few 1xx responses before the final one are valid HTTP."""
     hints = b"HTTP/1.1 103 Early Hints\r\nLink: x\r\n\r\n" * 3
     async with sending(raw(hints + NEW)) as (transport, there):
         assert (await transport.send(post(there), {})).body == b'"new"'

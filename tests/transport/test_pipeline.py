@@ -1,6 +1,4 @@
-"""A request on its way: attempts, waits, what is told to whom; in virtual time, over a sender
-without a socket.
-"""
+"""The pipeline in virtual time, over a transport without a socket: attempts, waits and events."""
 
 from __future__ import annotations
 
@@ -38,12 +36,12 @@ ONCE = Request("POST", "http://127.0.0.1/x", "TrainProject", repeatable=False)
 
 @pytest.fixture
 def anyio_backend() -> tuple[str, dict[str, Any]]:
-    """Virtual time."""
+    """Run in virtual time."""
     return "asyncio", {"loop_factory": VirtualLoop}
 
 
 def make_pipeline(transport: Scripted, **options: Any) -> Pipeline:
-    """A transport over `transport`."""
+    """Return a pipeline over `transport`."""
     return Pipeline(
         transport,
         auth=options.pop("auth", authenticate("key", "Training-Key")),
@@ -53,7 +51,7 @@ def make_pipeline(transport: Scripted, **options: Any) -> Pipeline:
 
 
 def now() -> float:
-    """The loop's time."""
+    """Return the time of the loop."""
     return asyncio.get_running_loop().time()
 
 
@@ -74,7 +72,9 @@ def now() -> float:
 async def test_the_answer_tells_what_it_took(
     outcomes: list[Outcome], attempts: int, in_doubt: bool
 ) -> None:
-    """How often it was sent, refusals left out, and whether an earlier send may have taken effect."""
+    """The response has the number of attempts without refusals, and whether one may have taken
+    effect.
+    """
     answer = await make_pipeline(Scripted(*outcomes)).send(GET)
     assert (answer.status, answer.attempts, answer.in_doubt) == (
         getattr(outcomes[-1], "status", 0),
@@ -85,7 +85,7 @@ async def test_the_answer_tells_what_it_took(
 
 @pytest.mark.parametrize("outcome", [ResponseLost("gone"), RequestTimeout("late")])
 async def test_the_last_error_comes_up_when_all_attempts_are_used(outcome: TransportError) -> None:
-    """Eight by default."""
+    """The default is eight attempts."""
     transport = Scripted(outcome)
     with pytest.raises(type(outcome)) as caught:
         await make_pipeline(transport).send(GET)
@@ -94,8 +94,9 @@ async def test_the_last_error_comes_up_when_all_attempts_are_used(outcome: Trans
 
 
 async def test_an_endpoint_that_never_answered_is_given_up_sooner() -> None:
-    """Three attempts while nobody was ever there; until the deadline once somebody was, whatever
-    the budget: nothing was sent.
+    """Three attempts if it never responded.
+
+    After a first response, attempts continue until the deadline, regardless of the budget.
     """
     transport = Scripted(*[ConnectError("refused")] * 3, OK, ConnectError("refused"))
     pipeline = make_pipeline(transport)
@@ -110,22 +111,20 @@ async def test_an_endpoint_that_never_answered_is_given_up_sooner() -> None:
 
 
 async def test_the_last_answer_is_given_when_all_attempts_are_used() -> None:
-    """A 503 that stays is an answer, for the layer above to name."""
+    """A lasting 503 is returned as a response."""
     answer = await make_pipeline(Scripted(DOWN)).send(GET)
     assert (answer.status, answer.attempts, answer.in_doubt) == (503, 8, True)
 
 
 async def test_an_error_that_hides_an_earlier_doubt_says_so() -> None:
-    """Nothing was sent the last time, but something may have been taken up before: that is an
-    answer lost.
-    """
+    """The last attempt sent nothing, but an earlier one may have taken effect: ResponseLost."""
     with pytest.raises(ResponseLost, match=r"earlier attempt may have taken effect.*refused"):
         await make_pipeline(Scripted(ResponseLost("x"), ConnectError("refused"))).send(GET)
 
 
 @pytest.mark.parametrize("outcome", [DOWN, ResponseLost("x"), RequestTimeout("x")])
 async def test_what_may_not_be_repeated_is_not(outcome: Outcome) -> None:
-    """Sent once; a refusal or a connection that was not made is another matter."""
+    """It is sent once, except after a refusal or a failed connection."""
     transport = Scripted(ConnectError("x"), REFUSED, outcome, OK)
     if isinstance(outcome, Response):
         assert (await make_pipeline(transport).send(ONCE)).status == 503
@@ -136,15 +135,15 @@ async def test_what_may_not_be_repeated_is_not(outcome: Outcome) -> None:
 
 
 async def test_a_refused_call_is_held_for_its_retry_after() -> None:
-    """Not a moment less."""
+    """The pause is not shorter."""
     transport = Scripted(REFUSED, OK)
     await make_pipeline(transport).send(GET)
     assert transport.times[1] >= 5.0
 
 
 async def test_refusals_end_with_the_deadline() -> None:
-    """However patient, 300 s after the first send is the end; the wait for admission before it does
-    not count.
+    """The limit is 300 s after the first attempt. The wait for admission before it does not
+    count.
     """
     transport = Scripted(REFUSED)
     await asyncio.sleep(1000)
@@ -155,7 +154,7 @@ async def test_refusals_end_with_the_deadline() -> None:
 
 
 async def test_a_service_that_is_down_is_not_flooded() -> None:
-    """200 requests to a service that answers 503 to all: at most 1.2 sends each, and the floor."""
+    """200 requests that all get a 503: at most 1.2 attempts each, plus the minimum."""
     transport = Scripted(DOWN)
     pipeline = make_pipeline(transport)
     async with asyncio.TaskGroup() as group:
@@ -165,7 +164,7 @@ async def test_a_service_that_is_down_is_not_flooded() -> None:
 
 
 async def test_clients_that_failed_together_do_not_come_back_together() -> None:
-    """Full jitter: of 10 retries no two at one time."""
+    """Full jitter: no two of 10 retries at one time."""
     transport = Scripted(*[DOWN] * 10, OK)
     pipeline = make_pipeline(transport, retry=Retry(retry_ratio=10))
     async with asyncio.TaskGroup() as group:
@@ -176,9 +175,7 @@ async def test_clients_that_failed_together_do_not_come_back_together() -> None:
 
 @pytest.mark.parametrize("error", [DecodeError("x"), ContentError(Blob(1), "gone")])
 async def test_other_errors_come_up_at_once(error: Exception) -> None:
-    """A redirect or a file that has changed is not for another try; the limiter gets its place
-    back.
-    """
+    """A redirect or a changed file is not retried. The limiter gets its permit back."""
     transport = Scripted(*[error] * 100, OK)
     pipeline = make_pipeline(transport)
     for _ in range(100):
@@ -188,7 +185,7 @@ async def test_other_errors_come_up_at_once(error: Exception) -> None:
 
 
 async def test_a_key_that_was_rotated_meanwhile_is_tried() -> None:
-    """A 401 to the old key is no failure; a 401 to the new one is."""
+    """A 401 for the old key is retried, a 401 for the new one is not."""
     credential = KeyCredential("old")
 
     class Rotates(Scripted):
@@ -211,7 +208,7 @@ async def test_a_key_that_was_rotated_meanwhile_is_tried() -> None:
 
 
 async def test_an_error_of_the_credential_comes_up_and_holds_no_place() -> None:
-    """azure-identity's own error, as often as one asks."""
+    """The error of azure-identity is raised for each request."""
 
     class Broken:
         async def get_token(self, *scopes: str) -> Any:
@@ -224,8 +221,9 @@ async def test_an_error_of_the_credential_comes_up_and_holds_no_place() -> None:
 
 
 async def test_every_send_is_told_to_those_who_watch() -> None:
-    """RequestCompleted for each send and RetryScheduled for each wait; one that raises disturbs
-    nobody.
+    """RequestCompleted for each attempt and RetryScheduled for each wait.
+
+    An observer that raises affects nobody.
     """
     events: list[Event] = []
 
@@ -264,7 +262,7 @@ async def test_every_send_is_told_to_those_who_watch() -> None:
 async def test_the_meter_is_right_after_an_exception_too(
     outcomes: list[Outcome], meter: Meter
 ) -> None:
-    """Sends, retries, bytes and doubt, however it ended."""
+    """Attempts, retries, bytes and doubt, with or without an error."""
     mine = Meter()
     try:
         await make_pipeline(Scripted(*outcomes)).send(
@@ -276,7 +274,9 @@ async def test_the_meter_is_right_after_an_exception_too(
 
 
 async def test_giving_up_leaves_nothing_behind() -> None:
-    """Cancelled at any moment: no task, no place held; and a request under way is in doubt."""
+    """Cancelled at any moment: no task and no permit is left, and a request in flight is in
+    doubt.
+    """
     transport = Scripted(DOWN, REFUSED, OK, seconds=1.0)
     pipeline = make_pipeline(transport)
     before = asyncio.all_tasks()
@@ -292,7 +292,7 @@ async def test_giving_up_leaves_nothing_behind() -> None:
 
 
 async def test_closing_closes_the_sender() -> None:
-    """The connections are the sender's."""
+    """Closing the pipeline closes the transport."""
     transport = Scripted(OK)
     await make_pipeline(transport).aclose()
     assert transport.closed

@@ -1,4 +1,4 @@
-"""Whether to send again, and when: the decisions, without a loop or a clock."""
+"""The decisions whether and when to retry, without a loop or a clock."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ OFTEN = Request("POST", "https://x.example/images", "CreateImagesFromData")
 
 
 def answer(status: int, body: bytes = b"", **headers: str) -> Response:
-    """An answer; the names of headers with underscores for dashes."""
+    """Return a response. The names of headers have underscores instead of dashes."""
     return Response(
         status, {name.replace("_", "-"): value for name, value in headers.items()}, body
     )
@@ -42,7 +42,7 @@ def decide(
     seed: int = 1,
     reachable: bool = True,
 ) -> float | None:
-    """The decision of a fresh policy."""
+    """Return the decision of a new policy."""
     policy = RetryPolicy(options or Retry(), Random(seed))
     return policy.decide(
         request,
@@ -96,22 +96,20 @@ def decide(
 def test_retry_after_is_read_in_every_form(
     headers: dict[str, str], body: bytes, seconds: float | None
 ) -> None:
-    """Seconds, dates, milliseconds and the service's sentence; what cannot be read is as if it were
-    not there.
-    """
+    """Seconds, dates, milliseconds and the service's sentence. Unreadable values are ignored."""
     assert parse_retry_after(headers, body, NOW) == seconds
 
 
 @given(st.text(), st.binary(max_size=200))
 def test_no_retry_after_is_negative_or_an_error(text: str, body: bytes) -> None:
-    """Whatever a header or a body holds, the result is None or a finite number of seconds."""
+    """For any header and body, the result is None or a finite number of seconds."""
     seconds = parse_retry_after({"retry-after": text, "retry-after-ms": text}, body, NOW)
     assert seconds is None or 0 <= seconds < 1e13
 
 
 @pytest.mark.parametrize("status", [408, 429, 500, 502, 503, 504])
 def test_passing_troubles_are_tried_again(status: int) -> None:
-    """The statuses that another try may change."""
+    """The statuses of temporary errors."""
     assert decide(answer(status), refusals=1) is not None
 
 
@@ -146,15 +144,15 @@ def test_what_may_not_be_repeated_is_sent_again_only_if_it_was_not_taken_up(
 
 
 def test_attempts_are_bounded_and_refusals_are_not_among_them() -> None:
-    """Eight attempts by default; a 429 may come more often, up to the deadline."""
+    """The default is eight attempts. A 429 may occur more often, until the deadline."""
     assert decide(answer(503), attempts=7) is not None
     assert decide(answer(503), attempts=8) is None
     assert decide(answer(429), attempts=8, refusals=50) is not None
 
 
 def test_some_troubles_pass_sooner_or_never() -> None:
-    """A certificate stays as it is; an endpoint that never answered has three chances, one that did
-    has all.
+    """An invalid certificate is not retried. An endpoint that never responded gets three
+    attempts.
     """
     assert decide(CertificateError("expired")) is None
     for unsent in (ConnectError("typo"), RequestTimeout("no connection", sent=False)):
@@ -164,7 +162,7 @@ def test_some_troubles_pass_sooner_or_never() -> None:
 
 
 def test_no_attempt_starts_after_the_deadline() -> None:
-    """The wait counts: one that ends after the deadline is not begun."""
+    """The wait counts: no attempt starts after the deadline."""
     assert decide(answer(429, retry_after="10"), refusals=1, elapsed=290) == 10
     assert decide(answer(429, retry_after="11"), refusals=1, elapsed=290) is None
     assert decide(answer(503), elapsed=301) is None
@@ -173,7 +171,7 @@ def test_no_attempt_starts_after_the_deadline() -> None:
 @pytest.mark.parametrize(("status", "scale"), [(503, 0.25), (429, 1.0)])
 @pytest.mark.parametrize("failures", [1, 3, 10, 5000])
 def test_backoff_is_full_jitter_up_to_a_most(status: int, scale: float, failures: int) -> None:
-    """Uniform over 0 to scale x 2**n, at most 30 s, whatever n."""
+    """Uniform between 0 and scale x 2**n, at most 30 s."""
     options = Retry(max_attempts=10_000)
     waits = [
         decide(answer(status), attempts=failures, refusals=failures, seed=seed, options=options)
@@ -188,7 +186,7 @@ def test_backoff_is_full_jitter_up_to_a_most(status: int, scale: float, failures
 
 @pytest.mark.parametrize("status", [429, 503])
 def test_a_retry_after_is_obeyed_and_clamped(status: int) -> None:
-    """Never come back before the time asked for, nor after two minutes."""
+    """The wait is never shorter than requested, and at most two minutes."""
     for seed in range(50):
         assert 7.0 <= (decide(answer(status, retry_after="7"), refusals=1, seed=seed) or 0) <= 7.5
         assert decide(answer(status, retry_after="999999"), refusals=1, seed=seed) == 120
@@ -196,7 +194,7 @@ def test_a_retry_after_is_obeyed_and_clamped(status: int) -> None:
 
 @given(st.lists(st.booleans(), max_size=300))
 def test_retries_stay_within_their_share(steps: list[bool]) -> None:
-    """At every moment: retries are at most 20 % of the requests, and the floor."""
+    """At every moment, retries are at most 20 % of the requests plus the minimum."""
     budget = RetryBudget(0.2, 10)
     requests = retries = 0
     for is_request in steps:
@@ -209,7 +207,7 @@ def test_retries_stay_within_their_share(steps: list[bool]) -> None:
 
 
 def test_good_years_do_not_pay_for_a_storm() -> None:
-    """What has gathered is cut at 500."""
+    """The saved budget is at most 500."""
     budget = RetryBudget(0.2, 10)
     for _ in range(1_000_000):
         budget.request()

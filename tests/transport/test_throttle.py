@@ -1,6 +1,4 @@
-"""The limiter: caps that hold, a rate that is found, an order that is fair; the real one, in
-virtual time.
-"""
+"""The limiter in virtual time: limits hold, the rate is found, and the order is fair."""
 
 from __future__ import annotations
 
@@ -28,19 +26,19 @@ UPLOAD = Request("POST", "http://x", "upload", content=Content("x/y", [b"body"])
 
 @pytest.fixture
 def anyio_backend() -> tuple[str, dict[str, Any]]:
-    """Virtual time."""
+    """Run in virtual time."""
     return "asyncio", {"loop_factory": VirtualLoop}
 
 
 def make_pipeline(transport: Quota, limiter: Limiter) -> Pipeline:
-    """A transport over `transport` under `limiter`."""
+    """Return a pipeline over `transport` with `limiter`."""
     return Pipeline(
         transport, auth=authenticate("key", "Training-Key"), limiter=lambda: limiter, rng=Random(1)
     )
 
 
 async def send_all(pipeline: Pipeline, *requests: Request) -> float:
-    """Send all at once; how long it took."""
+    """Send all requests at once. Return the seconds that it took."""
     began = asyncio.get_running_loop().time()
     async with asyncio.TaskGroup() as group:
         for request in requests:
@@ -51,7 +49,7 @@ async def send_all(pipeline: Pipeline, *requests: Request) -> float:
 @pytest.mark.parametrize("think", [0.1, 2.0])
 @pytest.mark.parametrize("rate", [2.0, 10.0])
 async def test_the_rate_is_found(rate: float, think: float) -> None:
-    """Nearly all that the quota allows, nearly nothing refused."""
+    """Nearly the whole quota is used, with few refusals."""
     service = Quota(rate=rate, burst=rate, think=think)
     seconds = await send_all(make_pipeline(service, Limiter()), *[UPLOAD] * int(300 * rate))
     assert seconds <= 300 / 0.95
@@ -59,7 +57,7 @@ async def test_the_rate_is_found(rate: float, think: float) -> None:
 
 
 async def test_a_known_rate_is_kept_from_the_start() -> None:
-    """With the tier's rate given, a job is refused next to nothing."""
+    """With the rate of the tier as an option, almost nothing is refused."""
     service = Quota()
     seconds = await send_all(
         make_pipeline(service, Limiter(Concurrency(requests_per_second=10))), *[CALL] * 200
@@ -70,7 +68,7 @@ async def test_a_known_rate_is_kept_from_the_start() -> None:
 
 @pytest.mark.parametrize(("requests", "uploads"), [(1, 1), (5, 2), (64, 4)])
 async def test_caps_hold(requests: int, uploads: int) -> None:
-    """Never more in flight, or on the link, than the options allow; and the caps are reached."""
+    """Requests and uploads in flight reach their limits and do not exceed them."""
     service = Quota(rate=1e6, burst=1e6, think=1.0, upload=0.2)
     limiter = Limiter(Concurrency(max_requests=requests, max_uploads=uploads))
     await send_all(make_pipeline(service, limiter), *[UPLOAD, CALL] * 200)
@@ -80,7 +78,7 @@ async def test_caps_hold(requests: int, uploads: int) -> None:
 
 
 async def test_an_upload_that_waits_does_not_keep_back_a_call() -> None:
-    """With every upload slot taken, calls without a body go on."""
+    """Requests without a body continue while every upload slot is taken."""
     service = Quota(rate=1e6, burst=1e6, upload=100.0)
     pipeline = make_pipeline(service, Limiter())
     uploads = asyncio.create_task(send_all(pipeline, *[UPLOAD] * 5))
@@ -90,7 +88,7 @@ async def test_an_upload_that_waits_does_not_keep_back_a_call() -> None:
 
 
 async def test_the_next_body_begins_when_the_last_is_out() -> None:
-    """Not when it is answered: thinking time holds no slot."""
+    """It does not wait for the response: the think time of the service holds no upload slot."""
     service = Quota(rate=1e6, burst=1e6, think=50.0, upload=1.0)
     assert await send_all(
         make_pipeline(service, Limiter(Concurrency(max_uploads=1))), *[UPLOAD] * 8
@@ -98,7 +96,7 @@ async def test_the_next_body_begins_when_the_last_is_out() -> None:
 
 
 async def test_who_waited_longest_goes_first_and_retries_before_all() -> None:
-    """By age; a call that was sent before goes ahead."""
+    """Waiters are served by age, retries first."""
     limiter = Limiter(Concurrency(max_requests=1))
     first = await limiter.acquire(upload=False)
     order: list[str] = []
@@ -122,7 +120,7 @@ async def test_who_waited_longest_goes_first_and_retries_before_all() -> None:
 
 
 async def test_giving_up_in_the_queue_leaves_no_hole() -> None:
-    """Cancelled while waiting, or in the moment of being let in: the next one is."""
+    """If a waiter is cancelled, even at the moment of admission, the next one is admitted."""
     limiter = Limiter(Concurrency(max_requests=1))
     for turns in range(6):
         held = await limiter.acquire(upload=True)
@@ -141,7 +139,7 @@ async def test_giving_up_in_the_queue_leaves_no_hole() -> None:
 
 
 async def test_a_ticket_ends_once() -> None:
-    """A second word on the same call changes nothing."""
+    """A second outcome of the same request has no effect."""
     limiter = Limiter()
     permit = await limiter.acquire(upload=True)
     permit.accepted()
@@ -152,7 +150,7 @@ async def test_a_ticket_ends_once() -> None:
 
 
 async def test_clients_of_one_resource_share_a_limiter() -> None:
-    """Of one host and one key; the lower cap holds for both; it is forgotten with the last of them."""
+    """Clients of one host and key share it, with the lower limit. It ends with the last of them."""
     one = shared_limiter("x.example", "key", Concurrency(max_requests=20))
     assert shared_limiter("x.example", "key", Concurrency(max_requests=10)) is one
     assert one.controller.requests == 10
@@ -164,7 +162,7 @@ async def test_clients_of_one_resource_share_a_limiter() -> None:
 
 
 async def test_two_clients_together_keep_the_quota() -> None:
-    """Each alone would take it all."""
+    """Each of them alone would use all of it."""
     service = Quota()
     limiter = Limiter()
     await asyncio.gather(
@@ -175,7 +173,7 @@ async def test_two_clients_together_keep_the_quota() -> None:
 
 @pytest.mark.parametrize("seed", range(3))
 def test_the_same_run_twice_is_the_same(seed: int) -> None:
-    """Virtual time and a seed leave nothing to chance."""
+    """A seeded run in virtual time is deterministic."""
 
     async def once() -> tuple[float, int]:
         service = Quota(rate=5.0 + seed)
@@ -197,6 +195,6 @@ def test_the_same_run_twice_is_the_same(seed: int) -> None:
     ],
 )
 def test_limits_that_would_let_nothing_through_are_refused(options: dict[str, Any]) -> None:
-    """No upload slot, or no call a second, would be waited for without end."""
+    """Without an upload slot, or with a rate of 0, requests would wait forever."""
     with pytest.raises(ValueError, match=next(iter(options))):
         Concurrency(**options)

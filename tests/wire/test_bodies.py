@@ -1,6 +1,4 @@
-"""Bodies: what was put in is what any parser gets out, and the length that is announced is the
-length that is sent.
-"""
+"""Bodies: a parser gets out what was put in, and the announced length is the real one."""
 
 from __future__ import annotations
 
@@ -55,7 +53,7 @@ class Entry:
 
 
 def blob(data: bytes) -> Blob:
-    """Bytes in memory, as a blob."""
+    """Return bytes in memory as a blob."""
     return Blob(len(data), data=data)
 
 
@@ -73,9 +71,7 @@ entries = st.builds(
 @example(parts=[('a"b; c="d', b""), ("\\", b"--")])
 @given(parts=st.lists(st.tuples(part_names, st.binary(max_size=200)), max_size=5))
 def test_multipart_parses_back(parts: list[tuple[str, bytes]]) -> None:
-    """A MIME parser that is not ours finds each part's bytes, whole and in order, and as many as
-    there were.
-    """
+    """A foreign MIME parser finds each part's bytes, complete and in order."""
     content = multipart([(name, blob(data)) for name, data in parts])
     body = rendered(content)
     assert len(body) == content.length
@@ -101,7 +97,7 @@ def test_multipart_parses_back(parts: list[tuple[str, bytes]]) -> None:
 
 
 def test_multipart_of_numbers_is_read_by_the_standard_library() -> None:
-    """Numbered parts, as the engine sends them, are what the email package reads."""
+    """The email package reads numbered parts, as the engine sends them."""
     content = multipart([("0", blob(b"\x00one\r\n--")), ("1", blob(b""))])
     message = BytesParser(policy=HTTP).parsebytes(
         b"Content-Type: " + content.content_type.encode() + b"\r\n\r\n" + rendered(content)
@@ -112,7 +108,7 @@ def test_multipart_of_numbers_is_read_by_the_standard_library() -> None:
 
 
 def test_multipart_boundaries_differ() -> None:
-    """No image can be made to hold the boundary: it is drawn anew for every body."""
+    """The boundary is random for each body, so no image can be made to contain it."""
     assert multipart([]).content_type != multipart([]).content_type
 
 
@@ -124,15 +120,13 @@ def test_multipart_refuses_names_that_would_break_out(name: str) -> None:
 
 
 def test_multipart_takes_names_that_are_not_unicode() -> None:
-    """The name of a file on disk may hold bytes that are no UTF-8; they come out as the replacement
-    character.
-    """
+    """A file name may have bytes that are not UTF-8. They become the replacement character."""
     body = rendered(multipart([("a\udcff.jpg", blob(b"x"))]))
     assert "a\ufffd" in body.decode()
 
 
 def wire_entry(entry: Entry) -> dict[str, object]:
-    """What the JSON of an entry says of its tags and regions."""
+    """Return the JSON of the tags and regions of an entry."""
     said: dict[str, object] = {}
     if entry.tag_ids:
         said["tagIds"] = entry.tag_ids
@@ -152,7 +146,7 @@ def wire_entry(entry: Entry) -> dict[str, object]:
 def test_files_batch_parses_back(
     batch: list[Entry], tag_ids: list[str], metadata: dict[str, str] | None
 ) -> None:
-    """A files batch is JSON that says what went in, its images as base64, and as long as it says."""
+    """A files batch is JSON with all entries, images as base64, and of the announced length."""
     content = files_batch(batch, tag_ids, metadata, V3)
     body = rendered(content)
     assert len(body) == content.length
@@ -172,7 +166,7 @@ def test_files_batch_parses_back(
 
 @given(batch=st.lists(entries, max_size=4), tag_ids=st.lists(ids, max_size=3))
 def test_url_and_id_batches_parse_back(batch: list[Entry], tag_ids: list[str]) -> None:
-    """URL and prediction batches are JSON that says what went in."""
+    """URL and prediction batches are JSON with all entries."""
     for content, key in (
         (urls_batch(batch, tag_ids, None, V3), "url"),
         (ids_batch(batch, tag_ids, None, V3), "id"),
@@ -192,7 +186,7 @@ def test_url_and_id_batches_parse_back(batch: list[Entry], tag_ids: list[str]) -
     tag_ids=st.lists(ids),
 )
 def test_v1_batches_say_the_same_in_pascal_case(batch: list[Entry], tag_ids: list[str]) -> None:
-    """v1.2's body is v2.0's with the first letter of each key in upper case."""
+    """The body of v1.2 is that of v2.0 with keys in PascalCase."""
     for plan in (files_batch, urls_batch, ids_batch):
         old, new = (
             json.loads(rendered(plan(batch, tag_ids, None, version))) for version in (V1, V2)
@@ -202,7 +196,7 @@ def test_v1_batches_say_the_same_in_pascal_case(batch: list[Entry], tag_ids: lis
 
 
 def test_pieces_hold_no_image() -> None:
-    """An image stands in a body as the very blob that was given, never as its bytes."""
+    """An image is in a body as the given blob, never as its bytes."""
     image = blob(bytes(1000))
     for content in (
         multipart([("0", image)]),
@@ -214,7 +208,9 @@ def test_pieces_hold_no_image() -> None:
 
 
 def test_regions_and_metadata_need_their_versions() -> None:
-    """Regions before v2.0 and metadata before v3.3 are refused, with the version to use."""
+    """Regions before v2.0 and metadata before v3.3 are refused. The error names the version
+    to use.
+    """
     with pytest.raises(UnsupportedOperation, match=r"v2\.0") as refused:
         files_batch([Entry("0", blob(b""), [], [(ID, 0, 0, 1, 1)])], [], None, V1)
     assert refused.value.first_version == "v2.0"
@@ -223,7 +219,7 @@ def test_regions_and_metadata_need_their_versions() -> None:
 
 
 def test_json_bodies_leave_out_what_was_not_given() -> None:
-    """A field that was not given is not sent; None is sent as null where it means something."""
+    """A field that was not given is not sent. None is sent as null where that has a meaning."""
     assert rendered(json_body(TagUpdate(name="ripe"), V3)) == b'{"name":"ripe"}'
     assert rendered(json_body(TagUpdate(description=None), V3)) == b'{"description":null}'
     token = PredictionQueryToken(max_count=5, tags=(PredictionQueryTag(id=ID, min_threshold=0.5),))

@@ -36,14 +36,14 @@ V = ApiVersion
 
 
 class Loopback:
-    """The plainest transport: each request once, its body as one piece."""
+    """The simplest transport: each request once, its body in one piece."""
 
     def __init__(self, session: aiohttp.ClientSession, header: str, key: str) -> None:
         self._session = session
         self._key = {header: key}
 
     async def send(self, request: Request) -> Response:
-        """Send and read."""
+        """Send the request and read the response."""
         headers = {**request.headers, **self._key}
         if request.content is not None:
             headers["Content-Type"] = request.content.content_type
@@ -60,7 +60,7 @@ class Loopback:
 
 @asynccontextmanager
 async def at(emulator: Emulator, version: ApiVersion) -> AsyncIterator[Operations]:
-    """The operations of a version at an emulator."""
+    """Return the operations of a version at an emulator."""
     async with aiohttp.ClientSession() as session:
         yield Operations(
             Loopback(session, "Training-Key", emulator.training_key), emulator.endpoint, version
@@ -68,7 +68,7 @@ async def at(emulator: Emulator, version: ApiVersion) -> AsyncIterator[Operation
 
 
 async def images(api: Operations, project: Project, tags: list[Tag]) -> None:
-    """The operations on images."""
+    """Call the operations on images."""
     version = api.version
     first, second = tags
     made = await api.create_images_from_data(
@@ -119,13 +119,13 @@ async def images(api: Operations, project: Project, tags: list[Tag]) -> None:
 
 
 async def training(api: Operations, project: Project, tags: list[Tag]) -> str:
-    """The operations on iterations; gives the id of a trained one."""
+    """Call the operations on iterations. Return the id of a trained one."""
     version = api.version
     started = await api.train_project(project)
     iteration = await api.get_iteration(project, started)
     assert [item.id for item in await api.get_iterations(project)] == [
         iteration.id
-    ] or version < V.V3_0  # v2.x lists the workspace too
+    ] or version < V.V3_0  # v2.x also lists the workspace
     assert (iteration.status, iteration.project_id) == ("Completed", project.id)
     renamed = await api.update_iteration(
         project, iteration, "better", is_default=True if version < V.V3_0 else None
@@ -159,7 +159,7 @@ async def training(api: Operations, project: Project, tags: list[Tag]) -> str:
 
 
 async def suggestions(api: Operations, project: Project, iteration: str) -> None:
-    """The operations on suggested tags (since v3.1)."""
+    """Call the operations on suggested tags (since v3.1)."""
     bare = (await api.get_untagged_images(project))[0]
     suggested = await api.suggest_tags_and_regions(project, iteration, [bare])
     assert suggested[0].predictions
@@ -172,7 +172,7 @@ async def suggestions(api: Operations, project: Project, iteration: str) -> None
 
 
 async def exporting(api: Operations) -> None:
-    """The exports of an iteration whose domain can be exported."""
+    """Call the export operations of an exportable iteration."""
     compact = next(
         domain
         for domain in await api.get_domains()
@@ -194,7 +194,7 @@ async def exporting(api: Operations) -> None:
 
 
 async def detection(api: Operations) -> None:
-    """Regions, in a project that detects (since v2.0)."""
+    """Call the operations on regions in a detection project (since v2.0)."""
     domain = next(domain for domain in await api.get_domains() if domain.type == "ObjectDetection")
     project = await api.create_project("Boxes", domain_id=domain)
     tag = await api.create_tag(project, "box")
@@ -213,9 +213,7 @@ async def detection(api: Operations) -> None:
 
 @pytest.mark.parametrize("version", list(ApiVersion))
 async def test_every_training_operation_of_every_version(version: ApiVersion) -> None:
-    """A project's life in one version, in which each operation of the version is called and its
-    answer read.
-    """
+    """Each operation of the version is called during the life of a project."""
     async with (
         Emulator(training_seconds=0, null_lists=True) as emulator,
         at(emulator, version) as api,
@@ -271,7 +269,7 @@ async def test_every_training_operation_of_every_version(version: ApiVersion) ->
 
 @pytest.mark.parametrize("version", list(PredictionVersion))
 async def test_every_prediction_operation_of_every_version(version: PredictionVersion) -> None:
-    """Each operation of the Prediction API is called, and its answer read."""
+    """Each operation of the Prediction API is called."""
     async with (
         Emulator(training_seconds=0) as emulator,
         at(emulator, V.V3_3) as api,
@@ -319,7 +317,7 @@ async def test_every_prediction_operation_of_every_version(version: PredictionVe
 
 
 async def test_artifacts_of_a_resource_with_a_private_network() -> None:
-    """The relative path that stands in place of an image's address gives the image's own bytes."""
+    """The relative path in place of an image's URL returns its bytes."""
     async with Emulator(vnet=True) as emulator, at(emulator, V.V3_3) as api:
         project = await api.create_project("Orchard")
         image = (await api.create_images_from_data(project, image_bytes(1))).images[0].image

@@ -1,5 +1,5 @@
-"""Each operation through its coroutine: one request, of the method, path, query and body that the
-reference has.
+"""Each operation through its coroutine: one request with the method, path and body of the
+reference.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ SUMMARY = {"isBatchSuccessful": True, "images": []}
 
 @dataclass
 class Service:
-    """A transport that gives one answer, and keeps what was sent."""
+    """A transport with one response. It records requests."""
 
     body: Any = None
     status: int = 200
@@ -64,7 +64,7 @@ class Service:
     requests: list[Request] = field(default_factory=list)
 
     async def send(self, request: Request) -> Response:
-        """Take a request and answer it."""
+        """Record a request and return the response."""
         self.requests.append(request)
         body = (
             self.body
@@ -83,13 +83,13 @@ class Service:
 
     @property
     def sent(self) -> Request:
-        """The one request that was sent."""
+        """Return the one request that was sent."""
         (request,) = self.requests
         return request
 
     @property
     def json(self) -> Any:
-        """The JSON of its body."""
+        """Return the JSON of its body."""
         assert self.sent.content is not None
         return json.loads(rendered(self.sent.content))
 
@@ -97,14 +97,14 @@ class Service:
 def training(
     body: Any = None, status: int = 200, version: ApiVersion = ApiVersion.V3_3, **more: Any
 ) -> tuple[Operations, Service]:
-    """Operations at a service that gives one answer."""
+    """Return operations on a service with one response."""
     service = Service(body, status, **more)
     return Operations(service, "http://127.0.0.1:1", version), service
 
 
 def test_every_operation_has_its_coroutine() -> None:
-    """Each row is a method, named after its operationId in snake_case, and each public method is a
-    row.
+    """Each operation is a method with its operationId in snake_case, and there are no other
+    methods.
     """
     for kind, api in ((Operations, "Training"), (PredictionOperations, "Prediction")):
         names = {
@@ -121,7 +121,7 @@ def test_every_operation_has_its_coroutine() -> None:
 
 
 async def test_images_from_data_one_or_several(tmp_path: Path) -> None:
-    """Bytes, a path, an open file and an ImageFile are parts of one body; tags travel in the URL."""
+    """Bytes, a path, an open file and an ImageFile are parts of one body. Tags are in the URL."""
     (tmp_path / "b.jpg").write_bytes(b"two")
     (tmp_path / "c.jpg").write_bytes(b"??three")
     operations, service = training(SUMMARY)
@@ -140,7 +140,7 @@ async def test_images_from_data_one_or_several(tmp_path: Path) -> None:
 
 
 async def test_images_from_data_refuses_what_it_cannot_send() -> None:
-    """No image, more than 64, a text file and something else are refused before anything is sent."""
+    """No image, more than 64, a text file or another object: refused before anything is sent."""
     operations, service = training(SUMMARY)
     with pytest.raises(ValueError, match="empty"):
         await operations.create_images_from_data(P, [])
@@ -156,7 +156,7 @@ async def test_images_from_data_refuses_what_it_cannot_send() -> None:
 
 
 async def test_images_from_files_with_regions_and_metadata() -> None:
-    """Entries with tags and regions, and what goes on all of them."""
+    """Entries with tags and regions, and those of the whole batch."""
     operations, service = training(SUMMARY)
     region = Region(tag=A, left=0.1, top=0.2, width=0.3, height=0.4)
     entry = ImageFileCreateEntry("a b.png", b"\x00\x01", [A], [region])
@@ -179,7 +179,7 @@ async def test_images_from_files_with_regions_and_metadata() -> None:
 
 
 async def test_images_from_files_in_v1() -> None:
-    """The same, as v1.2 writes it."""
+    """The same as v1.2 writes it."""
     operations, service = training({"IsBatchSuccessful": True}, version=ApiVersion.V1_2)
     summary = await operations.create_images_from_files(
         P, [ImageFile(data=b"\x00\x01", name="a b.png", tags=[A])]
@@ -189,7 +189,7 @@ async def test_images_from_files_in_v1() -> None:
 
 
 async def test_limits_of_a_batch_are_held_before_sending() -> None:
-    """64 images, 20 distinct tags over all, 128 pairs, 64 regions, 2 tags of a query, metadata."""
+    """64 images, 20 distinct tags in all, 128 pairs, 64 regions, 2 tags of a query, metadata."""
     operations, service = training(SUMMARY)
     many = [UUID(int=i) for i in range(21)]
     url = ImageUrlCreateEntry("https://example.com/a.jpg")
@@ -230,7 +230,7 @@ def _region(left: float = 0.0) -> ImageRegionCreateEntry:
 
 
 async def test_bad_regions_are_refused() -> None:
-    """A number that JSON cannot hold, or a tag that is no id, is refused before anything is sent."""
+    """A number that JSON lacks, or a tag that is not an id: refused before anything is sent."""
     operations, service = training(SUMMARY)
     with pytest.raises(ValueError, match="finite"):
         await operations.create_image_regions(P, [_region(float("nan"))])
@@ -242,7 +242,7 @@ async def test_bad_regions_are_refused() -> None:
 
 
 async def test_tag_pairs_under_either_name_and_version() -> None:
-    """Pairs and entries are taken; v1.2's post_image_tags is the same call."""
+    """Pairs and entries are accepted. post_image_tags of v1.2 is the same operation."""
     operations, service = training({"created": [{"imageId": P, "tagId": A}], "duplicated": None})
     summary = await operations.create_image_tags(
         P, [(P, A), ImageTagCreateEntry(image_id=A, tag_id=A)]
@@ -257,7 +257,7 @@ async def test_tag_pairs_under_either_name_and_version() -> None:
 
 
 async def test_delete_images_never_means_all_by_accident() -> None:
-    """Without ids, deleting needs to be told that all are meant."""
+    """Without ids, deleting all images needs an explicit argument."""
     operations, service = training(status=204)
     for nothing in (None, [], iter(())):
         with pytest.raises(ValueError, match="all_images=True"):
@@ -269,7 +269,7 @@ async def test_delete_images_never_means_all_by_accident() -> None:
 
 
 async def test_a_delete_whose_answer_was_lost_and_then_finds_nothing_is_done() -> None:
-    """404 after an attempt in doubt is the effect of that attempt; without doubt it is an error."""
+    """A 404 after an attempt in doubt is its effect. Without doubt it is an error."""
     missing = {"code": "NotFoundTag", "message": "gone"}
     operations, _ = training(missing, 404, in_doubt=True)
     await operations.delete_tag(P, A)
@@ -279,7 +279,7 @@ async def test_a_delete_whose_answer_was_lost_and_then_finds_nothing_is_done() -
 
 
 async def test_regions_are_deleted_by_id_or_model() -> None:
-    """A region of an image is its region's id."""
+    """The id of a region in an image is its region id."""
     operations, service = training(status=204)
     region = ImageRegion(region_id=A, tag_id=P, left=0, top=0, width=1, height=1)
     await operations.delete_image_regions(P, [region, UUID(P)])
@@ -287,7 +287,7 @@ async def test_regions_are_deleted_by_id_or_model() -> None:
 
 
 async def test_updates_send_what_can_be_changed() -> None:
-    """Of a whole model only what can be changed is sent; of an update only what was given."""
+    """Of a model only its writable fields are sent, of an update only the given ones."""
     project = Project(
         id=P,
         name="n",
@@ -309,7 +309,7 @@ async def test_updates_send_what_can_be_changed() -> None:
 
 
 async def test_optional_bodies_need_their_version() -> None:
-    """A body goes only where there is something to say, and only to a version that takes it."""
+    """A body is sent only if it is not empty and the version accepts it."""
     operations, service = training({"id": P, "name": "n"})
     await operations.train_project(P, force_train=True)
     assert service.sent.content is None
@@ -324,7 +324,7 @@ async def test_optional_bodies_need_their_version() -> None:
 
 
 async def test_suggestions_and_stored_predictions() -> None:
-    """Tokens go out as they came in."""
+    """Tokens are sent unchanged."""
     operations, service = training({"token": {"session": "s", "continuation": None}, "results": []})
     page = await operations.query_suggested_images(
         P, A, SuggestedTagAndRegionQueryToken(threshold=0.5, max_count=10)
@@ -339,9 +339,7 @@ async def test_suggestions_and_stored_predictions() -> None:
 
 
 async def test_prediction_api() -> None:
-    """Images go as they are, URLs as JSON in the dialect; a version without the operation says
-    so.
-    """
+    """Images are sent as they are, URLs as JSON. A version without the operation raises."""
     service = Service({"id": P, "predictions": []})
     operations = PredictionOperations(service, "http://127.0.0.1:1")
     await operations.classify_image_with_no_store(P, "My model/1", b"image", application="a b")
@@ -378,7 +376,7 @@ async def test_a_partly_failed_batch_is_an_answer() -> None:
 
 
 async def test_a_429_names_its_wait() -> None:
-    """The wait of a refusal for rate comes from the service's words where no header has it."""
+    """Without a header, the wait is read from the service's message."""
     operations, _ = training(
         {"error": {"code": "429", "message": "Please retry after 7 seconds."}}, 429
     )
@@ -388,7 +386,7 @@ async def test_a_429_names_its_wait() -> None:
 
 
 async def test_requests_say_whether_they_may_be_repeated() -> None:
-    """Making a tag may not be sent again after an answer was lost; making images may."""
+    """Creating a tag must not be repeated after a lost response. Creating images may be."""
     operations, service = training({"id": P, "name": "n"})
     await operations.create_tag(P, "n")
     assert not service.sent.repeatable
@@ -399,9 +397,7 @@ async def test_requests_say_whether_they_may_be_repeated() -> None:
 
 
 async def test_a_meter_goes_with_the_request_and_the_date_comes_with_the_answer() -> None:
-    """What a call comes to is written where its caller can see it, and the answer has the service's
-    time.
-    """
+    """The meter counts for its caller, and the response has the time of the service."""
     operations, service = training(
         [], headers={"content-type": "application/json", "date": "Fri, 06 Nov 2020 16:37:27 GMT"}
     )
@@ -412,7 +408,7 @@ async def test_a_meter_goes_with_the_request_and_the_date_comes_with_the_answer(
 
 
 def test_each_call_names_the_type_that_its_row_answers() -> None:
-    """The type checker believes the type beside the operationId; here the table says the same."""
+    """The type beside the operationId, which type checkers believe, is that of the table."""
     named = {}
     for module in map(sys.modules.__getitem__, {base.__module__ for base in _bases()}):
         for node in ast.walk(ast.parse(inspect.getsource(module))):
@@ -425,7 +421,7 @@ def test_each_call_names_the_type_that_its_row_answers() -> None:
         if OPERATIONS[name].response != (None if returns is NoneType else returns)
     }
     assert not wrong
-    assert len(named) > 50  # the others choose their operationId by what is given
+    assert len(named) > 50  # the others choose the operationId by their arguments
 
 
 def _bases() -> set[type]:

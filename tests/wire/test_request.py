@@ -1,4 +1,4 @@
-"""URLs: encoded as the service reads them, and refused here where they cannot be right."""
+"""URLs are encoded as the service reads them, and invalid ones are refused."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ V3 = ApiVersion.V3_3
 def url(
     operation: str, version: Version = V3, path: dict[str, Any] | None = None, **query: Any
 ) -> str:
-    """The URL of an operation, without the host."""
+    """Return the URL of an operation, without the host."""
     query = {"$filter" if name == "filter_" else name: value for name, value in query.items()}
     return build_request(
         OPERATIONS[operation], version, HOST, {"projectId": P} if path is None else path, query
@@ -34,7 +34,7 @@ def url(
 
 
 def test_ids_travel_in_one_value_with_commas() -> None:
-    """A list is one value, its commas as they are."""
+    """A list is one value with plain commas."""
     assert (
         url("DeleteImages", imageIds=[P, UUID(OTHER)])
         == f"/customvision/v3.3/training/projects/{P}/images?imageIds={P},{OTHER}"
@@ -53,7 +53,7 @@ def test_the_api_has_a_capital_before_v3() -> None:
 
 
 def test_spaces_dollars_and_the_rest() -> None:
-    """A space is %20, the dollar of $filter stays, everything else of a text is percent-encoded."""
+    """A space is %20, the dollar of $filter stays, and everything else is percent-encoded."""
     assert url("GetImages", filter_="metadata=key1 eq 'a&b'").endswith(
         "?$filter=metadata%3Dkey1%20eq%20%27a%26b%27"
     )
@@ -61,7 +61,7 @@ def test_spaces_dollars_and_the_rest() -> None:
 
 
 def test_booleans_and_numbers() -> None:
-    """Booleans are lower case; 0 and False are sent, None is not."""
+    """Booleans are lower case. 0 and False are sent, None is not."""
     assert url("DeleteImages", allImages=True, allIterations=False).endswith(
         "?allImages=true&allIterations=false"
     )
@@ -71,7 +71,7 @@ def test_booleans_and_numbers() -> None:
 
 
 def test_slash_at_the_end_of_the_endpoint() -> None:
-    """An endpoint with a slash at its end, as the portal shows it, is the same."""
+    """An endpoint with a trailing slash, as the portal shows it, is the same."""
     assert (
         build_request(OPERATIONS["GetDomains"], V3, f"{HOST}/", {}, {})[1]
         == f"{HOST}/customvision/v3.3/training/domains"
@@ -80,7 +80,7 @@ def test_slash_at_the_end_of_the_endpoint() -> None:
 
 @given(text=st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\r\n\0")))
 def test_any_text_comes_out_of_the_query_as_it_went_in(text: str) -> None:
-    """Every text survives the URL, and nothing of it becomes another parameter or a fragment."""
+    """Every text survives the URL, and never becomes another parameter or a fragment."""
     parts = urlsplit(HOST + url("CreateTag", name=text, description="d"))
     assert dict(parse_qsl(parts.query, keep_blank_values=True)) == {
         "name": text,
@@ -119,7 +119,7 @@ def test_any_published_name_stays_one_step_of_the_path(text: str) -> None:
     ],
 )
 def test_line_breaks_are_refused_in_every_text(operation: str, parameter: str, bad: str) -> None:
-    """No text parameter of any operation takes a line break or NUL."""
+    """No text parameter of any operation accepts a line break or NUL."""
     row = OPERATIONS[operation]
     query: dict[str, Any] = {param.name: "x" for param in row.query if param.required}
     query[parameter] = (
@@ -145,7 +145,7 @@ def test_line_breaks_are_refused_in_every_text(operation: str, parameter: str, b
     ],
 )
 def test_what_is_no_id_is_refused(bad: str) -> None:
-    """An id that does not read as one is refused, in a path and in a list."""
+    """An invalid id is refused, in a path and in a list."""
     with pytest.raises(ValueError, match="must be an id"):
         url("GetTags", path={"projectId": bad})
     with pytest.raises(ValueError, match="must be an id"):
@@ -154,7 +154,7 @@ def test_what_is_no_id_is_refused(bad: str) -> None:
 
 @given(id=st.uuids())
 def test_ids_in_all_their_forms(id: UUID) -> None:
-    """Text in either case, with braces or without dashes, a uuid.UUID and a model are the same id."""
+    """Text in either case, with braces or without dashes, a uuid.UUID or a model is the same id."""
     forms: list[object] = [
         str(id),
         str(id).upper(),
@@ -167,7 +167,7 @@ def test_ids_in_all_their_forms(id: UUID) -> None:
 
 
 def test_one_id_is_no_list_of_ids() -> None:
-    """A single id where several belong is a mistake that is said, not 36 ids of a letter."""
+    """A single id instead of a list is an error, not 36 ids of one letter."""
     with pytest.raises(TypeError, match="put it in a list"):
         ids_of(P)
     with pytest.raises(TypeError, match="not int"):
@@ -189,7 +189,7 @@ def test_one_id_is_no_list_of_ids() -> None:
     ],
 )
 def test_lists_over_their_limit_are_refused(operation: str, parameter: str, most: int) -> None:
-    """The limit passes, one more is LimitExceeded with the row that says so."""
+    """The limit is accepted. One more raises LimitExceeded with the limit."""
     query: dict[str, Any] = {
         param.name: [P] for param in OPERATIONS[operation].query if param.required
     }
@@ -209,13 +209,13 @@ def test_lists_over_their_limit_are_refused(operation: str, parameter: str, most
 
 
 def test_a_page_over_256_is_refused() -> None:
-    """`take` goes to 256."""
+    """`take` is at most 256."""
     with pytest.raises(LimitExceeded, match="257"):
         url("GetTaggedImages", take=257)
 
 
 def test_what_a_version_lacks_is_refused_with_the_first_that_has_it() -> None:
-    """Operations and parameters that a version lacks name the version to use."""
+    """The error names the first version that has the operation or parameter."""
     with pytest.raises(UnsupportedOperation, match=r"v3\.3") as operation:
         url("GetImages", ApiVersion.V3_2)
     assert (operation.value.operation, operation.value.version, operation.value.first_version) == (
@@ -247,7 +247,7 @@ def test_what_is_missing_is_said() -> None:
 
 
 def test_only_what_makes_a_new_thing_each_time_is_not_repeated() -> None:
-    """Everything else may be sent again after an answer was lost."""
+    """Everything else may be repeated after a lost response."""
     once = {row.id for row in OPERATIONS.values() if not row.repeatable}
     assert once == {
         "CreateProject",
@@ -283,7 +283,7 @@ _nearly = st.one_of(
 @example([P + "," + OTHER, ""])
 @example([])
 def test_many_ids_are_looked_at_in_one_go_as_one_by_one(values: list[object]) -> None:
-    """All are ids as they are written, or not: the same answer as of each by itself."""
+    """The bulk check of ids agrees with the check of each."""
     assert all_canonical_ids(values) == all(
         isinstance(value, str) and _written(value) for value in values
     )

@@ -1,6 +1,4 @@
-"""Answers: both dialects, what is absent, null or empty alike, and errors in words a person can act
-on.
-"""
+"""Responses in both dialects. Absent, null and empty are alike, and errors help the user."""
 
 from __future__ import annotations
 
@@ -35,13 +33,13 @@ def answer(
     status: int = 200,
     headers: dict[str, str] = JSON,
 ) -> Any:
-    """What an answer with a JSON body comes as."""
+    """Parse a response with a JSON body."""
     data = body if isinstance(body, bytes) else json.dumps(body).encode()
     return decode_response(OPERATIONS[operation], version, status, headers, data)
 
 
 def test_v1_answers_come_as_the_same_models() -> None:
-    """PascalCase, the names v1.x has for things, and its list of tags within an object."""
+    """PascalCase, the field names of v1.x, and its list of tags inside an object."""
     summary = answer(
         "CreateImagesFromUrls",
         {
@@ -78,7 +76,7 @@ def test_absent_null_and_empty_lists_are_alike(tags: str) -> None:
 
 
 def test_null_in_place_of_the_list_itself() -> None:
-    """A null body where a list belongs, legal until v2.2, is an empty list."""
+    """A null body instead of a list, valid until v2.2, is an empty list."""
     assert answer("GetTaggedImages", b"null", V1) == []
     assert answer("GetTaggedImages", b"null", ApiVersion.V2_0) == []
 
@@ -94,7 +92,7 @@ def test_null_in_place_of_the_list_itself() -> None:
     ],
 )
 def test_dates_with_and_without_a_zone_are_aware(text: str, microsecond: int) -> None:
-    """Every form the service writes a date in is the same moment, in UTC where it says nothing."""
+    """Every date format of the service gives the same moment, in UTC by default."""
     body = [{"id": ID, "created": text, "tags": [{"tagId": ID, "created": text}]}]
     image = answer("GetTaggedImages", body)[0]
     for created in (
@@ -106,7 +104,7 @@ def test_dates_with_and_without_a_zone_are_aware(text: str, microsecond: int) ->
 
 
 def test_unknown_fields_and_statuses_survive() -> None:
-    """What the service adds later neither breaks an answer nor is changed."""
+    """Additions of later versions neither break a response nor are changed."""
     summary = answer(
         "CreateImagesFromUrls",
         {"isBatchSuccessful": False, "new": 1, "images": [{"status": "ErrorFoo", "image": None}]},
@@ -117,7 +115,7 @@ def test_unknown_fields_and_statuses_survive() -> None:
 
 
 def test_numbers_booleans_bytes_and_nothing() -> None:
-    """A count is a number, a publication true, an artifact its bytes, a deletion nothing."""
+    """A count is a number, a publication True, an artifact bytes, a deletion None."""
     assert answer("GetTaggedImageCount", b"10") == 10
     assert answer("PublishIteration", b"true") is True
     assert answer("GetArtifact", b"\x00<html>") == b"\x00<html>"
@@ -142,13 +140,13 @@ def test_numbers_booleans_bytes_and_nothing() -> None:
 )
 @pytest.mark.parametrize("version", [V1, V3])
 def test_what_cannot_be_read_is_said(body: bytes, version: ApiVersion) -> None:
-    """Nothing, HTML, half an answer and garbage are DecodeErrors that name the operation."""
+    """Nothing, HTML, a truncated response and garbage raise DecodeError with the operation."""
     with pytest.raises(DecodeError, match="GetProject"):
         answer("GetProject", body, version)
 
 
 def test_html_is_a_hint_at_the_endpoint() -> None:
-    """A page where an answer belongs asks about the endpoint, also where no answer was expected."""
+    """HTML suggests a wrong endpoint, also if no body was expected."""
     with pytest.raises(DecodeError, match="endpoint"):
         answer("GetProject", b"<html>", headers=HTML)
     with pytest.raises(DecodeError, match="endpoint"):
@@ -161,7 +159,7 @@ def test_html_is_a_hint_at_the_endpoint() -> None:
     status=st.sampled_from([200, 207]),
 )
 def test_any_bytes_are_read_or_refused_in_our_way(body: bytes, row: str, status: int) -> None:
-    """No body raises anything but DecodeError."""
+    """Any body is decoded or raises DecodeError."""
     version = OPERATIONS[row].last
     try:
         decode_response(OPERATIONS[row], version, status, JSON, body)
@@ -183,7 +181,7 @@ json_values = st.recursive(
 
 @given(value=json_values, row=st.sampled_from(sorted(OPERATIONS)))
 def test_any_json_is_read_or_refused_in_our_way(value: Any, row: str) -> None:
-    """No JSON of another shape raises anything but DecodeError, in either dialect."""
+    """Any JSON is decoded or raises DecodeError, in either dialect."""
     for version in (OPERATIONS[row].first, OPERATIONS[row].last):
         try:
             answer(row, json.dumps(value).encode(), version)
@@ -195,7 +193,7 @@ def test_any_json_is_read_or_refused_in_our_way(value: Any, row: str) -> None:
     value=json_values, status=st.integers(300, 599), raw=st.binary(max_size=100), pick=st.booleans()
 )
 def test_any_error_body_makes_an_error(value: Any, status: int, raw: bytes, pick: bool) -> None:
-    """Whatever the body of an error is, the error has a class, a status and a message of one line."""
+    """For any body, the error has a class, a status and a message of one line."""
     error = error_from(
         OPERATIONS["GetTags"], status, {}, raw if pick else json.dumps(value).encode()
     )
@@ -220,7 +218,7 @@ CLASSES = [
 
 @pytest.mark.parametrize("status, kind", CLASSES)
 def test_each_status_has_its_class(status: int, kind: type[errors.ServiceError]) -> None:
-    """The status decides the class, and an empty body is no obstacle."""
+    """The status decides the class, also with an empty body."""
     error = error_from(OPERATIONS["GetTags"], status, {"apim-request-id": "r"}, b"")
     assert type(error) is kind
     assert (error.operation, error.request_id) == ("GetTags", "r")
@@ -252,15 +250,13 @@ def test_each_status_has_its_class(status: int, kind: type[errors.ServiceError])
     ],
 )
 def test_shapes_of_errors(body: bytes, code: str, message: str) -> None:
-    """The service's shape, the gateway's, HTML of things in between, and text give code and
-    message.
-    """
+    """Errors of the service, the gateway and proxies (HTML, text) give a code and a message."""
     error = error_from(OPERATIONS["CreateTag"], 400, {}, body)
     assert (error.code, error.message) == (code, message)
 
 
 def test_a_refused_key_says_where_the_right_one_is() -> None:
-    """A 401 names the variables of the API in question, and that keys of the other do not do."""
+    """A 401 names the variables of this API, and says that keys of the other do not work."""
     training = str(error_from(OPERATIONS["GetTags"], 401, {}, b""))
     assert "VISION_TRAINING_KEY" in training
     assert "VISION_TRAINING_ENDPOINT" in training
@@ -281,7 +277,7 @@ def test_a_404_tells_a_wrong_endpoint_from_a_missing_thing() -> None:
 
 
 def test_rate_limits_keep_their_wait() -> None:
-    """The wait that the service asked for is on the error."""
+    """The error has the wait that the service asked for."""
     error = error_from(OPERATIONS["GetTags"], 429, {}, b"", retry_after=1.5)
     assert isinstance(error, errors.RateLimitError)
     assert error.retry_after == 1.5
@@ -296,7 +292,7 @@ def test_rate_limits_keep_their_wait() -> None:
     ],
 )
 def test_dates_of_answers(text: str) -> None:
-    """The Date header is an aware time."""
+    """The Date header is an aware datetime."""
     assert date_of({"date": text}) == datetime(2020, 11, 6, 16, 37, 27, tzinfo=UTC)
 
 
@@ -304,12 +300,12 @@ def test_dates_of_answers(text: str) -> None:
     "text", ["", "x", "Fri, 99 Nov 2020 16:37:27 GMT", "Fri, 06 Nov 99999999999999 16:37:27 GMT"]
 )
 def test_dates_of_answers_that_cannot_be_read(text: str) -> None:
-    """A Date header that is none is as good as absent."""
+    """An invalid Date header is ignored."""
     assert date_of({"date": text}) is None
 
 
 def test_every_image_status_has_a_cause_and_a_fix() -> None:
-    """Each status this package knows, and any other, is explained."""
+    """Each known status, and any other, is explained."""
     for status in ImageCreateStatus:
         help = status_help(status)
         assert help.cause
@@ -327,7 +323,7 @@ trees = st.recursive(
 
 @given(tree=trees)
 def test_the_dialects_are_inverse(tree: Any) -> None:
-    """To PascalCase and back is where one started."""
+    """Conversion to PascalCase and back changes nothing."""
     assert camel_keys(pascal_keys(tree)) == tree
 
 
@@ -343,12 +339,12 @@ def test_the_dialects_are_inverse(tree: Any) -> None:
     pascal=st.booleans(),
 )
 def test_models_survive_either_dialect(tags: list[Tag], pascal: bool) -> None:
-    """What is encoded in a dialect is decoded from it."""
+    """Models can be encoded and decoded in either dialect."""
     assert decode(encode(tags, pascal=pascal), list[Tag], pascal=pascal) == tags
 
 
 def test_two_readings_of_an_answer_are_equal() -> None:
-    """Models are compared by what they hold."""
+    """Models are compared by value."""
     body = [{"id": ID, "created": "2020-11-06T16:37:27.3151279", "width": 1, "height": 1}]
     assert answer("GetUntaggedImages", body) == answer("GetUntaggedImages", body)
     assert isinstance(answer("GetUntaggedImages", body)[0], Image)
