@@ -1,4 +1,4 @@
-"""The map of the code in docs/architecture.md names modules that exist, and every room of the tree."""
+"""docs/architecture.md lists every folder of the package, and only modules that exist."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ PATHS = set(re.findall(r"`([\w/]+(?:\.py|/))`", PAGE))
 
 
 def test_every_path_of_the_page_exists() -> None:
-    """A module that is moved is moved on the page too."""
+    """The page is updated when a module moves."""
     assert len(PATHS) > 20
     missing = {path for path in PATHS if not ((PACKAGE / path).exists() or (ROOT / path).exists())}
     assert not missing
 
 
 def test_the_page_names_everything_at_the_root_of_the_package() -> None:
-    """A new module at the root, or a new folder, has its line."""
+    """A new module at the root, or a new folder, has a line."""
     entries = {
         f"{path.name}/" if path.is_dir() else path.name
         for path in PACKAGE.iterdir()

@@ -1,5 +1,5 @@
-"""Bad input and a bad service: a clear, typed error or a reported skip each, which never costs the
-good input beside it.
+"""Bad input or a bad service raises a clear, typed error or is reported, and never affects good
+input.
 """
 
 from __future__ import annotations
@@ -40,13 +40,13 @@ IMAGES = [image_bytes(seed, size=(24, 16)) for seed in range(200)]
 
 
 def reasons(error: BatchError) -> dict[int, str]:
-    """What is said of each item that failed."""
+    """Return the messages of the failed items by index."""
     assert all(failure.error is not None for failure in error.report.failures)
     return {failure.index: str(failure.error) for failure in error.report.failures}
 
 
 async def test_every_bad_item_fails_alone_and_says_why(tmp_path: Path) -> None:
-    """One of each sort among good ones: each has its reason, all the good ones land."""
+    """One bad item of each kind among good ones: each has its reason, and the good ones succeed."""
     empty, text, fifo = tmp_path / "empty.jpg", tmp_path / "text.jpg", tmp_path / "fifo.jpg"
     empty.touch()
     text.write_text("a text")
@@ -107,7 +107,7 @@ async def test_every_bad_item_fails_alone_and_says_why(tmp_path: Path) -> None:
 
 
 async def test_a_surrogate_in_metadata_costs_its_own_image_alone() -> None:
-    """Text that no request can carry is found to be one item's."""
+    """Text that cannot be encoded fails only its item."""
     async with project_on_emulator() as one:
         given = [
             ImageFile(data=IMAGES[n], metadata={"k": "\udce9" if n == 3 else "v"}) for n in range(6)
@@ -118,9 +118,7 @@ async def test_a_surrogate_in_metadata_costs_its_own_image_alone() -> None:
 
 
 async def test_a_stale_tag_costs_its_own_images_alone() -> None:
-    """A tag that was deleted meanwhile, by model and by id: these images fail, with what the
-    service says.
-    """
+    """A deleted tag, by model and by id: its images fail with the service's reason."""
     async with project_on_emulator(tags=("a", "gone")) as one:
         gone = await one.project.get_tag("gone")
         await one.project.delete_tag("gone")
@@ -134,7 +132,7 @@ async def test_a_stale_tag_costs_its_own_images_alone() -> None:
 
 
 async def verbs(client: TrainingClient, project_id: str) -> None:
-    """Every verb that sends, and none of which lands."""
+    """Return a call of every method that sends requests. None of them can succeed."""
     project = client.get_project_client(project_id)
     id = uuid4()
     for begin in (
@@ -164,7 +162,9 @@ EXPECTED = (AuthenticationError, NotFoundError, ConnectError)
 
 
 async def test_a_wrong_key() -> None:
-    """Every verb ends with AuthenticationError, which says where the key stands; no retry, no loop."""
+    """Every method raises AuthenticationError, which says where to find the key, without a
+    retry.
+    """
     async with (
         project_on_emulator() as one,
         TrainingClient(one.emulator.endpoint, "0" * 32, retry=QUICK) as client,
@@ -177,7 +177,7 @@ async def test_a_wrong_key() -> None:
 
 @pytest.mark.parametrize("early", [True, False])
 async def test_a_wrong_key_stops_an_endless_upload(early: bool) -> None:
-    """Nothing is pulled for ever: the run ends at the first refusal."""
+    """Pulling ends at the first refusal."""
 
     async def endless() -> Any:
         number = 0
@@ -198,7 +198,7 @@ async def test_a_wrong_key_stops_an_endless_upload(early: bool) -> None:
 
 
 async def test_a_key_that_is_revoked_in_mid_run() -> None:
-    """What landed is reported as landed, the rest with the reason."""
+    """Uploaded images are reported as such, the rest with the reason."""
     async with project_on_emulator() as one:
         run = one.project.upload_images(IMAGES)
         one.emulator.faults.add("slow_answer", seconds=0.2, after=1, times=None)
@@ -213,8 +213,9 @@ async def test_a_key_that_is_revoked_in_mid_run() -> None:
 
 
 async def test_a_wrong_endpoint() -> None:
-    """Nobody listens there: ConnectError, once it was tried as often as the options say; a server
-    that is none: NotFoundError.
+    """Without a server, ConnectError after the attempts of the options.
+
+    If the server is of another kind, NotFoundError.
     """
     async with TrainingClient("http://127.0.0.1:9", "0" * 32, retry=QUICK) as client:
         await verbs(client, str(uuid4()))
@@ -243,9 +244,7 @@ def _app(handler: Any) -> web.Application:
 
 
 async def test_a_host_that_never_answers_a_connect_ends_the_run() -> None:
-    """A firewall drops what is sent: as with no connection at all, an endless upload ends, with a
-    typed error.
-    """
+    """A firewall drops the packets: an endless upload ends with a typed error."""
 
     class Dropped:
         async def send(self, request: Any, headers: Any, *, on_sent: Any = None) -> Any:
@@ -269,7 +268,7 @@ async def test_a_host_that_never_answers_a_connect_ends_the_run() -> None:
 
 
 async def test_a_project_that_is_not_there() -> None:
-    """Every verb ends with NotFoundError; finding it by name says which there are."""
+    """Every method raises NotFoundError. A search by name lists the existing projects."""
     async with project_on_emulator() as one:
         await verbs(one.training, str(uuid4()))
         with pytest.raises(NotFoundError, match="'Orchard'"):
@@ -279,8 +278,8 @@ async def test_a_project_that_is_not_there() -> None:
 
 
 async def test_a_project_deleted_in_mid_run() -> None:
-    """The run ends with NotFoundError; what landed before is counted, nothing hangs, nothing is
-    sent for ever.
+    """The run ends with NotFoundError. Earlier uploads are counted, and nothing hangs or is sent
+    forever.
     """
     async with project_on_emulator() as one:
         one.emulator.faults.add(
@@ -320,9 +319,9 @@ async def test_a_project_deleted_in_mid_run() -> None:
     ],
 )
 async def test_a_service_that_answers_rubbish(kind: Any) -> None:
-    """For ever: every verb ends with a typed error and bounded requests.
+    """Forever: every method ends with a typed error after a bounded number of requests.
 
-    Once: everything lands, and nothing twice.
+    Once: everything succeeds, and nothing exists twice.
     """
     async with project_on_emulator(
         tags=("a",), retry=Retry(max_attempts=2, initial_backoff=0.001, retry_ratio=1.0)
@@ -353,9 +352,7 @@ async def test_a_service_that_answers_rubbish(kind: Any) -> None:
 
 
 async def test_a_service_that_answers_nothing_can_be_left() -> None:
-    """It takes the request and keeps silent: the run can be left at any time, and leaves no task
-    behind.
-    """
+    """The service never responds: the run can be left at any time, and leaves no task behind."""
     async with project_on_emulator() as one:
         one.emulator.faults.add("hang", times=None)
         before = asyncio.all_tasks()
@@ -374,7 +371,7 @@ async def test_a_service_that_answers_nothing_can_be_left() -> None:
 
 
 async def test_a_service_that_is_down_gets_few_requests() -> None:
-    """503 and 500 for everything: 2,000 images fail with the reason; the requests are about one a
+    """503 and 500 for everything: 2,000 images fail with the reason after about one request per
     chunk.
     """
     for status in (503, 500):
@@ -403,8 +400,9 @@ async def test_two_files_of_one_name(tmp_path: Path) -> None:
 
 
 async def test_follow_ups_that_fail_say_that_the_image_is_there() -> None:
-    """The image lands and its other tags (or regions) do not: a failure with the image in it, and
-    the neighbours well.
+    """The image is uploaded, but not all its tags (or regions): a failure that holds the image.
+
+    Other images are not affected.
     """
     names = tuple(f"t{number}" for number in range(25))
     boxes = [Region(name, 0, 0, 0.5, 0.5) for name in names]

@@ -1,6 +1,4 @@
-"""Cancelling at every step of the loop: nothing is left behind, the account is true, and the client
-is as good as before.
-"""
+"""Cancellation at every step of the loop: nothing is left behind, and the client still works."""
 
 from __future__ import annotations
 
@@ -34,11 +32,11 @@ from tests.support.fake_service import Habits, Service
 from tests.support.faults import Faults
 
 SEEDS = ("one", "two", "three")
-"""Of the faults that are about; each gives another way through the work."""
+"""Seeds of the faults. Each leads to another course of the work."""
 
 
 class _Axe(vloop.VirtualLoop):
-    """A loop that cancels a task at a given step of its own."""
+    """A loop that cancels a task at a given step of the task."""
 
     steps = 0
     fall_at = -1
@@ -53,7 +51,7 @@ class _Axe(vloop.VirtualLoop):
 
 
 class _Stage:
-    """A project with a few images, a flaky service, and the runs that were made on it."""
+    """A project with a few images, an unreliable service, and the runs on it."""
 
     def __init__(self, seed: str) -> None:
         faults = Faults(Random(seed), rate=0.35)
@@ -67,12 +65,14 @@ class _Stage:
     def watch(
         self, run: BatchRun[Any, Any]
     ) -> tuple[BatchRun[Any, Any], dict[int, ItemResult[Any, Any]]]:
-        """Note a run; its results go into the dictionary."""
+        """Record a run. Its results are added to the dictionary."""
         self.runs.append((run, {}))
         return self.runs[-1]
 
     def items(self) -> list[Any]:
-        """What is uploaded: both encodings, a bad one, one that needs calls afterwards."""
+        """Return the items to upload: both encodings, a bad one, and one that needs follow-up
+        requests.
+        """
         self.service.remote_content["https://images.example/1.gif"] = gif("url")
         return [
             *(ImageFile(data=gif(str(n)), tags=["apple"]) for n in range(5)),
@@ -133,7 +133,9 @@ Work = Callable[[_Stage, ProjectClient], Awaitable[None]]
 
 
 async def _play(work: Work, seed: str, axe: _Axe, fall_at: int) -> list[str]:
-    """Do `work`, cancelled at a step; then see what is left, and whether the client still works."""
+    """Run `work`, cancel it at a step, and return the problems found. The client must still
+    work.
+    """
     stage = _Stage(seed)
     service = stage.service
     async with virtual.client_of(
@@ -149,9 +151,8 @@ async def _play(work: Work, seed: str, axe: _Axe, fall_at: int) -> list[str]:
         except (asyncio.CancelledError, CustomVisionError):
             pass
         problems = _problems(stage)
-        for _ in range(
-            10
-        ):  # a generator that a cancelled `async for` let go of is closed by the loop, in a task
+        # The loop closes the generator of a cancelled `async for` in a task.
+        for _ in range(10):
             await asyncio.sleep(0)
         if len(asyncio.all_tasks()) > 1:
             problems.append(f"left behind: {asyncio.all_tasks()}")
@@ -182,8 +183,9 @@ def _problems(stage: _Stage) -> list[str]:
 
 
 def _upload_problems(stage: _Stage, run: BatchRun[Any, Any]) -> list[str]:
-    """Each image that is there belongs to an item that succeeded, is pending, or is in doubt;
-    each success is there.
+    """Check that each success is there, and that each image belongs to an item.
+
+    The item succeeded, is pending or is in doubt.
     """
     report = run.report
     there = sum(content.startswith(b"GIF") for content in stage.service.copies())
@@ -212,9 +214,7 @@ WORKS = (_await, _watch, _list, _change)
 def test_cancelling_at_any_step_leaves_nothing_behind_and_a_true_account(
     work: Work, seed: str
 ) -> None:
-    """At every single step: no orphan task, no call in flight, no slot of the limiter lost, and no
-    success that is not there.
-    """
+    """At every step: no task, request or permit is left, and each reported success is there."""
     problems, steps = _run(work, seed, -1)
     assert not problems
     found = {}
@@ -242,9 +242,7 @@ async def awaited(run: BatchRun[Any, Any]) -> BatchReport:
 @pytest.mark.anyio
 @pytest.mark.parametrize("after", [0, 1, 2, 3, 5, 8])
 async def test_cancelling_over_sockets_closes_what_was_open(after: int) -> None:
-    """An upload cancelled after so many answers leaves no task and no connection; the report holds
-    what the emulator holds.
-    """
+    """A cancelled upload leaves no task and no connection. The report agrees with the emulator."""
     before = asyncio.all_tasks()
     async with Emulator(seed=1, think_seconds=0.02) as emulator:
         serving = asyncio.all_tasks()

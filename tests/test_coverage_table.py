@@ -1,6 +1,4 @@
-"""docs/operations.md: current, true, and without a gap that is not explained; and the calls named
-in docs/ exist.
-"""
+"""docs/operations.md is current and complete, and the methods named in docs/ exist."""
 
 from __future__ import annotations
 
@@ -26,12 +24,14 @@ MOVING = DOCS / "moving-from-the-official-sdk.md"
 
 
 def test_the_page_is_current() -> None:
-    """What the command writes is what is there."""
+    """The page is the output of the command."""
     assert PAGE.read_text("utf-8") == page(), f"run {COMMAND}"
 
 
 def test_every_operation_of_every_version_is_in_client_and_emulator() -> None:
-    """And where a release of Microsoft's SDK speaks the version, that calls it too."""
+    """If a release of Microsoft's SDK supports the version, the tests call the operation with it
+    too.
+    """
     for row in OPERATIONS.values():
         for version in ApiVersion if row.api == "Training" else PredictionVersion:
             expected = (
@@ -45,7 +45,7 @@ def test_every_operation_of_every_version_is_in_client_and_emulator() -> None:
 
 
 def test_every_operation_has_its_verb() -> None:
-    """All that a person does has a verb, which is there; what v1.2 alone has does without."""
+    """Every operation has a method that exists, except those of v1.2 only."""
     assert VERBS.keys() == OPERATIONS.keys()
     for operation in OPERATIONS:
         for client, verb in verbs(operation):
@@ -54,7 +54,7 @@ def test_every_operation_has_its_verb() -> None:
 
 
 def test_the_page_on_moving_names_every_call_of_the_sdk() -> None:
-    """Each operation of both its clients stands in a line of its own."""
+    """Each operation of both clients of the SDK has a line."""
     first_cells = [
         line.split("|")[1]
         for line in MOVING.read_text("utf-8").splitlines()
@@ -70,7 +70,7 @@ def test_the_page_on_moving_names_every_call_of_the_sdk() -> None:
 
 
 def test_the_program_on_moving_runs(tmp_path: Path) -> None:
-    """As it stands, in a process of its own, from an empty project to answers."""
+    """Unchanged, in a process of its own, from an empty project to predictions."""
     fill(tmp_path / "photos", ("apple", "pear"), 6)
     (tmp_path / "new").mkdir()
     for seed in (0, 1000):  # the first apple and the first pear
@@ -94,9 +94,7 @@ def test_the_program_on_moving_runs(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("file", sorted(path.name for path in DOCS.glob("*.md")))
 def test_the_calls_in_the_docs_exist(file: str) -> None:
-    """What a page tells to call is there: ``project.x(``, ``training.x(``, ``prediction.x(``, and
-    every public name.
-    """
+    """``project.x(``, ``training.x(``, ``prediction.x(`` and every imported name exist."""
     text = (DOCS / file).read_text("utf-8")
     for client, verb in re.findall(r"\b(training|project|prediction)\.(\w+)\(", text):
         assert callable(getattr(CLIENTS[client], verb, None)), f"{client}.{verb}"

@@ -1,4 +1,4 @@
-"""Errors as values: they can be copied, pickled and sent between processes, whole."""
+"""Errors can be copied, pickled and sent between processes without loss."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ SAMPLES: list[Exception] = [
 )
 @pytest.mark.parametrize("error", SAMPLES, ids=lambda error: type(error).__name__)
 def test_an_error_can_be_copied_and_pickled(error: Exception, again: Callable[[Any], Any]) -> None:
-    """A process pool breaks over an error that cannot be made again from its pickle."""
+    """A process pool breaks on an error that cannot be unpickled."""
     made = again(error)
     assert type(made) is type(error)
     assert str(made) == str(error)
@@ -67,9 +67,7 @@ def test_an_error_can_be_copied_and_pickled(error: Exception, again: Callable[[A
     ],
 )
 def test_an_item_error_begins_with_its_item_once(item: object, begins: str) -> None:
-    """By the path where a person finds it, or the name that was given; whether or not the cause has
-    the name already.
-    """
+    """It starts with the path or the given name, whether or not the cause has the name already."""
     assert str(errors.ItemError("it is empty", index=3, item=item)) == f"{begins}it is empty"
     if begins:
         short = begins.rpartition("/")[2]
@@ -81,9 +79,7 @@ def test_an_item_error_begins_with_its_item_once(item: object, begins: str) -> N
 
 @pytest.mark.anyio
 async def test_a_batch_error_names_the_first_items_with_their_causes(tmp_path: Path) -> None:
-    """Whoever sees the last line of a traceback knows which files to look at, by a path that can be
-    found, and how many more there are.
-    """
+    """The last line of a traceback names the files to look at, and the number of further ones."""
     (tmp_path / "empty.jpg").touch()
     (tmp_path / "notes.jpg").write_text("hello")
     gone = tmp_path / "gone.jpg"

@@ -1,6 +1,4 @@
-"""Bad data and bad surroundings: each with a typed error, a reported failure, or none at all; no
-crash, no hang.
-"""
+"""Bad data and a bad environment: a typed error or a reported failure, but no crash and no hang."""
 
 from __future__ import annotations
 
@@ -35,7 +33,7 @@ IMAGES = [image_bytes(seed, size=(24, 16)) for seed in range(30)]
 @pytest.mark.anyio
 @pytest.mark.parametrize("count", [0, 1, 64, 65, 130])
 async def test_any_number_of_the_same_image_is_one_image(count: int) -> None:
-    """None, one, a batch, one more: the image is there once, with its tag, and every item has its
+    """None, one, a batch, one more: the image exists once, with its tag, and every item has an
     outcome.
     """
     async with project_on_emulator(tags=("a",)) as one:
@@ -47,7 +45,7 @@ async def test_any_number_of_the_same_image_is_one_image(count: int) -> None:
 
 @pytest.mark.anyio
 async def test_a_negative_tag_beside_another_costs_its_own_image_alone() -> None:
-    """The service refuses the pair; the others of the batch land."""
+    """The service refuses the pair. The other images of the batch are uploaded."""
     async with project_on_emulator(tags=("a",)) as one:
         await one.project.create_tag("none", type=TagType.NEGATIVE)
         items = [ImageFile(data=data, tags=["a"]) for data in IMAGES[:9]]
@@ -62,7 +60,7 @@ async def test_a_negative_tag_beside_another_costs_its_own_image_alone() -> None
 
 @pytest.mark.anyio
 async def test_a_tag_that_is_renamed_in_mid_run_keeps_its_images() -> None:
-    """Names are looked up once: what the run calls by the old name goes to the same tag."""
+    """Names are looked up once: items with the old name get the same tag."""
     async with project_on_emulator(tags=("old",)) as one:
 
         async def source() -> AsyncIterator[ImageFile]:
@@ -78,9 +76,7 @@ async def test_a_tag_that_is_renamed_in_mid_run_keeps_its_images() -> None:
 
 @pytest.mark.anyio
 async def test_a_project_that_is_full_takes_what_it_can_and_the_rest_say_so() -> None:
-    """The quota is reached in the middle of a batch: the places are filled, each of the others has
-    the reason.
-    """
+    """The quota is reached within a batch: it is filled, and the other items have the reason."""
     async with project_on_emulator() as one:
         world = one.emulator._world
         assert world is not None
@@ -99,7 +95,9 @@ resource.setrlimit(resource.RLIMIT_NOFILE, (64, 64))
 from customvision_async import TrainingClient, images_in
 async def main(endpoint, key, project, folder):
     async with TrainingClient(endpoint, key) as training:
-        upload = training.get_project_client(project).upload_images(images_in(folder, tags_from_folders=True), create_missing_tags=True)
+        upload = training.get_project_client(project).upload_images(
+            images_in(folder, tags_from_folders=True), create_missing_tags=True
+        )
         report = await upload
         print(report.submitted, report.succeeded)
 asyncio.run(main(*sys.argv[1:]))
@@ -109,7 +107,7 @@ asyncio.run(main(*sys.argv[1:]))
 @pytest.mark.anyio
 @pytest.mark.skipif(sys.platform == "win32", reason="has no such limit")
 async def test_few_file_descriptors_are_enough(tmp_path: Path) -> None:
-    """With 64 descriptors, hundreds of files go up."""
+    """Hundreds of files are uploaded with 64 file descriptors."""
     import anyio
 
     fill(tmp_path, ("a", "b", "c", "d"), 100, size=(16, 12))
@@ -129,9 +127,7 @@ async def test_few_file_descriptors_are_enough(tmp_path: Path) -> None:
 
 
 def test_a_quota_that_is_used_up_ends_the_run_within_the_hour() -> None:
-    """Every call is refused for ever: the run ends with that error after a few chunks, and does not
-    wait out every one.
-    """
+    """Every request is refused forever: the run ends with that error after a few chunks."""
     service = Service(Random(1), faults=Faults(Random(2)))
     service.faults.for_ever = (3, "throttled")
 
@@ -158,9 +154,7 @@ def test_a_quota_that_is_used_up_ends_the_run_within_the_hour() -> None:
 
 
 def test_a_clock_that_is_set_back_by_an_hour_delays_nothing_for_long() -> None:
-    """A Retry-After that is a date, read against a clock that was set back: the wait is cut like
-    any other.
-    """
+    """A Retry-After with a date is later than it should be: the wait is limited like any other."""
     service = Service(Random(1), faults=Faults(Random(2), rate=0.5, kinds={"throttled": 1.0}))
 
     async def main() -> float:
@@ -185,7 +179,8 @@ def test_a_clock_that_is_set_back_by_an_hour_delays_nothing_for_long() -> None:
 _SCALARS = st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=20)
 _JSON = st.recursive(
     _SCALARS, lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.sampled_from(
-        ["id", "images", "status", "created", "tags", "image", "isBatchSuccessful", "regions", "name", "code", "message", "error"]
+        ["id", "images", "status", "created", "tags", "image", "isBatchSuccessful", "regions",
+         "name", "code", "message", "error"]
     ), inner, max_size=6), max_leaves=12,
 )  # fmt: skip
 _WRITTEN = _JSON.map(lambda value: json.dumps(value).encode("utf-8", "surrogatepass"))
@@ -202,9 +197,7 @@ _BODIES = st.binary(max_size=80) | _WRITTEN | _WRITTEN.map(lambda body: body[: l
 def test_no_body_can_do_worse_than_a_decode_error(
     name: str, version: ApiVersion, body: bytes, kind: str
 ) -> None:
-    """Whatever bytes come with a success, they are a model or a DecodeError; whatever come with an
-    error, they are a ServiceError.
-    """
+    """A success is a model or a DecodeError, an error is a ServiceError, whatever the body."""
     row = OPERATIONS[name]
     if row.api != "Training" or not row.first <= version <= row.last:
         return
@@ -226,7 +219,7 @@ def test_no_body_can_do_worse_than_a_decode_error(
     ids=["deep list", "deep object", "NaN", "lone surrogate"],
 )
 def test_json_of_the_worst_sort(body: bytes) -> None:
-    """Nested ten thousand deep, NaN, half of a surrogate pair: a DecodeError, at once."""
+    """Nested ten thousand deep, NaN, half of a surrogate pair: DecodeError at once."""
     with pytest.raises(DecodeError):
         decode_response(
             OPERATIONS["CreateImagesFromData"],
@@ -239,8 +232,11 @@ def test_json_of_the_worst_sort(body: bytes) -> None:
 
 
 def test_a_key_that_comes_twice_and_an_unknown_status_are_taken() -> None:
-    """The last of two keys counts; a status of tomorrow stays what it is."""
-    body = b'{"isBatchSuccessful":false,"isBatchSuccessful":true,"images":[{"status":"ErrorOfTomorrow","sourceUrl":"x","new":[1]}]}'
+    """The last of two keys counts. An unknown status is kept."""
+    body = (
+        b'{"isBatchSuccessful":false,"isBatchSuccessful":true,'
+        b'"images":[{"status":"ErrorOfTomorrow","sourceUrl":"x","new":[1]}]}'
+    )
     value = decode_response(OPERATIONS["CreateImagesFromData"], ApiVersion.V3_3, 200, {}, body)
     assert value.is_batch_successful
     assert value.images[0].status == "ErrorOfTomorrow"

@@ -1,5 +1,5 @@
-"""Every operation that changes something, with its answer lost after the effect, under every
-switch: the final state is exact.
+"""Lost responses: for every operation with an effect, under every switch, the final state
+is exact.
 """
 
 from __future__ import annotations
@@ -45,14 +45,14 @@ BATCHES = (
     "UpdateTag",
     "DeleteTag",
 )
-"""The operations that the work below calls, and that change something."""
+"""The operations with an effect that `work` calls."""
 READS = ("GetTags", "GetImages", "GetImageCount", "GetImagesByIds")
 
 State = Counter[tuple[bytes, tuple[str, ...], tuple[tuple[Any, ...], ...], str]]
 
 
 async def work(one: Bench) -> int:
-    """Every verb on images, tags and regions, once. Gives the number of items that are in doubt."""
+    """Call every method on images, tags and regions once. Return the number of items in doubt."""
     project, in_doubt = one.project, 0
     box = Region("pear", 0.125, 0.25, 0.5, 0.5)
     first = project.upload_images([ImageFile(data=data, tags=["apple"]) for data in IMAGES[:6]])
@@ -79,7 +79,7 @@ async def work(one: Bench) -> int:
         again,
     ):
         runs.append(project.upload_images(items, create_missing_tags=True))
-        with suppress(BatchError):  # a duplicate that the answer does not name
+        with suppress(BatchError):  # a duplicate that the response does not name
             await runs[-1]
     boxes = project.create_regions([(id, box) for id in ids[:3]])
     async with boxes:
@@ -105,8 +105,9 @@ async def work(one: Bench) -> int:
 
 
 def state(one: Bench) -> tuple[State, list[str]]:
-    """What the project holds: each image by its content, with its tags, regions and metadata; and
-    the tags there are.
+    """Return the content of the project.
+
+    Each image has its content, tags, regions and metadata. The tags are listed too.
     """
     assert one.emulator._world is not None
     database = one.emulator._world.state
@@ -127,7 +128,7 @@ def state(one: Bench) -> tuple[State, list[str]]:
 
 
 async def outcome(switches: Switches, *lost: str) -> tuple[State, list[str], int]:
-    """The state after the work, where the first answer of each operation of `lost` is lost."""
+    """Return the state after the work, with the first response of each operation of `lost` lost."""
     async with project_on_emulator(
         domain="ObjectDetection/General", tags=TAGS, switches=switches
     ) as one:
@@ -138,8 +139,9 @@ async def outcome(switches: Switches, *lost: str) -> tuple[State, list[str], int
 
 
 async def exact(switches: Switches, *lost: str) -> None:
-    """The state is what it is without a fault; without de-duplication, images are doubled, and no
-    more than are said to be in doubt.
+    """Check that the state is the same as without a fault.
+
+    Without de-duplication, there may be as many duplicate images as items in doubt.
     """
     expected, tags, _ = await outcome(switches)
     held, tags_held, in_doubt = await outcome(switches, *lost)
@@ -149,9 +151,7 @@ async def exact(switches: Switches, *lost: str) -> None:
 
 
 def flips() -> Iterator[Any]:
-    """The switches with one of them turned, for each that has two positions and matters to the
-    work.
-    """
+    """Yield the switches with one boolean switch turned."""
     default = Switches()
     for field in dataclasses.fields(default):
         value = getattr(default, field.name)
@@ -173,7 +173,9 @@ UPLOADS = (
 
 @pytest.mark.parametrize("lost", [*BATCHES, *READS])
 async def test_a_lost_answer_of_one_operation_changes_nothing(lost: str) -> None:
-    """The operation is sent again, or looked for, and the project holds what it would have held."""
+    """The operation is repeated or its effect is looked up. The state is the same as without the
+    fault.
+    """
     await exact(Switches(), lost)
     await exact(Switches(strict_ids=True), lost)
 
@@ -182,7 +184,7 @@ async def test_a_lost_answer_of_one_operation_changes_nothing(lost: str) -> None
 async def test_lost_answers_of_all_operations_change_nothing_under_any_switch(
     switches: Switches,
 ) -> None:
-    """Each operation loses its first answer, in one go, with one switch turned."""
+    """Each operation loses its first response, in one run, with one switch turned."""
     await exact(switches, *BATCHES)
 
 
@@ -194,13 +196,14 @@ async def test_lost_answers_of_all_operations_change_nothing_under_any_switch(
 async def test_lost_answers_of_all_operations_change_nothing_under_any_combination(
     switches: Switches,
 ) -> None:
-    """The same with every combination of the switches that concern what is uploaded twice."""
+    """The same with every combination of the switches about duplicates."""
     await exact(switches, *BATCHES)
 
 
 async def test_a_project_whose_answer_is_lost_is_there_once_and_the_error_says_so() -> None:
-    """create_project is not sent again: the error says that it may be there; deleting one twice is
-    no error.
+    """create_project is not repeated: the error says that the project may exist.
+
+    A repeated deletion is not an error.
     """
     async with project_on_emulator() as one:
         one.emulator.faults.add("lost_answer", operation="CreateProject")

@@ -1,4 +1,4 @@
-"""What ``help()`` shows of the options."""
+"""The output of ``help()`` for the options."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from customvision_async import Concurrency, Retry, Timeouts
 
 @pytest.mark.parametrize("options", [Retry, Timeouts, Concurrency])
 def test_help_explains_every_option_with_its_default(options: Any) -> None:
-    """Whoever asks help() is told of each field what it is, with its default."""
+    """Each option has a description and its default."""
     args = (inspect.getdoc(options) or "").partition("Args:\n")[2].partition("\n\n")[0]
     told = dict(re.findall(r"^    (\w+): (.*?)(?=^    \w|^\w|\Z)", args, re.MULTILINE | re.DOTALL))
     assert list(told) == [field.name for field in fields(options)]

@@ -1,4 +1,4 @@
-"""The command that runs tests on other interpreters: what it finds, and eager tasks."""
+"""The command that runs tests on other interpreters, and its plugin for eager tasks."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from tests.interpreters import candidates, found
 
 
 def interpreter(path: Path, script: str) -> Path:
-    """Make a program."""
+    """Create a fake interpreter."""
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(f"#!/bin/sh\n{script}\n")
     path.chmod(0o755)
@@ -22,7 +22,7 @@ def interpreter(path: Path, script: str) -> Path:
 
 @pytest.mark.skipif(sys.platform == "win32", reason="programs are shell scripts here")
 def test_an_interpreter_is_known_by_what_it_says_and_not_by_its_name(tmp_path: Path) -> None:
-    """A shim without its interpreter is passed over; those of pyenv and uv are found."""
+    """A broken shim is skipped. Interpreters of pyenv and uv are found."""
     home = tmp_path / "home"
     interpreter(tmp_path / "shims/python3.12", "exit 127")
     interpreter(tmp_path / "shims/python3.14", "echo 3.11")
@@ -33,7 +33,7 @@ def test_an_interpreter_is_known_by_what_it_says_and_not_by_its_name(tmp_path: P
 
 
 def test_the_plugin_makes_tasks_eager_or_says_that_it_cannot() -> None:
-    """A task has run before it is awaited; before Python 3.12 the plugin refuses."""
+    """A task runs before it is awaited. Before Python 3.12 the plugin raises."""
     program = """if True:
         import asyncio
         from tests.support import eager

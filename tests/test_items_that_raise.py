@@ -39,11 +39,11 @@ from .support.trained_project import project_with_images, serving, trained
 
 Project = Callable[[ProjectClient, Service], Awaitable[None]]
 Mixture = list[int | None]
-"""For each item which of the bad ones it is, or None for a good one."""
+"""The index of the bad item, or None for a good one, for each item."""
 
 
 def on_a_project(play: Project, error: Callable[[], BaseException] = ERRORS[0]) -> None:
-    """Play with a project of three tags on the model of the service, in virtual time.
+    """Run with a project of three tags on the fake service, in virtual time.
 
     Bad items raise `error`.
     """
@@ -61,7 +61,7 @@ def on_a_project(play: Project, error: Callable[[], BaseException] = ERRORS[0]) 
 
 
 def mixtures(bad: tuple[Callable[[], Any], ...]) -> st.SearchStrategy[Mixture]:
-    """Good items with bad ones among them, in any order."""
+    """Generate good items with bad ones among them, in any order."""
     one = st.none() | st.none() | st.integers(0, len(bad) - 1)
     return st.lists(one, max_size=90)
 
@@ -69,7 +69,9 @@ def mixtures(bad: tuple[Callable[[], Any], ...]) -> st.SearchStrategy[Mixture]:
 async def judged(
     run: BatchRun[Any, Any], mixture: Mixture, *, watch: bool
 ) -> dict[int, ItemResult[Any, Any]]:
-    """Let a run go to its end: exactly the bad items fail, each in words; the account is exact."""
+    """Finish a run. Check that exactly the bad items fail, with a reason, and that the counts are
+    exact.
+    """
     bad = [place for place, which in enumerate(mixture) if which is not None]
     results: dict[int, ItemResult[Any, Any]] = {}
     if watch:
@@ -102,7 +104,7 @@ async def judged(
 def test_bad_images_fail_alone(
     mixture: Mixture, create: bool, watch: bool, error: Callable[[], BaseException]
 ) -> None:
-    """Every good image lands with its tags, region and metadata; each bad one fails by itself."""
+    """Every good image has its tags, region and metadata. Each bad one fails on its own."""
 
     def item(place: int, which: int | None) -> Any:
         if which is not None:
@@ -154,7 +156,7 @@ CHANGED: dict[str, Callable[[Service, str], bool]] = {
 def test_bad_ids_fail_alone(
     verb: str, mixture: Mixture, watch: bool, error: Callable[[], BaseException]
 ) -> None:
-    """Every image that is named is changed; each item that is no image fails by itself."""
+    """Every good id is processed. Each bad one fails on its own."""
 
     async def play(project: ProjectClient, service: Service) -> None:
         ids = _images(service, len(mixture))
@@ -183,7 +185,7 @@ BAD_PAIRS: tuple[Callable[[str], Any], ...] = (
 def test_bad_regions_fail_alone(
     mixture: Mixture, watch: bool, error: Callable[[], BaseException]
 ) -> None:
-    """Every good region is made, and can be deleted again beside ids that are none."""
+    """Every good region is created, and can be deleted beside invalid ids."""
 
     async def play(project: ProjectClient, service: Service) -> None:
         ids = _images(service, len(mixture))
@@ -207,7 +209,7 @@ def test_bad_regions_fail_alone(
 
 
 def test_every_bad_image_says_what_is_wrong() -> None:
-    """Each has a reason of its own that is more than the type of an exception."""
+    """Each has its own reason, which is more than the type of an exception."""
 
     async def play(project: ProjectClient, service: Service) -> None:
         mixture: Mixture = list(range(len(BAD_IMAGES)))
@@ -228,7 +230,7 @@ def test_every_bad_image_says_what_is_wrong() -> None:
 async def _upload_with(
     one: Bench, bad: list[Any], *, create_missing_tags: bool = False
 ) -> dict[int, str]:
-    """Upload bad items, each between good images, which land. Return the reasons."""
+    """Upload each bad item between good images, which succeed. Return the reasons."""
     good = [
         ImageFile(data=image_bytes(number, size=(24, 16)), tags=["a"])
         for number in range(len(bad) + 1)
@@ -246,7 +248,7 @@ async def _upload_with(
 @pytest.mark.anyio
 @pytest.mark.parametrize("create", [False, True])
 async def test_bad_images_fail_alone_on_the_emulator(create: bool) -> None:
-    """One of each kind: whatever it raises, the good images beside it land."""
+    """One of each kind: whatever it raises, the good images beside it are uploaded."""
     async with project_on_emulator(tags=("a", "tag0", "tag1")) as one:
         for error in ERRORS if create else ERRORS[:1]:
             with raising(error):
@@ -259,7 +261,7 @@ async def test_bad_images_fail_alone_on_the_emulator(create: bool) -> None:
 async def test_a_file_that_raises_while_it_is_sent_fails_alone(
     error: Callable[[], BaseException],
 ) -> None:
-    """The other images of its chunk land."""
+    """The other images of its chunk are uploaded."""
     async with project_on_emulator(tags=("a",)) as one:
         with raising(error):
             reasons = await _upload_with(
@@ -271,7 +273,7 @@ async def test_a_file_that_raises_while_it_is_sent_fails_alone(
 @pytest.mark.anyio
 @pytest.mark.parametrize("status", [400, 409, 413, 414, 431, 500])
 async def test_a_tag_that_cannot_be_created_fails_the_images_that_have_it(status: int) -> None:
-    """A proxy answers 414 where a name is too long for a URL; the other images land."""
+    """A proxy responds 414 to a long name. The other images are uploaded."""
     async with project_on_emulator(tags=("a",)) as one:
         one.emulator.faults.add("status", operation="CreateTag", status=status, times=None)
         tagged = [ImageFile(data=image_bytes(90 + n), tags=["a", LONG_NAME]) for n in range(2)]
@@ -282,7 +284,7 @@ async def test_a_tag_that_cannot_be_created_fails_the_images_that_have_it(status
 
 @pytest.mark.anyio
 async def test_bad_images_cost_no_prediction() -> None:
-    """Each of them fails by itself, and the good images get their predictions."""
+    """Each bad image fails on its own, and the good ones get their predictions."""
     async with serving() as (emulator, training):
         project = await project_with_images(training)
         await project.publish_iteration(await trained(project), "production")

@@ -1,4 +1,4 @@
-"""The layers of the package, held by walking the imports of every module."""
+"""The layers of the package, checked by the imports of every module."""
 
 from __future__ import annotations
 
@@ -22,16 +22,16 @@ DATA = {
     "_events",
     "_statuses",
 }
-"""Pure data: needs nothing but itself."""
+"""Pure data, without dependencies."""
 
 GENERAL = {"errors", "limits"}
 TRANSPORT = {*GENERAL, "_blocking", "_content", "_options", "_events", "_statuses"}
 SHARED = {*DATA, "_batch", "_batching", "_operations", "_wire", "_transport", "_paging", "_polling"}
-"""What the layers that know both the service and the engine stand on."""
+"""The base of the layers that know both the service and the engine."""
 
 ALLOWED: dict[str, set[str]] = {
     **dict.fromkeys(DATA, DATA),
-    "errors": {*DATA, "_batch.report"},  # for the type checker alone: the type of BatchError.report
+    "errors": {*DATA, "_batch.report"},  # for type checkers only: the type of BatchError.report
     "_blocking": set(),
     "_wire": DATA,
     "_transport": TRANSPORT,
@@ -59,14 +59,17 @@ ALLOWED: dict[str, set[str]] = {
         "emulator",
     },
 }
-"""What a layer may import from the package, itself aside. Every module belongs to a layer."""
+"""The modules that each layer may import. Every module belongs to a layer."""
 
 AIOHTTP = {"_transport.aiohttp", "_transport.blob_reader"}
-"""The modules of the client that may know which HTTP library is used: the one sends requests, the other fetches blobs without the key."""
+"""The modules of the client that may import the HTTP library.
+
+One sends requests, the other fetches blobs without the key.
+"""
 
 
 def modules() -> list[str]:
-    """Every module of the package, without the package's own name: "" is its __init__."""
+    """Return every module without the name of the package. "" is its __init__."""
     names = []
     for path in sorted(PACKAGE.rglob("*.py")):
         parts = path.relative_to(PACKAGE).with_suffix("").parts
@@ -75,14 +78,15 @@ def modules() -> list[str]:
 
 
 def source_of(module: str) -> tuple[Path, bool]:
-    """The file of a module, and whether it is a package."""
+    """Return the file of a module, and whether it is a package."""
     path = PACKAGE.joinpath(*module.split(".")) if module else PACKAGE
     return (path / "__init__.py", True) if path.is_dir() else (path.with_suffix(".py"), False)
 
 
 def imports_of(module: str, *, at_run_time: bool = False) -> Iterator[str]:
-    """The absolute names that a module imports, lazy imports included; those under TYPE_CHECKING
-    unless `at_run_time`.
+    """Return the absolute names that a module imports, including lazy imports.
+
+    `at_run_time` leaves out those under TYPE_CHECKING.
     """
     path, is_package = source_of(module)
     here = [NAME, *(module.split(".") if module else [])]
@@ -120,7 +124,7 @@ def _is_module(name: str) -> bool:
 
 
 def inner(module: str) -> set[str]:
-    """The modules of the package that a module imports, without the package's own name."""
+    """Return the modules of the package that a module imports."""
     return {
         name.removeprefix(NAME).lstrip(".")
         for name in imports_of(module)
@@ -129,15 +133,13 @@ def inner(module: str) -> set[str]:
 
 
 def within(module: str, layer: str) -> bool:
-    """Whether `module` is `layer` or lies in it."""
+    """Return whether `module` is `layer` or inside it."""
     return module == layer or (layer != "" and module.startswith(layer + "."))
 
 
 @pytest.mark.parametrize("module", [name for name in modules() if name not in {"", "__main__"}])
 def test_a_module_imports_only_from_the_layers_below_its_own(module: str) -> None:
-    """Nothing reaches up or sideways past its layer: that is what lets a layer be lifted out or
-    exchanged.
-    """
+    """No layer imports from above or beside it, so each can be replaced."""
     layer = module if module in ALLOWED else module.partition(".")[0]
     foreign = {name for name in inner(module) if not within(name, layer)}
     wrong = {
@@ -148,9 +150,7 @@ def test_a_module_imports_only_from_the_layers_below_its_own(module: str) -> Non
 
 @pytest.mark.parametrize("module", [name for name in modules() if within(name, "_wire")])
 def test_the_wire_layer_never_waits(module: str) -> None:
-    """No await and no I/O in _wire: it turns values into requests and answers into values, and is
-    tested without a loop.
-    """
+    """_wire has no await and no I/O: it converts values to requests and responses to values."""
     tree = ast.parse(source_of(module)[0].read_text(encoding="utf-8"))
     waits = [
         node
@@ -179,9 +179,7 @@ def test_the_transport_names_no_host_of_azure(module: str) -> None:
 
 @pytest.mark.parametrize("module", [name for name in modules() if not within(name, "emulator")])
 def test_only_the_sender_knows_the_http_library(module: str) -> None:
-    """aiohttp is imported where bytes are carried and nowhere else, so that exchanging it touches
-    little.
-    """
+    """Only few modules import aiohttp, so that it can be replaced."""
     libraries = {name.partition(".")[0] for name in imports_of(module)}
     assert "aiohttp" not in libraries or module in AIOHTTP
 
@@ -190,16 +188,14 @@ def test_only_the_sender_knows_the_http_library(module: str) -> None:
     "module", [name for name in modules() if name.partition(".")[0] not in {"emulator", "cli"}]
 )
 def test_the_library_needs_no_extra(module: str) -> None:
-    """Importing the library imports nothing that only an extra brings; what is optional is imported
-    where it is used.
-    """
+    """Importing the library imports no extra. Optional packages are imported lazily."""
     extras = {"cyclopts", "rich", "PIL", "uvloop", "matplotlib", "pytest"}
     libraries = {name.partition(".")[0] for name in imports_of(module, at_run_time=True)}
     assert not libraries & extras
 
 
 def test_the_command_line_reaches_the_service_through_the_public_clients() -> None:
-    """The commands have no way to the service that a user's program does not have."""
+    """The commands reach the service only as a user's program would."""
     below = {"_operations", "_wire", "_transport", "_batch", "_batching", "_inputs"}
     reached = {name for module in modules() if within(module, "cli") for name in inner(module)}
     assert not {name for name in reached if any(within(name, layer) for layer in below)}

@@ -1,4 +1,4 @@
-"""The limits that docstrings state for their readers are those of the table in limits.py."""
+"""The limits that docstrings state are those of the table in limits.py."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ _BOUND = re.compile(
     r"([\d,]+)\b(?: (MB))?(?! %)|\b([\d]+):1\b",
     re.IGNORECASE,
 )
-"""A number as the bound of something, and its unit if that is not 1. Or a ratio."""
+"""A number that states a limit, with a unit other than 1, or a ratio."""
 
 
 def docstrings() -> Iterator[tuple[str, str]]:
@@ -74,7 +74,7 @@ def docstrings() -> Iterator[tuple[str, str]]:
 
 
 def test_a_limit_in_a_docstring_is_in_the_table() -> None:
-    """Whoever changes a limit is told which docstrings state it, and a new one needs its row."""
+    """A change of a limit names the docstrings that state it. A new one needs a row."""
     wrong: list[str] = []
     stating: set[str] = set()
     for name, text in docstrings():

@@ -1,4 +1,4 @@
-"""The tests have teeth: a few mutants in every run. All of them: ``python -m tests.mutants``."""
+"""Try a few mutants in every run. For all of them: ``python -m tests.mutants``."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from tests.mutants.table import MUTANTS, QUICK
 
 
 def test_every_mutant_can_be_made() -> None:
-    """What a mutant changes stands in the source, just once; else the table is to be brought up to
-    date.
+    """The original text of each mutant occurs exactly once in the source. If not, update
+    the table.
     """
     source = Path(customvision_async.__file__).parent
     for mutant in MUTANTS:
@@ -23,6 +23,6 @@ def test_every_mutant_can_be_made() -> None:
 
 @pytest.mark.parametrize("name", QUICK)
 def test_a_mutant_is_killed(name: str) -> None:
-    """The fault campaign sees a mistake in the engine."""
+    """The fault campaign detects a mistake in the engine."""
     mutant = next(mutant for mutant in MUTANTS if mutant.name == name)
     assert judged(mutant).killed

@@ -1,4 +1,4 @@
-"""A batch, a list or an operation that was made and never awaited warns, as a coroutine does."""
+"""A batch, list or operation that is never awaited warns, as a coroutine does."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def make(name: str) -> Any:
 
 @pytest.mark.parametrize("name", UNUSED)
 def test_an_object_that_is_dropped_warns(name: str) -> None:
-    """Nothing was sent, and that is said."""
+    """The warning says that nothing was sent."""
     made = [make(name)]
     with pytest.warns(RuntimeWarning, match=rf"{name}.* was never .*: nothing was sent"):
         made.clear()
@@ -60,7 +60,7 @@ del unused
     "make", [f'delete_images(["{ID}"])', "list_images()", "begin_delete_all_images()"]
 )
 def test_the_warning_shows_the_line(make: str, tmp_path: Path) -> None:
-    """Under ``-X dev -X tracemalloc`` Python shows where the object was made."""
+    """With ``-X dev -X tracemalloc`` Python shows where the object was created."""
     (tmp_path / "program.py").write_text(PROGRAM.format(id=ID, make=make))
     done = subprocess.run(
         [sys.executable, "-X", "dev", "-X", "tracemalloc=10", "program.py"],

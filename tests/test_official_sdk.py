@@ -1,5 +1,7 @@
-"""Microsoft's own SDK (azure-cognitiveservices-vision-customvision 3.1.1: Training v3.4-preview,
-Prediction v3.1) drives the emulator.
+"""Microsoft's own SDK drives the emulator.
+
+The package is azure-cognitiveservices-vision-customvision 3.1.1, with Training v3.4-preview and
+Prediction v3.1.
 """
 
 from __future__ import annotations
@@ -34,7 +36,7 @@ DETECTION = "da2e3a8a-40a5-4171-82f4-58522f70fbc1"
 
 
 class Recorded:
-    """A client of the SDK that remembers which of its operations were called."""
+    """A client of the SDK that records the operations that were called."""
 
     def __init__(self, client: Any) -> None:
         self._client = client
@@ -46,7 +48,7 @@ class Recorded:
 
 
 def operations(mixin: type) -> set[str]:
-    """The names of all operations of a client."""
+    """Return the names of all operations of a client."""
     return {
         name for name, value in vars(mixin).items() if callable(value) and not name.startswith("_")
     }
@@ -54,7 +56,7 @@ def operations(mixin: type) -> set[str]:
 
 @pytest.fixture
 def running() -> Iterator[Emulator]:
-    """An emulator with keys that differ, in its thread."""
+    """Yield an emulator with distinct keys, in its own thread."""
     with Emulator(
         training_key="a" * 32, prediction_key="b" * 32, training_seconds=0.05, seed=7
     ) as emulator:
@@ -63,7 +65,7 @@ def running() -> Iterator[Emulator]:
 
 @pytest.fixture
 def training(running: Emulator) -> Iterator[Recorded]:
-    """The SDK's training client."""
+    """Return the training client of the SDK."""
     with CustomVisionTrainingClient(
         running.endpoint, ApiKeyCredentials(in_headers={"Training-key": running.training_key})
     ) as client:
@@ -72,20 +74,20 @@ def training(running: Emulator) -> Iterator[Recorded]:
 
 @pytest.fixture
 def prediction(running: Emulator) -> Iterator[Recorded]:
-    """The SDK's prediction client."""
+    """Return the prediction client of the SDK."""
     credentials = ApiKeyCredentials(in_headers={"Prediction-key": running.prediction_key})
     with CustomVisionPredictionClient(running.endpoint, credentials) as client:
         yield Recorded(client)
 
 
 def ids(summary: Any) -> list[str]:
-    """The images that a create call made."""
+    """Return the ids of the images that a create request returned."""
     assert summary.is_batch_successful, [result.status for result in summary.images]
     return [result.image.id for result in summary.images]
 
 
 def upload(training: Any, project: str, tag: str | None, seeds: range) -> list[str]:
-    """Upload images of one tag by files."""
+    """Upload images with one tag as files."""
     entries = [
         m.ImageFileCreateEntry(
             name=f"{seed}.jpg", contents=image_bytes(seed), tag_ids=[tag] if tag else []
@@ -96,7 +98,7 @@ def upload(training: Any, project: str, tag: str | None, seeds: range) -> list[s
 
 
 def completed(training: Any, project: str, iteration: str) -> Any:
-    """Poll an iteration until it is trained."""
+    """Poll an iteration until it is trained, and return it."""
     for _ in range(200):
         found = training.get_iteration(project, iteration)
         if found.status == "Completed":
@@ -106,15 +108,15 @@ def completed(training: Any, project: str, iteration: str) -> Any:
 
 
 def test_the_main_job(running: Emulator, training: Recorded) -> None:
-    """Project and tags, uploads by files, data and URLs, lists, counts, tags, untags and deletes:
-    nothing is refused.
+    """Projects, tags, uploads by file, data and URL, lists, counts, tags and deletions all
+    succeed.
     """
     main_job(training)
     assert all(request.status < 300 for request in running.requests)
 
 
 def main_job(training: Recorded) -> None:
-    """What most users do."""
+    """Do the most common tasks."""
     orchard = training.create_project("Orchard", description="fruit")
     assert orchard.name == "Orchard"
     assert orchard.settings.classification_type == "Multilabel"
@@ -163,9 +165,7 @@ def main_job(training: Recorded) -> None:
 
 
 def test_duplicates_and_bad_images_have_their_status(training: Recorded) -> None:
-    """One batch with a new image, one that is there, and one that is none: three results, and
-    207.
-    """
+    """A batch of a new image, a duplicate and an invalid image: three results, and status 207."""
     project = training.create_project("Mixed").id
     upload(training, project, None, range(1))
     entries = [
@@ -183,9 +183,7 @@ def test_duplicates_and_bad_images_have_their_status(training: Recorded) -> None
 
 
 def test_a_wrong_key_is_the_gateways_refusal(running: Emulator) -> None:
-    """The SDK cannot read the gateway's 401 as an error of the service, as its users report of the
-    real one.
-    """
+    """The SDK cannot parse the gateway's 401, as its users report of the real service."""
     with (
         CustomVisionTrainingClient(
             running.endpoint, ApiKeyCredentials(in_headers={"Training-key": "wrong"})
@@ -196,7 +194,7 @@ def test_a_wrong_key_is_the_gateways_refusal(running: Emulator) -> None:
 
 
 def test_an_error_of_the_service_has_its_code(training: Recorded) -> None:
-    """CustomVisionErrorException comes with the service's code and message."""
+    """CustomVisionErrorException has the service's code and message."""
     project = training.create_project("Errors").id
     training.create_tag(project, "apple")
     with pytest.raises(m.CustomVisionErrorException) as caught:
@@ -209,9 +207,7 @@ def test_an_error_of_the_service_has_its_code(training: Recorded) -> None:
 def test_every_operation_of_the_sdk(
     running: Emulator, training: Recorded, prediction: Recorded
 ) -> None:
-    """Each operation that the SDK has, training and prediction, is called and answered as its
-    models expect.
-    """
+    """Each operation of the SDK is called, and its models can read the response."""
     main_job(training)
     classification(running, training, prediction)
     detection(training, prediction)
@@ -220,7 +216,7 @@ def test_every_operation_of_the_sdk(
 
 
 def classification(running: Emulator, training: Recorded, prediction: Recorded) -> None:
-    """A classification project, from its domain to its export."""
+    """Use a classification project, from its domain to its export."""
     domains = training.get_domains()
     assert len(domains) == 18
     assert training.get_domain(COMPACT).name == "General (compact)"
@@ -364,12 +360,12 @@ def classification(running: Emulator, training: Recorded, prediction: Recorded) 
 
 
 def sorted_tags(iteration: Any, training: Any, project: str) -> list[str]:
-    """The names of the tags, in the service's order."""
+    """Return the names of the tags, in the service's order."""
     return [tag.name for tag in training.get_tags(project, iteration_id=iteration.id)]
 
 
 def detection(training: Recorded, prediction: Recorded) -> None:
-    """A detection project: regions, proposals, training and detection."""
+    """Use a detection project: regions, proposals, training and detection."""
     project = training.create_project("Tools", domain_id=DETECTION).id
     fork = training.create_tag(project, "fork").id
     region = m.Region(tag_id=fork, left=0.1, top=0.2, width=0.3, height=0.4)

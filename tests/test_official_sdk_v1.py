@@ -1,8 +1,6 @@
-"""Microsoft's first SDK for Custom Vision (0.1.0, 2018: Training v1.2, Prediction v1.1) drives the
-emulator, every operation it has.
+"""Microsoft's first SDK (0.1.0, 2018: Training v1.2, Prediction v1.1) calls all its operations.
 
-It cannot live in one environment with 3.1.1, so it is installed in a folder of its own and run in a
-process of its own.
+It conflicts with 3.1.1, so it is installed in a folder of its own and runs in its own process.
 """
 
 from __future__ import annotations
@@ -26,7 +24,7 @@ SCRIPT = Path(__file__).parent / "support" / "first_sdk.py"
 
 @pytest.fixture(scope="module")
 def first_sdk(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The folder where the SDK is; without a package index the tests are skipped, and say so."""
+    """Return the folder of the SDK. Skip the tests if no package index is reachable."""
     pytest.importorskip("msrest")
     folder = tmp_path_factory.mktemp("sdk")
     command = [
@@ -49,7 +47,7 @@ def first_sdk(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def seen(first_sdk: Path) -> dict[str, Any]:
-    """What the SDK saw when it had done everything."""
+    """Return the observations of the SDK."""
     with Emulator(
         training_key="a" * 32, prediction_key="b" * 32, training_seconds=0.05, seed=7
     ) as emulator:
@@ -74,7 +72,7 @@ def seen(first_sdk: Path) -> dict[str, Any]:
 
 
 def test_every_operation_of_the_first_sdk_was_called(seen: dict[str, Any]) -> None:
-    """34 of training, 4 of prediction, and none of them refused."""
+    """34 of training and 4 of prediction, all of which succeed."""
     assert seen["not_called"] == []
 
 
@@ -108,5 +106,5 @@ def test_every_operation_of_the_first_sdk_was_called(seen: dict[str, Any]) -> No
 def test_the_first_sdk_saw_what_it_expects(
     seen: dict[str, Any], what: str, expected: object
 ) -> None:
-    """The PascalCase dialect of v1.2 reads, in the SDK's own models, as what was done."""
+    """The SDK's models can read the PascalCase dialect of v1.2."""
     assert seen[what] == expected

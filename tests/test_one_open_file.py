@@ -1,4 +1,6 @@
-"""One open file in many items, runs and calls: each reads all of it, its position is restored."""
+"""One open file in many items, runs and requests: each reads all of it, and its position is
+restored.
+"""
 
 from __future__ import annotations
 
@@ -23,7 +25,7 @@ IMAGE = image_bytes(1)
 
 
 class Shared(io.BytesIO):
-    """A file that lets other threads run between two calls, and knows how many use it at once."""
+    """A file that yields to other threads between two calls, and counts its concurrent users."""
 
     def __init__(self, data: bytes = BEFORE + IMAGE, at: int = len(BEFORE)) -> None:
         super().__init__(data)
@@ -44,7 +46,7 @@ class Shared(io.BytesIO):
 
 
 async def test_one_open_file_in_many_items() -> None:
-    """Every item is that image, while others of the run are sent and looked at."""
+    """Every item is that image, while other items of the run are sent and inspected."""
     file = Shared()
     async with project_on_emulator(
         tags=("a",), concurrency=Concurrency(max_chunk_bytes=4 * len(IMAGE))
@@ -58,7 +60,7 @@ async def test_one_open_file_in_many_items() -> None:
 
 
 async def test_one_open_file_of_the_system_in_many_items(tmp_path: Path) -> None:
-    """A file of the system, given as it is and as an ImageFile, from where it stands."""
+    """A real file, given as it is and as an ImageFile, from its current position."""
     path = tmp_path / "two.bin"
     path.write_bytes(BEFORE + IMAGE)
     with path.open("rb") as buffered, path.open("rb", buffering=0) as raw:
@@ -73,7 +75,7 @@ async def test_one_open_file_of_the_system_in_many_items(tmp_path: Path) -> None
 
 
 async def test_one_open_file_in_several_runs_and_calls_at_once() -> None:
-    """Uploads, predictions and single calls share it."""
+    """Uploads, predictions and single requests share it."""
     file = Shared()
     async with serving() as (emulator, training):
         project = await project_with_images(training)
@@ -103,7 +105,7 @@ async def test_one_open_file_in_several_runs_and_calls_at_once() -> None:
 
 @pytest.mark.parametrize("content", [b"", b"a text", IMAGE[:20], IMAGE + bytes(7 << 20)], ids=len)
 async def test_the_position_is_put_back_in_a_file_that_cannot_be_uploaded(content: bytes) -> None:
-    """Whatever is wrong with what is in it."""
+    """This holds whatever is wrong with its content."""
     file = Shared(BEFORE + content)
     async with project_on_emulator() as one:
         with pytest.raises(BatchError) as caught:
@@ -113,7 +115,7 @@ async def test_the_position_is_put_back_in_a_file_that_cannot_be_uploaded(conten
 
 
 async def test_a_stream_that_cannot_seek_is_one_item() -> None:
-    """It is read once; the items that have it again say why they cannot."""
+    """It is read once. Further items with it fail with the reason."""
 
     class Pipe(io.BytesIO):
         def seekable(self) -> bool:

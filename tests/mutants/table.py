@@ -1,4 +1,4 @@
-"""The mutants: one mistake each, such as a tired person might make, and the tests that must see it."""
+"""The mutants, each with one plausible mistake, and the tests that must detect it."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ CAMPAIGN = (
     "mutant.md",
     "--stop",
 )
-"""A share of the fault campaign, which ends at the first problem."""
+"""A part of the fault campaign. It ends at the first problem."""
 
 
 @dataclass(frozen=True, slots=True)
 class Mutant:
-    """In `file`, `old` (which stands there once) becomes `new`.
+    """A replacement of `old` by `new` in `file`, where `old` occurs exactly once.
 
-    `killers` are arguments of Python: one of them must fail.
+    `killers` are arguments of Python. One of them must fail.
     """
 
     name: str
@@ -525,4 +525,4 @@ QUICK = (
     "retries know no budget",
     "results are joined by their order",
 )
-"""Those that every run of the tests tries."""
+"""The mutants that every run of the tests tries."""

@@ -1,4 +1,4 @@
-"""A peer on a real socket that does exactly what a test tells it, HTTP or not."""
+"""A peer on a real socket that does exactly as a test tells it, HTTP or not."""
 
 from __future__ import annotations
 
