@@ -1,4 +1,4 @@
-"""Laws of the walk over pages: no doubles and no gaps, whatever is uploaded and deleted meanwhile."""
+"""Invariants of paging: no duplicates and no gaps, whatever is uploaded and deleted meanwhile."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from .support.virtual_loop import run
 
 
 class Shelf:
-    """A list that others change, as the service shows it: pages by take and skip, newest first."""
+    """A list that other clients change, in pages by take and skip, newest first."""
 
     def __init__(self, count: int, changes: Sequence[tuple[str, int, int]] = ()) -> None:
         self.items = [f"old-{number}" for number in range(count)]
@@ -27,7 +27,7 @@ class Shelf:
         self.in_flight = 0
 
     async def fetch(self, take: int, skip: int) -> list[str]:
-        """A page; the changes happen while it is on its way."""
+        """Return a page. The changes happen while it is in flight."""
         self.fetched += 1
         self.in_flight += 1
         try:
@@ -41,7 +41,7 @@ class Shelf:
             self.in_flight -= 1
 
     def change(self, what: str, where: int, count: int) -> None:
-        """Upload `count` to the front, or delete `count` from a place (a share of 100)."""
+        """Upload `count` items to the front, or delete `count` items at a place (in percent)."""
         if what == "upload":
             self.items[:0] = [f"new-{self.fetched}-{number}" for number in range(count)]
         else:
@@ -51,7 +51,7 @@ class Shelf:
 
 
 def paged(shelf: Shelf, size: int, ahead: int = 4) -> AsyncItemPaged[str]:
-    """A list of the shelf."""
+    """Return a paged list of the shelf."""
     return AsyncItemPaged(lambda: skip_pages(shelf.fetch, str, size=size, ahead=ahead))
 
 
@@ -66,9 +66,7 @@ CHANGES = st.lists(
 def test_what_is_there_all_the_time_is_listed_once(
     count: int, size: int, ahead: int, changes: list[tuple[str, int, int]]
 ) -> None:
-    """Random uploads and deletes while pages are fetched, ahead of each other: no doubles, and no
-    gap among what stays.
-    """
+    """Random uploads and deletions during prefetching: no duplicates, and no gap among the rest."""
     shelf = Shelf(count, changes)
     listed = run(paged(shelf, size, ahead).all())
     assert len(listed) == len(set(listed))
@@ -79,8 +77,8 @@ def test_what_is_there_all_the_time_is_listed_once(
 @settings(max_examples=100, deadline=None)
 @given(count=st.integers(0, 200), size=st.integers(2, 20), ahead=st.integers(1, 5))
 def test_a_quiet_list_is_given_in_its_order(count: int, size: int, ahead: int) -> None:
-    """Without changes the order is the service's; a list that fits a page costs one request and a
-    count.
+    """Without changes the order is the service's. A list of one page needs one request and
+    a count.
     """
     shelf = Shelf(count)
     assert run(paged(shelf, size, ahead).all()) == shelf.items
@@ -101,9 +99,7 @@ def test_a_quiet_list_is_given_in_its_order(count: int, size: int, ahead: int) -
 @settings(max_examples=60, deadline=None)
 @given(count=st.integers(1, 150), size=st.integers(2, 20), batch=st.integers(1, 30))
 def test_deleting_while_listing_reaches_every_item(count: int, size: int, batch: int) -> None:
-    """Each item is deleted as it is given: none is skipped for it, and it does not take a request
-    an item.
-    """
+    """Each item is deleted when it is yielded: none is skipped, and requests stay few."""
 
     async def main() -> tuple[list[str], Shelf]:
         shelf = Shelf(count)
@@ -123,9 +119,7 @@ def test_deleting_while_listing_reaches_every_item(count: int, size: int, batch:
 
 
 def test_drift_costs_few_requests() -> None:
-    """10,000 items in pages of 100, a tenth of them deleted half-way: a few requests more, none an
-    item.
-    """
+    """A tenth of 10,000 items is deleted half-way: only a few more requests."""
 
     async def main() -> Shelf:
         shelf = Shelf(10_000)
@@ -141,7 +135,7 @@ def test_drift_costs_few_requests() -> None:
 
 
 def unstable(skip: int) -> list[str]:
-    """Pages that have nothing to do with each other."""
+    """Return pages that have nothing to do with each other."""
     return [f"{skip}-{number}" for number in range(10)]
 
 
@@ -157,9 +151,7 @@ def unstable(skip: int) -> list[str]:
 def test_a_service_that_repeats_itself_is_an_error_and_no_endless_loop(
     page: Callable[[int], list[str]],
 ) -> None:
-    """The same full pages again and again: DecodeError, after a number of requests that has a
-    bound.
-    """
+    """The same full pages again and again: DecodeError, after a bounded number of requests."""
     requests = 0
 
     async def fetch(take: int, skip: int) -> list[str]:
@@ -176,8 +168,8 @@ def test_a_service_that_repeats_itself_is_an_error_and_no_endless_loop(
 
 
 def test_an_error_of_a_page_comes_up_and_leaves_no_task() -> None:
-    """The third page fails: what came before was given, the error is the caller's, no fetch goes
-    on.
+    """The third page fails: earlier pages are yielded, the error is raised, and no fetch
+    continues.
     """
     shelf = Shelf(100)
 
@@ -201,7 +193,7 @@ def test_an_error_of_a_page_comes_up_and_leaves_no_task() -> None:
 
 
 def test_leaving_a_list_ends_the_pages_under_way() -> None:
-    """A closed iterator has no task left, also in a merged list of several walks."""
+    """A closed iterator has no task left, also in a merged list."""
     shelf = Shelf(1000)
 
     async def main() -> None:
@@ -222,7 +214,7 @@ def test_leaving_a_list_ends_the_pages_under_way() -> None:
     shelves=st.lists(st.sets(st.integers(0, 60)), min_size=1, max_size=4), size=st.integers(2, 9)
 )
 def test_merged_walks_are_in_order_and_without_doubles(shelves: list[set[int]], size: int) -> None:
-    """Lists that overlap become one, each item once, in order."""
+    """Overlapping lists are merged, each item once, in order."""
 
     async def main() -> list[int]:
         def walk(items: list[int]) -> object:
@@ -238,7 +230,7 @@ def test_merged_walks_are_in_order_and_without_doubles(shelves: list[set[int]], 
 
 
 def test_a_list_can_be_gone_through_again() -> None:
-    """Each iteration begins anew; by_page gives lists."""
+    """Each iteration starts again. by_page yields lists."""
 
     async def main() -> None:
         shelf = Shelf(25)

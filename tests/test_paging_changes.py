@@ -1,6 +1,4 @@
-"""Lists under a fast upload, lists that the service cuts short, and lists whose consumer is
-cancelled.
-"""
+"""Lists during a fast upload, lists that the service cuts short, and cancelled consumers."""
 
 from __future__ import annotations
 
@@ -50,7 +48,7 @@ def listed(service: Service, **arguments: Any) -> list[str]:
     [(ApiVersion.V3_0, 256), (ApiVersion.V3_3, 256), (ApiVersion.V3_3, 130)],
 )
 def test_a_list_gets_on_under_a_fast_upload(version: ApiVersion, rate: int) -> None:
-    """So many new images before each request: the old ones take at most twice the requests."""
+    """With many new images before each request, the list takes at most twice the requests."""
     service = shelf(version, 5_000)
     before = list(service.images)
     service.on_call = lambda: [service.add_image(service.new_id().encode()) for _ in range(rate)]
@@ -72,8 +70,9 @@ def test_a_list_gets_on_under_a_fast_upload(version: ApiVersion, rate: int) -> N
 def test_uploads_and_deletes_at_any_rate_end_and_miss_nothing(
     count: int, size: int, rates: list[tuple[int, int]], seed: int
 ) -> None:
-    """Some are uploaded and some deleted before each request: old ones once, in a bounded number of
-    requests.
+    """With uploads and deletions before each request, old images are listed once.
+
+    The number of requests is bounded.
     """
     service, dice = shelf(ApiVersion.V3_3, count), Random(seed)
     before = set(service.images)
@@ -94,7 +93,7 @@ def test_uploads_and_deletes_at_any_rate_end_and_miss_nothing(
 
 
 class Cut:
-    """A list whose pages are cut where `cut` says so."""
+    """A list with shortened pages, as `cut` says."""
 
     def __init__(self, count: int, cut: dict[int, int], *, limit: int = 10**9) -> None:
         self.items = [str(number) for number in range(count)]
@@ -122,22 +121,22 @@ class Cut:
     counted=st.booleans(),
 )
 def test_a_short_page_is_not_the_end(count: int, cut: dict[int, int], counted: bool) -> None:
-    """Any pages come short: the list goes on, in its order, with a count and without."""
+    """The list continues after short pages, in order, with a count and without."""
     one = Cut(count, cut)
-    if not counted:  # two short pages in a row are the end there
+    if not counted:  # two short pages in a row end that list
         one.cut = {number: take for number, take in cut.items() if number % 2 and take > 1}
     assert run(one.paged(counted=counted).all()) == one.items
 
 
 def test_a_service_that_gives_fewer_a_page_than_asked() -> None:
-    """Pages of 4 where 10 were asked for: all items, with a count and without."""
+    """Pages of 4 instead of 10: all items are listed, with a count and without."""
     for counted in (True, False):
         one = Cut(50, dict.fromkeys(range(1, 1000), 4))
         assert run(one.paged(counted=counted).all()) == one.items
 
 
 def test_a_list_that_ends_before_its_count_is_an_error() -> None:
-    """The service counts 50 and lists 23: all 23 are given, then the error says so."""
+    """The service counts 50 and lists 23: all 23 are yielded, then an error says so."""
 
     async def main() -> list[str]:
         given: list[str] = []
@@ -151,7 +150,7 @@ def test_a_list_that_ends_before_its_count_is_an_error() -> None:
 
 @pytest.mark.parametrize("version", PAGED)
 def test_a_short_page_in_a_list_of_images(version: ApiVersion) -> None:
-    """One page of the service comes with 3 images instead of 10: the list is complete."""
+    """One page has 3 images instead of 10: the list is complete."""
     for at in range(1, 6):
         service = shelf(version, 40)
         answer = service._GetImages
@@ -205,7 +204,7 @@ def test_a_timeout_around_anext_loses_nothing(
 
 
 def test_a_list_that_failed_says_so_again() -> None:
-    """After an error the next item is not the silent end of the list."""
+    """After an error, the next anext() raises it again instead of ending the list."""
 
     async def fetch(take: int, skip: int) -> list[str]:
         if skip:
@@ -250,7 +249,7 @@ def test_an_iterator_that_is_cancelled_and_dropped_or_closed_leaves_no_task() ->
 
 
 def test_a_cancelled_consumer_leaves_no_request() -> None:
-    """A task with a plain loop over a list is cancelled: its request ends within a turn or two."""
+    """A cancelled task with a plain loop over a list: its request ends within a turn or two."""
     service = shelf(ApiVersion.V3_3, 100)
     service.think = (5.0, 6.0)
 
@@ -274,7 +273,9 @@ def test_a_cancelled_consumer_leaves_no_request() -> None:
 
 
 def test_a_moment_of_creation_that_many_share_is_no_gap() -> None:
-    """All images have one creation time, and uploads outrun the list: the old ones are all given."""
+    """All images have one creation time, and uploads outrun the list: the old ones are all
+    listed.
+    """
     service = shelf(ApiVersion.V3_3, 60)
     for image in service.images.values():
         image.created = BASE - timedelta(hours=1)

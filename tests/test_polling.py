@@ -1,6 +1,4 @@
-"""The poller, in virtual time over a scripted service: when it looks, what it survives, and that
-nothing is begun twice.
-"""
+"""The poller in virtual time over a scripted service: intervals, errors, and no double starts."""
 
 from __future__ import annotations
 
@@ -37,9 +35,9 @@ Step = dict[str, Any] | list[Any] | Response | Exception
 
 
 class Script:
-    """A service whose answers to each operation are given beforehand, the last one for ever.
+    """A service with scripted responses per operation. It repeats the last one.
 
-    `at` is when each was asked.
+    `at` has the times of the requests.
     """
 
     def __init__(self, **answers: list[Step] | Callable[[], Step]) -> None:
@@ -53,7 +51,7 @@ class Script:
         *,
         on_sent: Callable[[], None] | None = None,
     ) -> Response:
-        """The next answer."""
+        """Return or raise the next response."""
         self.asked.append((request.operation, asyncio.get_running_loop().time()))
         given = self.answers[request.operation]
         step = given() if callable(given) else given.pop(0) if len(given) > 1 else given[0]
@@ -65,49 +63,51 @@ class Script:
         return step if isinstance(step, Response) else answer(step)
 
     async def aclose(self) -> None:
-        """Nothing to close."""
+        """Do nothing."""
 
     def times(self, operation: str) -> list[float]:
-        """When an operation was asked for."""
+        """Return the times of the requests for an operation."""
         return [at for name, at in self.asked if name == operation]
 
     def count(self, operation: str) -> int:
-        """How often."""
+        """Return the number of requests for an operation."""
         return len(self.times(operation))
 
 
 def answer(value: Any, status: int = 200, **headers: str) -> Response:
-    """An answer in JSON."""
+    """Return a JSON response."""
     return Response(
         status, {"content-type": "application/json", **headers}, json.dumps(value).encode()
     )
 
 
 def iteration(status: str = "Training", id: str = ITERATION, **more: Any) -> dict[str, Any]:
-    """An iteration as the service writes it."""
+    """Return an iteration as the service writes it."""
     return {"id": id, "name": "Iteration 1", "status": status, "projectId": PROJECT, **more}
 
 
 def refusal(status: int, code: str) -> Response:
-    """An error as the service writes it."""
+    """Return an error as the service writes it."""
     return answer({"code": code, "message": "no"}, status)
 
 
 def lost() -> Exception:
-    """The answer did not come."""
+    """Return the error of a lost response."""
     return ResponseLost("the connection broke", operation="X")
 
 
 def project_of(script: Script, retry: Retry | None = None) -> ProjectClient:
-    """A project behind a script."""
+    """Return a project of a script."""
     return TrainingClient(
         "http://127.0.0.1:9", "key", transport=script, retry=retry
     ).get_project_client(PROJECT)
 
 
 def test_looks_at_growing_intervals() -> None:
-    """The first look after a second, each interval half as long again, never over the most, each
-    varied by a tenth at the most.
+    """The first poll follows after a second. Each interval is 1.5 times the last, up to the
+    maximum.
+
+    Each varies by up to a tenth.
     """
 
     async def main() -> None:
@@ -130,7 +130,7 @@ def test_looks_at_growing_intervals() -> None:
 
 
 def test_waits_as_long_as_the_service_asks() -> None:
-    """Retry-After on a look puts off the next one; one of a day is cut to ten minutes."""
+    """Retry-After of a poll delays the next one. A value of a day is cut to ten minutes."""
 
     async def main() -> None:
         slow = [
@@ -148,7 +148,7 @@ def test_waits_as_long_as_the_service_asks() -> None:
 
 
 def test_survives_lost_connections_and_refusals() -> None:
-    """Looks that fail, whichever way, cost nothing but time; the training is begun once."""
+    """Failing polls cost nothing but time. The training is started once."""
 
     async def main() -> None:
         trouble: list[Step] = [
@@ -170,9 +170,7 @@ def test_survives_lost_connections_and_refusals() -> None:
 
 
 def test_gives_up_after_its_patience_and_says_how_to_go_on() -> None:
-    """A service that is away for good raises what it last raised; the same poller can be awaited
-    again when it is back.
-    """
+    """A lasting outage raises the last error. The same poller can be awaited again later."""
 
     async def main() -> None:
         away = True
@@ -196,7 +194,7 @@ def test_gives_up_after_its_patience_and_says_how_to_go_on() -> None:
 
 
 def test_what_patience_does_not_help_is_raised_at_once() -> None:
-    """A refused key and an iteration that was deleted end the waiting."""
+    """A refused key and a deleted iteration end the polling."""
 
     async def main() -> None:
         for status, code, kind in (
@@ -214,13 +212,13 @@ def test_what_patience_does_not_help_is_raised_at_once() -> None:
 
 
 def test_a_failed_training_is_an_error_that_says_why() -> None:
-    """The error has the service's word, its reason, and the iteration."""
+    """The error has the service's status, its reason, and the iteration."""
 
     async def main() -> None:
         failed = iteration("Failed", trainingErrorDetails="The model did not converge.")
         script = Script(GetIterations=[[]], TrainProject=[iteration()], GetIteration=[failed])
         poller = project_of(script).begin_training()
-        for _ in range(2):  # awaiting it again says the same, and asks nothing
+        for _ in range(2):  # awaiting it again raises the same error without a request
             with pytest.raises(
                 OperationFailed,
                 match=r"TrainProject: it ended as Failed: The model did not converge\.",
@@ -234,7 +232,7 @@ def test_a_failed_training_is_an_error_that_says_why() -> None:
 
 
 def test_tells_what_it_sees() -> None:
-    """Iterating gives each state; progress, status, id and state are there at any time."""
+    """Iteration yields each state. progress, status, id and state are available at any time."""
 
     async def main() -> None:
         script = Script(
@@ -260,7 +258,7 @@ def test_tells_what_it_sees() -> None:
 
 
 def test_begun_once_whoever_awaits_it() -> None:
-    """Two tasks, a timeout and a third await share one training, and one look at a time."""
+    """Two tasks, a timeout and a third await share one training, with one poll at a time."""
 
     async def main() -> None:
         script = Script(
@@ -279,7 +277,7 @@ def test_begun_once_whoever_awaits_it() -> None:
 
 
 def test_wait_false_begins_and_comes_back() -> None:
-    """The iteration that has begun; what becomes of it can be taken up by its id."""
+    """Return the new iteration. Its id serves to resume."""
 
     async def main() -> None:
         script = Script(
@@ -297,8 +295,9 @@ def test_wait_false_begins_and_comes_back() -> None:
 
 
 def test_a_lost_answer_is_resolved_by_what_is_there() -> None:
-    """The iteration that was not there before is the one; older ones, and the workspace that is not
-    trained, are not taken for it.
+    """The iteration that was not there before is the new one.
+
+    Older ones, and the untrained workspace, are not mistaken for it.
     """
 
     async def main() -> None:
@@ -321,7 +320,7 @@ def test_a_lost_answer_is_resolved_by_what_is_there() -> None:
 
 
 def test_sent_again_only_when_nothing_has_begun() -> None:
-    """Two looks, some time apart, find nothing: then, and once, it is sent again."""
+    """Two polls, some time apart, find nothing: the request is repeated once."""
 
     async def main() -> None:
         script = Script(
@@ -341,7 +340,7 @@ def test_sent_again_only_when_nothing_has_begun() -> None:
 
 
 def test_begun_late_by_the_first_of_two_sends() -> None:
-    """The second send is refused because the first has begun after all: that training is the one."""
+    """The second request is refused because the first took effect late: that training is used."""
 
     async def main() -> None:
         lists: list[Step] = [[], [], [], [iteration()]]
@@ -355,9 +354,7 @@ def test_begun_late_by_the_first_of_two_sends() -> None:
 
 
 def test_a_refusal_is_no_lost_answer() -> None:
-    """What the service refuses comes up as it is, after one send; awaiting again may find that it
-    is wanted now.
-    """
+    """A refusal is raised after one request. Awaiting again sends the request again."""
 
     async def main() -> None:
         script = Script(
@@ -375,9 +372,7 @@ def test_a_refusal_is_no_lost_answer() -> None:
 
 
 def test_cancelled_while_it_begins() -> None:
-    """Whether a training has begun whose answer nobody waited for is found out before another is
-    begun.
-    """
+    """A start whose response nobody awaited is looked up before another is sent."""
 
     async def main() -> None:
         never = asyncio.Event()
@@ -411,7 +406,9 @@ def test_cancelled_while_it_begins() -> None:
 
 
 def test_a_service_that_is_down_begins_nothing() -> None:
-    """No list, no training: what cannot be found out later is not begun."""
+    """Without a list of iterations no training is started, because its loss could not be
+    detected.
+    """
 
     async def main() -> None:
         script = Script(GetIterations=[refusal(500, "")], TrainProject=[iteration()])
@@ -423,7 +420,7 @@ def test_a_service_that_is_down_begins_nothing() -> None:
 
 
 def test_an_unknown_status_is_not_the_end_unless_it_is_dated() -> None:
-    """The service's statuses are open: it is trained when it says when it was."""
+    """The service may add statuses: an iteration with a training date is trained."""
 
     async def main() -> None:
         looks: list[Step] = [

@@ -1,4 +1,4 @@
-"""Timeouts around the states of a poller: they end the waiting, not the iteration."""
+"""Timeouts around the states of a poller end the wait, not the iteration."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from .test_polling import Script, Step, iteration, project_of
 @pytest.mark.parametrize("seconds", [0.3, 0.7, 1.0])
 @pytest.mark.parametrize("end", ["Completed", "Failed"])
 def test_a_timeout_around_a_state_does_not_end_the_iteration(seconds: float, end: str) -> None:
-    """Each look is given once, the end is told, and the work is begun once."""
+    """Each state is yielded once, the end is reported, and the operation is started once."""
 
     async def main() -> None:
         looks: list[Step] = [*[iteration()] * 5, iteration(end)]

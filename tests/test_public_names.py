@@ -1,4 +1,4 @@
-"""The public names: a list that is sorted, whole and true."""
+"""The list of public names is sorted, complete and correct."""
 
 from __future__ import annotations
 
@@ -48,11 +48,11 @@ CONTRACT = {
     "images_from_urls",
     "images_in",
 }
-"""Names that other people's programs are written against."""
+"""Names that programs of users depend on."""
 
 
 def test_the_list_of_public_names_is_sorted_and_is_the_namespace() -> None:
-    """What is listed is there, what is there is listed: nothing becomes public by accident."""
+    """The list and the namespace agree, so that no name becomes public by accident."""
     listed = customvision_async.__all__
     there = {
         name
@@ -67,7 +67,7 @@ def test_the_list_of_public_names_is_sorted_and_is_the_namespace() -> None:
 
 
 def test_the_contract_is_kept() -> None:
-    """No name that a program may use has gone."""
+    """No name that a program may use is missing."""
     assert CONTRACT - set(customvision_async.__all__) == set()
 
 
@@ -82,7 +82,7 @@ def test_every_public_name_explains_itself(name: str) -> None:
 
 @pytest.mark.parametrize("name", sorted(customvision_async.__all__))
 def test_a_public_name_says_where_a_program_gets_it(name: str) -> None:
-    """Tracebacks and reprs say `customvision_async.X`, not the module where X is written."""
+    """Tracebacks and reprs say `customvision_async.X`, not the module that defines X."""
     value = getattr(customvision_async, name)
     if inspect.isclass(value) or inspect.isfunction(value):
         assert f"{value.__module__}.{value.__qualname__}" == f"customvision_async.{name}"
@@ -90,7 +90,7 @@ def test_a_public_name_says_where_a_program_gets_it(name: str) -> None:
 
 
 def test_what_is_named_anew_is_pickled_and_decoded() -> None:
-    """Instances go through pickle, and models are still read by the types of their fields."""
+    """Instances can be pickled, and the fields of models keep their types."""
     image = msgspec.json.decode(
         b'{"id": "a", "tags": [{"tagId": "b"}]}', type=customvision_async.Image
     )
@@ -101,8 +101,11 @@ def test_what_is_named_anew_is_pickled_and_decoded() -> None:
 
 
 def test_importing_the_library_imports_no_extra() -> None:
-    """A program that only uses the clients pays for nothing else."""
-    code = "import sys, customvision_async; print(sorted({'cyclopts', 'rich', 'PIL', 'sqlite3', 'pytest', 'uvloop'} & set(sys.modules)))"
+    """A program that uses only the clients loads nothing else."""
+    code = (
+        "import sys, customvision_async; extras = {'cyclopts', 'rich', 'PIL', 'sqlite3', "
+        "'pytest', 'uvloop'}; print(sorted(extras & set(sys.modules)))"
+    )
     result = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, check=True
     )

@@ -1,4 +1,4 @@
-"""The types of the public surface: nothing that a user meets is Any."""
+"""The types of the public interface: none of them is Any."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from customvision_async._operations import Operations, PredictionOperations
 MODULES = (customvision_async, errors, limits, models, sources, emulator)
 PACKAGE = customvision_async.__name__
 LATE = {"Limit": limits.Limit, "BatchReport": customvision_async.BatchReport}
-"""What modules import for the type checker alone."""
+"""Names that modules import for type checkers only."""
 JSON_EDITOR = Callable[[Any], Any]
-"""What edits a response of the emulator: JSON has any shape."""
+"""A function that edits a response of the emulator. JSON has any shape."""
 PROTOCOL = {
     "__init__",
     "__await__",
@@ -28,7 +28,7 @@ PROTOCOL = {
     "__aenter__",
     "__aexit__",
 }
-"""Methods with two underscores that a user meets."""
+"""Special methods that a user calls."""
 
 
 def public() -> dict[str, Any]:
@@ -92,7 +92,7 @@ def with_any(function: Any) -> bool:
 
 
 def test_no_public_function_method_or_property_has_any() -> None:
-    """What a user gives has a type that a checker can hold it against, and so has what comes back."""
+    """Type checkers can check every argument and every return value."""
     assert [name for name, function in callables() if with_any(function)] == []
 
 
@@ -107,7 +107,7 @@ def test_every_public_function_method_and_property_is_annotated() -> None:
 
 
 def test_every_field_of_a_public_class_is_typed() -> None:
-    """Fields hold no Any, and can be read by what reads annotations at run time."""
+    """No field is Any, and annotations can be evaluated at run time."""
     found = {
         f"{name}.{field}"
         for name, value in public().items()
@@ -119,12 +119,12 @@ def test_every_field_of_a_public_class_is_typed() -> None:
 
 
 def test_every_name_of_the_emulator_is_there() -> None:
-    """Its names are imported when they are asked for, so a wrong one would go unseen."""
+    """The names are imported lazily, so a wrong one would go unnoticed."""
     assert all(hasattr(emulator, name) for name in emulator.__all__)
 
 
 def test_the_mixins_of_a_client_are_alike() -> None:
-    """Each has the one base that all share, and none builds on another."""
+    """Each has the common base only, and none inherits from another."""
     for client in (customvision_async.ProjectClient, Operations):
         mixins = {base.__bases__ for base in client.__bases__}
         assert len(mixins) == 1

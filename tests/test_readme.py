@@ -1,4 +1,4 @@
-"""The README keeps its word."""
+"""The claims of the README hold."""
 
 from __future__ import annotations
 
@@ -21,15 +21,13 @@ README = (ROOT / "README.md").read_text(encoding="utf-8")
 
 
 def blocks(language: str, after: str = "") -> list[str]:
-    """The fenced blocks of a language, of the section `after` if given."""
+    """Return the fenced blocks of a language, of the section `after` if given."""
     text = README.partition(f"\n## {after}\n")[2].partition("\n## ")[0] if after else README
     return re.findall(rf"^```{language}\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
 
 
 async def test_the_example_does_what_it_says(tmp_path: Path) -> None:
-    """The first example, as it stands in the README, run in a process of its own on a folder of
-    images.
-    """
+    """The first example runs unchanged, in a process of its own on a folder of images."""
     example = blocks("python", "Use it")[0]
     assert len([line for line in example.splitlines() if line.strip()]) <= 15
     fill(tmp_path / "photos", ("apple", "pear"), 20)
@@ -55,7 +53,7 @@ async def test_the_example_does_what_it_says(tmp_path: Path) -> None:
 
 
 async def test_the_test_in_it_passes(tmp_path: Path) -> None:
-    """The fixtures come with the package, in a project that knows nothing of this one's settings."""
+    """The fixtures come with the package, and work in a project without this one's settings."""
     (tmp_path / "conftest.py").write_text(
         'import pytest\n\n\n@pytest.fixture\ndef anyio_backend():\n    return "asyncio"\n'
     )
@@ -78,7 +76,7 @@ async def test_the_test_in_it_passes(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("heading, does", [("Try it", "customvision demo"), ("Test it", "pytest")])
 def test_a_command_is_one_line_that_makes_its_own_environment(heading: str, does: str) -> None:
-    """Each of the two headings has one fenced command of one line that needs nothing installed."""
+    """Each of the two headings has one command of one line that needs nothing installed."""
     found = blocks("bash", heading)
     assert len(found) == 1
     assert len(found[0].splitlines()) == 1
@@ -88,7 +86,7 @@ def test_a_command_is_one_line_that_makes_its_own_environment(heading: str, does
 
 
 def test_the_extras_that_are_named_are_there() -> None:
-    """Whoever follows the README's install line gets what it says."""
+    """The extras of the install commands exist."""
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     named = {
         extra for group in re.findall(r"\.\[([a-z,]+)\]", README) for extra in group.split(",")
@@ -98,7 +96,7 @@ def test_the_extras_that_are_named_are_there() -> None:
 
 
 def test_the_map_of_the_code_is_true() -> None:
-    """Every file and folder that it names is there, and it leaves out no folder."""
+    """Every file and folder that it names exists, and it leaves out no folder."""
     text = README.partition("\n## Read it\n")[2].partition("\n## ")[0]
     package = ROOT / "customvision_async"
     named = {
@@ -113,8 +111,9 @@ def test_the_map_of_the_code_is_true() -> None:
 
 
 def test_it_sends_nobody_to_a_package_index_for_what_is_not_there() -> None:
-    """The package is on no index yet: a bare `pip install` of its name would fail, or fetch what a
-    stranger put there.
+    """The package is not yet on a package index.
+
+    A bare `pip install` of its name would fail, or install the package of a stranger.
     """
     said = [
         README,

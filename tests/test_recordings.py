@@ -1,5 +1,5 @@
-"""Recorded sessions of the real service, read by the client: each request is one it would send,
-each answer one it reads whole.
+"""Recorded sessions of the real service: the client sends these requests and reads these
+responses.
 """
 
 from __future__ import annotations
@@ -45,14 +45,14 @@ each_file = pytest.mark.parametrize(
 
 
 def version_of(uri: str) -> Version:
-    """The version in a path."""
+    """Return the version in a path."""
     match = re.match(r"/customvision/(v[^/]+)/(training|prediction)/", uri, re.IGNORECASE)
     assert match, uri
     return ApiVersion(match[1]) if match[2].lower() == "training" else PredictionVersion(match[1])
 
 
 def row_of(method: str, path: str, version: Version) -> tuple[OperationSpec, dict[str, str]]:
-    """The row that a request is of, and what stands in the placeholders of its path."""
+    """Return the operation of a request, and the values of the placeholders in its path."""
     found = []
     for row in OPERATIONS.values():
         if not row.in_version(version) or row.method != method:
@@ -63,13 +63,13 @@ def row_of(method: str, path: str, version: Version) -> tuple[OperationSpec, dic
         match = re.fullmatch(pattern, path)
         if match:
             found.append((row, match.groupdict()))
-    found.sort(key=lambda pair: len(pair[1]))  # /projects/import is no project
+    found.sort(key=lambda pair: len(pair[1]))  # /projects/import is not a project
     assert found, f"{method} {path}"
     return found[0]
 
 
 def entries(file: Any) -> Iterator[tuple[dict[str, Any], Version, OperationSpec, dict[str, str]]]:
-    """The entries of a recording, each with what it is."""
+    """Yield the entries of a recording, each with its operation."""
     for entry in json.loads(file.read_text("utf-8-sig"))["Entries"]:
         uri = "/" + entry["RequestUri"].lstrip("/")
         version = version_of(uri)
@@ -78,9 +78,7 @@ def entries(file: Any) -> Iterator[tuple[dict[str, Any], Version, OperationSpec,
 
 @each_file
 def test_each_request_is_one_we_would_send(file: Any) -> None:
-    """From its parts, our URL of a recorded request is the recorded one, but for how commas and
-    empty values are written.
-    """
+    """Rebuilt from its parts, the URL is the recorded one, except for commas and empty values."""
     for entry, version, row, path in entries(file):
         recorded = urlsplit("//host/" + entry["RequestUri"].lstrip("/"))
         pairs = dict(parse_qsl(recorded.query))
@@ -109,7 +107,7 @@ def test_each_request_is_one_we_would_send(file: Any) -> None:
 
 
 def comparable(value: Any) -> Any:
-    """JSON with dates as instants, and without what is null or empty."""
+    """Return JSON with dates as instants, and without nulls and empty values."""
     if isinstance(value, dict):
         kept = {key: comparable(item) for key, item in value.items()}
         return {key: item for key, item in kept.items() if item not in (None, [], "")}
@@ -123,7 +121,7 @@ def comparable(value: Any) -> Any:
 
 
 def lost(recorded: Any, ours: Any, where: str = "") -> list[str]:
-    """The places in the recorded answer whose value ours does not have."""
+    """Return the places of the recorded response whose value is missing in ours."""
     if isinstance(recorded, dict) and isinstance(ours, dict):
         return [
             place
@@ -147,7 +145,7 @@ def lost(recorded: Any, ours: Any, where: str = "") -> list[str]:
 
 @each_file
 def test_each_answer_is_read_without_loss(file: Any) -> None:
-    """Every value of a recorded answer is in the model that comes of it."""
+    """Every value of a recorded response is in the model."""
     for entry, version, row, _ in entries(file):
         headers = {name.lower(): values[0] for name, values in entry["ResponseHeaders"].items()}
         body = entry["ResponseBody"].encode()
@@ -178,12 +176,12 @@ class Entry:
 
 
 def region(item: dict[str, Any]) -> RegionTuple:
-    """A region as the bodies take it."""
+    """Return a region as the bodies accept it."""
     return item["tagId"], item["left"], item["top"], item["width"], item["height"]
 
 
 def planned(row: OperationSpec, sent: dict[str, Any], version: Version) -> Content | None:
-    """Our body for what a recorded body says, or None for operations with bodies of another kind."""
+    """Return our body for a recorded one, or None for operations with other bodies."""
     plans: dict[str, Any] = {
         "CreateImagesFromFiles": files_batch,
         "CreateImagesFromUrls": urls_batch,
@@ -210,7 +208,7 @@ def planned(row: OperationSpec, sent: dict[str, Any], version: Version) -> Conte
 
 
 def test_recorded_bodies_are_those_we_would_send() -> None:
-    """From its parts, our body of a recorded request says the same."""
+    """Rebuilt from its parts, the body is equivalent to the recorded one."""
     seen = set()
     for file in FILES:
         for entry, version, row, _ in entries(file):
@@ -220,7 +218,7 @@ def test_recorded_bodies_are_those_we_would_send() -> None:
             try:
                 content = planned(row, sent, version)
             except ValueError:
-                continue  # contents that the recording was shortened by
+                continue  # contents that were removed from the recording
             if content is not None:
                 seen.add(row.id)
                 assert comparable(json.loads(rendered(content))) == comparable(sent), (
@@ -238,7 +236,7 @@ def _is_json(body: bytes) -> bool:
 
 
 def test_recorded_dates_without_a_zone_are_utc() -> None:
-    """A creation date without a zone agrees with the Date header of the answer it came in."""
+    """A creation date without a zone agrees with the Date header of its response."""
     file = SHARED / "recordings" / "training-v3.4-preview" / "CreateImageFromUrl.json"
     seen = 0
     for entry, version, row, _ in entries(file):
@@ -255,7 +253,7 @@ def test_recorded_dates_without_a_zone_are_utc() -> None:
 
 
 def test_file_names_come_back_as_recorded() -> None:
-    """An upload by data names its images in double quotes; one by files as they were sent."""
+    """An upload by data returns names in double quotes, one by files returns them as sent."""
     file = SHARED / "recordings" / "training-v3.0" / "CreateImagesFromData.json"
     for entry, version, row, _ in entries(file):
         if row.id == "CreateImagesFromData":

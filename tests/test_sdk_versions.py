@@ -1,7 +1,7 @@
-"""Released versions of Microsoft's Python SDK drive the emulator (the command tests.sdks runs all).
+"""Released versions of Microsoft's Python SDK drive the emulator (tests.sdks runs all of them).
 
-Those here are the last ones to speak Training v2.0, v3.0 and v3.3; 0.1.0 and 3.1.1 have tests of
-their own, which call every operation.
+These are the last ones for Training v2.0, v3.0 and v3.3. 0.1.0 and 3.1.1 have tests of their own,
+which call every operation.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from tests.sdks.scenario import STEPS
 
 @pytest.mark.parametrize("version", ["0.2.0", "1.0.0", "3.0.0"])
 def test_a_version_of_the_sdk_does_a_whole_job(version: str, tmp_path: Path) -> None:
-    """Projects to deletes: each step of the scenario succeeds."""
+    """Each step of the scenario succeeds, from projects to deletions."""
     pytest.importorskip("msrest")
     command = [sys.executable, "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
     options = ["--no-deps", "--no-compile", "--target", str(tmp_path), f"{PACKAGE}=={version}"]

@@ -1,4 +1,4 @@
-"""The security checklist is whole, current and true."""
+"""The security checklist is complete, current and correct."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from tests.security_checklist import PAGE, RULES, missing, page
 
 
 def test_every_rule_names_tests_that_exist() -> None:
-    """A rule without a test is one about something this package does not do."""
+    """A rule without a test is about something that this package does not do."""
     assert missing() == []
     assert [number for number, _, held in RULES if not held] == ["S15", "S16"]
 
 
 def test_the_page_is_current() -> None:
-    """docs/security.md is what the command writes."""
+    """docs/security.md is the output of the command."""
     assert PAGE.read_text(encoding="utf-8") == page()
 
 
@@ -32,8 +32,8 @@ def _list_a_failure(path: Path) -> None:
 
 
 def test_files_are_for_their_owner_alone(tmp_path: Path) -> None:
-    """Neither a downloaded file nor a list of failed items can be read by others, even under a
-    umask that allows it.
+    """Other users can read neither a downloaded file nor a failed-items file, whatever the
+    umask.
     """
     before = os.umask(0)
     try:
@@ -50,8 +50,9 @@ def test_files_are_for_their_owner_alone(tmp_path: Path) -> None:
 
 
 def test_the_floor_of_aiohttp() -> None:
-    """Earlier ones leave CR and LF in the heads of parts, and headers on redirects (CVE-2026-50269
-    and others).
+    """Earlier versions allow CR and LF in part headers and keep headers on redirects.
+
+    See CVE-2026-50269 and others.
     """
     assert tuple(map(int, version("aiohttp").split(".")[:3])) >= (3, 14, 3)
     project = (Path(__file__).parent.parent / "pyproject.toml").read_text(encoding="utf-8")

@@ -1,5 +1,5 @@
-"""The key is nowhere but in its header (S1, S2, S5): a canary is looked for in all that the whole
-client lets out under every fault.
+"""The key is in its header only (S1, S2, S5): no output of the client shows a canary under any
+fault.
 """
 
 from __future__ import annotations
@@ -60,12 +60,12 @@ FAULTS: list[dict[str, Any]] = [
 
 
 def shown(text: str) -> list[str]:
-    """The forms of the key that `text` shows."""
+    """Return the forms of the key that `text` contains."""
     return [disguise for disguise in DISGUISES if disguise in text]
 
 
 def all_of(error: BaseException | None, seen: set[int] | None = None) -> Iterator[BaseException]:
-    """An exception with its causes, contexts and members."""
+    """Return an exception with its causes, contexts and members."""
     seen = set() if seen is None else seen
     if error is None or id(error) in seen:
         return
@@ -77,7 +77,9 @@ def all_of(error: BaseException | None, seen: set[int] | None = None) -> Iterato
 
 
 def with_locals(error: BaseException) -> str:
-    """What a crash reporter would send: repr, text, and the locals of every frame of the package."""
+    """Return the data of a crash reporter: repr, text, and the locals of the frames of the
+    package.
+    """
     text = repr(error) + str(error) + repr(vars(error))
     for one in all_of(error):
         for frame, _ in traceback.walk_tb(one.__traceback__):
@@ -95,9 +97,7 @@ def with_locals(error: BaseException) -> str:
 async def test_no_fault_brings_the_key_to_light(
     fault: dict[str, Any], caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Neither a log at DEBUG, nor an exception with the locals of its frames, nor a report has the
-    key, whatever goes wrong.
-    """
+    """No DEBUG log, exception with the locals of its frames, or report contains the key."""
     caplog.set_level(logging.DEBUG)
     errors: list[BaseException] = []
     async with (
@@ -131,9 +131,7 @@ async def test_no_fault_brings_the_key_to_light(
     [("ftp://x", CANARY), ("https://x.example", f"{CANARY}\n"), ("https://x.example", "a\r\nb")],
 )
 def test_a_client_that_cannot_be_made_does_not_show_the_key(endpoint: str, key: str) -> None:
-    """A wrong endpoint or a key with a newline: the frames of the package hold nothing that a
-    traceback with locals would show.
-    """
+    """A wrong endpoint or a key with a newline: no local of the frames shows the key."""
     with pytest.raises(ValueError, match=r"endpoint|key") as caught:
         TrainingClient(endpoint, key)
     assert not shown(with_locals(caught.value))
@@ -141,7 +139,7 @@ def test_a_client_that_cannot_be_made_does_not_show_the_key(endpoint: str, key: 
 
 
 def test_a_credential_cannot_be_carried_away(tmp_path: Path) -> None:
-    """No repr, format, pickle, copy or vars of a credential has the key."""
+    """No repr, format, pickle, copy or vars of a credential contains the key."""
     credential = KeyCredential(CANARY)
     for text in (repr(credential), str(credential), f"{credential}", f"{credential!r:>40}"):
         assert not shown(text)

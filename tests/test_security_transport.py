@@ -1,4 +1,4 @@
-"""The security checklist, as far as the transport and the credentials go (S1 to S5, S8, S13, S14)."""
+"""The security checklist for the transport and the credentials (S1 to S5, S8, S13, S14)."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ SOON = Timeouts(connect=0.3, write=0.3, read=0.3)
 
 
 def find_canary(text: str) -> str | None:
-    """The form in which the canary stands in `text`, if it does."""
+    """Return the form of the canary in `text`, if any."""
     return next((form for form in FORMS if form in text), None)
 
 
@@ -74,9 +74,7 @@ TROUBLES: dict[str, Answer] = {
 async def test_s1_the_key_is_in_no_log_event_or_traceback(
     trouble: str, kind: str, body: str, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """The whole life of a failing request at DEBUG: no log, event, repr or traceback with locals
-    has the key in any form.
-    """
+    """During a failing request at DEBUG, no log, event, repr or traceback contains the key."""
     caplog.set_level(logging.DEBUG)
     events: list[Event] = []
     credential = KeyCredential(CANARY) if kind == "key" else _Vault()
@@ -131,8 +129,8 @@ class _Vault:
 
 
 async def test_s1_the_key_is_in_no_traceback_of_a_cancelled_request() -> None:
-    """A cancellation passes through aiohttp's own frames, whose locals hold the headers: even there
-    it does not show.
+    """A cancellation passes through frames of aiohttp that hold the headers. The key stays
+    hidden.
     """
     async with peer(_silent) as there:
         pipeline = Pipeline(AiohttpTransport(), auth=authenticate(CANARY, "Training-Key"))
@@ -154,9 +152,7 @@ async def test_s1_the_key_is_in_no_traceback_of_a_cancelled_request() -> None:
 @pytest.mark.parametrize("method", ["GET", "POST", "DELETE", "PATCH"])
 @pytest.mark.parametrize("where", ["other", "same", "relative", "scheme", "nonsense"])
 async def test_s4_no_redirect_is_followed(status: int, method: str, where: str) -> None:
-    """An error that names the target's host alone; neither the other host nor the same one is asked
-    again.
-    """
+    """The error names the host only. Neither that host nor the same one gets a further request."""
     async with peer(reply()) as other:
         target = {
             "other": f"{other.url}/path?secret=1",
@@ -184,9 +180,7 @@ async def test_s4_no_redirect_is_followed(status: int, method: str, where: str) 
 
 
 async def test_s5_the_key_is_in_its_header_alone() -> None:
-    """Not in the URL, another header, a cookie or the body; and cookies of the service are not
-    kept.
-    """
+    """It is not in the URL, another header, a cookie or the body. Cookies are not kept."""
     async with peer(reply(200, b"{}", "Set-Cookie: session=1; Path=/")) as there:
         pipeline = Pipeline(AiohttpTransport(), auth=authenticate(CANARY, "Training-Key"))
         for method, content in (
@@ -206,7 +200,7 @@ async def test_s5_the_key_is_in_its_header_alone() -> None:
 async def test_s5_proxies_and_netrc_of_the_environment_are_not_used(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The environment cannot send the key elsewhere, nor add a password."""
+    """The environment can neither redirect the key nor add a password."""
     (tmp_path / ".netrc").write_text("machine 127.0.0.1 login me password secret\n")
     monkeypatch.setenv("NETRC", str(tmp_path / ".netrc"))
     async with peer(reply()) as proxy, peer(reply()) as there:
@@ -221,9 +215,7 @@ async def test_s5_proxies_and_netrc_of_the_environment_are_not_used(
 
 @pytest.mark.parametrize("encoding", ["identity", "gzip"])
 async def test_s8_an_answer_without_end_is_cut_off(encoding: str) -> None:
-    """A bomb of a gigabyte and more, plain or compressed a thousandfold, costs a few megabytes of
-    memory.
-    """
+    """A bomb of more than a gigabyte, plain or compressed, takes a few megabytes of memory."""
 
     async def bomb(seen: Seen, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         writer.write(
@@ -242,7 +234,9 @@ async def test_s8_an_answer_without_end_is_cut_off(encoding: str) -> None:
         grown = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before
         await transport.aclose()
         if encoding == "identity":
-            assert grown < 100_000  # KiB; for the other the peer's own bomb is in the same process
+            assert (
+                grown < 100_000
+            )  # KiB; in the other case the bomb of the peer is in the same process
 
 
 AUTHORITY = trustme.CA()
@@ -251,7 +245,7 @@ AUTHORITY = trustme.CA()
 def server_context(
     certificate: trustme.LeafCert, most: ssl.TLSVersion | None = None
 ) -> ssl.SSLContext:
-    """TLS as a server, no newer than `most`."""
+    """Return a TLS context of a server, no newer than `most`."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     certificate.configure_cert(context)
     if most is not None:
@@ -280,7 +274,7 @@ async def _send_over(tls: ssl.SSLContext, context: ssl.SSLContext | None) -> tup
 
 
 async def test_s13_a_trusted_certificate_is_accepted(tmp_path: Path) -> None:
-    """TLS works, with an authority from a file, at 1.2 and 1.3."""
+    """TLS 1.2 and 1.3 work with an authority from a file."""
     for most in (ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3):
         answer, _ = await _send_over(
             server_context(AUTHORITY.issue_cert("127.0.0.1"), most), tls_context(_ca_file(tmp_path))
@@ -313,7 +307,7 @@ async def test_s13_what_is_not_to_be_trusted_is_refused(
     tmp_path: Path,
     request: pytest.FixtureRequest,
 ) -> None:
-    """Before a byte of the request is sent; where it is for a certificate, no retry follows."""
+    """No byte of the request is sent. A certificate error is not retried."""
     context = tls_context(_ca_file(tmp_path)) if trusted else None
     with pytest.raises(ConnectError, match=r"connection to 127\.0\.0\.1:\d+: \w+") as caught:
         await _send_over(server(), context)
@@ -321,7 +315,7 @@ async def test_s13_what_is_not_to_be_trusted_is_refused(
 
 
 def test_s13_nothing_switches_verification_off() -> None:
-    """No source of the package names a way to."""
+    """No source of the package names a way to do so."""
     package = Path(inspect.getfile(customvision_async)).parent
     pattern = re.compile(
         r"CERT_NONE|ssl\s*=\s*False|verify\s*=\s*False|_create_unverified_context|check_hostname\s*=\s*False"
@@ -336,9 +330,7 @@ BREAKS = ["a\r\nX: y", "a\nb", "a\rb", "a\0b", "a\x7fb", "a\x85b", "a\u2028b", "
 @pytest.mark.parametrize("text", BREAKS)
 @pytest.mark.parametrize("place", ["url", "name", "value", "credential", "method", "type"])
 async def test_s14_a_line_break_is_refused_before_a_byte_is_sent(text: str, place: str) -> None:
-    """In the URL, the method, a header's name or value, or the content type: no second header, no
-    second request.
-    """
+    """This holds for the URL, the method, the name and value of a header, and the content type."""
     async with peer(reply()) as there:
         fields: dict[str, Any] = {
             "method": "POST",

@@ -1,4 +1,4 @@
-"""A share of the soak; all of it: ``python -m tests.soak --images 1000000``."""
+"""A part of the soak test. For all of it: ``python -m tests.soak --images 1000000``."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from tests.soak.__main__ import MOST_GROWTH, serving, soak
 
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
 def test_many_images_leave_nothing_behind() -> None:
-    """100,000 images over loopback HTTP: all there; memory flat, descriptors and tasks as before."""
+    """100,000 images over loopback HTTP leak no memory, descriptors or tasks."""
     with serving() as port:
         done = asyncio.run(soak(100_000, port))
     assert done.there == done.images

@@ -1,4 +1,4 @@
-"""Sources with real files: folders, and files that change under us."""
+"""Sources with real files: folders, and files that change during the upload."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ pytestmark = pytest.mark.anyio
 
 
 async def found(folder: Path, **options: Any) -> dict[str, str]:
-    """What a folder gives: names, and the reason where one is skipped."""
+    """Return the names in a folder, with the reason for each that is skipped."""
     return {
         one.name or "": one.reason if isinstance(one, SkippedItem) else ""
         async for one in images_in(folder, **options)
@@ -39,7 +39,7 @@ async def found(folder: Path, **options: Any) -> dict[str, str]:
 
 
 async def test_a_folder_gives_its_images_by_content_in_the_order_of_names(tmp_path: Path) -> None:
-    """Any depth, any suffix; the first bytes decide; what is left out comes with its reason."""
+    """At any depth and with any suffix, the first bytes decide. Skipped files have a reason."""
     for name, form in (
         ("b/2.png", "PNG"),
         ("b/c/1.gif", "GIF"),
@@ -77,8 +77,8 @@ async def test_a_folder_gives_its_images_by_content_in_the_order_of_names(tmp_pa
 
 
 async def test_what_is_no_regular_file_is_skipped_and_nothing_hangs(tmp_path: Path) -> None:
-    """Links to files, to folders, in loops, to nowhere; a FIFO; a socket; a folder and a file that
-    cannot be read.
+    """Links to files, folders, loops and missing files, a FIFO, a socket, and unreadable files and
+    folders.
     """
     (tmp_path / "good.jpg").write_bytes(image_bytes(1))
     (tmp_path / "link.jpg").symlink_to("good.jpg")
@@ -123,8 +123,8 @@ BYTES = b"caf\xe9.jpg"
 
 
 async def test_hostile_names_go_up_and_come_back(tmp_path: Path) -> None:
-    """Quotes, newlines, emoji, 255 bytes, bytes that are no UTF-8: all land, and each result has
-    its own name.
+    """Quotes, newlines, emoji, 255 bytes and invalid UTF-8: all succeed, and each result has its
+    name.
     """
     for number, name in enumerate(NAMES):
         (tmp_path / name).write_bytes(image_bytes(number))
@@ -139,9 +139,7 @@ async def test_hostile_names_go_up_and_come_back(tmp_path: Path) -> None:
 
 
 async def test_folders_are_tags(tmp_path: Path) -> None:
-    """The first folder on the way is a tag, with those given; images right in the folder have
-    only these.
-    """
+    """The first folder of the path is a tag, in addition to the given tags."""
     fill(tmp_path, ("apple", "pear"), 3)
     (tmp_path / "apple" / "2024").mkdir()
     (tmp_path / "apple" / "2024" / "deep.jpg").write_bytes(image_bytes(9))
@@ -155,9 +153,7 @@ async def test_folders_are_tags(tmp_path: Path) -> None:
 
 
 async def test_a_file_or_a_link_given_by_itself_is_taken(tmp_path: Path) -> None:
-    """What a person names is followed: a single file, a link to it, a link to a folder; a path of
-    bytes.
-    """
+    """Explicit arguments are followed: a file, a link to a file or folder, a path of bytes."""
     (tmp_path / "in").mkdir()
     (tmp_path / "in" / "a.jpg").write_bytes(image_bytes(1))
     (tmp_path / "link.jpg").symlink_to("in/a.jpg")
@@ -169,9 +165,7 @@ async def test_a_file_or_a_link_given_by_itself_is_taken(tmp_path: Path) -> None
 
 
 async def test_folders_deeper_than_python_recurses(tmp_path: Path) -> None:
-    """1,500 folders in each other: the image at the bottom is found, the way there costs no
-    stack.
-    """
+    """1,500 nested folders: the image at the bottom is found without recursion."""
     depth, here = 1500, os.getcwd()
     os.chdir(tmp_path)
     try:
@@ -180,7 +174,7 @@ async def test_folders_deeper_than_python_recurses(tmp_path: Path) -> None:
             os.chdir("d")
         Path("bottom.jpg").write_bytes(image_bytes(1))
         listed = await found(tmp_path)
-    finally:  # pytest's own cleaning up recurses
+    finally:  # the cleanup of pytest recurses
         Path("bottom.jpg").unlink()
         for _ in range(depth):
             os.chdir("..")
@@ -190,7 +184,7 @@ async def test_folders_deeper_than_python_recurses(tmp_path: Path) -> None:
 
 
 async def test_a_large_folder_takes_little_memory(tmp_path: Path) -> None:
-    """20,000 files in one folder: what is kept of each is its name."""
+    """20,000 files in one folder: only their names are kept."""
     data = image_bytes(1, size=(4, 4), format="GIF")
     first = tmp_path / "000000.gif"
     first.write_bytes(data)
@@ -216,8 +210,8 @@ async def test_an_empty_folder_is_a_run_of_nothing(tmp_path: Path) -> None:
 
 
 async def test_a_missing_folder_is_refused_at_once(tmp_path: Path) -> None:
-    """FileNotFoundError where it is named, not in the middle of a run; a single string as tags is
-    told.
+    """FileNotFoundError is raised by the call, not during the run. A single string as tags is
+    refused.
     """
     with pytest.raises(FileNotFoundError):
         images_in(tmp_path / "gone")
@@ -228,7 +222,7 @@ async def test_a_missing_folder_is_refused_at_once(tmp_path: Path) -> None:
 
 
 async def test_the_report_counts_what_was_skipped(tmp_path: Path) -> None:
-    """Rubbish is skipped, an image that is too large fails: neither costs the good ones anything."""
+    """Other files are skipped, and images that are too large fail: good ones are not affected."""
     fill(tmp_path, ("a",), 5)
     (tmp_path / "a" / "notes.txt").write_text("no image")
     big = tmp_path / "big.jpg"
@@ -249,17 +243,15 @@ async def test_the_report_counts_what_was_skipped(tmp_path: Path) -> None:
             "long.bmp": "side of an image",
             "wide.png": "aspect ratio of an image",
         }
-        assert all(
-            isinstance(failure.error.__cause__, LimitExceeded)
-            for failure in report.failures
-            if failure.error
-        )
+        for failure in report.failures:
+            assert failure.error is not None
+            assert isinstance(failure.error.__cause__, LimitExceeded)
         assert "notes.txt" in str(report.skipped_items[0].error)
         assert report.requests == 1
 
 
 async def test_the_limits_themselves_are_allowed(tmp_path: Path) -> None:
-    """6 MB to the byte, 10,240 pixels, 25:1 go up."""
+    """6 MB exactly, 10,240 pixels and 25:1 are uploaded."""
     exact = image_bytes(1) + bytes(6 * 1024 * 1024 - len(image_bytes(1)))
     given = [
         exact,
@@ -271,37 +263,37 @@ async def test_the_limits_themselves_are_allowed(tmp_path: Path) -> None:
 
 
 def vanish(path: Path) -> None:
-    """The file goes."""
+    """Remove the file."""
     path.unlink()
 
 
 def shrink(path: Path) -> None:
-    """The file is cut."""
+    """Truncate the file."""
     os.truncate(path, 100)
 
 
 def grow(path: Path) -> None:
-    """The file is written to."""
+    """Append to the file."""
     with open(path, "ab") as file:
         file.write(b"more")
 
 
 def replace(path: Path) -> None:
-    """Another file of the same size takes its place."""
+    """Replace it by another file of the same size."""
     other = path.with_suffix(".new")
     other.write_bytes(path.read_bytes()[::-1])
     other.replace(path)
 
 
 def link(path: Path) -> None:
-    """A link takes its place."""
+    """Replace it by a link."""
     target = path.with_suffix(".target")
     path.rename(target)
     path.symlink_to(target)
 
 
 def shut(path: Path) -> None:
-    """A FIFO takes its place."""
+    """Replace it by a FIFO."""
     path.unlink()
     os.mkfifo(path)
 
@@ -311,9 +303,9 @@ def shut(path: Path) -> None:
 async def test_files_that_change_between_the_look_and_the_sending(
     change: Callable[[Path], None], regions: bool, tmp_path: Path
 ) -> None:
-    """Three of 60 files change: these fail with the reason, the other 57 land, none twice."""
+    """Three of 60 files change: these fail with the reason, and the others are uploaded once."""
     paths = fill(tmp_path, ("a",), 60)
-    for path in paths:  # of a size that is read when it is sent
+    for path in paths:  # too large to be prefetched
         path.write_bytes(path.read_bytes() + bytes(150_000))
     boxes = [Region("a", 0, 0, 0.5, 0.5)] if regions else []
 
@@ -321,7 +313,7 @@ async def test_files_that_change_between_the_look_and_the_sending(
         changed = [str(paths[n]) for n in (0, 20, 59)]
         async for one in images_in(tmp_path / "a"):
             yield one
-        await asyncio.sleep(0.1)  # the last ones have been looked at, and nothing has been sent
+        await asyncio.sleep(0.1)  # the last ones have been inspected, and nothing has been sent
         for path in changed:
             change(Path(path))
 
@@ -332,7 +324,7 @@ async def test_files_that_change_between_the_look_and_the_sending(
     domain = "ObjectDetection/General" if regions else "General"
     async with project_on_emulator(tags=("a",), domain=domain) as one:
         upload = one.project.upload_images(given())
-        if regions and change is link:  # a path that the caller gave: its link is followed
+        if regions and change is link:  # links given by the caller are followed
             assert (await upload).succeeded == len(await one.images()) == 60
             return
         with pytest.raises(BatchError) as caught:
@@ -346,9 +338,7 @@ async def test_files_that_change_between_the_look_and_the_sending(
 
 
 async def test_a_folder_that_is_listed_is_not_held_in_memory(tmp_path: Path) -> None:
-    """Bytes are read ahead for an upload alone, and those of a file that fails before it is sent
-    are not kept with its result.
-    """
+    """Files are prefetched for uploads only. A failed result does not keep prefetched bytes."""
     for number in range(200):
         (tmp_path / f"{number}.jpg").write_bytes(image_bytes(number) + bytes(20_000))
     tracemalloc.start()
@@ -366,9 +356,7 @@ async def test_a_folder_that_is_listed_is_not_held_in_memory(tmp_path: Path) -> 
 
 
 async def test_files_that_vanish_leave_little_behind(tmp_path: Path) -> None:
-    """A report of many that could not be read holds their reasons, not the buffers that they were
-    to be read into.
-    """
+    """A report of many unreadable files holds their reasons, but no buffers."""
     for number in range(100):
         (tmp_path / f"{number:03}.jpg").write_bytes(image_bytes(number) + bytes(40_000))
 
@@ -400,9 +388,7 @@ async def test_files_that_vanish_leave_little_behind(tmp_path: Path) -> None:
 async def test_a_copy_of_a_folders_file_is_a_file_like_any_other(
     tmp_path: Path, again: Callable[[Any], Any]
 ) -> None:
-    """It keeps what it was given, regions too, and is looked at anew; also after files of the same
-    tags have gone the short way.
-    """
+    """It keeps its tags and regions, and is inspected again."""
     for number in range(10):
         (tmp_path / f"{number}.jpg").write_bytes(image_bytes(number))
     async with project_on_emulator(domain="ObjectDetection/General", tags=("a",)) as one:

@@ -1,6 +1,4 @@
-"""What a person gives by hand: open files of every sort, a single image, lines of URLs,
-manifests.
-"""
+"""Sources that users write by hand: open files, a single image, lines of URLs, manifests."""
 
 from __future__ import annotations
 
@@ -34,8 +32,8 @@ pytestmark = pytest.mark.anyio
 
 
 async def test_open_files_of_every_sort(tmp_path: Path) -> None:
-    """Pipes that give what they have, files in the middle, text, closed, asynchronous, and things
-    that raise: right, or failed alone.
+    """Pipes, seeked, text, closed, asynchronous and raising files: uploaded, or failed on their
+    own.
     """
     data = image_bytes(1, size=(300, 300))
     reader, writer = os.pipe()
@@ -110,7 +108,9 @@ async def test_open_files_of_every_sort(tmp_path: Path) -> None:
 
 
 async def test_a_single_image_is_taken_without_a_list(tmp_path: Path) -> None:
-    """A path, bytes, an open file, an ImageFile: one upload each; a folder is told what to use."""
+    """A path, bytes, an open file or an ImageFile: one upload each. A folder is refused with a
+    hint.
+    """
     path = tmp_path / "a.jpg"
     path.write_bytes(image_bytes(1))
     async with project_on_emulator() as one:
@@ -133,8 +133,9 @@ async def test_a_single_image_is_taken_without_a_list(tmp_path: Path) -> None:
 
 
 async def test_urls_from_lines() -> None:
-    """Blank lines are none, what is no string fails alone, a single string is told; nothing is read
-    before it is needed.
+    """Blank lines are skipped, and other objects fail. A single string is refused.
+
+    Nothing is read before it is needed.
     """
     read = 0
 
@@ -156,9 +157,7 @@ async def test_urls_from_lines() -> None:
 
 
 async def test_a_manifest_gives_back_what_was_written(tmp_path: Path) -> None:
-    """Files (also of names that are no Unicode), URLs and predictions with tags, regions and
-    metadata survive the way there and back.
-    """
+    """Files, URLs and predictions with tags, regions and metadata survive, also odd file names."""
     odd = os.fsdecode(b"caf\xe9.jpg")
     tag = Tag(id=str(uuid4()), name="t", type="Regular", image_count=0)
     items = [
@@ -192,8 +191,8 @@ async def test_a_manifest_gives_back_what_was_written(tmp_path: Path) -> None:
 
 
 async def test_a_bad_line_of_a_manifest_is_skipped(tmp_path: Path) -> None:
-    """No JSON, other JSON, wrong types, no UTF-8, nested 100,000 deep: skipped with the number of
-    the line.
+    """No JSON, other JSON, wrong types, invalid UTF-8, deep nesting: skipped with the line
+    number.
     """
     (tmp_path / "a.jpg").write_bytes(image_bytes(1))
     lines = [

@@ -1,4 +1,4 @@
-"""Sources under native timeouts: a cancelled ``anext()`` loses no item and does not end the source."""
+"""Sources under timeouts: a cancelled ``anext()`` loses no item and does not end the source."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ NAMES = [f"{n:03}.jpg" for n in range(300)]
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    """A folder of three hundred images, more than are inspected at a time."""
+    """Return a folder of three hundred images, more than are inspected at a time."""
     folder = tmp_path / "photos"
     folder.mkdir()
     data = image_bytes(1)
@@ -71,7 +71,7 @@ async def test_a_timeout_does_not_end_a_manifest(folder: Path, tmp_path: Path) -
 
 
 async def test_a_timeout_does_not_end_a_source_of_a_pipe(tmp_path: Path) -> None:
-    """A manifest that somebody is still writing gives each line once."""
+    """A manifest that is still being written yields each line once."""
     pipe = tmp_path / "pipe"
     os.mkfifo(pipe)
     items = aiter(images_from_manifest(pipe))

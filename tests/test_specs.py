@@ -1,6 +1,4 @@
-"""The table of operations and the models, held against the service's OpenAPI documents of all
-versions.
-"""
+"""The table of operations and the models agree with the service's OpenAPI documents."""
 
 from __future__ import annotations
 
@@ -30,19 +28,19 @@ each_version = pytest.mark.parametrize(
 
 @cache
 def read(name: str) -> dict[str, Any]:
-    """An OpenAPI document."""
+    """Return an OpenAPI document."""
     return json.loads((SHARED / "specs" / name).read_text("utf-8"))
 
 
 def spec(version: Version) -> dict[str, Any]:
-    """The OpenAPI document of a version."""
+    """Return the OpenAPI document of a version."""
     return read(
         f"{'Training' if isinstance(version, ApiVersion) else 'Prediction'}-{version.value}.json"
     )
 
 
 def operations(version: Version) -> dict[str, tuple[str, str, dict[str, Any]]]:
-    """Method, path and document of each operation, by its operationId."""
+    """Return method, path and document of each operation, by its operationId."""
     return {
         document["operationId"]: (method.upper(), path, document)
         for path, item in spec(version)["paths"].items()
@@ -52,15 +50,13 @@ def operations(version: Version) -> dict[str, tuple[str, str, dict[str, Any]]]:
 
 
 def parameters(document: dict[str, Any], place: str) -> dict[str, dict[str, Any]]:
-    """The parameters of an operation that stand in a place, by name."""
+    """Return the parameters of an operation in a place, by name."""
     return {item["name"]: item for item in document["parameters"] if item.get("in") == place}
 
 
 @each_version
 def test_rows_are_the_operations_of_the_version(version: Version) -> None:
-    """Each version has exactly the operations that the table says, under the method and path that
-    the table says.
-    """
+    """Each version has exactly the operations of the table, with the same method and path."""
     rows = {
         row.id: (row.method, row.path_in(version))
         for row in OPERATIONS.values()
@@ -80,7 +76,7 @@ def test_counts_are_those_of_the_reference() -> None:
 
 @each_version
 def test_base_paths(version: Version) -> None:
-    """The path before every operation's is that of the document, letter case included."""
+    """The base path is that of the document, including letter case."""
     document = spec(version)
     prefix = document.get("basePath") or document["x-ms-parameterized-host"]["hostTemplate"]
     assert prefix.endswith(base_path(version))
@@ -97,7 +93,7 @@ KINDS = {
 
 
 def kind_of(document: dict[str, Any]) -> str:
-    """The kind of a query parameter, as the table names it."""
+    """Return the kind of a query parameter, as the table names it."""
     if document["type"] != "array":
         return KINDS[document["type"], document.get("format")]
     assert document["collectionFormat"] == "csv"
@@ -106,8 +102,9 @@ def kind_of(document: dict[str, Any]) -> str:
 
 
 def limit_of(document: dict[str, Any]) -> int | None:
-    """The most that a parameter may hold, by its text where that says (the schema of one
-    contradicts its text).
+    """Return the maximum of a parameter, from its description or else its schema.
+
+    One schema contradicts its description.
     """
     text = re.search(r"[Ll]imited to (\d+)", document.get("description", ""))
     return int(text[1]) if text else document.get("maxItems", document.get("maximum"))
@@ -115,7 +112,7 @@ def limit_of(document: dict[str, Any]) -> int | None:
 
 @each_version
 def test_queries_are_those_of_the_documents(version: Version) -> None:
-    """Names, kinds, which are required, and limits of all query parameters."""
+    """Names, kinds, required ones, and limits of all query parameters."""
     for id, (_, _, document) in operations(version).items():
         stated = {
             name: (kind_of(item), item["required"], limit_of(item))
@@ -135,7 +132,7 @@ def test_queries_are_those_of_the_documents(version: Version) -> None:
 
 @each_version
 def test_path_parameters_are_those_of_the_documents(version: Version) -> None:
-    """Every placeholder is an id, but the published name."""
+    """Every placeholder is an id, except the published name."""
     for id, (_, path, document) in operations(version).items():
         stated = {name: kind_of(item) for name, item in parameters(document, "path").items()}
         assert stated == {
@@ -145,7 +142,7 @@ def test_path_parameters_are_those_of_the_documents(version: Version) -> None:
 
 
 def schema_name(schema: dict[str, Any]) -> str:
-    """A schema in a word: its name, "[name]" for a list of them, or the type."""
+    """Return a schema in a word: its name, "[name]" for a list, or the type."""
     if "$ref" in schema:
         return schema["$ref"].rpartition("/")[2]
     if schema["type"] == "array":
@@ -157,7 +154,7 @@ def schema_name(schema: dict[str, Any]) -> str:
 
 @each_version
 def test_bodies_are_those_of_the_documents(version: Version) -> None:
-    """Which operations take a body, of which schema, and whether it is required."""
+    """The operations with a body, its schema, and whether it is required."""
     for id, (_, _, document) in operations(version).items():
         row = OPERATIONS[id]
         bodies = parameters(document, "body")
@@ -181,19 +178,19 @@ OLD_NAMES = {
     "PredictionTag": "Prediction",
     "PredictionQuery": "PredictionQueryResult",
 }
-"""Names of early versions whose schemas come as models of another name."""
+"""Names of early versions whose schemas have a model of another name."""
 
 
 def model_name(name: str, version: Version) -> str:
-    """The name of our model of a schema."""
+    """Return the name of our model of a schema."""
     if version is ApiVersion.V1_2 and name == "Prediction":
-        # what later versions call a Prediction, v1.2 calls a PredictionTag
+        # v1.2 calls a Prediction a PredictionTag
         return "StoredImagePrediction"
     return OLD_NAMES.get(name, name)
 
 
 def type_name(kind: Any, version: Version) -> str:
-    """The type of an answer in the words of `schema_name`."""
+    """Return the type of a response in the words of `schema_name`."""
     names = {int: "integer", bool: "boolean", bytes: "file", dict[str, int]: "map<integer>"}
     if kind in names:
         return names[kind]
@@ -202,7 +199,7 @@ def type_name(kind: Any, version: Version) -> str:
 
 @each_version
 def test_answers_are_those_of_the_documents(version: Version) -> None:
-    """The success statuses, and the type of the body that comes with them."""
+    """The success statuses, and the type of the body."""
     for id, (_, _, document) in operations(version).items():
         row: OperationSpec = OPERATIONS[id]
         successes = {
@@ -231,13 +228,13 @@ OTHER_FIELD = {("Region", "tag_id"): "tag", ("ImageUrl", "url"): "url"}
 
 
 def snake(name: str) -> str:
-    """camelCase or PascalCase as snake_case."""
+    """Convert camelCase or PascalCase to snake_case."""
     return re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", name).lower()
 
 
 @each_version
 def test_models_have_every_field_of_every_schema(version: Version) -> None:
-    """Each schema has a model, with each of its properties."""
+    """Each schema has a model with each of its properties."""
     for name, schema in spec(version).get("definitions", {}).items():
         if name in NO_MODEL or "properties" not in schema:
             continue
@@ -253,7 +250,7 @@ def test_models_have_every_field_of_every_schema(version: Version) -> None:
 
 @each_version
 def test_models_read_answers_that_have_what_is_never_null(version: Version) -> None:
-    """A model can be read from the properties alone that the document says are never null."""
+    """A model needs only the properties that the document says are never null."""
     samples = {"uuid": "0" * 8 + "-0000-0000-0000-" + "0" * 12, "date-time": "2020-01-01T00:00:00"}
     plain = {"integer": 1, "number": 0.5, "boolean": True, "string": "x"}
     for name, schema in spec(version).get("definitions", {}).items():
@@ -277,7 +274,7 @@ def test_models_read_answers_that_have_what_is_never_null(version: Version) -> N
 
 @each_version
 def test_enums_know_every_value(version: Version) -> None:
-    """Each value that a document lists is a member that this package knows by name."""
+    """Each value of a document is a member of the enum."""
     enums = {
         "ImageUploadStatus": "ImageCreateStatus",
         "ExportStatusModel": "ExportStatus",
@@ -301,7 +298,7 @@ def test_enums_know_every_value(version: Version) -> None:
 
 
 def test_names_of_renamed_operations_lead_to_each_other() -> None:
-    """v1.2's PostImageTags is later CreateImageTags, and either name finds the one the version has."""
+    """PostImageTags of v1.2 is CreateImageTags later. Either name works in every version."""
     assert (
         operation_spec("CreateImageTags", ApiVersion.V1_2).id
         == operation_spec("PostImageTags", ApiVersion.V1_2).id

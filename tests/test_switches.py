@@ -1,6 +1,4 @@
-"""The emulator's switches as a table, as profiles, and under a core of client work: alone, and all
-pairs.
-"""
+"""The emulator's switches: their table, profiles, and client work under each and all pairs."""
 
 from __future__ import annotations
 
@@ -21,17 +19,17 @@ pytestmark = pytest.mark.anyio
 
 
 async def test_clients_work_under_each_switch_alone() -> None:
-    """Every value that is no default, by itself."""
+    """Every value that is not a default, by itself."""
     assert await failing(alone()) == []
 
 
 async def test_clients_work_under_every_pair_of_switches() -> None:
-    """A covering array: any two values of two switches stand together in some row."""
+    """A covering array: any two values of two switches are together in some row."""
     assert await failing(pairs()) == []
 
 
 def test_the_covering_array_has_every_pair() -> None:
-    """Counted anew, and in few rows."""
+    """All pairs are counted, in few rows."""
     rows = pairs()
     covered = set().union(*map(pairs_of, rows))
     for one, other in itertools.combinations(sorted(DOMAINS), 2):
@@ -41,7 +39,7 @@ def test_the_covering_array_has_every_pair() -> None:
 
 
 def test_every_switch_has_its_row() -> None:
-    """Name, meaning, default and values; those about the service say how it is known."""
+    """Name, meaning, default and values. Switches about the service have their source."""
     assert list(SWITCHES) == [field.name for field in dataclasses.fields(Switches)]
     assert get_type_hints(SwitchChanges) == get_type_hints(Switches)
     for switch in SWITCHES.values():
@@ -53,8 +51,8 @@ def test_every_switch_has_its_row() -> None:
 
 
 def test_a_profile_sets_switches(tmp_path: Path) -> None:
-    """What is written is what is read; an argument goes before it, and other members are not looked
-    at.
+    """A profile survives writing and reading. Arguments take precedence, and other members are
+    ignored.
     """
     file = tmp_path / "profile.json"
     file.write_text(profile_text({"cors": False, "retry_after": "none"}, resource="eastus"))

@@ -1,4 +1,4 @@
-"""What mypy and pyright say of a program that uses the package: tests/typing has the programs."""
+"""The verdicts of mypy and pyright on the programs of tests/typing."""
 
 from __future__ import annotations
 
@@ -30,7 +30,8 @@ def marked(path: Path, mark: str) -> set[int]:
 def mypy() -> Lines:
     """Return the lines with an error for mypy --strict."""
     done = subprocess.run(
-        [sys.executable, "-m", "mypy", "--strict", "--no-pretty", "--config-file", "", *map(str, (RIGHT, WRONG))],
+        [sys.executable, "-m", "mypy", "--strict", "--no-pretty", "--config-file", "",
+         *map(str, (RIGHT, WRONG))],
         cwd=ROOT, capture_output=True, text=True, check=False, timeout=110,
     )  # fmt: skip
     assert done.returncode in (0, 1), done.stdout + done.stderr
@@ -43,7 +44,8 @@ def mypy() -> Lines:
 def pyright() -> Lines:
     """Return the lines with an error for pyright."""
     done = subprocess.run(
-        [sys.executable, "-m", "pyright", "--outputjson", "--pythonpath", sys.executable, str(RIGHT), str(WRONG)],
+        [sys.executable, "-m", "pyright", "--outputjson", "--pythonpath", sys.executable,
+         str(RIGHT), str(WRONG)],
         cwd=ROOT, capture_output=True, text=True, check=False, timeout=110,
     )  # fmt: skip
     assert done.returncode in (0, 1), done.stdout + done.stderr
