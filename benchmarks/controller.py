@@ -397,7 +397,8 @@ def main() -> None:
         for strict in (False, True):
             rows = campaign(arguments.seed, arguments.count, strict=strict, calls=calls)
             shares, wasted = [row[0] for row in rows], [row[1] for row in rows]
-            name = f"{of}, {'every call refused until Retry-After' if strict else 'refusals one by one'}"
+            how = "every call refused until Retry-After" if strict else "refusals one by one"
+            name = f"{of}, {how}"
             print(
                 f"  {name:52s} {median(shares):.2f} / {quantile(shares, 0.1):.2f} / "
                 f"{min(shares):.2f}"

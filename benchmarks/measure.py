@@ -1,4 +1,4 @@
-"""Compare runs: the sink on one core, the client on another, a process per run, all kinds in turn."""
+"""Compare runs: the sink on one core, the client on another, one process per run, kinds in turn."""
 
 from __future__ import annotations
 

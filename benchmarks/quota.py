@@ -23,7 +23,7 @@ __all__ = ["through"]
 
 @dataclass
 class _Quota:
-    """The service. `rival` is the share that another client takes in the middle third of `seconds`."""
+    """The service. `rival` is the share of another client in the middle third of `seconds`."""
 
     rate: float
     think: float

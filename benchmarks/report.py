@@ -57,7 +57,8 @@ def line(row: Row) -> str:
     """Return a row as text."""
     target = f"{'<=' if row.most else '>='} {_figure(row.target)}{row.unit}"
     mark = "  " if row.ok else "! "
-    return f"{mark}{row.work:88s} {_figure(row.reached) + row.unit:>15s}   {target:>16s}   {row.detail}"
+    reached = _figure(row.reached) + row.unit
+    return f"{mark}{row.work:88s} {reached:>15s}   {target:>16s}   {row.detail}"
 
 
 def write(rows: Sequence[Row], rounds: int) -> None:

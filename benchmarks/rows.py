@@ -189,8 +189,10 @@ def engine(bench: Bench) -> Iterator[Row]:
     )
     busy = [1 / each for each in runs.each("ours", "cpu")]
     yield Row(
-        "1,000,000 ids through delete_images, nothing behind: ids a second of CPU", 300_000, median(busy), " ids/s",
-        detail=f"{min(busy):,.0f} to {max(busy):,.0f}; by the clock {runs.median('ours', 'rate'):,.0f}",
+        "1,000,000 ids through delete_images, nothing behind: ids a second of CPU",
+        300_000, median(busy), " ids/s",
+        detail=f"{min(busy):,.0f} to {max(busy):,.0f}; "
+        f"by the clock {runs.median('ours', 'rate'):,.0f}",
     )  # fmt: skip
 
 
@@ -233,7 +235,10 @@ def gap(bench: Bench) -> Iterator[Row]:
     for size, tls in ((200_000, False), (200_000, True), (2_000_000, True)):
         runs = bench.uploads(size, {"ours": {"job": "ours.gap"}}, tls=tls)
         what = f"upload {_named(size)}{', TLS' if tls else ''}: event loop held,"
-        detail = f"{_span(runs.each('ours', 'largest'))}; by the clock, other programs included: {_span(runs.each('ours', 'clock'))}"
+        detail = (
+            f"{_span(runs.each('ours', 'largest'))}; "
+            f"by the clock, other programs included: {_span(runs.each('ours', 'clock'))}"
+        )
         yield Row(
             f"{what} largest gap",
             20,

@@ -52,7 +52,10 @@ def image_json(number: int) -> bytes:
     """Return an image as the service writes it, 1.2 KB."""
     name = f"{number:08x}95b24c0b8a2c1c3f0c1d2e3f"
     store = f"https://irisprodeutraining.blob.core.windows.net:443/i-{name}/"
-    key = "?sv=2020-04-08&se=2024-05-21T08%3A41%3A57Z&sr=b&sp=r&sig=Q0fT9xkV3mJ2nUoW4yZbR7sLd1eHc8aGp6iKtXqMwE0%3D"
+    key = (
+        "?sv=2020-04-08&se=2024-05-21T08%3A41%3A57Z&sr=b&sp=r"
+        "&sig=Q0fT9xkV3mJ2nUoW4yZbR7sLd1eHc8aGp6iKtXqMwE0%3D"
+    )
     tags = [
         {
             "tagId": f"48cdc50b-0ee0-4f02-afa8-e100568e1f6{n}",
@@ -62,7 +65,8 @@ def image_json(number: int) -> bytes:
         for n in range(2)
     ]
     image = {
-        "id": f"{number:08x}-95b2-4c0b-8a2c-1c3f0c1d2e3f", "created": "2024-05-20T08:41:57.1527345Z", "width": 640, "height": 480,
+        "id": f"{number:08x}-95b2-4c0b-8a2c-1c3f0c1d2e3f",
+        "created": "2024-05-20T08:41:57.1527345Z", "width": 640, "height": 480,
         "resizedImageUri": f"{store}i-{name}{key}", "thumbnailUri": f"{store}t-{name}{key}",
         "originalImageUri": f"{store}o-{name}{key}", "tags": tags, "regions": [],
     }  # fmt: skip
@@ -100,10 +104,14 @@ def _summary(count: int, quoted: bool, nonce: bytes) -> bytes:
 
 
 def _answer(status: int, body: bytes) -> bytes:
-    head = f"HTTP/1.1 {status} OK\r\nContent-Type: application/json; charset=utf-8\r\nContent-Length: {len(body)}\r\n"
+    head = (
+        f"HTTP/1.1 {status} OK\r\nContent-Type: application/json; charset=utf-8\r\n"
+        f"Content-Length: {len(body)}\r\n"
+    )
     return (
         head.encode()
-        + b"apim-request-id: 6d2f5a4e-0f5a-4b6e-9a53-2f0d5ad6a3d1\r\nDate: Mon, 20 May 2024 08:41:58 GMT\r\n\r\n"
+        + b"apim-request-id: 6d2f5a4e-0f5a-4b6e-9a53-2f0d5ad6a3d1\r\n"
+        + b"Date: Mon, 20 May 2024 08:41:58 GMT\r\n\r\n"
         + body
     )
 

@@ -56,7 +56,8 @@ class Case:
     def __str__(self) -> str:
         how = "sliding second" if self.counting == "second" else "bucket"
         more = f", another takes {self.rival:.0%} for a third" if self.rival else ""
-        return f"{self.rate:g} calls/s by {how}, thinks {self.think:g} s{more}{', refuses all until Retry-After' if self.penalty else ''}"
+        penalty = ", refuses all until Retry-After" if self.penalty else ""
+        return f"{self.rate:g} calls/s by {how}, thinks {self.think:g} s{more}{penalty}"
 
 
 class Seen:
@@ -126,7 +127,7 @@ async def served(case: Case) -> AsyncIterator[str]:
 
 
 async def rival(case: Case, endpoint: str) -> int:
-    """Send as another client: evenly, and without retries. Return the number of accepted requests."""
+    """Send as another client: evenly, and without retries. Return the accepted requests."""
     await asyncio.sleep(case.seconds / 3)
     url, taken = f"{endpoint}/customvision/v3.3/training/domains", 0
 

@@ -101,7 +101,9 @@ VERBS = {
         for store in ("", "WithNoStore")
     },
     **{
-        f"PredictImage{url}{store}": "prediction.classify_image detect_image classify_images detect_images"
+        f"PredictImage{url}{store}": (
+            "prediction.classify_image detect_image classify_images detect_images"
+        )
         for url in ("", "Url")
         for store in ("", "WithNoStore")
     },

@@ -18,11 +18,13 @@ RULES: list[tuple[str, str, dict[str, str]]] = [
         "S1",
         "The key is in no log, exception, repr, traceback, report or event.",
         {
-            "test_security_client": "test_no_fault_brings_the_key_to_light test_a_client_that_cannot_be_made_does_not_show_the_key",
+            "test_security_client": "test_no_fault_brings_the_key_to_light"
+            " test_a_client_that_cannot_be_made_does_not_show_the_key",
             "test_security_transport": "test_s1_the_key_is_in_no_log_event_or_traceback"
             " test_s1_the_key_is_in_no_traceback_of_a_cancelled_request",
             "cli/test_display": "test_debug_logs_requests_and_never_the_key",
-            "cli/test_usage": "test_a_wrong_key_says_so_and_never_shows_it test_a_broken_env_file_is_told_without_its_contents",
+            "cli/test_usage": "test_a_wrong_key_says_so_and_never_shows_it"
+            " test_a_broken_env_file_is_told_without_its_contents",
         },
     ),
     (
@@ -30,14 +32,17 @@ RULES: list[tuple[str, str, dict[str, str]]] = [
         "A credential shows stars: repr, str, format, vars; it is not copied or pickled.",
         {
             "test_security_client": "test_a_credential_cannot_be_carried_away",
-            "transport/test_credentials": "test_a_key_never_shows test_a_key_cannot_be_taken_away test_a_header_cannot_be_pickled",
+            "transport/test_credentials": "test_a_key_never_shows"
+            " test_a_key_cannot_be_taken_away"
+            " test_a_header_cannot_be_pickled",
         },
     ),
     (
         "S3",
         "https only; http for a literal loopback address alone.",
         {
-            "transport/test_credentials": "test_an_endpoint_that_could_give_the_key_away_is_refused test_whatever_is_accepted_is_safe"
+            "transport/test_credentials": "test_an_endpoint_that_could_give_the_key_away_is_refused"
+            " test_whatever_is_accepted_is_safe"
         },
     ),
     (
@@ -52,7 +57,8 @@ RULES: list[tuple[str, str, dict[str, str]]] = [
         "S5",
         "The key is in its header alone; proxies and netrc of the environment are not used.",
         {
-            "test_security_transport": "test_s5_the_key_is_in_its_header_alone test_s5_proxies_and_netrc_of_the_environment_are_not_used",
+            "test_security_transport": "test_s5_the_key_is_in_its_header_alone"
+            " test_s5_proxies_and_netrc_of_the_environment_are_not_used",
         },
     ),
     (
@@ -62,7 +68,8 @@ RULES: list[tuple[str, str, dict[str, str]]] = [
             "whatever a name resolves to."
         ),
         {
-            "project/test_exports_download": "test_addresses_that_are_not_read_from test_addresses_that_a_name_may_lead_to"
+            "project/test_exports_download": "test_addresses_that_are_not_read_from"
+            " test_addresses_that_a_name_may_lead_to"
             " test_a_name_that_leads_inside_is_not_connected_to test_hosts_that_can_be_added"
         },
     ),
@@ -77,30 +84,35 @@ RULES: list[tuple[str, str, dict[str, str]]] = [
         {
             "test_security_transport": "test_s8_an_answer_without_end_is_cut_off",
             "transport/test_aiohttp": "test_a_compressed_answer_is_read_within_its_bound",
-            "project/test_exports_download": "test_an_image_that_never_ends_is_refused test_a_host_that_hangs_is_given_up",
+            "project/test_exports_download": "test_an_image_that_never_ends_is_refused"
+            " test_a_host_that_hangs_is_given_up",
         },
     ),
     (
         "S9",
         "Whatever an answer holds, it is read or refused as a DecodeError.",
         {
-            "wire/test_responses": "test_any_bytes_are_read_or_refused_in_our_way test_any_json_is_read_or_refused_in_our_way"
+            "wire/test_responses": "test_any_bytes_are_read_or_refused_in_our_way"
+            " test_any_json_is_read_or_refused_in_our_way"
             " test_any_error_body_makes_an_error",
-            "test_faults_bad_data": "test_no_body_can_do_worse_than_a_decode_error test_json_of_the_worst_sort",
+            "test_faults_bad_data": "test_no_body_can_do_worse_than_a_decode_error"
+            " test_json_of_the_worst_sort",
         },
     ),
     (
         "S10",
         "Images are looked at by their header only, and never decoded.",
         {
-            "test_sources": "test_a_folder_gives_its_images_by_content_in_the_order_of_names test_the_limits_themselves_are_allowed"
+            "test_sources": "test_a_folder_gives_its_images_by_content_in_the_order_of_names"
+            " test_the_limits_themselves_are_allowed"
         },
     ),
     (
         "S11",
         "A downloaded file is whole or not there, only where the caller says.",
         {
-            "project/test_exports_download": "test_where_a_file_goes_is_looked_at_first test_a_download_that_is_given_up_leaves_nothing"
+            "project/test_exports_download": "test_where_a_file_goes_is_looked_at_first"
+            " test_a_download_that_is_given_up_leaves_nothing"
         },
     ),
     (
@@ -119,7 +131,8 @@ RULES: list[tuple[str, str, dict[str, str]]] = [
         "S13",
         "TLS 1.2 or later, certificates verified, and no way to turn that off.",
         {
-            "test_security_transport": "test_s13_a_trusted_certificate_is_accepted test_s13_what_is_not_to_be_trusted_is_refused"
+            "test_security_transport": "test_s13_a_trusted_certificate_is_accepted"
+            " test_s13_what_is_not_to_be_trusted_is_refused"
             " test_s13_nothing_switches_verification_off"
         },
     ),

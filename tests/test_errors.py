@@ -100,7 +100,8 @@ async def test_a_batch_error_names_the_first_items_with_their_causes(tmp_path: P
             )
     named = str(caught.value)
     assert named.startswith(
-        f"5 of 5 items failed: {gone}: cannot be read: No such file or directory; {tmp_path / 'empty.jpg'}: "
+        f"5 of 5 items failed: {gone}: cannot be read: No such file or directory; "
+        f"{tmp_path / 'empty.jpg'}: "
         "the file is empty (0 bytes); "
         "item 2: the bytes: not a JPEG"
     )

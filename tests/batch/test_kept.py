@@ -213,7 +213,8 @@ def test_an_upload_keeps_no_content_in_its_report(tmp_path: Path) -> None:
     items = [
         b"no image", ImageFile(data=b"GIF"), ImageFile(data=b"GIF89a\x08\0\x08\0BAD"),
         ImageFile(data=b"GIF89a\x08\0\x08\0good", tags=["no such tag"]), io.BytesIO(b"no image"),
-        ImageFile(file=io.BytesIO(b"GIF89a\x08\0\x08\0"), name="b.gif", tags=["none"]), tmp_path / "a.gif",
+        ImageFile(file=io.BytesIO(b"GIF89a\x08\0\x08\0"), name="b.gif", tags=["none"]),
+        tmp_path / "a.gif",
     ]  # fmt: skip
 
     async def main() -> None:

@@ -62,7 +62,7 @@ def copied(folder: Path) -> Path:
 
 
 def run(folder: Path, killer: tuple[str, ...]) -> str:
-    """Run a killer on the copy in `folder`. Return its last line if it failed, or an empty string."""
+    """Run a killer on the copy in `folder`. Return its last line if it failed, or else ""."""
     environment = {**os.environ, "PYTHONPATH": str(folder), "PYTHONDONTWRITEBYTECODE": "1"}
     try:
         done = subprocess.run(

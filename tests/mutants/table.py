@@ -284,8 +284,8 @@ MUTANTS: tuple[Mutant, ...] = (
         "_project/upload_results.py",
         "    found = (by_name.get(key(name)) for name in names)",
         (
-            "    found = results if len(work_items) == len(results) == 1 else (by_name.get(key(name)) "
-            "for name in names)"
+            "    found = results if len(work_items) == len(results) == 1 else "
+            "(by_name.get(key(name)) for name in names)"
         ),
         _tests("project/test_uploads_foreign"),
     ),

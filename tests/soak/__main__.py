@@ -49,7 +49,8 @@ class Soak:
     def __str__(self) -> str:
         memory = ", ".join(f"{size / 2**20:.1f}" for size in self.memory)
         return (
-            f"{self.images:,} images in {self.seconds:.0f} s ({self.images / self.seconds:,.0f}/s), "
+            f"{self.images:,} images in {self.seconds:.0f} s "
+            f"({self.images / self.seconds:,.0f}/s), "
             f"{self.there:,} are there;"
             f" memory at each tenth: {memory} MiB, {self.growth / 2**20:+.1f};"
             f" descriptors {self.descriptors[0]} -> {self.descriptors[1]}, tasks "

@@ -144,7 +144,8 @@ class Strike:
                 return Response(
                     401,
                     {},
-                    b'{"error":{"code":"401","message":"Access denied due to invalid subscription key."}}',
+                    b'{"error":{"code":"401",'
+                    b'"message":"Access denied due to invalid subscription key."}}',
                 )
             case "forbidden":
                 return Response(403, {}, b'{"code":"ForbiddenDRModeEnabled","message":"DR"}')
@@ -214,7 +215,8 @@ def _throttled(dice: int, now: datetime) -> Response:
             return Response(
                 429,
                 {},
-                b'{"error":{"code":"429","message":"Rate limit is exceeded. Try again: retry after 2 seconds."}}',
+                b'{"error":{"code":"429",'
+                b'"message":"Rate limit is exceeded. Try again: retry after 2 seconds."}}',
             )
     return Response(429, {"retry-after": form}, body)
 

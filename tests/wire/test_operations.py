@@ -134,7 +134,8 @@ async def test_images_from_data_one_or_several(tmp_path: Path) -> None:
         assert file.tell() == 7
     assert service.sent.url == f"{BASE}/projects/{P}/images?tagIds={A}"
     assert re.findall(rb'name="(.*?)"; filename="(.*?)"', body) == [
-        (b"imageData", b"0"), (b"imageData", b"b.jpg"), (b"imageData", b"c.jpg"), (b"imageData", b"d")
+        (b"imageData", b"0"), (b"imageData", b"b.jpg"), (b"imageData", b"c.jpg"),
+        (b"imageData", b"d"),
     ]  # fmt: skip
     assert re.findall(rb"\r\n\r\n(.*?)\r\n", body) == [b"one", b"two", b"three", b"four"]
 
