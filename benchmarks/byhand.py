@@ -100,8 +100,8 @@ async def _send(session: aiohttp.ClientSession, url: URL, batch: list[tuple[str,
         "Content-Length": str(length),
         "Training-Key": "0" * 32,
     }
-    async with session.post(url, data=_body(batch, heads), headers=headers) as answer:
-        summary = _decode(await answer.read())
+    async with session.post(url, data=_body(batch, heads), headers=headers) as response:
+        summary = _decode(await response.read())
     return sum(result.status == "OK" for result in summary.images)
 
 
@@ -111,8 +111,8 @@ async def _upload(task: Task) -> dict[str, float]:
         connector=aiohttp.TCPConnector(limit=8, ssl=context)
     ) as session:
         base = f"{task.endpoint}/customvision/v3.3/training/projects/{PROJECT}"
-        async with session.get(f"{base}/tags") as answer:
-            await answer.read()
+        async with session.get(f"{base}/tags") as response:
+            await response.read()
         url = URL(f"{base}/images", encoded=True)
         with Meter() as meter:
             batches = _batches(task.folder)

@@ -100,9 +100,8 @@ def gap(task: Task) -> dict[str, float]:
             ticking = asyncio.ensure_future(tick())
             result = await _sent(task, project, lambda: images_in(task.folder))
             ticking.cancel()
-        held = sorted(
-            one for one in held if one > 0.0002
-        )  # idle iterations would flatter the percentile
+        # Idle iterations would flatter the percentile.
+        held = sorted(one for one in held if one > 0.0002)
         return {
             **result,
             "largest": held[-1] * 1e3,

@@ -29,20 +29,20 @@ too much.
 class Row:
     """A line of the table.
 
-    `target` is the minimum of `reached`, or its maximum if `most` is set.
+    `target` is the minimum of `reached`, or its maximum if `at_most` is set.
     """
 
     work: str
     target: float
     reached: float
     unit: str
-    most: bool = False
+    at_most: bool = False
     detail: str = ""
 
     @property
     def ok(self) -> bool:
         """Whether the target was reached."""
-        return self.reached <= self.target if self.most else self.reached >= self.target
+        return self.reached <= self.target if self.at_most else self.reached >= self.target
 
 
 @dataclass(frozen=True)
@@ -122,13 +122,13 @@ def uploads(bench: Bench) -> Iterator[Row]:
                 detail=_span(less),
             )
         more = runs.ratios("ours", "by hand", "cpu")
-        most = 1.35 if size == 20_000 else 1.15
+        at_most = 1.35 if size == 20_000 else 1.15
         yield Row(
             f"upload {what}: CPU, ours / loop by hand",
-            most,
+            at_most,
             median(more),
             "x",
-            most=True,
+            at_most=True,
             detail=_span(more),
         )
 
@@ -217,7 +217,7 @@ def memory(bench: Bench) -> Iterator[Row]:
             64,
             line["memory"],
             " MiB",
-            most=True,
+            at_most=True,
         )
     few, many = peaks[20_000, 2_000], peaks[20_000, 200_000]
     yield Row(
@@ -225,7 +225,7 @@ def memory(bench: Bench) -> Iterator[Row]:
         16,
         many - few,
         " MiB",
-        most=True,
+        at_most=True,
         detail=f"{few:.1f} and {many:.1f} MiB",
     )
 
@@ -244,10 +244,10 @@ def gap(bench: Bench) -> Iterator[Row]:
             20,
             runs.median("ours", "largest"),
             " ms",
-            most=True,
+            at_most=True,
             detail=detail,
         )
-        yield Row(f"{what} p99", 10, runs.median("ours", "p99"), " ms", most=True)
+        yield Row(f"{what} p99", 10, runs.median("ours", "p99"), " ms", at_most=True)
 
 
 _QUOTAS: tuple[tuple[str, dict[str, float], float], ...] = (
@@ -272,10 +272,10 @@ def quotas(bench: Bench) -> Iterator[Row]:
     """Measure the throughput under a quota in virtual time, and the controller on new random
     scenarios.
     """
-    for what, told, most in _QUOTAS:
+    for what, told, at_most in _QUOTAS:
         line = run_once({"job": "quota.through", **told})
         yield Row(f"{what}: share of the ideal", 95, line["share"] * 100, " %")
-        yield Row(f"{what}: calls answered 429", most, line["refused"] * 100, " %", most=True)
+        yield Row(f"{what}: calls answered 429", at_most, line["refused"] * 100, " %", at_most=True)
     for strict, tenth in ((False, 0.8), (True, 0.5)):
         scenarios = campaign(SEED, 80, strict=strict)
         shares, wasted = [one[0] for one in scenarios], [one[1] for one in scenarios]
@@ -294,7 +294,7 @@ def quotas(bench: Bench) -> Iterator[Row]:
             5,
             median(wasted) * 100,
             " %",
-            most=True,
+            at_most=True,
         )
 
 

@@ -150,16 +150,16 @@ class _Connection:
         if method == b"POST" and verb == "tags" and b"/images/" in path:
             body += self._whole(length - len(body))
             pairs = body[body.index(b"[") : body.rindex(b"]") + 1]
-            answer = _answer(200, b'{"created":%s,"duplicated":[],"exceeded":[]}' % pairs)
+            response = _answer(200, b'{"created":%s,"duplicated":[],"exceeded":[]}' % pairs)
         else:
             if method == b"POST" and verb in ("images", "files"):
                 body += self._whole(min(length, _START) - len(body))
             self._throw_away(length - len(body))
-            answer = self._canned(method, verb, query, length, body)
+            response = self._canned(method, verb, query, length, body)
         options.seen[name] = options.seen.get(name, 0) + 1
         if options.think:
             time.sleep(options.think)
-        self._peer.sendall(answer)
+        self._peer.sendall(response)
         return left
 
     def _canned(self, method: bytes, verb: str, query: bytes, length: int, start: bytes) -> bytes:

@@ -246,11 +246,11 @@ async def test_cancelling_over_sockets_closes_what_was_open(after: int) -> None:
     before = asyncio.all_tasks()
     async with Emulator(seed=1, think_seconds=0.02) as emulator:
         serving = asyncio.all_tasks()
-        answers = asyncio.Semaphore(0)
+        responses = asyncio.Semaphore(0)
 
         def observe(event: Event) -> None:
             if isinstance(event, RequestCompleted):
-                answers.release()
+                responses.release()
 
         async with TrainingClient(
             emulator.endpoint,
@@ -261,7 +261,7 @@ async def test_cancelling_over_sockets_closes_what_was_open(after: int) -> None:
             project = await training.create_project("Orchard")
             await project.create_tag("apple")
             for _ in range(2):
-                await answers.acquire()
+                await responses.acquire()
             items = [
                 ImageFile(data=images.image_bytes(n), tags=["apple"] if n % 2 else [])
                 for n in range(40)
@@ -269,7 +269,7 @@ async def test_cancelling_over_sockets_closes_what_was_open(after: int) -> None:
             run = project.upload_images(items)
             task = asyncio.ensure_future(awaited(run))
             for _ in range(after):
-                await answers.acquire()
+                await responses.acquire()
             await asyncio.sleep(0)
             task.cancel()
             await asyncio.wait((task,))

@@ -24,7 +24,7 @@ from customvision_async import (
 )
 from customvision_async.emulator import Switches
 
-from .support.emulated_project import Bench, found, project_on_emulator
+from .support.emulated_project import EmulatedProject, found, project_on_emulator
 from .support.images import image_bytes
 
 pytestmark = pytest.mark.anyio
@@ -51,7 +51,7 @@ READS = ("GetTags", "GetImages", "GetImageCount", "GetImagesByIds")
 State = Counter[tuple[bytes, tuple[str, ...], tuple[tuple[Any, ...], ...], str]]
 
 
-async def work(one: Bench) -> int:
+async def work(one: EmulatedProject) -> int:
     """Call every method on images, tags and regions once. Return the number of items in doubt."""
     project, in_doubt = one.project, 0
     box = Region("pear", 0.125, 0.25, 0.5, 0.5)
@@ -104,7 +104,7 @@ async def work(one: Bench) -> int:
     return in_doubt + sum(run.report.in_doubt for run in runs)
 
 
-def state(one: Bench) -> tuple[State, list[str]]:
+def state(one: EmulatedProject) -> tuple[State, list[str]]:
     """Return the content of the project.
 
     Each image has its content, tags, regions and metadata. The tags are listed too.

@@ -21,7 +21,7 @@ from customvision_async import (
 )
 
 from .support import virtual_network as virtual
-from .support.emulated_project import Bench, project_on_emulator
+from .support.emulated_project import EmulatedProject, project_on_emulator
 from .support.fake_service import Service
 from .support.images import image_bytes
 from .support.rubbish import (
@@ -228,7 +228,7 @@ def test_every_bad_image_says_what_is_wrong() -> None:
 
 
 async def _upload_with(
-    one: Bench, bad: list[Any], *, create_missing_tags: bool = False
+    one: EmulatedProject, bad: list[Any], *, create_missing_tags: bool = False
 ) -> dict[int, str]:
     """Upload each bad item between good images, which succeed. Return the reasons."""
     good = [

@@ -178,7 +178,7 @@ def test_the_transport_names_no_host_of_azure(module: str) -> None:
 
 
 @pytest.mark.parametrize("module", [name for name in modules() if not within(name, "emulator")])
-def test_only_the_sender_knows_the_http_library(module: str) -> None:
+def test_only_transports_import_the_http_library(module: str) -> None:
     """Only few modules import aiohttp, so that it can be replaced."""
     libraries = {name.partition(".")[0] for name in imports_of(module)}
     assert "aiohttp" not in libraries or module in AIOHTTP

@@ -24,7 +24,7 @@ PAGED = [ApiVersion.V1_2, ApiVersion.V3_0, ApiVersion.V3_3]
 
 
 def shelf(version: ApiVersion, count: int) -> Service:
-    """Return a project of untagged images, with a service that answers in order."""
+    """Return a project of untagged images, with a service that responds in order."""
     service = Service(Random(1), version=version, most_calls=3_000)
     service.think = (0.01, 0.02)
     for number in range(count):
@@ -153,13 +153,13 @@ def test_a_short_page_in_a_list_of_images(version: ApiVersion) -> None:
     """One page has 3 images instead of 10: the list is complete."""
     for at in range(1, 6):
         service = shelf(version, 40)
-        answer = service._GetImages
+        response = service._GetImages
         pages = 0
 
-        def short(*args: Any, answer: Any = answer, at: int = at) -> tuple[int, list[Any]]:
+        def short(*args: Any, response: Any = response, at: int = at) -> tuple[int, list[Any]]:
             nonlocal pages
             pages += 1
-            status, page = answer(*args)
+            status, page = response(*args)
             return status, page[:3] if pages == at else page
 
         service._GetImages = short  # type: ignore[method-assign]  # a service that errs

@@ -40,8 +40,8 @@ class Script:
     `at` has the times of the requests.
     """
 
-    def __init__(self, **answers: list[Step] | Callable[[], Step]) -> None:
-        self.answers = answers
+    def __init__(self, **responses: list[Step] | Callable[[], Step]) -> None:
+        self.responses = responses
         self.asked: list[tuple[str, float]] = []
 
     async def send(
@@ -53,14 +53,14 @@ class Script:
     ) -> Response:
         """Return or raise the next response."""
         self.asked.append((request.operation, asyncio.get_running_loop().time()))
-        given = self.answers[request.operation]
+        given = self.responses[request.operation]
         step = given() if callable(given) else given.pop(0) if len(given) > 1 else given[0]
         if on_sent is not None:
             on_sent()
         await asyncio.sleep(0.001)
         if isinstance(step, Exception):
             raise step
-        return step if isinstance(step, Response) else answer(step)
+        return step if isinstance(step, Response) else response(step)
 
     async def aclose(self) -> None:
         """Do nothing."""
@@ -74,7 +74,7 @@ class Script:
         return len(self.times(operation))
 
 
-def answer(value: Any, status: int = 200, **headers: str) -> Response:
+def response(value: Any, status: int = 200, **headers: str) -> Response:
     """Return a JSON response."""
     return Response(
         status, {"content-type": "application/json", **headers}, json.dumps(value).encode()
@@ -88,7 +88,7 @@ def iteration(status: str = "Training", id: str = ITERATION, **more: Any) -> dic
 
 def refusal(status: int, code: str) -> Response:
     """Return an error as the service writes it."""
-    return answer({"code": code, "message": "no"}, status)
+    return response({"code": code, "message": "no"}, status)
 
 
 def lost() -> Exception:
@@ -134,8 +134,8 @@ def test_waits_as_long_as_the_service_asks() -> None:
 
     async def main() -> None:
         slow = [
-            answer(iteration(), **{"retry-after": "45"}),
-            answer(iteration(), **{"retry-after": "86400"}),
+            response(iteration(), **{"retry-after": "45"}),
+            response(iteration(), **{"retry-after": "86400"}),
             iteration("Completed"),
         ]
         script = Script(GetIterations=[[]], TrainProject=[iteration()], GetIteration=slow)

@@ -243,14 +243,14 @@ AUTHORITY = trustme.CA()
 
 
 def server_context(
-    certificate: trustme.LeafCert, most: ssl.TLSVersion | None = None
+    certificate: trustme.LeafCert, maximum: ssl.TLSVersion | None = None
 ) -> ssl.SSLContext:
-    """Return a TLS context of a server, no newer than `most`."""
+    """Return a TLS context of a server, no newer than `maximum`."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     certificate.configure_cert(context)
-    if most is not None:
+    if maximum is not None:
         context.minimum_version = ssl.TLSVersion.MINIMUM_SUPPORTED
-        context.maximum_version = most
+        context.maximum_version = maximum
         context.set_ciphers("ALL:@SECLEVEL=0")
     return context
 
@@ -264,22 +264,23 @@ async def _send_over(tls: ssl.SSLContext, context: ssl.SSLContext | None) -> tup
     async with peer(reply(), tls=tls) as there:
         transport = AiohttpTransport(ssl_context=context)
         try:
-            answer = await transport.send(
+            response = await transport.send(
                 Request("GET", f"{there.url}/x", "X"), {"Training-Key": CANARY}
             )
         finally:
             await transport.aclose()
             seen = len(there.seen)
-        return answer, seen
+        return response, seen
 
 
 async def test_s13_a_trusted_certificate_is_accepted(tmp_path: Path) -> None:
     """TLS 1.2 and 1.3 work with an authority from a file."""
-    for most in (ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3):
-        answer, _ = await _send_over(
-            server_context(AUTHORITY.issue_cert("127.0.0.1"), most), tls_context(_ca_file(tmp_path))
+    for maximum in (ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3):
+        response, _ = await _send_over(
+            server_context(AUTHORITY.issue_cert("127.0.0.1"), maximum),
+            tls_context(_ca_file(tmp_path)),
         )
-        assert answer.status == 200
+        assert response.status == 200
 
 
 def _expired() -> trustme.LeafCert:

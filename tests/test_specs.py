@@ -208,12 +208,12 @@ def test_answers_are_those_of_the_documents(version: Version) -> None:
             if status != "default"
         }
         assert set(successes) == row.statuses_in(version), id
-        for answer in successes.values():
+        for response in successes.values():
             kind = row.response_in(version)
             if kind is None:
-                assert "schema" not in answer, id
+                assert "schema" not in response, id
                 continue
-            stated = schema_name(answer["schema"])
+            stated = schema_name(response["schema"])
             inner = stated.strip("[]")
             assert stated.replace(inner, model_name(inner, version)) == type_name(kind, version), id
 

@@ -68,15 +68,15 @@ def size_of(chunk: list[WorkItem]) -> int:
     return sum(unit.size + (unit.mixed_overhead if mixed(chunk) else 0) for unit in chunk)
 
 
-def fits(chunk: list[WorkItem], most: ChunkLimits) -> bool:
+def fits(chunk: list[WorkItem], maximum: ChunkLimits) -> bool:
     """Return whether these items may be one chunk."""
     keys = [unit.key for unit in chunk if unit.key is not None]
     return (
-        len(chunk) <= most.count
-        and (most.size is None or size_of(chunk) <= most.size or len(chunk) == 1)
+        len(chunk) <= maximum.count
+        and (maximum.size is None or size_of(chunk) <= maximum.size or len(chunk) == 1)
         and (
-            most.labels is None
-            or len(frozenset().union(*(unit.distinct_labels for unit in chunk))) <= most.labels
+            maximum.labels is None
+            or len(frozenset().union(*(unit.distinct_labels for unit in chunk))) <= maximum.labels
         )
         and len(keys) == len(set(keys))
         and len({unit.partition for unit in chunk}) <= 1
@@ -95,16 +95,16 @@ def feed(chunker: Chunker, units: list[WorkItem], step: int) -> list[list[WorkIt
 @settings(max_examples=150, deadline=None)
 @given(
     units=streams(),
-    most=limits,
+    maximum=limits,
     step=st.integers(1, 30),
     waiting=st.integers(1, 40),
     memory=st.integers(1, 200),
 )
 def test_every_unit_is_in_one_chunk_and_every_limit_is_kept(
-    units: list[WorkItem], most: ChunkLimits, step: int, waiting: int, memory: int
+    units: list[WorkItem], maximum: ChunkLimits, step: int, waiting: int, memory: int
 ) -> None:
     """Each item is in one chunk that fits, in the order of its affinity, however items are fed."""
-    chunker = Chunker(most, max_waiting=waiting, max_memory=memory)
+    chunker = Chunker(maximum, max_waiting=waiting, max_memory=memory)
     chunks = []
     for start in range(0, len(units), step):
         chunks += chunker.feed(units[start : start + step])
@@ -122,21 +122,21 @@ def test_every_unit_is_in_one_chunk_and_every_limit_is_kept(
         unit.index for unit in units
     )
     for chunk in chunks:
-        assert fits(chunk, most), chunk
+        assert fits(chunk, maximum), chunk
 
 
 @settings(max_examples=100, deadline=None)
-@given(units=streams(), most=limits, step=st.integers(1, 50))
-def test_chunks_are_full(units: list[WorkItem], most: ChunkLimits, step: int) -> None:
+@given(units=streams(), maximum=limits, step=st.integers(1, 50))
+def test_chunks_are_full(units: list[WorkItem], maximum: ChunkLimits, step: int) -> None:
     """A chunk is sent early only if it is full by count or size, or if too many items do not fit
     together.
     """
-    chunker = Chunker(most, max_waiting=10_000, max_memory=10**9)
+    chunker = Chunker(maximum, max_waiting=10_000, max_memory=10**9)
     for start in range(0, len(units), step):
         for chunk in chunker.feed(units[start : start + step]):
             assert not mixed(chunk)
-            full = len(chunk) == most.count or (
-                most.size is not None and size_of(chunk) + 30 > most.size
+            full = len(chunk) == maximum.count or (
+                maximum.size is not None and size_of(chunk) + 30 > maximum.size
             )
             kin = {
                 unit.index
@@ -147,25 +147,25 @@ def test_chunks_are_full(units: list[WorkItem], most: ChunkLimits, step: int) ->
     left = chunker.flush()
     event(f"chunks at the end: {len(left)}")
     for one, other in combinations(left, 2):
-        assert not fits(one + other, most) or size_of(one) > (most.size or size_of(one)), (
+        assert not fits(one + other, maximum) or size_of(one) > (maximum.size or size_of(one)), (
             "two chunks could have been one"
         )
 
 
 @settings(max_examples=100, deadline=None)
-@given(units=streams(), most=limits)
+@given(units=streams(), maximum=limits)
 def test_pure_kinds_stay_pure_where_that_costs_no_chunk(
-    units: list[WorkItem], most: ChunkLimits
+    units: list[WorkItem], maximum: ChunkLimits
 ) -> None:
     """The rest is mixed only if that saves a chunk."""
-    apart = Chunker(most, max_waiting=10_000, max_memory=10**9)
+    apart = Chunker(maximum, max_waiting=10_000, max_memory=10**9)
     apart.feed(units)
     opened = {}
     for unit in apart.waiting_items():
         opened.setdefault((unit.partition, unit.affinity), []).append(unit)
     pure = 0
     for kin in opened.values():
-        alone = Chunker(most, max_waiting=10_000, max_memory=10**9)
+        alone = Chunker(maximum, max_waiting=10_000, max_memory=10**9)
         pure += len(alone.feed(kin)) + len(alone.flush())
     left = apart.flush()
     assert len(left) <= pure
@@ -237,19 +237,19 @@ def test_the_weight_that_is_taken_is_learnt() -> None:
 
     One bad item does not make every chunk small.
     """
-    most = ChunkLimits(64, 1000)
-    most.shrink(800)
-    assert most.size == 400
-    most.shrink(800)
-    assert most.size == 400
+    maximum = ChunkLimits(64, 1000)
+    maximum.shrink(800)
+    assert maximum.size == 400
+    maximum.shrink(800)
+    assert maximum.size == 400
     for refused in (400, 200, 100, 50):  # bisecting to find a bad item
-        most.shrink(refused)
-    assert most.size == 25
+        maximum.shrink(refused)
+    assert maximum.size == 25
     for landed in (25, 50, 100, 200, 400):  # the other items of its chunk
-        most.accept(landed)
-    assert most.size == 400
-    most.shrink(500)
-    assert most.size == 400
+        maximum.accept(landed)
+    assert maximum.size == 400
+    maximum.shrink(500)
+    assert maximum.size == 400
 
 
 class Looked(frozenset[str]):
@@ -294,16 +294,18 @@ def test_no_call_tries_more_than_its_share(each: int, of: int, own: bool) -> Non
 
 
 @pytest.mark.parametrize(
-    ("least", "most", "of", "fill"),
+    ("least", "maximum", "of", "fill"),
     [(1, 3, 200, 17), (1, 5, 50, 23), (0, 2, 20, 60), (1, 1, 500, 36)],
 )
 def test_chunks_of_many_sets_of_tags_are_well_filled(
-    least: int, most: int, of: int, fill: int
+    least: int, maximum: int, of: int, fill: int
 ) -> None:
     """Images with a few of many tags, 20 per request: those that share tags go together."""
     random = Random(1)
     names = [str(n) for n in range(of)]
-    labels = [frozenset(random.sample(names, random.randint(least, most))) for _ in range(10_000)]
+    labels = [
+        frozenset(random.sample(names, random.randint(least, maximum))) for _ in range(10_000)
+    ]
     chunker = Chunker(ChunkLimits(64, labels=20))
     chunks = (
         feed(

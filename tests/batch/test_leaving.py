@@ -12,23 +12,23 @@ import pytest
 
 from customvision_async._batch.work_item import Done, Outcome, WorkItem
 
-from ..support.engine import FakeTransport, Fatal, Poison, account, alone, batch
+from ..support.engine import FakeTransport, Fatal, Poison, account, batch, no_tasks_left
 from ..support.virtual_loop import run
 
 
 class Deaf(FakeTransport):
     """A service whose client swallows a cancellation and then raises or returns something else."""
 
-    def __init__(self, answer: Callable[[int], Sequence[Outcome]]) -> None:
+    def __init__(self, response: Callable[[int], Sequence[Outcome]]) -> None:
         super().__init__()
-        self.answer = answer
+        self.response = response
 
     async def send(self, units: Sequence[WorkItem]) -> Sequence[Outcome]:
         """Send one request."""
         self.sent.append([unit.payload for unit in units])
         with suppress(asyncio.CancelledError):
             await asyncio.sleep(1.0)
-        return self.answer(len(units))
+        return self.response(len(units))
 
 
 def _poison(count: int) -> Sequence[Outcome]:
@@ -36,11 +36,11 @@ def _poison(count: int) -> Sequence[Outcome]:
 
 
 @pytest.mark.parametrize(
-    "answer", [_poison, lambda count: [Done()] * count], ids=["refused", "landed"]
+    "response", [_poison, lambda count: [Done()] * count], ids=["refused", "landed"]
 )
 @pytest.mark.parametrize("watched", [True, False])
 def test_a_cancellation_that_sending_keeps_for_itself_ends_the_run(
-    answer: Callable[[int], Sequence[Outcome]], watched: bool
+    response: Callable[[int], Sequence[Outcome]], watched: bool
 ) -> None:
     """Nothing is sent afterwards, and no chunk is halved. Known outcomes are in the report.
 
@@ -48,7 +48,7 @@ def test_a_cancellation_that_sending_keeps_for_itself_ends_the_run(
     """
 
     async def main() -> None:
-        service = Deaf(answer)
+        service = Deaf(response)
         one = batch(range(1000), service, max_in_flight=8)
         sent = 0
 
@@ -66,9 +66,9 @@ def test_a_cancellation_that_sending_keeps_for_itself_ends_the_run(
         assert asyncio.get_running_loop().time() == 0.5
         assert len(service.sent) == sent
         assert account(one.report)
-        assert one.report.succeeded == (0 if answer is _poison else 80)
+        assert one.report.succeeded == (0 if response is _poison else 80)
         assert len(one.report.pending_items) == one.report.pending
-        assert alone()
+        assert no_tasks_left()
 
     run(main())
 
@@ -88,7 +88,7 @@ def test_a_cancellation_that_preparing_keeps_for_itself_ends_the_run() -> None:
             await asyncio.sleep(0.5)
         assert service.sent == []
         assert one.report.submitted == one.report.pending == len(one.report.pending_items) == 4
-        assert alone()
+        assert no_tasks_left()
 
     run(main())
 
@@ -114,7 +114,7 @@ def test_leaving_while_a_source_is_let_go_after_the_run_was_ended() -> None:
             await asyncio.sleep(20)
         assert account(one.report)
         assert (one.report.succeeded, one.report.failed, one.report.pending) == (18, 9, 0)
-        assert alone()
+        assert no_tasks_left()
 
     run(main())
 

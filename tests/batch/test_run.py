@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from customvision_async import BatchError, BatchRun, ItemError, ItemResult
 from customvision_async._batch.work_item import Done, Failed, Outcome, WorkItem
 
-from ..support.engine import FakeTransport, Poison, account, alone, awaited, batch
+from ..support.engine import FakeTransport, Poison, account, awaited, batch, no_tasks_left
 from ..support.virtual_loop import run
 
 
@@ -47,7 +47,7 @@ def test_results_come_as_they_settle_with_their_place_in_the_input() -> None:
     async def main() -> list[ItemResult[Any, Any]]:
         async with batch([f"i{n}" for n in range(30)], Uneven()) as one:
             results = [result async for result in one]
-        assert alone()
+        assert no_tasks_left()
         assert one.report.succeeded == 30
         return results
 
@@ -74,7 +74,7 @@ def test_what_failed_is_raised_as_a_group_of_ten_and_ten(number: int) -> None:
     async def main() -> BatchError:
         with pytest.raises(BatchError) as caught:
             await batch(range(500), service)
-        assert alone()
+        assert no_tasks_left()
         return caught.value
 
     error = run(main())
@@ -140,7 +140,7 @@ def test_leaving_early_leaves_nothing_behind(after: int, grain: bool) -> None:
                         break
         except KeyError:
             assert grain
-        assert alone()
+        assert no_tasks_left()
         assert service.in_flight == 0
         assert closed == [True]
         report = one.report
@@ -175,7 +175,7 @@ def test_being_cancelled_leaves_nothing_behind(steps: int, watched: bool) -> Non
             await asyncio.sleep(0)
         task.cancel()
         await asyncio.gather(task, return_exceptions=True)
-        assert alone()
+        assert no_tasks_left()
         assert service.in_flight == 0
         assert account(one.report)
         assert one.report.pending == len(one.report.pending_items)
@@ -273,7 +273,7 @@ def test_an_abandoned_generator_around_a_run_cancels_nobody_else() -> None:
             break
         gc.collect()
         await asyncio.sleep(10)
-        assert alone()
+        assert no_tasks_left()
 
     run(main())
 
@@ -286,7 +286,7 @@ def test_a_run_may_be_entered_in_one_task_and_left_in_another() -> None:
         await asyncio.create_task(_entered(one))
         assert len([result async for result in one]) == 100
         await asyncio.create_task(one.__aexit__(None, None, None))
-        assert alone()
+        assert no_tasks_left()
 
     async def _entered(one: BatchRun[Any, Any]) -> None:
         await one.__aenter__()

@@ -19,9 +19,9 @@ from ..support.engine import (
     FakeTransport,
     Fatal,
     account,
-    alone,
     batch,
     cancels_itself,
+    no_tasks_left,
     poisoned,
 )
 from ..support.virtual_loop import run
@@ -56,7 +56,7 @@ def test_a_fatal_error_stops_the_run_and_nothing_hangs(endless: bool) -> None:
         assert one.report.failed == one.report.submitted - 20
         assert pulled <= 200
         assert anyio.current_time() < 100
-        assert alone()
+        assert no_tasks_left()
 
         pulled = 0
         two, shown = batch(source(), FakeTransport(act)), 0
@@ -141,7 +141,7 @@ def test_a_prepare_that_ends_in_a_cancellation_of_its_own_fails_its_items() -> N
             BatchError, match="the preparation of the items awaited something that was cancelled"
         ):
             await batch([1, 2, 3], FakeTransport(), prepare=prepare)
-        assert alone()
+        assert no_tasks_left()
 
     run(main())
 

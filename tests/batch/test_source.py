@@ -12,7 +12,15 @@ import pytest
 from customvision_async import BatchError, BatchReport, ItemResult
 from customvision_async._batch.work_item import Done, Failed, WorkItem
 
-from ..support.engine import FakeTransport, Fatal, account, alone, awaited, batch, cancels_itself
+from ..support.engine import (
+    FakeTransport,
+    Fatal,
+    account,
+    awaited,
+    batch,
+    cancels_itself,
+    no_tasks_left,
+)
 from ..support.virtual_loop import run
 
 
@@ -63,7 +71,7 @@ def test_an_error_of_the_source_comes_up_bare_after_what_is_in_flight(
                 async for result in two:
                     shown += result.ok
         assert shown == landing
-        assert alone()
+        assert no_tasks_left()
 
     run(main())
 
@@ -135,20 +143,20 @@ def test_an_unbounded_source_is_pulled_only_as_fast_as_results_are_read() -> Non
                     )  # in flight, in the stream, or between them
                 if read == 1000:
                     break
-        assert alone()
+        assert no_tasks_left()
 
     run(main())
 
 
 def test_memory_that_items_hold_is_bounded() -> None:
     """With large items and a small memory limit, fewer items are pulled and in flight at a time."""
-    alive = most = 0
+    alive = maximum = 0
 
     class Item:
         def __init__(self) -> None:
-            nonlocal alive, most
+            nonlocal alive, maximum
             alive += 1
-            most = max(most, alive)
+            maximum = max(maximum, alive)
 
         def __del__(self) -> None:
             nonlocal alive
@@ -171,7 +179,7 @@ def test_memory_that_items_hold_is_bounded() -> None:
                 pass
 
     run(main())
-    assert most <= 60
+    assert maximum <= 60
 
 
 def test_a_slow_source_lingers_then_is_sent_what_there_is() -> None:
@@ -247,7 +255,7 @@ def test_a_source_that_ends_in_a_cancellation_of_its_own_is_an_error() -> None:
         one = batch(source(), FakeTransport())
         with pytest.raises(RuntimeError, match="the source awaited something that was cancelled"):
             await one
-        assert alone()
+        assert no_tasks_left()
         return one.report
 
     report = run(main())
@@ -284,7 +292,7 @@ def test_a_cancellation_that_a_plain_source_raises_is_an_error(where: str, given
         one = batch(_Cancelling(where), FakeTransport())
         with pytest.raises(RuntimeError, match="the source awaited something that was cancelled"):
             await one
-        assert alone()
+        assert no_tasks_left()
         return one.report
 
     report = run(main())
@@ -301,7 +309,7 @@ def test_a_cancellation_that_a_source_raises_when_it_is_let_go_costs_no_outcome(
         one = batch(_Cancelling("end"), FakeTransport(closed), max_in_flight=2)
         with pytest.raises(BatchError):
             await one
-        assert alone()
+        assert no_tasks_left()
         return one.report
 
     report = run(main())

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from customvision_async import BatchRun, ItemResult
 from customvision_async._batch.work_item import Failed
 
-from ..support.engine import FakeTransport, account, alone, batch
+from ..support.engine import FakeTransport, account, batch, no_tasks_left
 from ..support.virtual_loop import run
 
 Next = Callable[[BatchRun[Any, Any], float], Awaitable[ItemResult[Any, Any] | None]]
@@ -81,7 +81,7 @@ def test_a_timeout_around_anext_loses_no_result(way: Next, seconds: float, chunk
         one = batch(range(120), service, max_in_flight=chunks)
         assert sorted(await _all_of(one, way, seconds)) == list(range(120))
         assert one.report.succeeded == 120
-        assert alone()
+        assert no_tasks_left()
 
     run(main())
 
@@ -180,7 +180,7 @@ def test_a_cancelled_run_gives_up_what_was_settled(seconds: float) -> None:
         await asyncio.wait([task])
         rest = [result.index async for result in one]
         assert len(set(seen + rest)) == len(seen) + len(rest) == one.report.succeeded
-        assert alone()
+        assert no_tasks_left()
 
     run(main())
 

@@ -257,9 +257,9 @@ def _boxes(image: Stored) -> frozenset[Box]:
 
 
 def _between(
-    owner: str, kind: str, least: frozenset[Any], there: frozenset[Any], most: frozenset[Any]
+    owner: str, kind: str, least: frozenset[Any], there: frozenset[Any], maximum: frozenset[Any]
 ) -> Iterable[str]:
     if least - there:
         yield f"{owner} lacks {len(least - there)} of its {len(least)} {kind}"
-    if there - most:
-        yield f"{owner} has {len(there - most)} {kind} that are not its own"
+    if there - maximum:
+        yield f"{owner} has {len(there - maximum)} {kind} that are not its own"

@@ -21,7 +21,7 @@ from customvision_async import (
     UnsupportedOperation,
 )
 
-from ..support.emulated_project import VERSIONS, Bench, project_on_emulator
+from ..support.emulated_project import VERSIONS, EmulatedProject, project_on_emulator
 from ..support.images import image_bytes
 
 pytestmark = pytest.mark.anyio
@@ -30,7 +30,7 @@ DETECTION = "ObjectDetection/General"
 IMAGES = [image_bytes(seed, size=(24, 16)) for seed in range(300)]
 
 
-async def filled(one: Bench, count: int, *tags: str) -> list[str]:
+async def filled(one: EmulatedProject, count: int, *tags: str) -> list[str]:
     """Upload `count` images to the project and return their ids."""
     async with one.project.upload_images(IMAGES[:count], tags=tags) as upload:
         ids = [result.image.id async for result in upload if result.image]
@@ -559,7 +559,7 @@ async def test_a_tag_that_cannot_be_made_costs_its_own_images_alone() -> None:
         assert await one.tag_counts() == {"good": 1}
 
 
-def choke(one: Bench) -> None:
+def choke(one: EmulatedProject) -> None:
     """Let the service fail for every request that creates a tag named "poison"."""
     strike = one.emulator.faults.strike
 

@@ -44,13 +44,13 @@ SUM = f"Content-MD5: {base64.b64encode(hashlib.md5(FILE).digest()).decode()}"
 
 @asynccontextmanager
 async def files(
-    *answers: Answer, retry: Retry | None = None
+    *responses: Answer, retry: Retry | None = None
 ) -> AsyncIterator[tuple[Peer, ProjectClient]]:
-    """Yield a host of files that uses `answers` in turn, and a project that may download
+    """Yield a host of files that uses `responses` in turn, and a project that may download
     from it.
     """
     async with (
-        peer(*answers) as host,
+        peer(*responses) as host,
         TrainingClient(
             "http://127.0.0.1:9",
             KEY,
@@ -69,7 +69,7 @@ def done(url: str) -> Export:
 def cut(body: bytes, sent: int, *headers: str) -> Answer:
     """Announce all of `body`, send `sent` bytes of it, and break the connection."""
 
-    async def answer(seen: Seen, reader: Any, writer: Any) -> None:
+    async def response(seen: Seen, reader: Any, writer: Any) -> None:
         writer.write(
             "\r\n".join(
                 ["HTTP/1.1 200 OK", f"Content-Length: {len(body)}", *headers, "", ""]
@@ -80,7 +80,7 @@ def cut(body: bytes, sent: int, *headers: str) -> Answer:
         writer.write_eof()  # a reset would discard bytes in flight
         await reader.read()
 
-    return answer
+    return response
 
 
 async def rest(seen: Seen, reader: Any, writer: Any) -> None:

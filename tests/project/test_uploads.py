@@ -31,7 +31,7 @@ from customvision_async import (
 from customvision_async._transport.base import Request, Response
 from customvision_async.models import ImageFromPrediction
 
-from ..support.emulated_project import QUICK, VERSIONS, Bench, project_on_emulator
+from ..support.emulated_project import QUICK, VERSIONS, EmulatedProject, project_on_emulator
 from ..support.images import image_bytes
 
 pytestmark = pytest.mark.anyio
@@ -202,7 +202,7 @@ async def test_all_kinds_go_together_in_one_call(tmp_path: Path) -> None:
         assert results[7].duplicate
 
 
-async def predicted(one: Bench, images: list[bytes]) -> list[str]:
+async def predicted(one: EmulatedProject, images: list[bytes]) -> list[str]:
     """The ids of stored predictions of images."""
     taught = [
         ImageFile(data=data, tags=["x" if n % 2 else "y"]) for n, data in enumerate(IMAGES[100:112])

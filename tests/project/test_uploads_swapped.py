@@ -16,7 +16,7 @@ from customvision_async import ImageFile, Region, images_in
 from customvision_async._content import Blob
 from customvision_async._transport import body
 
-from ..support.emulated_project import Bench, found, project_on_emulator
+from ..support.emulated_project import EmulatedProject, found, project_on_emulator
 from ..support.images import fill
 
 pytestmark = pytest.mark.anyio
@@ -117,7 +117,9 @@ def given(tmp_path: Path, size: int) -> dict[str, bytes]:
     return {path.name: path.read_bytes() for path in paths}
 
 
-async def failed(one: Bench, source: AsyncIterator[Any], before: dict[str, bytes]) -> set[str]:
+async def failed(
+    one: EmulatedProject, source: AsyncIterator[Any], before: dict[str, bytes]
+) -> set[str]:
     """Upload, and return the names that failed. What landed is whole, as it was looked at."""
     async with one.project.upload_images(source) as upload:
         results = [result async for result in upload]

@@ -34,7 +34,7 @@ QUICK = Retry(
 
 
 @dataclass
-class Bench:
+class EmulatedProject:
     """An emulator, its client and an empty project."""
 
     emulator: Emulator
@@ -76,7 +76,7 @@ async def project_on_emulator(
     concurrency: Concurrency | None = None,
     classification_type: str | None = None,
     **options: Any,
-) -> AsyncIterator[Bench]:
+) -> AsyncIterator[EmulatedProject]:
     """Yield a project with `tags` in an emulator with `options`."""
     async with (
         Emulator(seed=1, **options) as emulator,
@@ -93,12 +93,12 @@ async def project_on_emulator(
         )
         for tag in tags:
             await project.create_tag(tag)
-        one = Bench(emulator, training, project)
+        one = EmulatedProject(emulator, training, project)
         one.forget()
         yield one
 
 
-def found(one: Bench, data: bytes) -> str:
+def found(one: EmulatedProject, data: bytes) -> str:
     """Return the id of the image with this content."""
     assert one.emulator._world is not None
     return guid_text(

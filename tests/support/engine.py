@@ -109,7 +109,7 @@ def account(one: BatchReport | Any) -> bool:
     return bool(one.submitted == one.succeeded + one.failed + one.skipped + one.pending)
 
 
-def alone() -> bool:
+def no_tasks_left() -> bool:
     """Return whether the current task is the only one."""
     return asyncio.all_tasks() == {asyncio.current_task()}
 
@@ -117,7 +117,7 @@ def alone() -> bool:
 async def awaited(one: BatchRun[Any, Any]) -> BatchReport:
     """Await a run and return its report. Check that no task is left."""
     report = await one
-    assert alone()
+    assert no_tasks_left()
     return report
 
 

@@ -271,9 +271,9 @@ class Faults:
         if strike.kind == "early":
             raise ResponseLost("a success came before the whole request", operation=operation)
 
-    def returned(self, strike: Strike, answer: Response, operation: str) -> Response:
+    def returned(self, strike: Strike, response: Response, operation: str) -> Response:
         """Return the response as it arrives, or raise an error in its place."""
-        headers = dict(answer.headers)
+        headers = dict(response.headers)
         match strike.kind:
             case "lost_answer":
                 raise ResponseLost("the connection was reset", operation=operation)
@@ -286,14 +286,14 @@ class Faults:
                     _STATUSES[strike.dice % 5], {}, _BODIES[strike.dice // 5 % len(_BODIES)]
                 )
         wrong = {
-            "truncated": answer.body[: len(answer.body) // 2] or b"{",
+            "truncated": response.body[: len(response.body) // 2] or b"{",
             "html": b"<!doctype html><title>Proxy</title>",
             "garbage": b'{"isBatchSuccessful": tru\xff',
             "wrong_shape": json.dumps({"images": 7, "created": "x"}).encode(),
             "empty": b"",
         }.get(strike.kind)
-        if wrong is None or not 200 <= answer.status < 300:
-            return answer
+        if wrong is None or not 200 <= response.status < 300:
+            return response
         if strike.kind == "html":
             headers["content-type"] = "text/html"
-        return Response(answer.status, headers, wrong)
+        return Response(response.status, headers, wrong)

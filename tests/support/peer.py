@@ -44,7 +44,7 @@ class Peer:
 def reply(status: int = 200, body: bytes = b"{}", *headers: str, close: bool = False) -> Answer:
     """Read the body, then respond."""
 
-    async def answer(
+    async def response(
         seen: Seen, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
     ) -> None:
         await read_body(seen, reader)
@@ -57,13 +57,13 @@ def reply(status: int = 200, body: bytes = b"{}", *headers: str, close: bool = F
         writer.write("\r\n".join(lines).encode() + b"\r\n\r\n" + body)
         await writer.drain()
 
-    return answer
+    return response
 
 
 def raw(data: bytes, *, body: bool = True) -> Answer:
     """Write `data` unchanged, then close. With `body`, read the request body first."""
 
-    async def answer(
+    async def response(
         seen: Seen, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
     ) -> None:
         if body:
@@ -72,7 +72,7 @@ def raw(data: bytes, *, body: bool = True) -> Answer:
         await writer.drain()
         writer.close()
 
-    return answer
+    return response
 
 
 async def read_body(seen: Seen, reader: asyncio.StreamReader) -> None:
@@ -81,10 +81,10 @@ async def read_body(seen: Seen, reader: asyncio.StreamReader) -> None:
 
 
 @asynccontextmanager
-async def peer(*answers: Answer, tls: ssl.SSLContext | None = None) -> AsyncIterator[Peer]:
-    """Yield a peer that uses `answers` in turn and repeats the last one."""
+async def peer(*responses: Answer, tls: ssl.SSLContext | None = None) -> AsyncIterator[Peer]:
+    """Yield a peer that uses `responses` in turn and repeats the last one."""
     here = Peer()
-    left = list(answers)
+    left = list(responses)
     tasks: set[asyncio.Task[None]] = set()
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

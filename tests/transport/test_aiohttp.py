@@ -34,9 +34,11 @@ SOON = Timeouts(connect=0.3, write=0.3, read=0.3)
 
 
 @asynccontextmanager
-async def sending(*answers: Answer, **options: Any) -> AsyncIterator[tuple[AiohttpTransport, Peer]]:
+async def sending(
+    *responses: Answer, **options: Any
+) -> AsyncIterator[tuple[AiohttpTransport, Peer]]:
     """Yield a transport, and the peer that it sends to."""
-    async with peer(*answers) as there:
+    async with peer(*responses) as there:
         transport = AiohttpTransport(**options)
         try:
             yield transport, there
@@ -118,14 +120,14 @@ async def test_a_request_is_sent_as_it_is() -> None:
         transport,
         there,
     ):
-        answer = await transport.send(
+        response = await transport.send(
             get(there, headers={"Accept": "text/plain"}), {"Training-Key": "k"}
         )
         assert (
-            answer.status,
-            answer.body,
-            answer.headers["request-id"],
-            answer.headers["x-a"],
+            response.status,
+            response.body,
+            response.headers["request-id"],
+            response.headers["x-a"],
         ) == (207, b'{"ok":1}', "7", "1, 2")
         seen = there.seen[0]
         assert seen.line == "GET /customvision/v3.3/Training/domains?a=b%20c,d HTTP/1.1"
@@ -158,14 +160,14 @@ async def test_the_end_of_the_body_is_told_before_the_answer() -> None:
     """The next body can begin while this request waits for its response."""
     told = asyncio.Event()
 
-    async def answer(
+    async def response(
         seen: Seen, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
     ) -> None:
         await read_body(seen, reader)
         await told.wait()
         writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
 
-    async with sending(answer) as (transport, there):
+    async with sending(response) as (transport, there):
         await asyncio.wait_for(transport.send(post(there), {}, on_sent=told.set), 5)
 
 
@@ -184,17 +186,17 @@ async def test_an_answer_in_the_middle_of_the_body_is_taken() -> None:
 
     told = asyncio.Event()
     async with sending(refuse, reply()) as (transport, there):
-        answer = await asyncio.wait_for(
+        response = await asyncio.wait_for(
             transport.send(post(there, 50_000_000), {}, on_sent=told.set), 5
         )
-        assert answer.status == 401
+        assert response.status == 401
         assert told.is_set()
         assert (await transport.send(get(there), {})).status == 200
         assert there.connections == 2
 
 
 @pytest.mark.parametrize(
-    ("answer", "error", "says"),
+    ("response", "error", "says"),
     [
         (stay, RequestTimeout, "no response within 0.3 s"),
         (drip, RequestTimeout, "incomplete"),
@@ -248,10 +250,10 @@ async def test_an_answer_in_the_middle_of_the_body_is_taken() -> None:
 )
 @pytest.mark.parametrize("with_body", [False, True], ids=["get", "post"])
 async def test_each_way_of_failing_has_its_name(
-    answer: Answer, error: type[CustomVisionError], says: str, with_body: bool
+    response: Answer, error: type[CustomVisionError], says: str, with_body: bool
 ) -> None:
     """A typed error that names the operation, in time, without objects of aiohttp."""
-    async with sending(answer, timeouts=SOON) as (transport, there):
+    async with sending(response, timeouts=SOON) as (transport, there):
         request = post(there, response_bytes=1000) if with_body else get(there, response_bytes=1000)
         with pytest.raises(error, match=says) as caught:
             await asyncio.wait_for(transport.send(request, {}), 5)
@@ -383,11 +385,11 @@ async def test_a_file_that_has_changed_ends_the_request(tmp_path: Path) -> None:
 async def test_a_compressed_answer_is_read_within_its_bound(encode: Any) -> None:
     """A proxy may compress unasked. A decompression bomb is refused at the limit."""
     kind = "gzip" if encode is gzip.compress else "deflate"
-    answers = [
+    responses = [
         reply(200, encode(data), f"Content-Encoding: {kind}")
         for data in (b'{"a":1}' * 1000, bytes(100_000_000))
     ]
-    async with sending(*answers) as (transport, there):
+    async with sending(*responses) as (transport, there):
         assert (await transport.send(get(there), {})).body == b'{"a":1}' * 1000
         with pytest.raises(DecodeError, match="larger than"):
             await transport.send(get(there), {})
@@ -403,7 +405,7 @@ async def test_a_given_session_is_used_and_left_open() -> None:
         assert there.seen[0].header("X-Theirs") == "1"
 
 
-async def test_a_closed_sender_says_so() -> None:
+async def test_a_closed_transport_says_so() -> None:
     """It does not open again."""
     transport = AiohttpTransport()
     await transport.aclose()
@@ -411,7 +413,7 @@ async def test_a_closed_sender_says_so() -> None:
         await transport.send(Request("GET", "http://127.0.0.1:1/", "X"), {})
 
 
-async def test_cancelling_leaves_no_task_and_the_sender_well() -> None:
+async def test_cancelling_leaves_no_task_and_a_working_transport() -> None:
     """At any moment of a request. The next one succeeds."""
     async with sending(reply()) as (transport, there):
         await transport.send(get(there), {})

@@ -124,9 +124,10 @@ def test_no_second_sees_a_call_too_many_when_timers_are_late(rate: float, seed: 
             now += pause + random.expovariate(200)
         controller.abandoned(now, controller.start(now, upload=False))
         starts.append(now)
-    most = math.ceil(rate)
+    maximum = math.ceil(rate)
     assert all(
-        later - earlier >= 1 - 1e-9 for earlier, later in zip(starts, starts[most:], strict=False)
+        later - earlier >= 1 - 1e-9
+        for earlier, later in zip(starts, starts[maximum:], strict=False)
     )
     assert len(starts) >= 0.94 * rate * now
 

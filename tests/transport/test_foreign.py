@@ -24,9 +24,11 @@ NEW = b'HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\n"new"'
 
 
 @asynccontextmanager
-async def sending(*answers: Answer, **options: Any) -> AsyncIterator[tuple[AiohttpTransport, Peer]]:
+async def sending(
+    *responses: Answer, **options: Any
+) -> AsyncIterator[tuple[AiohttpTransport, Peer]]:
     """Yield a transport, and the peer that it sends to."""
-    async with peer(*answers) as there:
+    async with peer(*responses) as there:
         transport = AiohttpTransport(**options)
         try:
             yield transport, there
@@ -48,7 +50,7 @@ def post(there: Peer, size: int = 10) -> Request:
 def after(first: bytes, *later: bytes) -> Answer:
     """Respond with `first`, then write each of `later` while the connection is idle."""
 
-    async def answer(
+    async def response(
         seen: Seen, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
     ) -> None:
         await read_body(seen, reader)
@@ -58,13 +60,13 @@ def after(first: bytes, *later: bytes) -> Answer:
             await asyncio.sleep(0.02)
             writer.write(piece)
 
-    return answer
+    return response
 
 
 def early(status: bytes) -> Answer:
     """Respond with `status` before most of the body has arrived, then read the rest."""
 
-    async def answer(
+    async def response(
         seen: Seen, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
     ) -> None:
         await reader.readexactly(1000)
@@ -74,7 +76,7 @@ def early(status: bytes) -> Answer:
         while await reader.read(1 << 20):
             pass
 
-    return answer
+    return response
 
 
 IDLE = {
@@ -163,8 +165,8 @@ async def test_a_success_before_the_end_of_the_body_is_a_response_lost(status: b
 async def test_a_refusal_before_the_end_of_the_body_is_taken(status: bytes) -> None:
     """A refusal does not need the whole body."""
     async with sending(early(status)) as (transport, there):
-        answer = await asyncio.wait_for(transport.send(post(there, 50_000_000), {}), 5)
-        assert answer.status == int(status[:3])
+        response = await asyncio.wait_for(transport.send(post(there, 50_000_000), {}), 5)
+        assert response.status == int(status[:3])
 
 
 async def test_a_second_response_in_the_same_breath_is_not_the_next_one() -> None:

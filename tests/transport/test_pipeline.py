@@ -75,8 +75,8 @@ async def test_the_answer_tells_what_it_took(
     """The response has the number of attempts without refusals, and whether one may have taken
     effect.
     """
-    answer = await make_pipeline(Scripted(*outcomes)).send(GET)
-    assert (answer.status, answer.attempts, answer.in_doubt) == (
+    response = await make_pipeline(Scripted(*outcomes)).send(GET)
+    assert (response.status, response.attempts, response.in_doubt) == (
         getattr(outcomes[-1], "status", 0),
         attempts,
         in_doubt,
@@ -112,8 +112,8 @@ async def test_an_endpoint_that_never_answered_is_given_up_sooner() -> None:
 
 async def test_the_last_answer_is_given_when_all_attempts_are_used() -> None:
     """A lasting 503 is returned as a response."""
-    answer = await make_pipeline(Scripted(DOWN)).send(GET)
-    assert (answer.status, answer.attempts, answer.in_doubt) == (503, 8, True)
+    response = await make_pipeline(Scripted(DOWN)).send(GET)
+    assert (response.status, response.attempts, response.in_doubt) == (503, 8, True)
 
 
 async def test_an_error_that_hides_an_earlier_doubt_says_so() -> None:
@@ -147,8 +147,8 @@ async def test_refusals_end_with_the_deadline() -> None:
     """
     transport = Scripted(REFUSED)
     await asyncio.sleep(1000)
-    answer = await make_pipeline(transport).send(GET)
-    assert answer.status == 429
+    response = await make_pipeline(transport).send(GET)
+    assert response.status == 429
     assert transport.times[0] == 1000
     assert 1250 < transport.times[-1] <= 1300
 
@@ -291,7 +291,7 @@ async def test_giving_up_leaves_nothing_behind() -> None:
     assert (await pipeline.send(GET)).status == 200
 
 
-async def test_closing_closes_the_sender() -> None:
+async def test_closing_closes_the_transport() -> None:
     """Closing the pipeline closes the transport."""
     transport = Scripted(OK)
     await make_pipeline(transport).aclose()

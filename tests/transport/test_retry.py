@@ -24,7 +24,7 @@ ONCE = Request("POST", "https://x.example/train", "TrainProject", repeatable=Fal
 OFTEN = Request("POST", "https://x.example/images", "CreateImagesFromData")
 
 
-def answer(status: int, body: bytes = b"", **headers: str) -> Response:
+def response(status: int, body: bytes = b"", **headers: str) -> Response:
     """Return a response. The names of headers have underscores instead of dashes."""
     return Response(
         status, {name.replace("_", "-"): value for name, value in headers.items()}, body
@@ -110,7 +110,7 @@ def test_no_retry_after_is_negative_or_an_error(text: str, body: bytes) -> None:
 @pytest.mark.parametrize("status", [408, 429, 500, 502, 503, 504])
 def test_passing_troubles_are_tried_again(status: int) -> None:
     """The statuses of temporary errors."""
-    assert decide(answer(status), refusals=1) is not None
+    assert decide(response(status), refusals=1) is not None
 
 
 @pytest.mark.parametrize(
@@ -118,7 +118,7 @@ def test_passing_troubles_are_tried_again(status: int) -> None:
 )
 def test_what_would_fail_alike_is_not(status: int) -> None:
     """Successes, and errors of the request itself."""
-    assert decide(answer(status, retry_after="1")) is None
+    assert decide(response(status, retry_after="1")) is None
 
 
 @pytest.mark.parametrize(
@@ -126,12 +126,12 @@ def test_what_would_fail_alike_is_not(status: int) -> None:
     [
         (ConnectError("refused"), True),
         (RequestTimeout("connect", sent=False), True),
-        (answer(429), True),
+        (response(429), True),
         (RequestTimeout("read", sent=True), False),
         (ResponseLost("reset"), False),
-        (answer(408), False),
-        (answer(500), False),
-        (answer(503), False),
+        (response(408), False),
+        (response(500), False),
+        (response(503), False),
     ],
 )
 def test_what_may_not_be_repeated_is_sent_again_only_if_it_was_not_taken_up(
@@ -145,9 +145,9 @@ def test_what_may_not_be_repeated_is_sent_again_only_if_it_was_not_taken_up(
 
 def test_attempts_are_bounded_and_refusals_are_not_among_them() -> None:
     """The default is eight attempts. A 429 may occur more often, until the deadline."""
-    assert decide(answer(503), attempts=7) is not None
-    assert decide(answer(503), attempts=8) is None
-    assert decide(answer(429), attempts=8, refusals=50) is not None
+    assert decide(response(503), attempts=7) is not None
+    assert decide(response(503), attempts=8) is None
+    assert decide(response(429), attempts=8, refusals=50) is not None
 
 
 def test_some_troubles_pass_sooner_or_never() -> None:
@@ -163,9 +163,9 @@ def test_some_troubles_pass_sooner_or_never() -> None:
 
 def test_no_attempt_starts_after_the_deadline() -> None:
     """The wait counts: no attempt starts after the deadline."""
-    assert decide(answer(429, retry_after="10"), refusals=1, elapsed=290) == 10
-    assert decide(answer(429, retry_after="11"), refusals=1, elapsed=290) is None
-    assert decide(answer(503), elapsed=301) is None
+    assert decide(response(429, retry_after="10"), refusals=1, elapsed=290) == 10
+    assert decide(response(429, retry_after="11"), refusals=1, elapsed=290) is None
+    assert decide(response(503), elapsed=301) is None
 
 
 @pytest.mark.parametrize(("status", "scale"), [(503, 0.25), (429, 1.0)])
@@ -174,22 +174,22 @@ def test_backoff_is_full_jitter_up_to_a_most(status: int, scale: float, failures
     """Uniform between 0 and scale x 2**n, at most 30 s."""
     options = Retry(max_attempts=10_000)
     waits = [
-        decide(answer(status), attempts=failures, refusals=failures, seed=seed, options=options)
+        decide(response(status), attempts=failures, refusals=failures, seed=seed, options=options)
         or 0.0
         for seed in range(300)
     ]
-    most = min(30.0, scale * 2.0 ** min(failures, 60))
-    assert max(waits) <= most
-    assert max(waits) > 0.9 * most
-    assert min(waits) < 0.1 * most
+    maximum = min(30.0, scale * 2.0 ** min(failures, 60))
+    assert max(waits) <= maximum
+    assert max(waits) > 0.9 * maximum
+    assert min(waits) < 0.1 * maximum
 
 
 @pytest.mark.parametrize("status", [429, 503])
 def test_a_retry_after_is_obeyed_and_clamped(status: int) -> None:
     """The wait is never shorter than requested, and at most two minutes."""
     for seed in range(50):
-        assert 7.0 <= (decide(answer(status, retry_after="7"), refusals=1, seed=seed) or 0) <= 7.5
-        assert decide(answer(status, retry_after="999999"), refusals=1, seed=seed) == 120
+        assert 7.0 <= (decide(response(status, retry_after="7"), refusals=1, seed=seed) or 0) <= 7.5
+        assert decide(response(status, retry_after="999999"), refusals=1, seed=seed) == 120
 
 
 @given(st.lists(st.booleans(), max_size=300))

@@ -50,11 +50,11 @@ class Loopback:
         data = None if request.content is None else rendered(request.content)
         async with self._session.request(
             request.method, request.url, headers=headers, data=data
-        ) as answer:
+        ) as response:
             return Response(
-                answer.status,
-                {name.lower(): value for name, value in answer.headers.items()},
-                await answer.read(),
+                response.status,
+                {name.lower(): value for name, value in response.headers.items()},
+                await response.read(),
             )
 
 
@@ -289,7 +289,7 @@ async def test_every_prediction_operation_of_every_version(version: PredictionVe
         )
         if version >= PredictionVersion.V3_0:
             await api.publish_iteration(project, iteration, "My model", RESOURCE)
-            answers = [
+            responses = [
                 await predict.classify_image(project, "My model", image_bytes(1), application="a"),
                 await predict.classify_image_with_no_store(project, "My model", image_bytes(1)),
                 await predict.classify_image_url(project, "My model", uri),
@@ -300,7 +300,7 @@ async def test_every_prediction_operation_of_every_version(version: PredictionVe
             with pytest.raises(NotFoundError):
                 await predict.detect_image_url(project, "None such", uri)
         else:
-            answers = [
+            responses = [
                 await predict.predict_image(project, image_bytes(1), iteration_id=iteration),
                 await predict.predict_image_with_no_store(
                     project, image_bytes(1), iteration_id=iteration
@@ -310,10 +310,10 @@ async def test_every_prediction_operation_of_every_version(version: PredictionVe
                 ),
                 await predict.predict_image_url_with_no_store(project, uri, iteration_id=iteration),
             ]
-        for answer in answers:
-            assert {item.tag_name for item in answer.predictions} == {"t0", "t1"}
-            assert answer.created is not None
-            assert answer.created.tzinfo is not None
+        for response in responses:
+            assert {item.tag_name for item in response.predictions} == {"t0", "t1"}
+            assert response.created is not None
+            assert response.created.tzinfo is not None
 
 
 async def test_artifacts_of_a_resource_with_a_private_network() -> None:

@@ -188,13 +188,13 @@ def test_one_id_is_no_list_of_ids() -> None:
         ("DeletePrediction", "ids", 64),
     ],
 )
-def test_lists_over_their_limit_are_refused(operation: str, parameter: str, most: int) -> None:
+def test_lists_over_their_limit_are_refused(operation: str, parameter: str, maximum: int) -> None:
     """The limit is accepted. One more raises LimitExceeded with the limit."""
     query: dict[str, Any] = {
         param.name: [P] for param in OPERATIONS[operation].query if param.required
     }
     build_request(
-        OPERATIONS[operation], V3, HOST, {"projectId": P}, {**query, parameter: [P] * most}
+        OPERATIONS[operation], V3, HOST, {"projectId": P}, {**query, parameter: [P] * maximum}
     )
     with pytest.raises(LimitExceeded) as refused:
         build_request(
@@ -202,9 +202,9 @@ def test_lists_over_their_limit_are_refused(operation: str, parameter: str, most
             V3,
             HOST,
             {"projectId": P},
-            {**query, parameter: [P] * (most + 1)},
+            {**query, parameter: [P] * (maximum + 1)},
         )
-    assert refused.value.limit.value == most
+    assert refused.value.limit.value == maximum
     assert operation in str(refused.value)
 
 
