@@ -175,7 +175,7 @@ def test_one_id_is_no_list_of_ids() -> None:
 
 
 @pytest.mark.parametrize(
-    "operation, parameter, most",
+    "operation, parameter, maximum",
     [
         ("DeleteImages", "imageIds", 256),
         ("GetImagesByIds", "imageIds", 256),
