@@ -39,7 +39,7 @@ RULES: list[tuple[str, str, dict[str, str]]] = [
     ),
     (
         "S3",
-        "https only; http for a literal loopback address alone.",
+        "https only; http only for a literal loopback address.",
         {
             "transport/test_credentials": "test_an_endpoint_that_could_give_the_key_away_is_refused"
             " test_whatever_is_accepted_is_safe"
@@ -55,7 +55,7 @@ RULES: list[tuple[str, str, dict[str, str]]] = [
     ),
     (
         "S5",
-        "The key is in its header alone; proxies and netrc of the environment are not used.",
+        "The key is in its header only; proxies and netrc of the environment are not used.",
         {
             "test_security_transport": "test_s5_the_key_is_in_its_header_alone"
             " test_s5_proxies_and_netrc_of_the_environment_are_not_used",
@@ -64,8 +64,8 @@ RULES: list[tuple[str, str, dict[str, str]]] = [
     (
         "S6",
         (
-            "Files are fetched without the key, from known hosts, never from inside addresses, "
-            "whatever a name resolves to."
+            "Files are downloaded without the key, from known hosts, and never from private "
+            "addresses, whatever a name resolves to."
         ),
         {
             "project/test_exports_download": "test_addresses_that_are_not_read_from"
@@ -80,7 +80,7 @@ RULES: list[tuple[str, str, dict[str, str]]] = [
     ),
     (
         "S8",
-        "Answers are bounded, counted after decompression; one that drips for ever is cut off.",
+        "Responses are limited in size, after decompression, and in time.",
         {
             "test_security_transport": "test_s8_an_answer_without_end_is_cut_off",
             "transport/test_aiohttp": "test_a_compressed_answer_is_read_within_its_bound",
@@ -90,7 +90,7 @@ RULES: list[tuple[str, str, dict[str, str]]] = [
     ),
     (
         "S9",
-        "Whatever an answer holds, it is read or refused as a DecodeError.",
+        "Any response is either decoded or raises DecodeError.",
         {
             "wire/test_responses": "test_any_bytes_are_read_or_refused_in_our_way"
             " test_any_json_is_read_or_refused_in_our_way"
@@ -101,7 +101,7 @@ RULES: list[tuple[str, str, dict[str, str]]] = [
     ),
     (
         "S10",
-        "Images are looked at by their header only, and never decoded.",
+        "Only the header of an image is parsed; images are never decoded.",
         {
             "test_sources": "test_a_folder_gives_its_images_by_content_in_the_order_of_names"
             " test_the_limits_themselves_are_allowed"
@@ -109,7 +109,7 @@ RULES: list[tuple[str, str, dict[str, str]]] = [
     ),
     (
         "S11",
-        "A downloaded file is whole or not there, only where the caller says.",
+        "A downloaded file is complete or absent, and written only where the caller says.",
         {
             "project/test_exports_download": "test_where_a_file_goes_is_looked_at_first"
             " test_a_download_that_is_given_up_leaves_nothing"
@@ -118,8 +118,8 @@ RULES: list[tuple[str, str, dict[str, str]]] = [
     (
         "S12",
         (
-            "Links are not followed, only regular files are read, and what was looked at is what "
-            "is sent."
+            "Links are not followed, only regular files are read, and the inspected file is the one "
+            "that is sent."
         ),
         {
             "test_sources": "test_what_is_no_regular_file_is_skipped_and_nothing_hangs"
@@ -150,7 +150,7 @@ RULES: list[tuple[str, str, dict[str, str]]] = [
     ("S16", "CSV cells cannot be formulas: no CSV is written.", {}),
     (
         "S17",
-        "Files are made for their owner alone; no pickle, yaml or eval (ruff's rules S).",
+        "Files are readable by their owner only; no pickle, yaml or eval (ruff's rules S).",
         {"test_security_checklist": "test_files_are_for_their_owner_alone"},
     ),
     (
@@ -167,11 +167,11 @@ def page() -> str:
         "# Security checklist",
         "",
         (
-            "Each rule with the tests that hold it, in `tests/`. Written by `python -m "
-            "tests.security_checklist`; a test holds it current."
+            "Each rule with the tests that verify it, in `tests/`. Written by `python -m "
+            "tests.security_checklist`; a test checks that it is current."
         ),
         "",
-        "| | rule | held by |",
+        "| | rule | verified by |",
         "| --- | --- | --- |",
     ]
     for number, rule, held in RULES:

@@ -38,7 +38,7 @@ class Verdict:
     seconds: float
 
 
-def mutated(source: Path, mutant: Mutant) -> str:
+def mutate(source: Path, mutant: Mutant) -> str:
     """Return the text of the file with the mistake in it.
 
     Raises:
@@ -53,7 +53,7 @@ def mutated(source: Path, mutant: Mutant) -> str:
     return text.replace(mutant.old, mutant.new)
 
 
-def copied(folder: Path) -> Path:
+def copy_package(folder: Path) -> Path:
     """Copy the package and its tests into `folder`. Return the copy of the package."""
     for name in ("customvision_async", "tests"):
         shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
@@ -80,22 +80,22 @@ def run(folder: Path, killer: tuple[str, ...]) -> str:
     return told[0][:160] if done.returncode else ""
 
 
-def judged(mutant: Mutant) -> Verdict:
+def try_to_kill(mutant: Mutant) -> Verdict:
     """Apply the mutant and try to kill it."""
     began = time.perf_counter()
     with tempfile.TemporaryDirectory() as name:
-        package = copied(Path(name))
-        text = mutated(package, mutant)
+        package = copy_package(Path(name))
+        text = mutate(package, mutant)
         (package / mutant.file).write_text(text)
         by = next(filter(None, (run(Path(name), killer) for killer in mutant.killers)), "")
     return Verdict(mutant.name, bool(by), by, time.perf_counter() - began)
 
 
-def innocent(mutants: Iterable[Mutant]) -> str:
+def first_failing_killer(mutants: Iterable[Mutant]) -> str:
     """Return the first killer that fails without a mistake, with its output, or an empty string."""
     killers = dict.fromkeys(killer for mutant in mutants for killer in mutant.killers)
     with tempfile.TemporaryDirectory() as name:
-        copied(Path(name))
+        copy_package(Path(name))
         return next(
             (
                 f"{' '.join(killer)}: {words}"
@@ -106,7 +106,7 @@ def innocent(mutants: Iterable[Mutant]) -> str:
         )
 
 
-def text_of(verdicts: list[Verdict]) -> str:
+def as_markdown(verdicts: list[Verdict]) -> str:
     """Return the table of verdicts as Markdown."""
     killed = sum(verdict.killed for verdict in verdicts)
     rows = (
@@ -140,12 +140,12 @@ def main() -> int:
     parser.add_argument("--out", type=Path, default=SUMMARY, help="where the table goes")
     options = parser.parse_args()
     mutants = [mutant for mutant in MUTANTS if options.only in mutant.name]
-    if words := innocent(mutants):
+    if words := first_failing_killer(mutants):
         print(f"without a mistake, this fails: {words}")
         return 2
     verdicts = []
     with ThreadPoolExecutor(options.jobs) as pool:
-        for verdict in pool.map(judged, mutants):
+        for verdict in pool.map(try_to_kill, mutants):
             print(
                 (
                     f"{'killed' if verdict.killed else 'LIVES '} {verdict.name}: {verdict.by} "
@@ -154,7 +154,7 @@ def main() -> int:
                 flush=True,
             )
             verdicts.append(verdict)
-    options.out.write_text(text_of(verdicts))
+    options.out.write_text(as_markdown(verdicts))
     return 0 if all(verdict.killed for verdict in verdicts) else 1
 
 
