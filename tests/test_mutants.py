@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 import customvision_async
-from tests.mutants.__main__ import try_to_kill, mutate
+from tests.mutants.__main__ import mutate, try_to_kill
 from tests.mutants.table import MUTANTS, QUICK
 
 
