@@ -118,8 +118,8 @@ RULES: list[tuple[str, str, dict[str, str]]] = [
     (
         "S12",
         (
-            "Links are not followed, only regular files are read, and the inspected file is the one "
-            "that is sent."
+            "Links are not followed, only regular files are read, and the inspected file is the "
+            "one that is sent."
         ),
         {
             "test_sources": "test_what_is_no_regular_file_is_skipped_and_nothing_hangs"

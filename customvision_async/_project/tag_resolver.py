@@ -121,7 +121,7 @@ class TagResolver:
                 self._refused[name] = str(error)
 
     async def _create_once(self, name: str, ids: dict[str, str]) -> None:
-        """Create a tag. After a lost response, list the tags first, and create it at most once more.
+        """Create a tag. After a lost response, list the tags, and create it at most once more.
 
         Creating a tag is not idempotent: a second request would fail, or create a second tag.
         """
@@ -155,7 +155,7 @@ def _may_have_been_created(error: Exception) -> bool:
 
 
 def _name_of(tag: object) -> str | None:
-    """Return a tag as plain text if it is a name. A subclass may hash and compare in its own way."""
+    """Return a name as plain text, else None. A subclass may hash and compare in its own way."""
     return str.__str__(tag) if isinstance(tag, str) else None
 
 

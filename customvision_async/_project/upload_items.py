@@ -1,4 +1,4 @@
-"""Turn the items of an upload into work items: normalized, inspected, with the ids of their tags."""
+"""Turn the items of an upload into work items: normalized, inspected, with ids of their tags."""
 
 from __future__ import annotations
 
