@@ -15,7 +15,7 @@ from .._content import Blob, restored
 from .._inputs.normalize import normalize_image
 from .._wire.bodies import RegionTuple
 from .._wire.request import id_of, ids_of
-from ..errors import LimitExceeded, shown
+from ..errors import LimitExceeded, attempt, shown
 from ..models import Id, ImageFile, ImageRegionCreateEntry, Region
 
 __all__ = [
@@ -57,7 +57,7 @@ async def named_blob(image: ImageData) -> tuple[str | None, Blob]:
     """Return the name of an image, or None, and its bytes. Inspect files in a worker thread."""
     if isinstance(image, NamedBlob):
         return image
-    file = normalize_image(image)
+    file = image if isinstance(image, ImageFile) else attempt(normalize_image, image)
     if not isinstance(file, ImageFile):
         raise TypeError(
             f"{shown(image)} is not an image file: give bytes, a path, an open file or an ImageFile"

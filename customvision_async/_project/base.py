@@ -85,15 +85,16 @@ class ProjectBase:
     async def _tag_id(self, tag: TagLike) -> str:
         return (await self._tags_once((tag,))())[0]
 
-    def _tags_once(self, tags: tuple[TagLike, ...]) -> Callable[[], Awaitable[tuple[str, ...]]]:
+    def _tags_once(
+        self, tags: tuple[TagLike, ...], *, create_missing: bool = False
+    ) -> Callable[[], Awaitable[tuple[str, ...]]]:
         """Return a function that returns the ids of `tags`. Its first call requests them."""
-        resolver = TagResolver(self.operations, self.id)
+        resolver = TagResolver(self.operations, self.id, create_missing=create_missing)
         found: list[tuple[str, ...]] = []
 
         async def find() -> tuple[str, ...]:
             if not found:
-                await resolver.load(tags)
-                found.append(tuple(dict.fromkeys(resolver.id_of(tag) for tag in tags)))
+                found.append(await resolver.ids_of(tags))
             return found[0]
 
         return find

@@ -491,7 +491,7 @@ def _region_item(
     if isinstance(pair, Exception):
         raise pair
     image, region = pair
-    placed = (resolver.id_of(region.tag), *normalize_box(region))
+    placed = (resolver.key_of(region.tag), *normalize_box(region))
     return WorkItem(index, item, (image, (placed,)), 1, key=region_key(image, placed))
 
 

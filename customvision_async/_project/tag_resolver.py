@@ -5,8 +5,11 @@ A string is a name. It is an id only if no tag has that name, and it is a UUID.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterable
 from uuid import UUID
+
+import anyio
 
 from .._batch.settler import FailureAction
 from .._batching import classify_error
@@ -30,6 +33,8 @@ __all__ = ["TagResolver", "UnknownTag"]
 
 _MAX_SHOWN = 60
 """Maximum characters of a name in an error."""
+_MAX_CREATING = 8
+"""Tags to create at the same time. More would delay the uploads of the images before them."""
 _REFUSED = (FailureAction.DIVIDE, FailureAction.DOWN, FailureAction.TOO_LARGE)
 
 
@@ -39,6 +44,9 @@ class UnknownTag(CustomVisionError, LookupError):
 
 class TagResolver:
     """Resolve tags to ids during one run. The project's tags are listed once, when first needed.
+
+    A tag has a key during the run: its id, or its name if the run is to create it. :meth:`key_of`
+    returns the key at once, and :meth:`resolve` creates the tags when their ids are needed.
 
     Args:
         operations: The operations of the service.
@@ -52,35 +60,30 @@ class TagResolver:
         self._operations = operations
         self._project_id = project_id
         self._create_missing = create_missing
-        self._ids: dict[str, str] | None = None
-        self._refused: dict[str, str] = {}
-        """Per name that could not be created, the reason."""
+        self._listed = False
+        self._ids: dict[str, str] = {}
+        """Per name of a tag, its id."""
+        self._missing: set[str] = set()
+        """Names that the project lacked when they were first looked up."""
+        self._creating: dict[str, asyncio.Event] = {}
+        self._slots = asyncio.Semaphore(_MAX_CREATING)
+        self._refused: dict[str, UnknownTag] = {}
 
     async def load(self, tags: Iterable[TagLike]) -> None:
-        """Prepare :meth:`id_of` for `tags`: list the project's tags, and create missing ones.
-
-        A tag that the service refuses to create raises in :meth:`id_of`, so it fails only the items
-        that have it.
+        """List the project's tags, unless that was done or `tags` has no name.
 
         Raises:
-            CustomVisionError: The tags could not be listed, or none can be created.
+            CustomVisionError: The tags could not be listed.
         """
-        found = [attempt(_name_of, tag) for tag in tags]
-        names = {name for name in found if isinstance(name, str)}
-        if not names:
-            return
-        if self._ids is None:
-            self._ids = await self._list()
-        if self._create_missing:
-            for name in sorted(names - self._ids.keys() - self._refused.keys()):
-                if not _is_uuid(name):
-                    await self._create(name, self._ids)
+        if not self._listed and any(isinstance(attempt(_name_of, tag), str) for tag in tags):
+            self._ids.update(await self._list())
+            self._listed = True
 
-    def id_of(self, tag: TagLike) -> str:
-        """Return the id of a tag that :meth:`load` has seen.
+    def key_of(self, tag: TagLike) -> str:
+        """Return the key of a tag that was given to :meth:`load`.
 
         Raises:
-            UnknownTag: The project has no such tag.
+            UnknownTag: The project has no such tag, and it is not to be created.
         """
         if isinstance(tag, (Tag, UUID)):
             return id_of(tag, "tag")
@@ -88,17 +91,81 @@ class TagResolver:
             raise UnknownTag(f"a tag must be a name, an id or a Tag, not {type(tag).__name__}")
         # A subclass may hash and compare in its own way.
         name = str.__str__(tag)
-        ids = self._ids or {}
-        if name in ids:
-            return ids[name]
+        if name in self._missing:
+            return name
+        if name in self._ids:
+            return self._ids[name]
         if _is_uuid(name):
             return str(UUID(name))
-        if name in self._refused:
-            raise UnknownTag(f"the tag {_cut(name)} could not be created: {self._refused[name]}")
+        if self._create_missing:
+            self._missing.add(name)
+            return name
         raise UnknownTag(
-            f"the project has no tag {_cut(name)} ({_tags_in_words(ids)}): create it first, or have"
+            f"the project has no tag {_cut(name)} ({_tags_in_words(self._ids)}): create it first, or have"
             " an upload create it (create_missing_tags)"
         )
+
+    async def ids_of(self, tags: Iterable[TagLike]) -> tuple[str, ...]:
+        """Return the ids of tags, each once. Create missing ones if that is allowed.
+
+        Raises:
+            UnknownTag: The project has no such tag, or it could not be created.
+            CustomVisionError: The tags could not be listed.
+        """
+        tags = tuple(tags)
+        await self.load(tags)
+        keys = [self.key_of(tag) for tag in tags]
+        resolved = await self.resolve(keys)
+        ids: dict[str, None] = {}
+        for key in keys:
+            tag_id = resolved.get(key, key)
+            if isinstance(tag_id, UnknownTag):
+                raise tag_id
+            ids[tag_id] = None
+        return tuple(ids)
+
+    async def resolve(self, keys: Iterable[str]) -> dict[str, str | UnknownTag]:
+        """Return the id of each key that is a name, or why it could not be created.
+
+        Each tag is created once in a run. Several are created at the same time.
+
+        Raises:
+            CustomVisionError: Any other tag would get the same error.
+        """
+        names = {key for key in keys if key in self._missing}
+        if not names:
+            return {}
+        errors: list[Exception] = []
+
+        async def create(name: str) -> None:
+            try:
+                await self._create_if_missing(name)
+            except Exception as error:  # noqa: BLE001 - raised below, without a group around it
+                errors.append(error)
+
+        if waiting := sorted(name for name in names if self._resolved(name) is None):
+            async with anyio.create_task_group() as tasks:
+                for name in waiting:
+                    tasks.start_soon(create, name)
+        if errors:
+            raise errors[0]
+        return {name: found for name in names if (found := self._resolved(name)) is not None}
+
+    def _resolved(self, name: str) -> str | UnknownTag | None:
+        return self._ids.get(name) or self._refused.get(name)
+
+    async def _create_if_missing(self, name: str) -> None:
+        while self._resolved(name) is None:
+            if (created := self._creating.get(name)) is not None:
+                # Another chunk has the same tag.
+                await created.wait()
+                continue
+            self._creating[name] = asyncio.Event()
+            try:
+                async with self._slots:
+                    await self._create(name, self._ids)
+            finally:
+                self._creating.pop(name).set()
 
     async def _list(self) -> dict[str, str]:
         return {tag.name: tag.id for tag in await self._operations.get_tags(self._project_id)}
@@ -118,7 +185,9 @@ class TagResolver:
                 ids.update(await self._list())
                 self._match_case_insensitive(name, ids)
             if name not in ids:
-                self._refused[name] = str(error)
+                self._refused[name] = UnknownTag(
+                    f"the tag {_cut(name)} could not be created: {error}"
+                )
 
     async def _create_once(self, name: str, ids: dict[str, str]) -> None:
         """Create a tag. After a lost response, list the tags, and create it at most once more.

@@ -27,7 +27,7 @@ from ..errors import LimitExceeded, attempt
 from ..models import ImageFile, ImageFromPrediction, ImageUrl, SkippedItem, Tag
 from ..models.inputs import TagLike
 from .regions import normalize_box
-from .tag_resolver import TagResolver
+from .tag_resolver import TagResolver, UnknownTag
 
 __all__ = ["ImageLabels", "Upload", "UploadItems"]
 
@@ -44,7 +44,7 @@ _MAX_PREFETCHED = 16_000_000
 
 
 class ImageLabels(msgspec.Struct, frozen=True, eq=False):
-    """The tags and regions of an image, as ids.
+    """The tags and regions of an image, by the keys of tags or by their ids.
 
     `tags` and `regions` are part of the create request. `later_tags` and `later_regions` exceed its
     limit of 20 tags, and are added afterwards.
@@ -56,6 +56,10 @@ class ImageLabels(msgspec.Struct, frozen=True, eq=False):
     later_regions: tuple[RegionTuple, ...]
     distinct: frozenset[str]
     """The tags of the create request, those of its regions included."""
+
+    def all_tags(self) -> set[str]:
+        """Return the keys of all tags."""
+        return {*self.distinct, *self.later_tags, *(region[0] for region in self.later_regions)}
 
 
 class Upload(msgspec.Struct, eq=False):
@@ -112,6 +116,39 @@ class UploadItems:
                 zip(items, images, blobs, strict=True), start
             )
         ]
+
+    async def resolve_tags(self, work_items: Sequence[WorkItem]) -> list[UnknownTag | None]:
+        """Replace the keys of tags by ids. Create the tags that the project lacks.
+
+        Return None for each item whose tags have ids, or why one of its tags has none.
+
+        Raises:
+            CustomVisionError: The tags of any other item would get the same error.
+        """
+        labels = {id(labels): labels for labels in (item.payload.labels for item in work_items)}
+        keys = {key for one in labels.values() for key in one.all_tags()}
+        ids = await self._resolver.resolve(keys)
+        if not ids:
+            return [None] * len(work_items)
+        resolved = {place: _with_ids(one, ids) for place, one in labels.items()}
+        outcomes: list[UnknownTag | None] = []
+        for work_item in work_items:
+            found = resolved[id(work_item.payload.labels)]
+            if isinstance(found, ImageLabels):
+                work_item.payload.labels = found
+                outcomes.append(None)
+            else:
+                outcomes.append(found)
+                self._drop(work_item)
+        return outcomes
+
+    def _drop(self, work_item: WorkItem) -> None:
+        """Free the memory of an item that will not be sent."""
+        self._memory -= work_item.memory
+        source = work_item.payload.source
+        if isinstance(source, Blob):
+            # The report keeps the item, and must not keep its bytes.
+            source.pop_prefetched()
 
     @contextmanager
     def sending(self, work_items: Sequence[WorkItem]) -> Iterator[None]:
@@ -218,9 +255,9 @@ class UploadItems:
             UnknownTag, ValueError, LimitExceeded: A tag or a region is invalid.
             UnsupportedOperation: The version has no regions.
         """
-        id_of_tag = self._resolver.id_of
-        tags = tuple(dict.fromkeys(id_of_tag(tag) for tag in (*self._common_tags, *image.tags)))
-        regions = tuple((id_of_tag(region.tag), *normalize_box(region)) for region in image.regions)
+        key_of = self._resolver.key_of
+        tags = tuple(dict.fromkeys(key_of(tag) for tag in (*self._common_tags, *image.tags)))
+        regions = tuple((key_of(region.tag), *normalize_box(region)) for region in image.regions)
         if regions:
             require(self._version, ApiVersion.V2_0, "a region of an image")
         # Tags of regions first, because adding regions afterwards costs more.
@@ -242,6 +279,31 @@ class UploadItems:
         if len(self._cache) < _MAX_CACHED and _is_cacheable(image):
             self._cache[image.tags] = labels
         return labels
+
+
+def _with_ids(labels: ImageLabels, ids: Mapping[str, str | UnknownTag]) -> ImageLabels | UnknownTag:
+    """Return labels with the ids of their tags, or why one of these has none."""
+    by_key: dict[str, str] = {}
+    for key in labels.all_tags():
+        tag_id = ids.get(key, key)
+        if isinstance(tag_id, UnknownTag):
+            return tag_id
+        by_key[key] = tag_id
+
+    # Two names may be the same tag.
+    def tags(keys: Iterable[str]) -> tuple[str, ...]:
+        return tuple(dict.fromkeys(by_key[key] for key in keys))
+
+    def regions(given: Iterable[RegionTuple]) -> tuple[RegionTuple, ...]:
+        return tuple((by_key[region[0]], *region[1:]) for region in given)
+
+    return ImageLabels(
+        tags(labels.tags),
+        regions(labels.regions),
+        tags(labels.later_tags),
+        regions(labels.later_regions),
+        frozenset(tags(labels.distinct)),
+    )
 
 
 def _is_cacheable(image: _Image) -> bool:

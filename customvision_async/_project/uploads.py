@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 
 from .. import limits
 from .._batch.chunker import ChunkLimits
-from .._batch.work_item import Outcome, WorkItem
+from .._batch.work_item import Failed, Outcome, WorkItem
 from .._batching import BatchContext
 from .._content import ContentError
 from ..models.inputs import TagLike
@@ -41,7 +41,16 @@ class Uploads:
         self.prepare = self._items.prepare
 
     async def send(self, work_items: Sequence[WorkItem]) -> list[Outcome]:
-        """Create the images of one chunk, then add the remaining tags, regions and metadata."""
+        """Create the missing tags of one chunk, its images, then what did not fit the request."""
+        refusals = await self._items.resolve_tags(work_items)
+        ready = [item for item, refusal in zip(work_items, refusals, strict=True) if not refusal]
+        created = iter(await self._create(ready) if ready else [])
+        return [
+            next(created) if refusal is None else Failed(str(refusal), cause=refusal)
+            for refusal in refusals
+        ]
+
+    async def _create(self, work_items: Sequence[WorkItem]) -> list[Outcome]:
         names = names_for(work_items)
         with self._items.sending(work_items):
             try:
