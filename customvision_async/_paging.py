@@ -69,7 +69,7 @@ class AsyncItemPaged(Generic[T]):
 
     * ``async for item in paged`` yields items.
     * ``async for page in paged.by_page()`` yields one list per page.
-    * ``await paged.all()`` returns all items.
+    * ``await paged.to_list()`` returns all items in one list.
 
     Each of them starts from the beginning. Nothing is sent before the iteration starts. A list that
     is never iterated over warns when it is garbage-collected.
@@ -100,13 +100,16 @@ class AsyncItemPaged(Generic[T]):
         self._used = True
         return lists_of(self._pages())
 
-    async def all(self) -> list[T]:
+    async def to_list(self) -> list[T]:
         """Return all items in one list."""
         items: list[T] = []
         async with aclosing(self.by_page()) as pages:
             async for page in pages:
                 items += page
         return items
+
+    all = to_list
+    """The former name of :meth:`to_list`."""
 
 
 async def one_page(

@@ -123,6 +123,32 @@ class FolderImages:
         """Yield lists of items, none of them prefetched."""
         return self._groups(0)
 
+    async def count(self) -> int:
+        """Return the number of items, images and skipped files, without reading the files.
+
+        Use it as the total of a progress bar. The folder may change before the upload scans it.
+        """
+        return await in_thread(self._count)
+
+    def _count(self) -> int:
+        number = 0
+        folders = [self._folder]
+        while folders:
+            try:
+                with when_descriptors_allow(os.scandir, folders.pop()) as listing:
+                    for entry in listing:
+                        is_folder = False
+                        with suppress(OSError):
+                            is_folder = entry.is_dir(follow_symlinks=False)
+                        if not is_folder or entry.name.startswith("."):
+                            number += 1
+                        elif self._recursive:
+                            folders.append(entry.path)
+            # A single file, or a folder that cannot be listed, is one item.
+            except OSError:
+                number += 1
+        return number
+
     async def _groups(self, prefetch: int) -> AsyncGenerator[list[Found], None]:
         """Yield the items of one call of a worker thread at a time."""
         found = self._scan(prefetch)

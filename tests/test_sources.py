@@ -399,3 +399,17 @@ async def test_a_copy_of_a_folders_file_is_a_file_like_any_other(
         assert (report.succeeded, report.failed) == (10, 0)
         found = await one.project.list_images().all()
         assert sum(bool(image.regions) for image in found) == (5 if copies[5].regions else 0)
+
+
+@pytest.mark.parametrize("recursive", [True, False])
+async def test_a_folder_counts_its_items(tmp_path: Path, recursive: bool) -> None:
+    """The count is the number of items that an upload gets: images, skipped and unread files."""
+    (tmp_path / "a" / "b").mkdir(parents=True)
+    (tmp_path / ".hidden").mkdir()
+    (tmp_path / ".hidden" / "c.jpg").write_bytes(image_bytes(1))
+    for name in ("1.jpg", "a/2.jpg", "a/b/3.jpg", "a/notes.txt", ".x"):
+        (tmp_path / name).write_bytes(image_bytes(1))
+    (tmp_path / "link").symlink_to(tmp_path / "a")
+    images = images_in(tmp_path, recursive=recursive)
+    assert await images.count() == len([item async for item in images])
+    assert await images_in(tmp_path / "1.jpg").count() == 1

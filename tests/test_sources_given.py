@@ -70,7 +70,7 @@ async def test_open_files_of_every_sort(tmp_path: Path) -> None:
 
     class Asynchronous:
         async def read(self, count: int = -1) -> bytes:
-            return b""
+            raise RuntimeError("its own asynchronous error")
 
     closed = io.BytesIO(data)
     closed.close()

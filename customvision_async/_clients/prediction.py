@@ -21,7 +21,13 @@ from .._batch.work_item import Done, Failed, Outcome, WorkItem
 from .._batching import Prepared, chunk_events, classify_error, prepare_item, skipped_item
 from .._content import Blob, ContentError
 from .._events import Observer
-from .._inputs.loading import blob_of, content_error_as_os_error, predictable_image
+from .._inputs.loading import (
+    blob_of,
+    content_error_as_os_error,
+    is_async_file,
+    predictable_image,
+    read_async_file,
+)
 from .._inputs.normalize import is_single_image
 from .._inputs.scanned import ScannedImage
 from .._operations import NamedBlob, PredictionOperations
@@ -479,6 +485,11 @@ async def _prepare_item(index: int, item: Any) -> Prepared:
     image = attempt(predictable_image, item)
     if isinstance(image, SkippedItem):
         return skipped_item(index, item, image)
+    if is_async_file(image):
+        try:
+            image = await read_async_file(image, limits.PREDICTION_BYTES)
+        except ValueError as error:
+            image = error
     return await _off_loop(image, prepare_item, index, item, _work_item, index, item, image)
 
 

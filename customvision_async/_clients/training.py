@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable, Iterable
 from random import Random
 from types import TracebackType
-from typing import Self, Unpack
+from typing import Self, TypedDict, Unpack
 from uuid import UUID
 
 from msgspec import UNSET, UnsetType
@@ -49,6 +49,16 @@ class TrainingOptions(ConnectionOptions, total=False):
     api_version: ApiVersion | str
     blob_hosts: Iterable[str]
     prediction_resource_id: str | None
+
+
+class _NewProject(TypedDict, total=False):
+    """The optional properties of a new project."""
+
+    description: str | None
+    classification_type: Classifier | str | None
+    target_export_platforms: Iterable[ExportPlatform | str] | None
+    export_model_container_uri: str | None
+    notification_queue_uri: str | None
 
 
 class TrainingClient:
@@ -219,6 +229,43 @@ class TrainingClient:
             notification_queue_uri=notification_queue_uri,
         )
         return self._project(project.id, project.name)
+
+    async def find_or_create_project(
+        self, name: str, domain: str | UUID | Domain | None = None, **options: Unpack[_NewProject]
+    ) -> ProjectClient:
+        """Return the client of the project with this name, and create it if there is none.
+
+        If another program creates the project at the same time, both get the same one.
+
+        Args:
+            name: Name of the project.
+            domain: Domain of a new project. See :meth:`create_project`.
+            options: Further properties of a new project. See :meth:`create_project`.
+
+        Raises:
+            LookupError: Several projects have that name, or there is no such domain.
+            ValueError: The project exists with another domain than `domain`.
+        """
+        existing = [one for one in await self.operations.get_projects() if one.name == name]
+        if not existing:
+            created = await self.create_project(name, domain, **options)
+            if created.name == name:
+                return created
+            # The service chose another name, because another program was first.
+            await self.operations.delete_project(created.id)
+        project = await self.find_project(name)
+        if existing and domain is not None:
+            await self._check_domain(existing[0], domain)
+        return project
+
+    async def _check_domain(self, project: Project, domain: str | UUID | Domain) -> None:
+        wanted = await self._domain_id(domain)
+        actual = project.settings.domain_id if project.settings else None
+        if actual is not None and actual.lower() != str(wanted).lower():
+            raise ValueError(
+                f"the project {project.name!r} exists with the domain {actual}, not {wanted}:"
+                " give another name, or change it with update_project"
+            )
 
     def get_project_client(self, project: str | UUID | Project) -> ProjectClient:
         """Return the client of a project, without a request. `project` is an id or a model."""

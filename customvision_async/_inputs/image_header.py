@@ -7,7 +7,6 @@ call them in a worker thread, for many files at a time.
 
 from __future__ import annotations
 
-import inspect
 import io
 import os
 import stat
@@ -15,7 +14,7 @@ import struct
 from asyncio import CancelledError
 from collections.abc import Callable
 from functools import partial
-from typing import IO
+from typing import IO, cast
 
 from .. import limits
 from .._blocking import when_descriptors_allow
@@ -70,7 +69,8 @@ def inspect_given(image: ImageFile, *, size_limit: limits.Limit = limits.IMAGE_B
         if image.data is not None:
             return inspect_bytes(image.data, size_limit=size_limit)
         assert image.file is not None
-        return inspect_file(image.file, size_limit=size_limit)
+        # Asynchronous files have been read by now.
+        return inspect_file(cast("IO[bytes]", image.file), size_limit=size_limit)
     except NotAnImage as error:
         raise ValueError(f"{display_name or 'the bytes'}: {error}") from None
     except LimitExceeded as error:
@@ -163,10 +163,8 @@ def inspect_file(file: IO[bytes], *, size_limit: limits.Limit = limits.IMAGE_BYT
     A file that cannot seek is read whole, because it could not be sent twice.
 
     Raises:
-        TypeError: `file` is a text file or an asynchronous file.
+        TypeError: `file` is a text file.
     """
-    if inspect.iscoroutinefunction(file.read):
-        raise TypeError("it is an asynchronous file: read it, and give data=")
     untyped: object = file
     if isinstance(untyped, io.TextIOBase):
         raise TypeError("it was opened as text: open it with 'rb'")

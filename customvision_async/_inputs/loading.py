@@ -1,21 +1,70 @@
-"""Inspect a single image before it is sent, off the event loop."""
+"""Read and inspect single images before they are sent, off the event loop."""
 
 from __future__ import annotations
 
+import asyncio
+import inspect
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any, TypeGuard
 
 import anyio.to_thread
 
 from .. import limits
 from .._content import Blob, ContentError
-from ..errors import LimitExceeded
+from ..errors import LimitExceeded, attempt, words_of
 from ..models.inputs import ImageFile, ImageFromPrediction, ImageUrl, SkippedItem
 from .image_header import inspect_given
 from .normalize import normalize_image
 from .scanned import ScannedImage
 
-__all__ = ["blob_of", "content_error_as_os_error", "load_image", "predictable_image"]
+__all__ = [
+    "blob_of",
+    "content_error_as_os_error",
+    "is_async_file",
+    "load_image",
+    "predictable_image",
+    "read_async_file",
+]
+
+
+def is_async_file(image: object) -> TypeGuard[ImageFile]:
+    """Return whether an image is a file with an asynchronous ``read``."""
+    if not isinstance(image, ImageFile) or image.file is None:
+        return False
+    # An object of the caller may raise.
+    return inspect.iscoroutinefunction(attempt(getattr, image.file, "read"))
+
+
+async def read_async_file(image: ImageFile, limit: limits.Limit) -> ImageFile:
+    """Read a file with an asynchronous ``read``, such as an upload to a web framework.
+
+    It is read whole, from its current position, because it could not be sent twice.
+
+    Raises:
+        ValueError: The file cannot be read, or returns no bytes.
+    """
+    file: Any = image.file
+    name = image.name or "the file"
+    try:
+        data = await file.read(limit.value + 1)
+    except asyncio.CancelledError:
+        task = asyncio.current_task()
+        if task is None or task.cancelling():
+            raise
+        # The file awaits something that other code cancelled.
+        raise ValueError(f"{name}: cannot be read: it was cancelled") from None
+    except Exception as error:  # noqa: BLE001 - an object of the caller may raise anything
+        raise ValueError(f"{name}: cannot be read: {words_of(error)}") from None
+    if not isinstance(data, bytes):
+        raise ValueError(f"{name}: its read() returned {type(data).__name__}, not bytes")
+    return ImageFile(
+        data=data,
+        name=image.name,
+        tags=image.tags,
+        regions=image.regions,
+        metadata=image.metadata,
+    )
 
 
 def predictable_image(item: object) -> ImageFile | ImageUrl | SkippedItem:
@@ -56,6 +105,8 @@ async def load_image(item: object, limit: limits.Limit) -> ImageFile | ImageUrl:
     image = predictable_image(item)
     if isinstance(image, SkippedItem):
         raise ValueError(f"{image.name}: {image.reason}")
+    if is_async_file(image):
+        image = await read_async_file(image, limit)
     if isinstance(image, ImageFile):
         await anyio.to_thread.run_sync(blob_of, image, limit)
     return image

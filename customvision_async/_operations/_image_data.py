@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import inspect
 import math
 import os
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import IO, NamedTuple, TypeAlias
+from typing import IO, NamedTuple, TypeAlias, cast
 
 from anyio import to_thread
 
@@ -76,6 +77,9 @@ def _inspect(image: ImageFile) -> Blob:
         )
     file = image.file
     assert file is not None
+    if inspect.iscoroutinefunction(file.read):
+        raise TypeError("it is an asynchronous file: read it, and give the bytes")
+    file = cast("IO[bytes]", file)
     with restored(file):
         if isinstance(file.read(0), str):
             raise TypeError("the file must be open in binary mode")

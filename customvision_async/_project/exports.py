@@ -6,7 +6,10 @@ import os
 import re
 from collections.abc import Awaitable, Callable
 from pathlib import Path
-from typing import Literal
+from typing import Literal, TypeAlias, overload
+
+import anyio
+from anyio import TemporaryDirectory
 
 from .._batching import image_id
 from .._operations import Operations
@@ -31,6 +34,7 @@ _IMAGE_BYTES = 16 * 1024**2
 
 _ABSOLUTE = re.compile(r"(?:[A-Za-z][A-Za-z0-9+.-]*:|//)").match
 
+ImageSize: TypeAlias = Literal["original", "resized", "thumbnail"]
 _URIS = {"original": "original_uri", "resized": "resized_image_uri", "thumbnail": "thumbnail_uri"}
 
 
@@ -131,28 +135,57 @@ class ExportMethods(ProjectBase):
 
     # --- images
 
+    @overload
+    async def download_image(
+        self,
+        image: ImageLike | PredictionLike,
+        *,
+        size: ImageSize = "original",
+    ) -> bytes: ...
+    @overload
     async def download_image(
         self,
         image: ImageLike | PredictionLike,
         path: str | os.PathLike[str],
         *,
-        size: Literal["original", "resized", "thumbnail"] = "original",
+        size: ImageSize = "original",
         overwrite: bool = True,
-    ) -> Path:
-        """Download an image to the file `path`, and return the path.
+    ) -> Path: ...
+    async def download_image(
+        self,
+        image: ImageLike | PredictionLike,
+        path: str | os.PathLike[str] | None = None,
+        *,
+        size: ImageSize = "original",
+        overwrite: bool = True,
+    ) -> Path | bytes:
+        """Download an image. Return its bytes, or the path of the file if `path` is given.
 
         See :meth:`download_export` for errors. If the URL of an image has expired, a new one is
         requested.
 
         Args:
             image: Model or id of an image, or model of a stored prediction.
-            path: File to write.
+            path: File to write, or None to return the bytes.
             size: "original" for the image as uploaded, "resized" for a smaller copy, or
                 "thumbnail".
             overwrite: Whether to replace an existing file.
         """
         if size not in _URIS:
             raise ValueError(f"size must be one of {', '.join(_URIS)}, not {size!r}")
+        if path is not None:
+            return await self._download_image(image, path, size, overwrite)
+        async with TemporaryDirectory() as folder:
+            file = await self._download_image(image, os.path.join(folder, "image"), size, True)
+            return await anyio.Path(file).read_bytes()
+
+    async def _download_image(
+        self,
+        image: ImageLike | PredictionLike,
+        path: str | os.PathLike[str],
+        size: ImageSize,
+        overwrite: bool,
+    ) -> Path:
         url = getattr(image, _URIS[size], None)
         if url is not None:
             try:

@@ -1,4 +1,4 @@
-"""Check regions, and send chunks of them."""
+"""The regions of images."""
 
 from __future__ import annotations
 
@@ -6,14 +6,18 @@ import math
 import struct
 from collections import defaultdict
 from collections.abc import Sequence
-from typing import Literal, TypeAlias
+from typing import Any, Literal, TypeAlias, TypeVar
+from uuid import UUID
 
 from .. import limits
 from .._batch.chunker import ChunkLimits
+from .._batch.report import ItemResult
+from .._batch.run import BatchRun
 from .._batch.work_item import UNANSWERED, Done, Failed, Outcome, WorkItem
-from .._batching import BatchContext
+from .._batching import DONE, BatchContext, Prepared, image_id, prepare_item
 from .._wire.bodies import RegionTuple
-from ..errors import attempt, shown, words_of
+from .._wire.request import id_of
+from ..errors import BadRequestError, NotFoundError, attempt, shown, words_of
 from ..models import (
     ImageRegion,
     ImageRegionCreateEntry,
@@ -21,13 +25,36 @@ from ..models import (
     ImageRegionCreateSummary,
     Region,
 )
+from .base import ImageLike, ProjectBase, Source, prepare_ids
+from .tag_resolver import TagResolver
 from .tags import batched
 
-__all__ = ["Box", "normalize_box", "region_key", "region_limits", "same_box", "send_regions"]
+__all__ = [
+    "Box",
+    "RegionLike",
+    "RegionMethods",
+    "RegionOn",
+    "normalize_box",
+    "region_key",
+    "region_limits",
+    "same_box",
+    "send_regions",
+]
 
 Box = tuple[float, float, float, float]
 """left, top, width, height, as fractions of the image, from the top left corner."""
 
+RegionOn: TypeAlias = tuple[ImageLike, Region] | ImageRegionCreateEntry
+"""A region and the image it goes on."""
+
+RegionLike: TypeAlias = str | UUID | ImageRegion | ImageRegionCreateResult | ItemResult[object, str]
+"""A region of an image as a caller gives it: its id, its model, or the result of its creation."""
+
+RegionOnT = TypeVar("RegionOnT", bound=RegionOn)
+RegionT = TypeVar("RegionT", bound=RegionLike)
+
+_NO_SUCH_REGION = frozenset({"BadRequestInvalidIds", "NotFoundRegion", "NotFoundInvalid"})
+"""Codes with which the service may refuse a region that does not exist. None is recorded."""
 _EDGE_TOLERANCE = 1e-3
 """How far a box may exceed the image and be cut. Tools round, and this is a pixel or two."""
 _FLOAT32 = 1e-5
@@ -37,6 +64,97 @@ _Answer: TypeAlias = tuple[Box, Literal["created", "duplicated", "exceeded"], st
 """A region of a response: its box, the list it is in, and its id or ""."""
 _Answers: TypeAlias = dict[tuple[str, str], list[_Answer]]
 """Per (image id, tag id), the regions of the response."""
+
+
+class RegionMethods(ProjectBase):
+    """The methods of :class:`~customvision_async.ProjectClient` for regions."""
+
+    def create_regions(self, regions: Source[RegionOnT]) -> BatchRun[RegionOnT, str]:
+        """Create regions on images (since v2.0), from pairs of an image and a :class:`Region`.
+
+        The image also gets the tag of the region. The `value` of a result is the id of the region.
+        A result is a `duplicate` if the image had the region before.
+        """
+        context = self._context()
+        resolver = TagResolver(self.operations, self.id)
+
+        async def prepare(start: int, items: Sequence[Any]) -> list[Prepared]:
+            pairs = [attempt(_pair, item) for item in items]
+            await resolver.load(pair[1].tag for pair in pairs if isinstance(pair, tuple))
+            return [
+                prepare_item(index, item, _region_item, index, item, pair, resolver)
+                for index, (item, pair) in enumerate(zip(items, pairs, strict=True), start)
+            ]
+
+        return self._run(
+            regions,
+            context,
+            prepare,
+            lambda work_items: send_regions(context, work_items),
+            region_limits(),
+            "create_regions",
+        )
+
+    def delete_regions(self, regions: Source[RegionT]) -> BatchRun[RegionT, None]:
+        """Delete regions, given as ids or models (since v2.0).
+
+        An image loses a tag with its last region of that tag. A region that does not exist counts
+        as deleted.
+        """
+        context = self._context()
+
+        async def send(work_items: Sequence[WorkItem]) -> Sequence[Outcome]:
+            try:
+                with context.metered(work_items) as meter:
+                    await self.operations.delete_image_regions(
+                        self.id, [work_item.payload for work_item in work_items], meter=meter
+                    )
+            except (NotFoundError, BadRequestError) as error:
+                if len(work_items) > 1 or error.code not in _NO_SUCH_REGION:
+                    raise
+            return [DONE] * len(work_items)
+
+        def read(region: object) -> str:
+            return id_of(
+                getattr(region, "region_id", None) or getattr(region, "value", None) or region,
+                "region",
+            )
+
+        limit = self._url_limits(limits.REGIONS_PER_DELETE.value)
+        return self._run(
+            regions, context, prepare_ids(size=37, read=read), send, limit, "delete_regions"
+        )
+
+
+def _pair(item: Any) -> tuple[str, Region]:
+    """Return the image id and the region of an item of `create_regions`.
+
+    Raises:
+        ValueError, TypeError: The item is not a pair of an image and a region.
+    """
+    if isinstance(item, ImageRegionCreateEntry):
+        region = Region(
+            tag=UUID(item.tag_id),
+            left=item.left,
+            top=item.top,
+            width=item.width,
+            height=item.height,
+        )
+        return id_of(item.image_id, "image"), region
+    image, region = item
+    if not isinstance(region, Region):
+        raise TypeError(f"expected a pair of an image and a Region, not {type(region).__name__}")
+    return image_id(image), region
+
+
+def _region_item(
+    index: int, item: Any, pair: tuple[str, Region] | Exception, resolver: TagResolver
+) -> WorkItem:
+    if isinstance(pair, Exception):
+        raise pair
+    image, region = pair
+    placed = (resolver.key_of(region.tag), *normalize_box(region))
+    return WorkItem(index, item, (image, (placed,)), 1, key=region_key(image, placed))
 
 
 def normalize_box(region: Region) -> Box:

@@ -9,8 +9,9 @@ import msgspec
 from .._batch.settler import settle_all
 from .._batch.work_item import Done, Failed, Outcome, WorkItem
 from .._batching import BatchContext, classify_error
+from .metadata import metadata_limits, send_metadata
 from .regions import region_limits, same_box, send_regions
-from .tags import metadata_limits, send_metadata, send_tags, tag_limits
+from .tags import send_tags, tag_limits
 from .upload_items import Upload
 
 __all__ = ["apply_followups"]
@@ -51,12 +52,10 @@ async def apply_followups(
         )
         _record_failures(outcomes, added, "regions")
     if metadata := _of_images_that_succeeded(followups.metadata, outcomes):
-        # All images of a chunk have the same metadata.
-        pairs = work_items[0].payload.metadata
         added = await settle_all(
             metadata,
             metadata_limits(),
-            lambda chunk: send_metadata(context, chunk, pairs),
+            lambda chunk: send_metadata(context, chunk),
             classify_error,
         )
         _record_failures(outcomes, added, "metadata")
@@ -83,10 +82,13 @@ def _collect(work_items: Sequence[WorkItem], outcomes: list[Outcome]) -> _Follow
         if tags:
             found.tags.append(WorkItem(place, work_item, (image, tags), len(tags), key=image))
         if regions:
-            payload = (image, regions)
-            found.regions.append(WorkItem(place, work_item, payload, len(regions), key=image))
+            found.regions.append(
+                WorkItem(place, work_item, (image, regions), len(regions), key=image)
+            )
         if metadata:
-            found.metadata.append(WorkItem(place, work_item, image, key=image))
+            # All images of a chunk have the same metadata.
+            followup = WorkItem(place, work_item, (image, upload.metadata), key=image)
+            found.metadata.append(followup)
     return found
 
 

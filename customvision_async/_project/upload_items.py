@@ -16,6 +16,7 @@ from .._batch.work_item import WorkItem
 from .._batching import Prepared, prepare_item, skipped_item
 from .._content import Blob
 from .._inputs.image_header import inspect_given
+from .._inputs.loading import is_async_file, read_async_file
 from .._inputs.metadata import check_metadata
 from .._inputs.normalize import NormalizedImage, normalize_image
 from .._inputs.scanned import ScannedImage
@@ -107,7 +108,7 @@ class UploadItems:
         Raises:
             CustomVisionError: The tags could not be listed.
         """
-        images = [attempt(normalize_image, item) for item in items]
+        images = [await _read(attempt(normalize_image, item)) for item in items]
         await self._resolver.load(self._tags_to_load(images))
         blobs = await _inspect(images)
         return [
@@ -321,6 +322,16 @@ def _partition(upload: Upload) -> tuple[object, ...]:
     if not upload.metadata:
         return (upload.kind,)
     return (upload.kind, *sorted(upload.metadata.items()))
+
+
+async def _read(image: NormalizedImage | Exception) -> NormalizedImage | Exception:
+    """Return an image, or the error, with the content of an asynchronous file in memory."""
+    if not is_async_file(image):
+        return image
+    try:
+        return await read_async_file(image, limits.IMAGE_BYTES)
+    except ValueError as error:
+        return error
 
 
 async def _inspect(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import IO, TypeAlias
+from typing import IO, Protocol, TypeAlias
 from uuid import UUID
 
 from ..errors import attempt
@@ -13,6 +13,7 @@ from .predictions import ImagePrediction, StoredImagePrediction
 from .tags import Tag
 
 __all__ = [
+    "AsyncFile",
     "ImageFile",
     "ImageFromPrediction",
     "ImageInput",
@@ -23,6 +24,15 @@ __all__ = [
     "SkippedItem",
     "TagLike",
 ]
+
+
+class AsyncFile(Protocol):
+    """A file with an asynchronous ``read``, such as an upload to a web framework."""
+
+    async def read(self, size: int = -1, /) -> bytes:
+        """Return up to `size` bytes, or the rest if that is -1."""
+        ...
+
 
 TagLike: TypeAlias = str | UUID | Tag
 """A tag: its name, its id or its model."""
@@ -61,7 +71,8 @@ class ImageFile:
     Args:
         path: Path of the file.
         data: Bytes of the image.
-        file: Open binary file, read from its current position.
+        file: Open binary file, read from its current position, or a file with an asynchronous
+            ``read``, which is read into memory.
         name: Name of the image in results. Defaults to the name of the file. Names need not be
             unique.
         tags: Names, ids or models of tags.
@@ -75,7 +86,7 @@ class ImageFile:
 
     path: str | os.PathLike[str] | None
     data: bytes | bytearray | memoryview | None = field(repr=False)
-    file: IO[bytes] | None
+    file: IO[bytes] | AsyncFile | None
     name: str | None
     tags: tuple[TagLike, ...]
     regions: tuple[Region, ...]
@@ -86,7 +97,7 @@ class ImageFile:
         path: str | os.PathLike[str] | None = None,
         *,
         data: bytes | bytearray | memoryview | None = None,
-        file: IO[bytes] | None = None,
+        file: IO[bytes] | AsyncFile | None = None,
         name: str | None = None,
         tags: Iterable[TagLike] = (),
         regions: Iterable[Region] = (),
@@ -118,7 +129,10 @@ class ImageFile:
 
 
 def _file_name(path: object, file: object) -> str | None:
-    source: object = path if path is not None else attempt(getattr, file, "name", None)
+    source: object = path
+    if path is None:
+        # Uploads to a web framework have a "filename".
+        source = attempt(getattr, file, "name", None) or attempt(getattr, file, "filename", None)
     if isinstance(source, (str, os.PathLike)):
         # A path that raises is reported by the upload.
         text = attempt(lambda: os.fspath(source))
@@ -218,7 +232,15 @@ class SkippedItem:
 
 
 ImageSource: TypeAlias = (
-    ImageFile | ImageUrl | str | os.PathLike[str] | bytes | bytearray | memoryview | IO[bytes]
+    ImageFile
+    | ImageUrl
+    | str
+    | os.PathLike[str]
+    | bytes
+    | bytearray
+    | memoryview
+    | IO[bytes]
+    | AsyncFile
 )
 """An image: a path, bytes, an open binary file, an ImageFile or an ImageUrl."""
 

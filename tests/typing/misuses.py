@@ -88,6 +88,8 @@ async def batches(project: cv.ProjectClient, images: list[cv.Image], tag: cv.Tag
     await project.delete_images([tag])  # misuse: a tag for an image
     await project.tag_images(images)  # misuse: no tags
     await project.tag_images(images, 3)  # misuse: a number for tags
+    await project.tag_images([(images[0], 3)])  # misuse: a number for the tags of a pair
+    await project.upload_image(3)  # misuse: a number for an image
     await project.update_image_metadata(images, {"year": 2024})  # misuse: a number for text
     await project.create_regions([cv.Region("a", 0, 0, 1, 1)])  # misuse: no image
     await project.delete_regions([3])  # misuse: a number for a region

@@ -119,6 +119,11 @@ async def batches(project: cv.ProjectClient, images: list[cv.Image], ids: Iterab
     await project.tag_images(images, ["ripe"])  # use
     await project.untag_images(["6f1c", images[0]], ["ripe"])  # use
     await project.update_image_metadata(images, {"camera": "3"})  # use
+    await project.tag_images([(images[0], ["ripe"]), (images[1], ["unripe"])])  # use
+    await project.untag_images([("6f1c", ["ripe"])])  # use
+    await project.update_image_metadata([(image, {"name": image.id}) for image in images])  # use
+    (await project.upload_image(b"...", ["ripe"], create_missing_tags=True)).id.upper()  # use
+    await project.download_image(images[0]) + b""  # use
     await project.create_regions([(images[0], cv.Region("a", 0, 0, 1, 1))])  # use
     await project.delete_regions(region for image in images for region in image.regions)  # use
     async with project.delete_images(images) as run:
@@ -128,7 +133,7 @@ async def batches(project: cv.ProjectClient, images: list[cv.Image], ids: Iterab
 async def lists(project: cv.ProjectClient, iteration: cv.Iteration) -> None:
     [image.id async for image in project.list_images(tags=["a"], order="oldest")]  # use
     [len(page) async for page in project.list_images(iteration=iteration).by_page()]  # use
-    {tag.name: tag.image_count for tag in await project.list_tags().all()}  # use
+    {tag.name: tag.image_count for tag in await project.list_tags().to_list()}  # use
     await project.count_images(tags=["a"], iteration="6f1c") + 1  # use
     (await project.get_image("6f1c")).width + 1  # use
     (await project.create_tag("a", type="Negative")).id.upper()  # use
