@@ -42,7 +42,7 @@ def check_endpoint(endpoint: str) -> str:
         TypeError: `endpoint` is not a string.
         ValueError: The URL is not allowed. The message says why.
     """
-    if not isinstance(endpoint, str):  # pyright: ignore[reportUnnecessaryIsInstance] - untyped callers
+    if not isinstance(endpoint, str):  # pyright: ignore[reportUnnecessaryIsInstance]
         raise TypeError(f"an endpoint must be a string, not {type(endpoint).__name__}")
     if not endpoint:
         raise ValueError(f"the endpoint is empty: {_ADVICE}")

@@ -233,7 +233,7 @@ async def test_a_port_where_nothing_or_something_else_listens_is_named() -> None
         )
     assert done.code == 3
     assert (
-        f"no trusted TLS connection to {endpoint.removeprefix('https://')}: what answers there "
+        f"no trusted TLS connection to {endpoint.removeprefix('https://')}: the peer "
         "does not speak TLS"
     ) in done.err
 
