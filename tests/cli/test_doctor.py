@@ -86,8 +86,8 @@ def test_people_read_one_line_a_check(
         ("", "not set"),
         ("https://portal.azure.com/#view/HubsExtension", "web page for people"),
         ("https://www.customvision.ai/projects", "web page for people"),
-        ("http://orchard.cognitiveservices.azure.com", "https only"),
-        ("https://orchard cognitiveservices.azure.com", "a blank"),
+        ("http://orchard.cognitiveservices.azure.com", "use https"),
+        ("https://orchard cognitiveservices.azure.com", "a space"),
         (
             "https://a.cognitiveservices.azure.com/customvision/v3.0/Prediction/6f1c/classify/iterations/x/image",
             "prediction URL",
@@ -110,7 +110,7 @@ def test_an_endpoint_that_is_none_is_explained_without_a_network(
     ("key", "state", "told"),
     [
         ("", "problem", "not set"),
-        ("canary5c1 canary5c1", "problem", "a blank"),
+        ("canary5c1 canary5c1", "problem", "a space"),
         ("'canary5c1'", "problem", "quotes"),
         (f" {KEY}\n", "warning", "blanks or a newline around it"),
     ],
