@@ -78,9 +78,9 @@ async def test_a_tag_that_is_renamed_in_mid_run_keeps_its_images() -> None:
 async def test_a_project_that_is_full_takes_what_it_can_and_the_rest_say_so() -> None:
     """The quota is reached within a batch: it is filled, and the other items have the reason."""
     async with project_on_emulator() as one:
-        world = one.emulator._world
-        assert world is not None
-        world.quota = dataclasses.replace(world.quota, images=11)
+        resource = one.emulator._resource
+        assert resource is not None
+        resource.quota = dataclasses.replace(resource.quota, images=11)
         with pytest.raises(BatchError) as caught:
             await one.project.upload_images(IMAGES)
         report = caught.value.report

@@ -109,8 +109,8 @@ def state(one: EmulatedProject) -> tuple[State, list[str]]:
 
     Each image has its content, tags, regions and metadata. The tags are listed too.
     """
-    assert one.emulator._world is not None
-    database = one.emulator._world.state
+    assert one.emulator._resource is not None
+    database = one.emulator._resource.state
     names = {row["id"]: row["name"] for row in database.rows("SELECT id, name FROM tags")}
     held: State = Counter()
     for image in database.rows("SELECT * FROM images"):

@@ -28,10 +28,10 @@ class Access:
 
     def check(self, headers: Mapping[str, str], api: str) -> None:
         """Let a request in. Raises the gateway's 401 where neither key nor token is right."""
-        if not self.knows(headers, api):
+        if not self.is_authorized(headers, api):
             raise GatewayFault(401, ACCESS_DENIED, reason="Access Denied")
 
-    def knows(self, headers: Mapping[str, str], api: str) -> bool:
+    def is_authorized(self, headers: Mapping[str, str], api: str) -> bool:
         """Return whether a request has the key of the API, or a token."""
         wanted = self.training_key if api == "Training" else self.prediction_key
         given = headers.get(f"{api}-Key") or headers.get("Ocp-Apim-Subscription-Key") or ""

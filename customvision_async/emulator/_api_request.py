@@ -11,7 +11,7 @@ from urllib.parse import parse_qsl
 from .. import limits
 from .._versions import ApiVersion
 from ..limits import Limit
-from ._bodies import any_case
+from ._bodies import match_any_case
 from ._ids import guid_key
 from ._image_files import Buffer
 from ._json import read_json
@@ -24,8 +24,8 @@ if TYPE_CHECKING:
 __all__ = [
     "HANDLERS",
     "SLOW_HANDLERS",
-    "Answer",
-    "Call",
+    "ApiRequest",
+    "ApiResponse",
     "handles",
     "handles_slowly",
     "unsupported",
@@ -33,7 +33,7 @@ __all__ = [
 
 
 @dataclass(slots=True)
-class Answer:
+class ApiResponse:
     """What is sent back: `value` as JSON (in the dialect of the version), or `raw` bytes, or
     nothing.
     """
@@ -46,10 +46,10 @@ class Answer:
 
 
 @dataclass
-class Call:
+class ApiRequest:
     """A request to an operation."""
 
-    world: Resource
+    resource: Resource
     match: Match
     raw_query: str
     content_type: str
@@ -84,19 +84,19 @@ class Call:
         kind = self.content_type.partition(";")[0].strip().lower()
         if self.body and kind and kind.rpartition("/")[2].rpartition("+")[2] != "json":
             raise unsupported(kind)
-        return read_json(self.body, self.world.switches.json_reader)
+        return read_json(self.body, self.resource.switches.json_reader)
 
     def text(self, name: str) -> str | None:
         """A query parameter, None where it is absent; the first where there are several."""
         values = self.query.get(name.lower())
         if not values:
             return None
-        return values[0] if self.world.switches.repeated_query == "all" else values[-1]
+        return values[0] if self.resource.switches.repeated_query == "all" else values[-1]
 
     def texts(self, name: str) -> list[str]:
         """A query parameter that is a list: joined by commas, given several times, or both."""
         values = self.query.get(name.lower(), [])
-        if self.world.switches.repeated_query == "last":
+        if self.resource.switches.repeated_query == "last":
             values = values[-1:]
         return [part for value in values for part in value.split(",") if part.strip()]
 
@@ -105,7 +105,7 @@ class Call:
         absent.
         """
         given = self.text(name) or names[0]
-        found = any_case(given, names)
+        found = match_any_case(given, names)
         if found is None:
             listed = f"{', '.join(names[:-1])} or {names[-1]}"
             raise ServiceFault(
@@ -131,7 +131,7 @@ class Call:
             raise ServiceFault("BadRequest", f"The value '{value}' is not valid for {name}.")
         return value.lower() == "true"
 
-    def integer(self, name: str, default: int, *, most: Limit | None = None) -> int:
+    def integer(self, name: str, default: int, *, limit: Limit | None = None) -> int:
         """A query parameter that is a number from 0 up to a limit."""
         text = self.text(name)
         if text is None or text == "":
@@ -142,7 +142,7 @@ class Call:
             raise ServiceFault(
                 "BadRequest", f"The value '{text}' is not valid for {name}."
             ) from None
-        highest = most.value if most else _INT_MAX
+        highest = limit.value if limit else _INT_MAX
         if not 0 <= value <= highest:
             raise ServiceFault(
                 "BadRequest", f"{name} must be between 0 and {highest}, not {text[:40]}."
@@ -168,20 +168,20 @@ class Call:
         text = self.text(name)
         return _key(text, name) if text else None
 
-    def keys(self, name: str, most: Limit | None = None) -> list[bytes]:
+    def keys(self, name: str, limit: Limit | None = None) -> list[bytes]:
         """Ids in the query."""
         found = [_key(part, name) for part in self.texts(name)]
-        if most is not None and len(found) > most.value:
+        if limit is not None and len(found) > limit.value:
             raise ServiceFault(
                 "BadRequestExceededBatchSize",
-                f"{name}: {len(found)} ids, {most.value} are allowed ({most.name}).",
+                f"{name}: {len(found)} ids, {limit.value} are allowed ({limit.name}).",
             )
         return found
 
     @property
     def take(self) -> int:
         """How many images a page has."""
-        return self.integer("take", 50, most=limits.MAX_PAGE_SIZE)
+        return self.integer("take", 50, limit=limits.MAX_PAGE_SIZE)
 
     @property
     def skip(self) -> int:
@@ -219,8 +219,8 @@ def _key(text: str, name: str) -> bytes:
         ) from None
 
 
-Handler = Callable[[Call], Answer]
-SlowHandler = Callable[[Call], Awaitable[Answer]]
+Handler = Callable[[ApiRequest], ApiResponse]
+SlowHandler = Callable[[ApiRequest], Awaitable[ApiResponse]]
 H = TypeVar("H", bound=Handler)
 S = TypeVar("S", bound=SlowHandler)
 HANDLERS: dict[str, Handler] = {}

@@ -23,18 +23,18 @@ def check_arguments(
 ) -> None:
     """Raise TypeError or ValueError that says which argument cannot be, and what can."""
     if not isinstance(host, str) or not host:
-        raise _unfit(
+        raise _bad_value(
             "host", host, "the address to listen on, such as '127.0.0.1'", isinstance(host, str)
         )
-    if not _is_whole(port) or not 0 <= port <= 65_535:
-        raise _unfit("port", port, "a number from 0 (any free one) to 65535", _is_whole(port))
+    if not _is_integer(port) or not 0 <= port <= 65_535:
+        raise _bad_value("port", port, "a number from 0 (any free one) to 65535", _is_integer(port))
     for key in keys:
         if key is not None and not (isinstance(key, str) and key.isascii() and key.isprintable()):
             raise (ValueError if isinstance(key, str) else TypeError)(
                 "keys are printable ASCII text, as they travel in a header"
             )
     if calls_per_second is not None and not (_is_number(calls_per_second) and calls_per_second > 0):
-        raise _unfit(
+        raise _bad_value(
             "calls_per_second",
             calls_per_second,
             "above 0, or None for the tier's rate",
@@ -43,13 +43,13 @@ def check_arguments(
     if isinstance(bearer_tokens, str):
         raise TypeError('bearer_tokens is a tuple of tokens, not one: ("token",)')
     if not isinstance(ssl_context, ssl.SSLContext | None):
-        raise _unfit("ssl_context", ssl_context, "an ssl.SSLContext or None", False)
-    if not _is_whole(log_size) or log_size < 0:
-        raise _unfit(
-            "log_size", log_size, "how many requests are kept, 0 or more", _is_whole(log_size)
+        raise _bad_value("ssl_context", ssl_context, "an ssl.SSLContext or None", False)
+    if not _is_integer(log_size) or log_size < 0:
+        raise _bad_value(
+            "log_size", log_size, "how many requests are kept, 0 or more", _is_integer(log_size)
         )
     if data == "":
-        raise _unfit("data", data, "a folder, or None to keep everything in memory", True)
+        raise _bad_value("data", data, "a folder, or None to keep everything in memory", True)
 
 
 def check_names(given: Collection[str], known: Collection[str]) -> None:
@@ -67,17 +67,19 @@ def check_values(values: Mapping[str, Any], types: Mapping[str, Any]) -> None:
         value = values[name]
         if get_origin(wanted) is Literal:
             if value not in get_args(wanted):
-                raise _unfit(name, value, f"one of {', '.join(map(repr, get_args(wanted)))}", True)
+                raise _bad_value(
+                    name, value, f"one of {', '.join(map(repr, get_args(wanted)))}", True
+                )
         elif wanted is bool:
             if not isinstance(value, bool):
-                raise _unfit(name, value, "True or False", False)
-        elif not (_is_whole(value) if wanted is int else _is_number(value)):
-            raise _unfit(name, value, "a number", False)
+                raise _bad_value(name, value, "True or False", False)
+        elif not (_is_integer(value) if wanted is int else _is_number(value)):
+            raise _bad_value(name, value, "a number", False)
         elif not 0 <= value < float("inf"):
-            raise _unfit(name, value, "0 or more", True)
+            raise _bad_value(name, value, "0 or more", True)
 
 
-def _is_whole(value: object) -> TypeGuard[int]:
+def _is_integer(value: object) -> TypeGuard[int]:
     return isinstance(value, int) and not isinstance(value, bool)
 
 
@@ -85,5 +87,5 @@ def _is_number(value: object) -> TypeGuard[float]:
     return isinstance(value, int | float) and not isinstance(value, bool)
 
 
-def _unfit(name: str, value: object, wanted: str, right_type: bool) -> Exception:
+def _bad_value(name: str, value: object, wanted: str, right_type: bool) -> Exception:
     return (ValueError if right_type else TypeError)(f"{name} cannot be {value!r}: it is {wanted}")

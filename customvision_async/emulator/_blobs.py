@@ -14,7 +14,7 @@ from collections.abc import Callable
 from urllib.parse import parse_qsl, unquote
 
 from . import _image_files
-from ._api_request import Answer
+from ._api_request import ApiResponse
 from ._ids import guid_key
 from ._resource import Resource
 
@@ -27,51 +27,51 @@ BLOBS: dict[str, Callable[[Resource, bytes, str], bytes | None]] = {}
 """Containers beside those of images: prefix of the container -> (world, id in its name, blob) -> bytes."""
 
 
-async def read_blob(world: Resource, container: str, blob: str) -> bytes | None:
+async def read_blob(resource: Resource, container: str, blob: str) -> bytes | None:
     """The bytes of a blob, None where there is none.
 
     Smaller copies are made when they are asked for.
     """
     try:
         if container.startswith("predictionimages/"):
-            return await _image_blob(world, "predictions", container.partition("/")[2], blob)
+            return await _image_blob(resource, "predictions", container.partition("/")[2], blob)
         prefix, _, id = container.partition("-")
         if prefix == "i":
-            return await _image_blob(world, "images", id, blob)
+            return await _image_blob(resource, "images", id, blob)
         other = BLOBS.get(prefix)
-        return other(world, guid_key(id), blob) if other else None
+        return other(resource, guid_key(id), blob) if other else None
     except ValueError:
         return None
 
 
-async def _image_blob(world: Resource, table: str, project: str, blob: str) -> bytes | None:
+async def _image_blob(resource: Resource, table: str, project: str, blob: str) -> bytes | None:
     letter, _, id = blob.partition("-")
-    digest = world.state.scalar(
+    digest = resource.state.scalar(
         f"SELECT digest FROM {table} WHERE id = ? AND project = ?", guid_key(id), guid_key(project)
     )
-    data = world.image_content(digest) if digest else None
-    if data is None or (letter not in _SIDES and world.switches.originals_kept):
+    data = resource.image_content(digest) if digest else None
+    if data is None or (letter not in _SIDES and resource.switches.originals_kept):
         return data
     try:
         if letter in _SIDES:
-            return await asyncio.to_thread(_image_files.shrunk, data, _SIDES[letter])
-        return await asyncio.to_thread(_image_files.rewritten, data)
+            return await asyncio.to_thread(_image_files.shrink, data, _SIDES[letter])
+        return await asyncio.to_thread(_image_files.reencode, data)
     except Exception:  # noqa: BLE001 - an image that was not looked at when it came (check_images="none")
         return data
 
 
 async def serve_blob(
-    world: Resource, raw_path: str, raw_query: str, asked_range: str | None
-) -> Answer:
+    resource: Resource, raw_path: str, raw_query: str, asked_range: str | None
+) -> ApiResponse:
     """Answer a GET of an address that was given out: the bytes, or an error as blob storage words
     it.
     """
     container, _, blob = unquote(raw_path).strip("/").rpartition("/")
     if not container:
         return _refused(404, "ResourceNotFound", "The specified resource does not exist.")
-    if not world.may_read(container, dict(parse_qsl(raw_query))):
+    if not resource.may_read(container, dict(parse_qsl(raw_query))):
         return _refused(403, "AuthenticationFailed", "Server failed to authenticate the request.")
-    data = await read_blob(world, container, blob)
+    data = await read_blob(resource, container, blob)
     if data is None:
         return _refused(404, "BlobNotFound", "The specified blob does not exist.")
     checksum = hashlib.md5(data, usedforsecurity=False).digest()
@@ -79,7 +79,7 @@ async def serve_blob(
     found = _RANGE.fullmatch(asked_range or "")
     kind = "application/zip" if bytes(data[:2]) == b"PK" else _image_files.content_type(data)
     if not found or (found[2] and int(found[2]) < int(found[1])):  # no range: the whole blob
-        return Answer(
+        return ApiResponse(
             200,
             raw=data,
             content_type=kind,
@@ -93,9 +93,9 @@ async def serve_blob(
             "The range specified is invalid for the current size of the resource.",
         )
     headers["Content-Range"] = f"bytes {first}-{last}/{len(data)}"
-    return Answer(206, raw=data[first : last + 1], content_type=kind, headers=headers)
+    return ApiResponse(206, raw=data[first : last + 1], content_type=kind, headers=headers)
 
 
-def _refused(status: int, code: str, message: str) -> Answer:
+def _refused(status: int, code: str, message: str) -> ApiResponse:
     text = f'<?xml version="1.0" encoding="utf-8"?><Error><Code>{code}</Code><Message>{message}</Message></Error>'
-    return Answer(status, raw=text.encode(), content_type="application/xml")
+    return ApiResponse(status, raw=text.encode(), content_type="application/xml")

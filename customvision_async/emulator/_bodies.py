@@ -15,12 +15,12 @@ from ._service_fault import ServiceFault
 
 __all__ = [
     "Part",
-    "any_case",
     "field",
     "keys_field",
     "list_field",
+    "match_any_case",
     "number_field",
-    "parts_of",
+    "parse_multipart",
     "text_field",
 ]
 
@@ -40,7 +40,7 @@ class Part:
     data: Buffer
 
 
-def any_case(text: str, names: Iterable[str]) -> str | None:
+def match_any_case(text: str, names: Iterable[str]) -> str | None:
     """Return the name that `text` is whatever its case (as the service takes every enum), or None."""
     return next((name for name in names if name.lower() == text.lower()), None)
 
@@ -91,7 +91,7 @@ def keys_field(value: Any, name: str) -> list[bytes]:
         raise ServiceFault("BadRequestInvalidIds", f"{name}: {error}") from None
 
 
-def parts_of(body: Buffer, content_type: str) -> list[Part]:
+def parse_multipart(body: Buffer, content_type: str) -> list[Part]:
     """The parts of a multipart body: unquoted names, Windows paths and quoted boundaries are taken
     as they come.
     """

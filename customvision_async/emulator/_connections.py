@@ -14,7 +14,7 @@ __all__ = ["IDLE_SECONDS", "BoundedServer", "http_log", "misdirected", "origin_f
 
 IDLE_SECONDS = 120.0
 """How long a connection may take to send the head of its first or next request."""
-_MOST = 512
+_MAX_CONNECTIONS = 512
 
 
 class BoundedServer:
@@ -29,12 +29,12 @@ class BoundedServer:
     ) -> None:
         self._server = server
         self._serving = serving
-        self._most = min(_MOST, _descriptors() // 2)
+        self._max_connections = min(_MAX_CONNECTIONS, _descriptors() // 2)
 
     def __call__(self) -> web.RequestHandler:
         """Return the protocol of a new connection."""
         connections = self._server.connections
-        if len(connections) >= self._most:
+        if len(connections) >= self._max_connections:
             serving = self._serving()
             oldest = next((each for each in connections if each not in serving), None)
             if oldest is not None:
@@ -47,7 +47,7 @@ def _descriptors() -> int:
     try:
         import resource
     except ImportError:  # pragma: no cover - Windows has no such limit
-        return 2 * _MOST
+        return 2 * _MAX_CONNECTIONS
     return resource.getrlimit(resource.RLIMIT_NOFILE)[0]
 
 

@@ -41,8 +41,8 @@ _ALL = ("VAIDK", "CoreML", "DockerFile", "ONNX", "OpenVino", "TensorFlow")
 _MODEL = "A ShuffleNet-like {}model for {} classification problem."
 
 
-def _compact(id: str, name: str, what: str, based: str = "") -> Domain:
-    return Domain(id, f"{name} (compact)", "Classification", _ALL, 5, _MODEL.format(based, what))
+def _compact(id: str, name: str, subject: str, base: str = "") -> Domain:
+    return Domain(id, f"{name} (compact)", "Classification", _ALL, 5, _MODEL.format(base, subject))
 
 
 DOMAINS: tuple[Domain, ...] = (

@@ -12,78 +12,80 @@ from aiohttp import web
 
 from .._versions import ApiVersion
 from .._wire.codec import pascal_keys
-from ._api_request import Answer
+from ._api_request import ApiResponse
 from ._faults import Fault
 from ._image_files import Buffer
-from ._in_flight import dropped, pieces
+from ._in_flight import drop_connection, iter_body
 from ._request_record import RequestRecord
 from ._responses import headers_of, send
 from ._routes import Match
 
-__all__ = ["deliver", "refuse_connection"]
+__all__ = ["reset_connection", "send_response"]
 
 _PAGE = b"<!DOCTYPE html><html><head><title>Sorry</title></head><body><h1>Our services aren't available right now</h1></body></html>"
 
 
-async def refuse_connection(request: web.Request, fault: Fault | None) -> web.StreamResponse:
+async def reset_connection(request: web.Request, fault: Fault | None) -> web.StreamResponse:
     """Reset the connection, at once or when half of the body is there."""
     if fault and fault.kind == "reset_in_body":
         left = (request.content_length or 0) // 2
-        async with aclosing(pieces(request)) as body:
+        async with aclosing(iter_body(request)) as body:
             async for piece in body:
                 left -= len(piece)
                 if left <= 0:
                     break
-    return dropped(request)
+    return drop_connection(request)
 
 
-async def deliver(
+async def send_response(
     request: web.Request,
-    answer: Answer,
+    api_response: ApiResponse,
     encode: Callable[[], Buffer],
     request_id: str,
     match: Match | None,
     fault: Fault | None,
-    seen: RequestRecord,
+    record: RequestRecord,
     closing: asyncio.Event,
 ) -> web.StreamResponse:
     """Send an answer, or what a fault makes of it."""
     if fault is None:
-        seen.status = answer.status
-        return await send(request, answer, encode(), request_id, match)
+        record.status = api_response.status
+        return await send(request, api_response, encode(), request_id, match)
     if fault.kind == "lost_answer":
-        return dropped(request)
+        return drop_connection(request)
     if fault.kind == "hang":
-        await _gone(request, closing)
-        return dropped(request)
+        await _wait_for_disconnect(request, closing)
+        return drop_connection(request)
     if fault.kind == "slow_answer":
         await asyncio.sleep(fault.seconds)
     if fault.kind == "edit" and fault.edit is not None:
-        edited = fault.edit(msgspec.json.decode(msgspec.json.encode(answer.value)))
+        edited = fault.edit(msgspec.json.decode(msgspec.json.encode(api_response.value)))
         pascal = match is not None and match.version == ApiVersion.V1_2
         body: Buffer = msgspec.json.encode(pascal_keys(edited) if pascal else edited)
     else:
-        changed = _instead(fault)
-        answer, body = changed if changed else (answer, encode())
+        changed = _replacement(fault)
+        api_response, body = changed if changed else (api_response, encode())
     if fault.kind == "header_flood":
-        answer.headers |= {f"X-Flood-{number}": "x" * 100 for number in range(fault.size or 500)}
-    seen.status = answer.status
+        api_response.headers |= {
+            f"X-Flood-{number}": "x" * 100 for number in range(fault.size or 500)
+        }
+    record.status = api_response.status
     if fault.kind == "drip":
         return await _drip(
-            request, answer, body, headers_of(answer, request_id, match), fault.seconds
+            request, api_response, body, headers_of(api_response, request_id, match), fault.seconds
         )
     if fault.kind in ("truncated_answer", "wrong_length"):
-        return await _raw(
+        return await _send_mismatched(
             request,
-            answer,
+            api_response,
             bytes(body),
-            headers_of(answer, request_id, match),
+            headers_of(api_response, request_id, match),
             cut=fault.kind == "truncated_answer",
         )
-    return await send(request, answer, body, request_id, match)
+    return await send(request, api_response, body, request_id, match)
 
 
-def _instead(fault: Fault) -> tuple[Answer, bytes] | None:
+def _replacement(fault: Fault) -> tuple[ApiResponse, bytes] | None:
     """What comes in place of the answer, where it is not the answer itself."""
     if fault.kind == "status":
         code, text = (
@@ -99,25 +101,25 @@ def _instead(fault: Fault) -> tuple[Answer, bytes] | None:
         headers = dict(fault.headers)
         if fault.retry_after is not None:
             headers["Retry-After"] = str(fault.retry_after)
-        return Answer(fault.status, headers=headers), body
+        return ApiResponse(fault.status, headers=headers), body
     if fault.kind == "redirect":
         status = fault.status if 300 <= fault.status < 400 else 307
-        return Answer(status, headers={"Location": fault.location}), b""
+        return ApiResponse(status, headers={"Location": fault.location}), b""
     if fault.kind == "gzip_bomb":
-        return Answer(headers={"Content-Encoding": "gzip"}), gzip.compress(
+        return ApiResponse(headers={"Content-Encoding": "gzip"}), gzip.compress(
             b" " * (fault.size or 64 << 20), 9
         )
     if fault.kind == "html":
-        return Answer(content_type="text/html; charset=utf-8"), _PAGE
+        return ApiResponse(content_type="text/html; charset=utf-8"), _PAGE
     bodies = {
         "garbage": b'{"isBatchSuccessful": tru',
         "wrong_shape": b'[{"unexpected": {"shape": [1, 2, 3]}}, 42, "text"]',
         "empty": b"",
     }
-    return (Answer(), bodies[fault.kind]) if fault.kind in bodies else None
+    return (ApiResponse(), bodies[fault.kind]) if fault.kind in bodies else None
 
 
-async def _gone(request: web.Request, closing: asyncio.Event) -> None:
+async def _wait_for_disconnect(request: web.Request, closing: asyncio.Event) -> None:
     """Wait until the client has given up, or the emulator stops."""
     while (  # noqa: ASYNC110 - no event tells
         request.transport is not None
@@ -128,9 +130,13 @@ async def _gone(request: web.Request, closing: asyncio.Event) -> None:
 
 
 async def _drip(
-    request: web.Request, answer: Answer, body: Buffer, headers: dict[str, str], seconds: float
+    request: web.Request,
+    api_response: ApiResponse,
+    body: Buffer,
+    headers: dict[str, str],
+    seconds: float,
 ) -> web.StreamResponse:
-    response = web.StreamResponse(status=answer.status, headers=headers)
+    response = web.StreamResponse(status=api_response.status, headers=headers)
     response.content_length = len(body)
     await response.prepare(request)
     for at in range(len(body)):
@@ -139,14 +145,19 @@ async def _drip(
     return response
 
 
-async def _raw(
-    request: web.Request, answer: Answer, body: bytes, headers: dict[str, str], *, cut: bool
+async def _send_mismatched(
+    request: web.Request,
+    api_response: ApiResponse,
+    body: bytes,
+    headers: dict[str, str],
+    *,
+    cut: bool,
 ) -> web.StreamResponse:
     """An answer whose Content-Length and body disagree; then the connection ends."""
     half = len(body) // 2
     length, sent = (len(body), body[:half]) if cut else (half, body)
     lines = [
-        f"HTTP/1.1 {answer.status} OK",
+        f"HTTP/1.1 {api_response.status} OK",
         *(f"{name}: {value}" for name, value in headers.items()),
         f"Content-Length: {length}",
     ]

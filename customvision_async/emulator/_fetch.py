@@ -22,14 +22,14 @@ class Fetcher:
         self._allow_internet = allow_internet
         self._session: aiohttp.ClientSession | None = None
 
-    async def __call__(self, url: str, most: int) -> bytes:
+    async def __call__(self, url: str, max_bytes: int) -> bytes:
         """The bytes behind `url`; one byte over `most` is enough to see that it is too large."""
         try:
             if url[:5].lower() == "data:":
                 return _data(url)
             if not self._allowed(url):
                 raise InvalidImage("ErrorSource")
-            return await self._get(url, most + 1)
+            return await self._get(url, max_bytes + 1)
         except (aiohttp.ClientError, TimeoutError, OSError, ValueError):
             raise InvalidImage("ErrorSource") from None
 
@@ -44,7 +44,7 @@ class Fetcher:
         except ValueError:
             return False
 
-    async def _get(self, url: str, most: int) -> bytes:
+    async def _get(self, url: str, max_bytes: int) -> bytes:
         if self._session is None:
             self._session = aiohttp.ClientSession(
                 timeout=aiohttp.ClientTimeout(total=20), auto_decompress=False
@@ -55,7 +55,7 @@ class Fetcher:
             data = bytearray()
             async for piece in response.content.iter_any():
                 data += piece
-                if len(data) >= most:
+                if len(data) >= max_bytes:
                     break
             return bytes(data)
 

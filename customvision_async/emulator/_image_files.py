@@ -31,8 +31,8 @@ __all__ = [
     "content_type",
     "digest",
     "inspect",
-    "rewritten",
-    "shrunk",
+    "reencode",
+    "shrink",
     "signature",
 ]
 
@@ -49,7 +49,7 @@ _KINDS: tuple[tuple[bytes, Any, str], ...] = (
 
 
 _ORIENTATION = 0x0112
-_ON_ITS_SIDE = (5, 6, 7, 8)
+_ROTATED = (5, 6, 7, 8)
 
 
 class InvalidImage(Exception):
@@ -90,8 +90,8 @@ def inspect(
     data: Buffer,
     *,
     check: str = "header",
-    most: int = limits.IMAGE_BYTES.value,
-    turned: bool = False,
+    max_bytes: int = limits.IMAGE_BYTES.value,
+    apply_orientation: bool = False,
 ) -> InspectedImage:
     """Look at an image as the service does: kind by content, bytes, sides, aspect.
 
@@ -103,7 +103,7 @@ def inspect(
     """
     if check == "none":
         return InspectedImage(1, 1, digest(data), data)
-    if len(data) > most:
+    if len(data) > max_bytes:
         raise InvalidImage("ErrorImageSize")
     kind = _kind(data)
     if kind is None:
@@ -111,7 +111,7 @@ def inspect(
     try:
         image = kind[0](io.BytesIO(data))
         width, height = image.size
-        if turned and image.getexif().get(_ORIENTATION, 1) in _ON_ITS_SIDE:
+        if apply_orientation and image.getexif().get(_ORIENTATION, 1) in _ROTATED:
             width, height = height, width
         if check == "decode":
             image.load()
@@ -125,16 +125,16 @@ def inspect(
     return InspectedImage(width, height, digest(data), data)
 
 
-def _opened(data: Buffer) -> Any:
+def _open(data: Buffer) -> Any:
     kind = _kind(data)
     if kind is None:
         raise InvalidImage("ErrorImageFormat")
     return kind[0](io.BytesIO(data))
 
 
-def shrunk(data: Buffer, side: int) -> bytes:
+def shrink(data: Buffer, side: int) -> bytes:
     """A JPEG of the image with no side longer than `side`. Slow: for a thread."""
-    image = _opened(data)
+    image = _open(data)
     if image.format == "JPEG":
         image.draft("RGB", (side, side))
     small = ImageOps.exif_transpose(image).convert("RGB")
@@ -144,13 +144,13 @@ def shrunk(data: Buffer, side: int) -> bytes:
     return out.getvalue()
 
 
-def rewritten(data: Buffer) -> bytes:
+def reencode(data: Buffer) -> bytes:
     """Return the image written anew: the same to the eye, not the same bytes.
 
     Slow: for a thread.
     """
     out = io.BytesIO()
-    _opened(data).convert("RGB").save(out, "JPEG", quality=95)
+    _open(data).convert("RGB").save(out, "JPEG", quality=95)
     return out.getvalue()
 
 
@@ -159,7 +159,7 @@ def signature(data: Buffer) -> tuple[float, ...]:
     compare. For a thread.
     """
     try:
-        image = _opened(data)
+        image = _open(data)
         if image.format == "JPEG":
             image.draft("RGB", (32, 32))
         small = image.convert("RGB").resize((4, 4), PillowImage.Resampling.BOX)

@@ -10,11 +10,18 @@ from contextlib import aclosing, contextmanager
 
 from aiohttp import HttpVersion11, hdrs, web
 
-__all__ = ["InFlightRequests", "continued", "dropped", "finished", "in_time", "pieces"]
+__all__ = [
+    "InFlightRequests",
+    "drop_connection",
+    "finish",
+    "iter_body",
+    "send_continue",
+    "with_timeouts",
+]
 
 _LINGER_SECONDS = 10.0
 _STALL_SECONDS = 30.0
-_LEAST_RATE = 240.0  # bytes a second, as HTTP.sys and Kestrel want
+_MIN_BYTES_PER_SECOND = 240.0  # bytes a second, as HTTP.sys and Kestrel want
 
 
 class InFlightRequests:
@@ -30,7 +37,7 @@ class InFlightRequests:
         return set(self._tasks.values())
 
     @contextmanager
-    def one(self, request: web.Request) -> Iterator[None]:
+    def track(self, request: web.Request) -> Iterator[None]:
         """Hold on to the current task, which serves a request and has sent its answer when the
         block ends.
         """
@@ -70,7 +77,7 @@ class InFlightRequests:
             await asyncio.wait(self._tasks)
 
 
-async def pieces(request: web.Request) -> AsyncGenerator[bytes, None]:
+async def iter_body(request: web.Request) -> AsyncGenerator[bytes, None]:
     """The body of a request as it comes.
 
     Raises ConnectionError where the client leaves, or breaks its framing, before the end.
@@ -88,13 +95,13 @@ async def pieces(request: web.Request) -> AsyncGenerator[bytes, None]:
         raise ConnectionResetError("the client left") from error
 
 
-async def in_time(body: AsyncGenerator[bytes, None]) -> AsyncGenerator[bytes, None]:
+async def with_timeouts(body: AsyncGenerator[bytes, None]) -> AsyncGenerator[bytes, None]:
     """Yield a body piece by piece. Raise TimeoutError where it stalls, or drips."""
     loop = asyncio.get_running_loop()
-    begun, size = loop.time(), 0
+    started, size = loop.time(), 0
     async with aclosing(body):
         while True:
-            due = min(loop.time(), begun + size / _LEAST_RATE) + _STALL_SECONDS
+            due = min(loop.time(), started + size / _MIN_BYTES_PER_SECOND) + _STALL_SECONDS
             async with asyncio.timeout_at(due):
                 piece = await anext(body, None)
             if piece is None:
@@ -103,7 +110,7 @@ async def in_time(body: AsyncGenerator[bytes, None]) -> AsyncGenerator[bytes, No
             yield piece
 
 
-async def finished(request: web.Request, response: web.StreamResponse) -> None:
+async def finish(request: web.Request, response: web.StreamResponse) -> None:
     """Send the rest of an answer, and read what the client still sends of a request that was
     answered early.
 
@@ -116,13 +123,13 @@ async def finished(request: web.Request, response: web.StreamResponse) -> None:
     if not request.content.is_eof():
         try:
             async with asyncio.timeout(_LINGER_SECONDS):
-                async for _ in pieces(request):
+                async for _ in iter_body(request):
                     pass
         except TimeoutError:
             pass  # the server closes the connection
 
 
-async def continued(request: web.Request) -> web.StreamResponse | None:
+async def send_continue(request: web.Request) -> web.StreamResponse | None:
     """Ask for the body that a client holds back until it is asked ("Expect: 100-continue"); it may
     have left by then.
     """
@@ -133,12 +140,12 @@ async def continued(request: web.Request) -> web.StreamResponse | None:
     try:
         await request.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
     except ConnectionError:
-        return dropped(request)
+        return drop_connection(request)
     request.writer.output_size = 0  # what is sent so far is no part of the answer
     return None
 
 
-def dropped(request: web.Request) -> web.StreamResponse:
+def drop_connection(request: web.Request) -> web.StreamResponse:
     """Reset the connection, if it is still there."""
     if request.transport is not None:
         request.transport.abort()

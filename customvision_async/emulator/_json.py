@@ -42,12 +42,12 @@ def read_json(body: Buffer, reader: Reader = "quotes") -> Any:
         if reader == "strict":
             raise _invalid(error) from None
     try:
-        return msgspec.json.decode(_plain(bytes(body).decode(), reader))
+        return msgspec.json.decode(_to_strict_json(bytes(body).decode(), reader))
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise _invalid(error) from None
 
 
-def _plain(text: str, reader: Reader) -> str:
+def _to_strict_json(text: str, reader: Reader) -> str:
     """Return the text of JSON as every reader takes it; what cannot be read is left to the reader."""
     lenient = reader == "lenient"
     if lenient:
@@ -59,7 +59,7 @@ def _plain(text: str, reader: Reader) -> str:
         if kind in _LENIENT_ONLY and not lenient:
             out.append(found)
         elif kind == "single":
-            out.append(f'"{_QUOTES.sub(_escaped, found[1:-1])}"')
+            out.append(f'"{_QUOTES.sub(_requoted, found[1:-1])}"')
         elif kind == "name":
             out.append(json.dumps(found))
         elif kind in ("plain", "comma"):
@@ -67,7 +67,7 @@ def _plain(text: str, reader: Reader) -> str:
     return "".join(out) + text[at:]
 
 
-def _escaped(found: re.Match[str]) -> str:
+def _requoted(found: re.Match[str]) -> str:
     """Return a part of a string in single quotes as it stands in double quotes."""
     return {'"': '\\"', "\\'": "'"}.get(found[0], found[0])
 

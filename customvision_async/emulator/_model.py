@@ -29,7 +29,7 @@ Scores = list[dict[str, Any]]
 class _Sample:
     """An image of the iteration: how it looks, and where the tag is on it."""
 
-    looks: tuple[float, ...]
+    signature: tuple[float, ...]
     boxes: tuple[Box, ...]
 
 
@@ -43,24 +43,24 @@ class Model:
     examples: dict[str, list[tuple[bytes | None, bytes, tuple[Box, ...]]]]
     samples: dict[str, list[_Sample]]
 
-    def learn(self) -> None:
+    def load_samples(self) -> None:
         """Look at the sample images; slow, for a thread."""
         for tag, images in self.examples.items():
             if tag not in self.samples:
-                looks = [
+                signature = [
                     (_image_files.signature(data if data is not None else digest), boxes)
                     for data, digest, boxes in images
                 ]
-                self.samples[tag] = [_Sample(*look) for look in looks]
+                self.samples[tag] = [_Sample(*example) for example in signature]
 
-    def guess(self, data: _image_files.Buffer) -> Scores:
+    def predict(self, data: _image_files.Buffer) -> Scores:
         """The scores of an image that the iteration has not seen; slow, for a thread."""
-        self.learn()
-        looks = _image_files.signature(data)
+        self.load_samples()
+        signature = _image_files.signature(data)
         nearest: dict[str, tuple[float, tuple[Box, ...]]] = {}
         for id, samples in self.samples.items():
             found = min(
-                ((math.dist(looks, sample.looks), sample.boxes) for sample in samples),
+                ((math.dist(signature, sample.signature), sample.boxes) for sample in samples),
                 default=(4.0, ()),
             )
             nearest[id] = found
@@ -84,16 +84,16 @@ def _sorted(scores: Scores) -> Scores:
     return sorted(scores, key=lambda score: (-score["probability"], score["tagId"]))
 
 
-def model_of(world: Resource, iteration: Any) -> Model:
+def model_of(resource: Resource, iteration: Any) -> Model:
     """The model of a trained iteration (kept once made)."""
     key = iteration["id"]
-    model: Model | None = world.models.get(key)
+    model: Model | None = resource.models.get(key)
     if model is not None:
         return model
     tags = json.loads(iteration["tags"])
     examples: dict[str, list[tuple[bytes | None, bytes, tuple[Box, ...]]]] = {}
     for tag in tags:
-        rows = world.state.rows(
+        rows = resource.state.rows(
             "SELECT i.id, i.digest FROM image_tags t JOIN images i ON i.id = t.image WHERE "
             "t.tag = ? AND t.iteration = ?"
             " ORDER BY i.id LIMIT ?",
@@ -103,20 +103,20 @@ def model_of(world: Resource, iteration: Any) -> Model:
         )
         examples[tag["tagId"]] = [
             (
-                world.image_content(row["digest"]),
+                resource.image_content(row["digest"]),
                 row["digest"],
-                _boxes(world, key, row["id"], guid_key(tag["tagId"])),
+                _boxes(resource, key, row["id"], guid_key(tag["tagId"])),
             )
             for row in rows
         ]
-    model = world.models[key] = Model(
-        key, world.domain(iteration["domain"]).detects, tags, examples, {}
+    model = resource.models[key] = Model(
+        key, resource.domain(iteration["domain"]).detects, tags, examples, {}
     )
     return model
 
 
-def _boxes(world: Resource, iteration: bytes, image: bytes, tag: bytes) -> tuple[Box, ...]:
-    rows = world.state.rows(
+def _boxes(resource: Resource, iteration: bytes, image: bytes, tag: bytes) -> tuple[Box, ...]:
+    rows = resource.state.rows(
         (
             "SELECT left, top, width, height FROM regions WHERE image = ? AND iteration = ? AND "
             "tag = ? ORDER BY id"
@@ -128,9 +128,9 @@ def _boxes(world: Resource, iteration: bytes, image: bytes, tag: bytes) -> tuple
     return tuple((row[0], row[1], row[2], row[3]) for row in rows)
 
 
-def known_scores(world: Resource, model: Model, project: bytes, digest: bytes) -> Scores | None:
+def known_scores(resource: Resource, model: Model, project: bytes, digest: bytes) -> Scores | None:
     """The scores of an image that is in the iteration, None where it is not."""
-    rows = world.state.rows(
+    rows = resource.state.rows(
         (
             "SELECT t.image, t.tag FROM images i JOIN image_tags t ON t.image = i.id AND "
             "t.iteration = ? WHERE i.digest = ? AND i.project = ?"
@@ -139,17 +139,17 @@ def known_scores(world: Resource, model: Model, project: bytes, digest: bytes) -
         digest,
         project,
     )
-    has = {guid_text(row["tag"]) for row in rows}
-    if not has:
+    tag_ids = {guid_text(row["tag"]) for row in rows}
+    if not tag_ids:
         return None
     noise = 1e-6 * (1 + digest[0] / 255)
     scores: Scores = []
     for tag in model.tags:
-        probability = 1 - noise * 10 if tag["tagId"] in has else noise
+        probability = 1 - noise * 10 if tag["tagId"] in tag_ids else noise
         if not model.detects:
             scores.append(tag | {"probability": probability})
-        elif tag["tagId"] in has:
-            boxes = _boxes(world, model.iteration, rows[0]["image"], guid_key(tag["tagId"])) or (
+        elif tag["tagId"] in tag_ids:
+            boxes = _boxes(resource, model.iteration, rows[0]["image"], guid_key(tag["tagId"])) or (
                 (0.0, 0.0, 1.0, 1.0),
             )
             scores += [

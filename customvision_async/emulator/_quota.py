@@ -26,7 +26,7 @@ class Quota:
     images: int = UNLIMITED
     tags: int = UNLIMITED
     iterations: int = UNLIMITED
-    calls: float | None = None
+    requests: float | None = None
     predictions: float | None = None
     predictions_nostore: float | None = None
     trainings: float | None = None
@@ -41,13 +41,13 @@ QUOTAS = {
 }
 
 
-class _Second:
+class _SlidingWindow:
     """So many calls within any second; within one call's time, if that is longer."""
 
     def __init__(self) -> None:
         self._seen: deque[float] = deque()
 
-    def take(self, now: float, rate: float) -> bool:
+    def try_acquire(self, now: float, rate: float) -> bool:
         """Count a call, if there is room for it."""
         window = max(1.0, 1.0 / rate)
         while self._seen and self._seen[0] <= now - window:
@@ -58,13 +58,13 @@ class _Second:
         return True
 
 
-class _Bucket:
+class _TokenBucket:
     """A bucket that holds one second's calls, one at the least, and fills evenly."""
 
     def __init__(self) -> None:
         self._full_at = 0.0
 
-    def take(self, now: float, rate: float) -> bool:
+    def try_acquire(self, now: float, rate: float) -> bool:
         """Count a call, if there is room for it."""
         full_at = max(now, self._full_at) + 1.0 / rate
         if full_at - now > max(1.0, 1.0 / rate) + 1e-9:
@@ -81,26 +81,28 @@ class Gate:
 
     def __init__(self, quota: Quota, calls_per_second: float | None, switches: Switches) -> None:
         self._quota = quota
-        self._given = calls_per_second
+        self._rate_override = calls_per_second
         self._penalty = switches.penalty
         self._retry_after = switches.retry_after
-        self._counter = _Bucket if switches.counting == "bucket" else _Second
-        self._counters: dict[str, _Bucket | _Second] = {}
-        self._shut_until: dict[str, float] = {}
+        self._counter = _TokenBucket if switches.counting == "bucket" else _SlidingWindow
+        self._counters: dict[str, _TokenBucket | _SlidingWindow] = {}
+        self._blocked_until: dict[str, float] = {}
 
     def admit(self, match: Match, now: float) -> None:
         """Count a call at `now` (seconds of a monotonic clock).
 
         Raises GatewayFault 429 where the rate is passed.
         """
-        lane, rate = self._lane(match)
+        name, rate = self._counter_and_rate(match)
         if rate is None:
             return
-        counter = self._counters.setdefault(lane, self._counter())
-        if self._shut_until.get(lane, 0.0) > now or not counter.take(now, rate):
+        counter = self._counters.setdefault(name, self._counter())
+        if self._blocked_until.get(name, 0.0) > now or not counter.try_acquire(now, rate):
             if self._penalty:
-                self._shut_until[lane] = max(self._shut_until.get(lane, 0.0), now + 1.0)
-            raise GatewayFault(429, _words(match, self._quota.tier), headers=self._headers())
+                self._blocked_until[name] = max(self._blocked_until.get(name, 0.0), now + 1.0)
+            raise GatewayFault(
+                429, _throttle_message(match, self._quota.tier), headers=self._headers()
+            )
 
     def _headers(self) -> dict[str, str]:
         if self._retry_after == "none":
@@ -109,19 +111,19 @@ class Gate:
             return {"Retry-After": "1"}
         return {"Retry-After": formatdate(int(time.time()) + 2, usegmt=True)}  # at least a second
 
-    def _lane(self, match: Match) -> tuple[str, float | None]:
+    def _counter_and_rate(self, match: Match) -> tuple[str, float | None]:
         quota = self._quota
         if match.route.api == "Prediction":
             nostore = match.route.operation.endswith("NoStore")
-            return "prediction", self._given or (
+            return "prediction", self._rate_override or (
                 quota.predictions_nostore if nostore else quota.predictions
             )
         if match.route.operation == "TrainProject":
-            return "train", self._given or quota.trainings
-        return "training", self._given or quota.calls
+            return "train", self._rate_override or quota.trainings
+        return "training", self._rate_override or quota.requests
 
 
-def _words(match: Match, tier: str) -> str:
+def _throttle_message(match: Match, tier: str) -> str:
     """The text of a real 429 (cognitive-services-node-sdk-samples, issue 47)."""
     api = match.route.api
     number = re.sub(r"[^0-9.]", "", str(match.version))

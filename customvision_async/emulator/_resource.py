@@ -42,8 +42,8 @@ class Resource:
         self.random = random.Random(seed)  # noqa: S311 - shuffling
         self.endpoint = ""
         self.fetch: Callable[[str, int], Awaitable[bytes]]
-        self.later: Callable[[float, Callable[[], None]], None]
-        self.background: Callable[[Coroutine[Any, Any, None]], None]
+        self.call_later: Callable[[float, Callable[[], None]], None]
+        self.start_task: Callable[[Coroutine[Any, Any, None]], None]
         self.models: dict[bytes, Any] = {}
         self.account: Callable[[], dict[str, Any]]
         self._signed: dict[str, tuple[str, str]] = {}
@@ -67,11 +67,11 @@ class Resource:
         return self._row("images", key, "NotFoundImage", "Image", project)
 
     def _row(
-        self, table: str, key: bytes, code: str, what: str, project: bytes | None = None
+        self, table: str, key: bytes, code: str, noun: str, project: bytes | None = None
     ) -> Any:
         row = self.state.row(f"SELECT * FROM {table} WHERE id = ?", key)
         if row is None or (project is not None and row["project"] != project):
-            raise ServiceFault(code, f"{what} {guid_text(key)} was not found.")
+            raise ServiceFault(code, f"{noun} {guid_text(key)} was not found.")
         return row
 
     def domain(self, id: str) -> Domain:
@@ -84,17 +84,20 @@ class Resource:
     # Images.
 
     def inspect(
-        self, data: _image_files.Buffer, *, most: int = limits.IMAGE_BYTES.value
+        self, data: _image_files.Buffer, *, max_bytes: int = limits.IMAGE_BYTES.value
     ) -> _image_files.InspectedImage:
         """Look at an image as far as the switches say.
 
         Raise Unfit where the service would not take it.
         """
         return _image_files.inspect(
-            data, check=self.switches.check_images, most=most, turned=self.switches.turned_size
+            data,
+            check=self.switches.check_images,
+            max_bytes=max_bytes,
+            apply_orientation=self.switches.turned_size,
         )
 
-    async def fetch_image(self, url: str, most: int) -> bytes:
+    async def fetch_image(self, url: str, max_bytes: int) -> bytes:
         """Fetch an image that a caller names by its URL.
 
         Raise Unfit where there is none to be had.
@@ -102,7 +105,7 @@ class Resource:
         foreign = _BLOB.match(url) and not url.startswith(f"{self.endpoint}/")
         if foreign and not self.switches.cross_resource_fetch:
             raise _image_files.InvalidImage("ErrorSource")
-        return await self.fetch(url, most)
+        return await self.fetch(url, max_bytes)
 
     def keep(self, image: _image_files.InspectedImage) -> None:
         """Store the bytes of an image, once."""

@@ -8,33 +8,33 @@ import msgspec
 from aiohttp import hdrs, web
 
 from .._wire.codec import pascal_keys
-from ._api_request import Answer
+from ._api_request import ApiResponse
 from ._image_files import Buffer
 from ._routes import Match, is_api
 
 __all__ = [
-    "ALLOWED",
-    "as_recorded",
+    "PREFLIGHT_HEADERS",
+    "add_cors_header",
     "encode",
     "headers_of",
     "is_preflight",
+    "match_recorded_headers",
     "send",
-    "to_browsers",
 ]
 
 
-def encode(answer: Answer, match: Match | None) -> Buffer:
-    if answer.raw is not None:
-        return answer.raw
-    if answer.value is None and answer.status in (202, 204):
+def encode(api_response: ApiResponse, match: Match | None) -> Buffer:
+    if api_response.raw is not None:
+        return api_response.raw
+    if api_response.value is None and api_response.status in (202, 204):
         return b""
-    value: Any = answer.value
+    value: Any = api_response.value
     if match is not None and str(match.version).startswith("v1"):
         value = pascal_keys(value)
     return msgspec.json.encode(value)
 
 
-def headers_of(answer: Answer, request_id: str, match: Match | None) -> dict[str, str]:
+def headers_of(api_response: ApiResponse, request_id: str, match: Match | None) -> dict[str, str]:
     """The headers of every answer, as recorded (v3.0 and before have no Request-Id)."""
     headers = {"apim-request-id": request_id}
     newer = match is not None and not str(match.version).startswith(("v1", "v2", "v3.0"))
@@ -42,13 +42,13 @@ def headers_of(answer: Answer, request_id: str, match: Match | None) -> dict[str
         headers = {"Request-Id": request_id} | headers
     headers["Strict-Transport-Security"] = "max-age=31536000; includeSubDomains; preload"
     headers["X-Content-Type-Options" if newer else "x-content-type-options"] = "nosniff"
-    headers[hdrs.CONTENT_TYPE] = answer.content_type
-    return headers | answer.headers
+    headers[hdrs.CONTENT_TYPE] = api_response.content_type
+    return headers | api_response.headers
 
 
 async def send(
     request: web.Request,
-    answer: Answer,
+    api_response: ApiResponse,
     body: Buffer,
     request_id: str,
     match: Match | None,
@@ -57,16 +57,16 @@ async def send(
 ) -> web.StreamResponse:
     """Send an answer as it is."""
     response = web.Response(
-        status=answer.status,
+        status=api_response.status,
         reason=reason,
         body=bytes(body),
-        headers=headers_of(answer, request_id, match),
+        headers=headers_of(api_response, request_id, match),
     )
     await response.prepare(request)
     return response
 
 
-async def as_recorded(request: web.Request, response: web.StreamResponse) -> None:
+async def match_recorded_headers(request: web.Request, response: web.StreamResponse) -> None:
     """The real service names no server, and gives 204 a length and no type."""
     response.headers.popall(hdrs.SERVER, None)
     if response.status in (202, 204):
@@ -74,7 +74,7 @@ async def as_recorded(request: web.Request, response: web.StreamResponse) -> Non
         response.headers[hdrs.CONTENT_LENGTH] = "0"
 
 
-ALLOWED = {
+PREFLIGHT_HEADERS = {
     "Access-Control-Allow-Methods": "GET, POST, PATCH, DELETE",
     "Access-Control-Allow-Headers": "Training-Key, Prediction-Key, Authorization, Content-Type",
     "Access-Control-Max-Age": "600",
@@ -86,7 +86,7 @@ def is_preflight(request: web.Request) -> bool:
     return request.method == "OPTIONS" and "Access-Control-Request-Method" in request.headers
 
 
-async def to_browsers(request: web.Request, response: web.StreamResponse) -> None:
+async def add_cors_header(request: web.Request, response: web.StreamResponse) -> None:
     """Let a page of any origin read what an API answers."""
     if hdrs.ORIGIN in request.headers and is_api(request.path):
         response.headers[hdrs.ACCESS_CONTROL_ALLOW_ORIGIN] = "*"

@@ -79,7 +79,7 @@ def _connect(folder: Path | None) -> sqlite3.Connection:
     )
 
 
-def _unusable(folder: Path | None, error: Exception) -> OSError:
+def _state_error(folder: Path | None, error: Exception) -> OSError:
     """What to tell the person whose folder it is; of the kind (PermissionError, ...) that the
     system's own error is of.
     """
@@ -102,13 +102,13 @@ class State:
         try:
             self.db: sqlite3.Connection = _connect(folder)
         except (OSError, sqlite3.Error) as error:
-            raise _unusable(folder, error) from error
+            raise _state_error(folder, error) from error
         self.db.row_factory = sqlite3.Row
         try:
             starts = self._open()
         except (OSError, sqlite3.Error) as error:
             self.db.close()
-            raise _unusable(folder, error) from error
+            raise _state_error(folder, error) from error
         self.secret: bytes = self._meta("secret", secrets.token_hex(32)).encode()
         self.ids: IdSource = IdSource(None if seed is None else f"{seed}/{starts}")
         self.clock: Clock = Clock()

@@ -78,7 +78,7 @@ def domain_json(domain: Domain, version: V) -> Json:
     return out
 
 
-def project_json(world: Resource, row: Any, version: V) -> Json:
+def project_json(resource: Resource, row: Any, version: V) -> Json:
     """A Project.
 
     One that is being imported says so until its time has come, and has its answer 'Succeeded'
@@ -99,12 +99,12 @@ def project_json(world: Resource, row: Any, version: V) -> Json:
     )
     thumbnail = row["thumbnail"]
     out["thumbnailUri"] = (
-        world.address(blob_name("i", key), blob_name("t", thumbnail)) if thumbnail else None
+        resource.address(blob_name("i", key), blob_name("t", thumbnail)) if thumbnail else None
     )
     if version >= V.V3_0:
         out["drModeEnabled"] = False
     if version >= V.V3_2:
-        out["status"] = _import_status(row["ready"], world.state.clock.now())
+        out["status"] = _import_status(row["ready"], resource.state.clock.now())
     return out
 
 
@@ -158,7 +158,7 @@ def region_json(row: Any, *, name: str | None) -> Json:
 
 
 def images_json(
-    world: Resource,
+    resource: Resource,
     rows: Sequence[Any],
     version: V,
     *,
@@ -176,7 +176,7 @@ def images_json(
     tags: dict[bytes, list[Json]] = {}
     names = version >= V.V2_0
     joined = f"LEFT JOIN tags ON tags.id = t.tag WHERE t.iteration = ? AND t.image IN ({marks})"
-    for image, tag, created, name in world.state.db.execute(
+    for image, tag, created, name in resource.state.db.execute(
         (
             f"SELECT t.image, t.tag, t.created, tags.name FROM image_tags t {joined} ORDER BY "
             "t.image, t.tag"
@@ -191,11 +191,11 @@ def images_json(
     regions: dict[bytes, list[Json]] = {}
     if names:
         query = f"SELECT t.*, tags.name FROM regions t {joined} ORDER BY t.image, t.id"
-        for row in world.state.db.execute(query, (iteration, *keys)):
+        for row in resource.state.db.execute(query, (iteration, *keys)):
             regions.setdefault(row["image"], []).append(
                 region_json(row, name=row["name"] if named else None)
             )
-    frame = world.frame(blob_name("i", rows[0]["project"]))
+    frame = resource.frame(blob_name("i", rows[0]["project"]))
     return [
         _image_json(frame, row, version, tags.get(row["id"]), regions.get(row["id"]))
         for row in rows
@@ -237,13 +237,13 @@ def _addresses(frame: tuple[str, str], row: Any, letter: str, version: V) -> Jso
     return {"resizedImageUri": resized, "thumbnailUri": thumbnail, "originalImageUri": original}
 
 
-def iteration_json(world: Resource, row: Any, version: V, *, fresh: bool = False) -> Json:
+def iteration_json(resource: Resource, row: Any, version: V, *, fresh: bool = False) -> Json:
     """An Iteration.
 
     While it trains (or in the answer of the train call, `fresh`) it has no domain and no date of
     training.
     """
-    now = world.state.clock.now()
+    now = resource.state.clock.now()
     done = row["ready"] <= now and not fresh
     out: Json = {"id": guid_text(row["id"]), "name": row["name"]}
     if version < V.V3_0:
@@ -300,7 +300,7 @@ def _training_json(row: Any, version: V, done: bool) -> Json:
 
 
 def prediction_json(
-    world: Resource, row: Any, version: V, *, stored: bool = False, images: bool = False
+    resource: Resource, row: Any, version: V, *, stored: bool = False, images: bool = False
 ) -> Json:
     """An ImagePrediction, or (`stored`) one whose image has addresses: among the predictions, or
     (`images`) the project's.
@@ -313,7 +313,7 @@ def prediction_json(
             if images
             else (f"predictionimages/{project}", "o")
         )
-        out |= _addresses(world.frame(place[0]), row, place[1], version)
+        out |= _addresses(resource.frame(place[0]), row, place[1], version)
         if version >= V.V2_0:
             out["domain"] = row["domain"]
     out |= {

@@ -19,20 +19,34 @@ from aiohttp import hdrs, web
 
 from . import _handlers as _handlers  # registers the operations
 from ._access import Access
-from ._api_request import Answer, Call
+from ._api_request import ApiRequest, ApiResponse
 from ._arguments import check_arguments, check_names
 from ._blobs import serve_blob
 from ._connections import IDLE_SECONDS, BoundedServer, http_log, misdirected, origin_form
-from ._dispatch import answered
+from ._dispatch import run_handler
 from ._faults import Fault, Faults
-from ._faulty_responses import deliver, refuse_connection
+from ._faulty_responses import reset_connection, send_response
 from ._fetch import Fetcher
 from ._image_files import Buffer
-from ._in_flight import InFlightRequests, continued, dropped, finished, in_time, pieces
+from ._in_flight import (
+    InFlightRequests,
+    drop_connection,
+    finish,
+    iter_body,
+    send_continue,
+    with_timeouts,
+)
 from ._quota import QUOTAS, Gate
 from ._request_record import RequestRecord
 from ._resource import Resource
-from ._responses import ALLOWED, as_recorded, encode, is_preflight, send, to_browsers
+from ._responses import (
+    PREFLIGHT_HEADERS,
+    add_cors_header,
+    encode,
+    is_preflight,
+    match_recorded_headers,
+    send,
+)
 from ._routes import Match, find_route, is_api
 from ._service_fault import NOT_FOUND, GatewayFault
 from ._state import State
@@ -42,7 +56,7 @@ from ._thread import LoopThread
 __all__ = ["Emulator", "serve"]
 
 Tier = Literal["F0", "S0"] | None
-_LINE = 1 << 16  # 256 ids in the URL of a DELETE are 9,471 characters
+_MAX_LINE_BYTES = 1 << 16  # 256 ids in the URL of a DELETE are 9,471 characters
 _READ_BUFFER = 1 << 18
 _GRACE_SECONDS = 1.0
 _TIMED_OUT = "The request timed out: its body was not read in time."
@@ -120,19 +134,19 @@ class Emulator:
             log_size=log_size,
             data=data,
         )
-        self.switches: Switches = _chosen(switches, profile, changes)
+        self.switches: Switches = _resolve_switches(switches, profile, changes)
         self.access: Access = Access(training_key, prediction_key, bearer_tokens)
         self.endpoint: str = ""
         self.requests: deque[RequestRecord] = deque(maxlen=log_size)
-        self._visits = InFlightRequests()
+        self._in_flight = InFlightRequests()
         self._seed = None if seed is None else str(seed)
         self.faults: Faults = Faults(self._seed)
-        self._where = (host, port)
+        self._address = (host, port)
         self._ssl = ssl_context
         self._folder = None if data is None else Path(data)
         self._quota = QUOTAS[tier]
         self._gate = Gate(self._quota, calls_per_second, self.switches)
-        self._world: Resource | None = None
+        self._resource: Resource | None = None
         self._listener: asyncio.Server | None = None
         self._closing = asyncio.Event()
         self._timers: set[asyncio.TimerHandle] = set()
@@ -159,38 +173,38 @@ class Emulator:
     @property
     def in_flight(self) -> int:
         """How many requests are being served."""
-        return self._visits.in_flight
+        return self._in_flight.in_flight
 
     @property
     def most_in_flight(self) -> int:
         """The most requests that were served at a time."""
-        return self._visits.most_in_flight
+        return self._in_flight.most_in_flight
 
     # Life.
 
     async def start(self) -> None:
         """Open the state and listen. Raises OSError where either cannot be."""
-        if self._world is not None:
+        if self._resource is not None:
             raise RuntimeError("this emulator is running already")
-        host, port = self._where
+        host, port = self._address
         self._closing = asyncio.Event()
         state = State(self._folder, self._seed)
         self._fetcher = Fetcher(self.switches.allow_internet)
-        world = self._world = Resource(state, self.switches, self._quota, self._seed)
-        world.fetch = self._fetcher
-        world.later = self._later
-        world.background = self._background
-        world.account = lambda: self.access.account(self._quota, state)
+        resource = self._resource = Resource(state, self.switches, self._quota, self._seed)
+        resource.fetch = self._fetcher
+        resource.call_later = self._call_later
+        resource.start_task = self._start_task
+        resource.account = lambda: self.access.account(self._quota, state)
         app = web.Application(client_max_size=0)
-        app.router.add_route("*", "/{tail:.*}", self._handle, expect_handler=continued)
-        app.on_response_prepare.append(as_recorded)
+        app.router.add_route("*", "/{tail:.*}", self._handle, expect_handler=send_continue)
+        app.on_response_prepare.append(match_recorded_headers)
         if self.switches.cors:
-            app.on_response_prepare.append(to_browsers)
+            app.on_response_prepare.append(add_cors_header)
         self._runner = web.AppRunner(
             app,
             access_log=None,
-            max_line_size=_LINE,
-            max_field_size=_LINE,
+            max_line_size=_MAX_LINE_BYTES,
+            max_field_size=_MAX_LINE_BYTES,
             read_bufsize=_READ_BUFFER,
             shutdown_timeout=_GRACE_SECONDS,
             lingering_time=0.0,  # done by `finished`
@@ -203,7 +217,7 @@ class Emulator:
             server = self._runner.server
             assert server is not None
             self._listener = await asyncio.get_running_loop().create_server(
-                BoundedServer(server, self._visits.protocols),
+                BoundedServer(server, self._in_flight.protocols),
                 host,
                 port,
                 ssl=self._ssl,
@@ -219,28 +233,28 @@ class Emulator:
             await self.stop()
             raise
         port = self._listener.sockets[0].getsockname()[1]
-        self.endpoint = world.endpoint = (
+        self.endpoint = resource.endpoint = (
             f"{'https' if self._ssl else 'http'}://{f'[{host}]' if ':' in host else host}:{port}"
         )
 
     async def stop(self) -> None:
         """Stop listening and close the state. May be called twice."""
-        if self._world is None:
+        if self._resource is None:
             return
         self._closing.set()
-        world, self._world = self._world, None
+        resource, self._resource = self._resource, None
         for timer in self._timers:
             timer.cancel()
         for task in self._tasks:
             task.cancel()
         async with AsyncExitStack() as rest:  # whatever comes between, a cancellation too
-            rest.callback(world.state.close)
+            rest.callback(resource.state.close)
             rest.push_async_callback(self._fetcher.close)
             rest.push_async_callback(self._runner.cleanup)
             await asyncio.gather(*self._tasks, return_exceptions=True)
             if self._listener is not None:
                 self._listener.close()
-            await self._visits.end(_GRACE_SECONDS)
+            await self._in_flight.end(_GRACE_SECONDS)
 
     async def __aenter__(self) -> Self:
         await self.start()
@@ -275,7 +289,7 @@ class Emulator:
         finally:
             self._thread.close()
 
-    def _later(self, seconds: float, act: Callable[[], None]) -> None:
+    def _call_later(self, seconds: float, act: Callable[[], None]) -> None:
         """Let something happen after a time (at once where it is 0), unless the emulator is stopped
         before.
         """
@@ -285,14 +299,14 @@ class Emulator:
 
         def due() -> None:
             self._timers.discard(timer)
-            if self._world is not None:
-                with self._world.state.transaction():
+            if self._resource is not None:
+                with self._resource.state.transaction():
                     act()
 
         timer = asyncio.get_running_loop().call_later(seconds, due)
         self._timers.add(timer)
 
-    def _background(self, work: Coroutine[Any, Any, None]) -> None:
+    def _start_task(self, work: Coroutine[Any, Any, None]) -> None:
         """Let work go on after its answer, until the emulator is stopped."""
         task = asyncio.get_running_loop().create_task(work)
         self._tasks.add(task)
@@ -304,132 +318,141 @@ class Emulator:
         authority, target = origin_form(request.raw_path)
         path, _, query = target.partition("?")
         host = authority or request.headers.get(hdrs.HOST, "")
-        strange = self._ssl is None and misdirected(host, self._where[0])
-        match = 421 if strange else find_route(request.method, path)
+        wrong_name = self._ssl is None and misdirected(host, self._address[0])
+        match = 421 if wrong_name else find_route(request.method, path)
         operation = (
             match.route.operation if isinstance(match, Match) else "" if is_api(path) else "Blob"
         )
-        seen = RequestRecord.of(request, operation, path, query)
-        self.requests.append(seen)
-        with self._visits.one(request):
+        record = RequestRecord.of(request, operation, path, query)
+        self.requests.append(record)
+        with self._in_flight.track(request):
             try:
-                with self._visits.counted():
+                with self._in_flight.counted():
                     fault = self.faults.strike(operation)
-                    seen.fault = fault.kind if fault else ""
-                    response = await self._serve(request, match, seen, fault)
-                await finished(request, response)
+                    record.fault = fault.kind if fault else ""
+                    response = await self._serve(request, match, record, fault)
+                await finish(request, response)
             except ConnectionError:  # the client left
-                response = dropped(request)
+                response = drop_connection(request)
             return response
 
     async def _serve(
-        self, request: web.Request, match: Match | int, seen: RequestRecord, fault: Fault | None
+        self, request: web.Request, match: Match | int, record: RequestRecord, fault: Fault | None
     ) -> web.StreamResponse:
-        world = self._world
-        if world is None or (fault and fault.kind in ("reset", "reset_in_body")):
-            return await refuse_connection(request, fault)
-        request_id = world.state.ids.text()
+        resource = self._resource
+        if resource is None or (fault and fault.kind in ("reset", "reset_in_body")):
+            return await reset_connection(request, fault)
+        request_id = resource.state.ids.text()
         if not isinstance(match, Match):
-            return await self._elsewhere(world, request, match, seen, fault)
+            return await self._serve_other(resource, request, match, record, fault)
         try:
             if self.switches.refuse_early:
-                self._admit(request, match)
-            known = self.access.knows(request.headers, match.route.api)
-            body = await self._body(request, seen, self.switches.body_bytes if known else 0)
+                self._authorize(request, match)
+            known = self.access.is_authorized(request.headers, match.route.api)
+            body = await self._body(request, record, self.switches.body_bytes if known else 0)
             if not self.switches.refuse_early:
-                self._admit(request, match)
-            call = Call(
-                world,
+                self._authorize(request, match)
+            api_request = ApiRequest(
+                resource,
                 match,
-                seen.query,
+                record.query,
                 request.headers.get(hdrs.CONTENT_TYPE, ""),
                 body,
                 request_id,
             )
-            answer = Answer() if fault and not fault.has_effect else await answered(call)
-        except GatewayFault as refusal:
-            answer = Answer(refusal.status, refusal.body, headers=refusal.headers)
+            api_response = (
+                ApiResponse() if fault and not fault.has_effect else await run_handler(api_request)
+            )
+        except GatewayFault as refused:
+            api_response = ApiResponse(refused.status, refused.body, headers=refused.headers)
             if fault:  # it did not come to that
                 fault.hits -= 1
-                seen.fault = ""
-            seen.status = answer.status
+                record.fault = ""
+            record.status = api_response.status
             return await send(
-                request, answer, encode(answer, match), request_id, match, reason=refusal.reason
+                request,
+                api_response,
+                encode(api_response, match),
+                request_id,
+                match,
+                reason=refused.reason,
             )
         if self.switches.think_seconds:
             await asyncio.sleep(self.switches.think_seconds)
-        return await deliver(
+        return await send_response(
             request,
-            answer,
-            lambda: encode(answer, match),
+            api_response,
+            lambda: encode(api_response, match),
             request_id,
             match,
             fault,
-            seen,
+            record,
             self._closing,
         )
 
-    def _admit(self, request: web.Request, match: Match) -> None:
+    def _authorize(self, request: web.Request, match: Match) -> None:
         self.access.check(request.headers, match.route.api)
         self._gate.admit(match, asyncio.get_running_loop().time())
 
-    async def _body(self, request: web.Request, seen: RequestRecord, most: int) -> Buffer:
+    async def _body(self, request: web.Request, record: RequestRecord, most: int) -> Buffer:
         """Return the whole body; of one that is larger than `most` nothing is kept.
 
         Raise the gateway's 408 for one that is too large (once it is read to its end) or too slow.
         """
         kept: list[bytes] = []
         try:
-            async for piece in in_time(pieces(request)):
-                seen.body_bytes += len(piece)
-                if seen.body_bytes <= most:
+            async for piece in with_timeouts(iter_body(request)):
+                record.body_bytes += len(piece)
+                if record.body_bytes <= most:
                     kept.append(piece)
                 else:
                     kept.clear()
         except TimeoutError:
             raise GatewayFault(408, _TIMED_OUT) from None
-        if seen.body_bytes > self.switches.body_bytes:
+        if record.body_bytes > self.switches.body_bytes:
             raise GatewayFault(408, _TIMED_OUT)
         return b"".join(kept)
 
-    async def _elsewhere(
+    async def _serve_other(
         self,
-        world: Resource,
+        resource: Resource,
         request: web.Request,
         status: int,
-        seen: RequestRecord,
+        record: RequestRecord,
         fault: Fault | None,
     ) -> web.StreamResponse:
         """What is no operation: blobs, and paths of nowhere."""
         if status == 421:
-            answer = Answer(421, GatewayFault(421, _MISDIRECTED).body)
+            api_response = ApiResponse(421, GatewayFault(421, _MISDIRECTED).body)
         elif status == 405 and is_preflight(request) and self.switches.cors:
-            answer = Answer(200, raw=b"", headers=ALLOWED)
-        elif request.method in ("GET", "HEAD") and not is_api(seen.path):
-            answer = await serve_blob(world, seen.path, seen.query, request.headers.get(hdrs.RANGE))
+            api_response = ApiResponse(200, raw=b"", headers=PREFLIGHT_HEADERS)
+        elif request.method in ("GET", "HEAD") and not is_api(record.path):
+            api_response = await serve_blob(
+                resource, record.path, record.query, request.headers.get(hdrs.RANGE)
+            )
         elif status == 405:
-            answer = Answer(
+            api_response = ApiResponse(
                 405,
                 {
                     "message": f"The requested resource does not support http method '{request.method}'."
                 },
             )
         else:
-            answer = Answer(404, GatewayFault(404, NOT_FOUND).body)
-        request_id = world.state.ids.text()
-        return await deliver(
+            api_response = ApiResponse(404, GatewayFault(404, NOT_FOUND).body)
+        request_id = resource.state.ids.text()
+        return await send_response(
             request,
-            answer,
-            lambda: encode(answer, None),
+            api_response,
+            lambda: encode(api_response, None),
             request_id,
             None,
             fault,
-            seen,
+            record,
             self._closing,
         )
 
 
-def _chosen(
+def _resolve_switches(
     switches: Switches | None, profile: str | Path | None, changes: SwitchChanges
 ) -> Switches:
     """Return the switches with what a profile, and then single arguments, say of them."""

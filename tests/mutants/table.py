@@ -368,14 +368,14 @@ MUTANTS: tuple[Mutant, ...] = (
     Mutant(
         "of a list in the query that is given twice, the first is lost",
         "emulator/_api_request.py",
-        'if self.world.switches.repeated_query == "last":',
+        'if self.resource.switches.repeated_query == "last":',
         "if True:",
         _tests("emulator/test_evidence"),
     ),
     Mutant(
         "a region given twice is not refused",
         "emulator/_handlers/regions.py",
-        "if world.switches.repeated_region_is_400 and len(set(checked)) < len(checked):",
+        "if resource.switches.repeated_region_is_400 and len(set(checked)) < len(checked):",
         "if False:",
         _tests("emulator/test_evidence"),
     ),
@@ -389,8 +389,8 @@ MUTANTS: tuple[Mutant, ...] = (
     Mutant(
         "the newest iteration comes last",
         "emulator/_handlers/iterations.py",
-        '"DESC" if call.world.switches.newest_iteration_first',
-        '"ASC" if call.world.switches.newest_iteration_first',
+        '"DESC" if request.resource.switches.newest_iteration_first',
+        '"ASC" if request.resource.switches.newest_iteration_first',
         _tests("emulator/test_evidence"),
     ),
     Mutant(
@@ -444,14 +444,14 @@ MUTANTS: tuple[Mutant, ...] = (
     Mutant(
         "the emulator serves a name that a web page can point at it",
         "emulator/server.py",
-        "strange = self._ssl is None and misdirected(host, self._where[0])",
-        "strange = False",
+        "wrong_name = self._ssl is None and misdirected(host, self._address[0])",
+        "wrong_name = False",
         _tests("emulator/test_attacks"),
     ),
     Mutant(
         "the emulator waits without end for a body that drips",
         "emulator/_in_flight.py",
-        "due = min(loop.time(), begun + size / _LEAST_RATE) + _STALL_SECONDS",
+        "due = min(loop.time(), started + size / _MIN_BYTES_PER_SECOND) + _STALL_SECONDS",
         "due = loop.time() + _STALL_SECONDS",
         _tests("emulator/test_slow_peers"),
     ),
@@ -465,7 +465,7 @@ MUTANTS: tuple[Mutant, ...] = (
     Mutant(
         "idle connections to the emulator have no bound",
         "emulator/_connections.py",
-        "if len(connections) >= self._most:",
+        "if len(connections) >= self._max_connections:",
         "if False:",
         _tests("emulator/test_slow_peers"),
     ),

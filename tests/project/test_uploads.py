@@ -291,7 +291,7 @@ async def test_a_real_duplicate_is_told_from_our_own_repeat() -> None:
     """
     async with project_on_emulator(tags=("a",)) as one:
         await one.project.upload_images(files(5))
-        images = one.emulator._world.state.db
+        images = one.emulator._resource.state.db
         images.execute("UPDATE images SET created = created - 600 * 10000000")
         one.emulator.faults.add("lost_answer", operation="CreateImagesFromData")
         async with one.project.upload_images(files(10), tags=["a"]) as upload:
@@ -485,20 +485,20 @@ async def test_a_bad_image_is_found_by_halving(kind: str | int, bad: int) -> Non
 
 def spoil(poison: bytes, kind: str | int) -> None:
     """Whatever batch has this image in it is refused whole."""
-    from customvision_async.emulator._api_request import HANDLERS, Answer, Call
+    from customvision_async.emulator._api_request import HANDLERS, ApiRequest, ApiResponse
 
     real = HANDLERS["CreateImagesFromData"]
 
-    def handler(call: Call) -> Answer:
-        if poison not in bytes(call.body):
-            return real(call)
+    def handler(request: ApiRequest) -> ApiResponse:
+        if poison not in bytes(request.body):
+            return real(request)
         if isinstance(kind, int):
-            return Answer(kind, {"code": "BadRequest", "message": "Bad Request"})
-        from customvision_async.emulator._bodies import parts_of
+            return ApiResponse(kind, {"code": "BadRequest", "message": "Bad Request"})
+        from customvision_async.emulator._bodies import parse_multipart
 
-        names = [part.filename for part in parts_of(call.body, call.content_type)]
+        names = [part.filename for part in parse_multipart(request.body, request.content_type)]
         results = [{"sourceUrl": f'"{name}"', "status": kind, "image": None} for name in names]
-        return Answer(207, {"isBatchSuccessful": False, "images": results})
+        return ApiResponse(207, {"isBatchSuccessful": False, "images": results})
 
     HANDLERS["CreateImagesFromData"] = handler
 

@@ -100,7 +100,7 @@ async def project_on_emulator(
 
 def found(one: EmulatedProject, data: bytes) -> str:
     """Return the id of the image with this content."""
-    assert one.emulator._world is not None
+    assert one.emulator._resource is not None
     return guid_text(
-        one.emulator._world.state.scalar("SELECT id FROM images WHERE digest = ?", digest(data))
+        one.emulator._resource.state.scalar("SELECT id FROM images WHERE digest = ?", digest(data))
     )

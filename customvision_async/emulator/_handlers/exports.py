@@ -8,15 +8,15 @@ import zipfile
 from typing import Any
 
 from ..._versions import ApiVersion as V
-from .._api_request import Answer, Call, handles, handles_slowly
+from .._api_request import ApiRequest, ApiResponse, handles, handles_slowly
 from .._blobs import BLOBS, read_blob
-from .._bodies import any_case
+from .._bodies import match_any_case
 from .._domains import find_domain
 from .._ids import guid_text
 from .._resource import Resource
 from .._service_fault import ServiceFault
 from .._views import blob_name
-from .iterations import trained
+from .iterations import require_trained
 
 _FLAVORS = (
     "Linux",
@@ -45,43 +45,45 @@ _FILES = {
 }
 
 
-def _iteration(call: Call) -> Any:
-    project = call.world.project(call.key("projectId"))["id"]
-    return trained(call.world, call.world.iteration(project, call.key("iterationId")))
+def _iteration(request: ApiRequest) -> Any:
+    project = request.resource.project(request.key("projectId"))["id"]
+    return require_trained(
+        request.resource, request.resource.iteration(project, request.key("iterationId"))
+    )
 
 
-def _view(call: Call, row: Any, *, fresh: bool = False) -> dict[str, Any]:
-    done = row["ready"] <= call.world.state.clock.now() and not fresh
-    address = call.world.address(
+def _view(request: ApiRequest, row: Any, *, fresh: bool = False) -> dict[str, Any]:
+    done = row["ready"] <= request.resource.state.clock.now() and not fresh
+    address = request.resource.address(
         blob_name("x", row["iteration"]), f"{blob_name('m', row['id'])}.zip"
     )
     out: dict[str, Any] = {"platform": row["platform"], "status": "Done" if done else "Exporting"}
-    if done or call.version != V.V3_0:  # whose document does not have it null
+    if done or request.version != V.V3_0:  # whose document does not have it null
         out["downloadUri"] = address if done else None
-    if call.version >= V.V2_0:
+    if request.version >= V.V2_0:
         out["flavor"] = row["flavor"] or None
-    if call.version >= V.V2_1:
+    if request.version >= V.V2_1:
         out["newerVersionAvailable"] = False
     return out
 
 
 @handles("GetExports")
-def get_exports(call: Call) -> Answer:
+def get_exports(request: ApiRequest) -> ApiResponse:
     """The exports of an iteration."""
-    rows = call.world.state.rows(
+    rows = request.resource.state.rows(
         "SELECT * FROM exports WHERE iteration = ? ORDER BY platform, flavor",
-        _iteration(call)["id"],
+        _iteration(request)["id"],
     )
-    return Answer(value=[_view(call, row) for row in rows])
+    return ApiResponse(value=[_view(request, row) for row in rows])
 
 
 @handles("ExportIteration")
-def export_iteration(call: Call) -> Answer:
+def export_iteration(request: ApiRequest) -> ApiResponse:
     """Begin an export for a platform; each platform and flavor once."""
-    row, state = _iteration(call), call.world.state
-    platform, flavor = call.required("platform"), call.text("flavor") or ""
+    row, state = _iteration(request), request.resource.state
+    platform, flavor = request.required("platform"), request.text("flavor") or ""
     domain = find_domain(row["domain"])
-    known = any_case(platform, domain.platforms) if domain else None
+    known = match_any_case(platform, domain.platforms) if domain else None
     if known is None:
         offer = (
             ", ".join(domain.platforms)
@@ -92,9 +94,9 @@ def export_iteration(call: Call) -> Answer:
             "BadRequestExportValidationFailed",
             f"The domain has no export for '{platform}'. It has {offer}.",
         )
-    if flavor and any_case(flavor, _FLAVORS) is None:
+    if flavor and match_any_case(flavor, _FLAVORS) is None:
         raise ServiceFault("BadRequestExportValidationFailed", f"Unknown flavor '{flavor}'.")
-    values = (row["id"], known, any_case(flavor, _FLAVORS) or "")
+    values = (row["id"], known, match_any_case(flavor, _FLAVORS) or "")
     if state.scalar(
         "SELECT 1 FROM exports WHERE iteration = ? AND platform = ? AND flavor = ?", *values
     ):
@@ -102,24 +104,24 @@ def export_iteration(call: Call) -> Answer:
             "BadRequestExportAlreadyInProgress",
             f"{guid_text(row['id'])} is already queued for export",
         )
-    ready = state.clock.now() + int(call.world.switches.export_seconds * 1e7)
+    ready = state.clock.now() + int(request.resource.switches.export_seconds * 1e7)
     state.db.execute(
         "INSERT INTO exports VALUES (?, ?, ?, ?, ?)", (*values, ready, state.ids.key())
     )
     made = state.row(
         "SELECT * FROM exports WHERE iteration = ? AND platform = ? AND flavor = ?", *values
     )
-    return Answer(value=_view(call, made, fresh=True))
+    return ApiResponse(value=_view(request, made, fresh=True))
 
 
-def _archive(world: Resource, iteration: bytes, blob: str) -> bytes | None:
+def _archive(resource: Resource, iteration: bytes, blob: str) -> bytes | None:
     """The zip of an export: the labels, and a file in place of the model; the same bytes each time."""
-    for row in world.state.rows("SELECT * FROM exports WHERE iteration = ?", iteration):
+    for row in resource.state.rows("SELECT * FROM exports WHERE iteration = ?", iteration):
         if f"{blob_name('m', row['id'])}.zip" == blob:
             break
     else:
         return None
-    trained_row = world.state.row("SELECT * FROM iterations WHERE id = ?", iteration)
+    trained_row = resource.state.row("SELECT * FROM iterations WHERE id = ?", iteration)
     labels = "\n".join(tag["tagName"] for tag in json.loads(trained_row["tags"])) + "\n"
     model = (
         b"emulated " + row["platform"].encode() + b" model\n" + trained_row["fingerprint"] * 4096
@@ -138,15 +140,15 @@ BLOBS["x"] = _archive
 
 
 @handles_slowly("GetArtifact")
-async def get_artifact(call: Call) -> Answer:
+async def get_artifact(request: ApiRequest) -> ApiResponse:
     """An image or an export of the project by its relative path."""
-    world = call.world
-    project = world.project(call.key("projectId"))["id"]
-    container, _, blob = call.required("path").strip("/").rpartition("/")
-    iterations = world.state.rows("SELECT id FROM iterations WHERE project = ?", project)
-    own = {blob_name("i", project), "predictionimages/" + call.match.path["projectId"].lower()}
+    resource = request.resource
+    project = resource.project(request.key("projectId"))["id"]
+    container, _, blob = request.required("path").strip("/").rpartition("/")
+    iterations = resource.state.rows("SELECT id FROM iterations WHERE project = ?", project)
+    own = {blob_name("i", project), "predictionimages/" + request.match.path["projectId"].lower()}
     own |= {blob_name("x", row["id"]) for row in iterations}
-    data = await read_blob(world, container, blob) if container.lower() in own else None
+    data = await read_blob(resource, container, blob) if container.lower() in own else None
     if data is None:
         raise ServiceFault(
             "BadRequestInvalidArtifactUri",
@@ -155,4 +157,4 @@ async def get_artifact(call: Call) -> Answer:
                 "image."
             ),
         )
-    return Answer(raw=data, content_type="application/octet-stream")
+    return ApiResponse(raw=data, content_type="application/octet-stream")

@@ -11,7 +11,7 @@ from typing import Any
 
 from ... import limits
 from ..._versions import ApiVersion as V
-from .._api_request import Answer, Call, handles
+from .._api_request import ApiRequest, ApiResponse, handles
 from .._ids import guid_text
 from .._resource import Resource
 from .._service_fault import ServiceFault
@@ -22,25 +22,25 @@ _CLAUSE = re.compile(
     r"\s*(?:metadata\s*=\s*)?(?:'((?:[^']|'')*)'|([^\s']+))\s+(eq|ne)\s+'((?:[^']|'')*)'\s*",
     re.IGNORECASE,
 )
-_AT_ONCE = 512
+_DELETE_CHUNK = 512
 _JOIN = re.compile(r"(and|or)\b", re.IGNORECASE)
 
 
 class _Selection:
     """Which images a list or a count is of, as SQL."""
 
-    def __init__(self, call: Call, status: str) -> None:
-        self.call = call
-        self.project: bytes = call.world.project(call.key("projectId"))["id"]
-        self.iteration = _iteration(call, self.project)
-        self.tags = call.keys(
-            "tagIds", limits.TAGS_PER_FILTER if "Count" not in call.operation else None
+    def __init__(self, request: ApiRequest, status: str) -> None:
+        self.request = request
+        self.project: bytes = request.resource.project(request.key("projectId"))["id"]
+        self.iteration = _iteration(request, self.project)
+        self.tags = request.keys(
+            "tagIds", limits.TAGS_PER_FILTER if "Count" not in request.operation else None
         )
         self.status = status
         if self.tags and status == "Untagged":
             raise ServiceFault("BadRequest", "tagIds cannot be given for untagged images.")
-        for tag in self.tags if call.world.switches.strict_ids else ():
-            call.world.tag(self.project, tag)
+        for tag in self.tags if request.resource.switches.strict_ids else ():
+            request.resource.tag(self.project, tag)
 
     def where(self) -> tuple[str, list[Any]]:
         """FROM and WHERE with their values."""
@@ -71,38 +71,40 @@ class _Selection:
         """How many."""
         tail, values = self.where()
         if keep is None:
-            return int(self.call.world.state.scalar(f"SELECT count(*) {tail}", *values))
+            return int(self.request.resource.state.scalar(f"SELECT count(*) {tail}", *values))
         return sum(
             keep(row)
-            for row in self.call.world.state.db.execute(f"SELECT i.metadata {tail}", values)
+            for row in self.request.resource.state.db.execute(f"SELECT i.metadata {tail}", values)
         )
 
     def page(self, keep: Callable[[Any], bool] | None) -> list[Any]:
         """The rows of the page asked for: newest first unless Oldest is, ties by SQL Server's order
         of ids.
         """
-        order = self.call.choice("orderBy", ("Newest", "Oldest"))
+        order = self.request.choice("orderBy", ("Newest", "Oldest"))
         tail, values = self.where()
         query = (
             f"SELECT i.* {tail} ORDER BY i.created {'DESC' if order == 'Newest' else 'ASC'}, i.id"
         )
-        take, skip = self.call.take, self.call.skip
+        take, skip = self.request.take, self.request.skip
         if keep is None:
-            return self.call.world.state.rows(f"{query} LIMIT ? OFFSET ?", *values, take, skip)
-        kept = [row for row in self.call.world.state.db.execute(query, values) if keep(row)]
+            return self.request.resource.state.rows(
+                f"{query} LIMIT ? OFFSET ?", *values, take, skip
+            )
+        kept = [row for row in self.request.resource.state.db.execute(query, values) if keep(row)]
         return kept[skip : skip + take]
 
 
-def _iteration(call: Call, project: bytes) -> bytes:
-    key = call.optional_key("iterationId")
-    if key is None or key == call.world.project(project)["workspace"]:
+def _iteration(request: ApiRequest, project: bytes) -> bytes:
+    key = request.optional_key("iterationId")
+    if key is None or key == request.resource.project(project)["workspace"]:
         return WORKSPACE
-    return bytes(call.world.iteration(project, key)["id"])
+    return bytes(request.resource.iteration(project, key)["id"])
 
 
-def _filter(call: Call) -> Callable[[Any], bool] | None:
+def _filter(request: ApiRequest) -> Callable[[Any], bool] | None:
     """``$filter``: metadata pairs with eq and ne, joined by and and or (and binds first)."""
-    text = call.text("$filter")
+    text = request.text("$filter")
     if not text:
         return None
     groups: list[list[tuple[str, bool, str]]] = [[]]
@@ -144,63 +146,63 @@ def _filter(call: Call) -> Callable[[Any], bool] | None:
     return keep
 
 
-def _list(call: Call, status: str) -> Answer:
-    selection = _Selection(call, status)
-    rows = selection.page(_filter(call))
-    images = images_json(call.world, rows, call.version, iteration=selection.iteration)
-    return Answer(
+def _list(request: ApiRequest, status: str) -> ApiResponse:
+    selection = _Selection(request, status)
+    rows = selection.page(_filter(request))
+    images = images_json(request.resource, rows, request.version, iteration=selection.iteration)
+    return ApiResponse(
         value=None
-        if not images and call.world.switches.null_lists and call.version < V.V3_0
+        if not images and request.resource.switches.null_lists and request.version < V.V3_0
         else images
     )
 
 
-def _status(call: Call) -> str:
-    return call.choice("taggingStatus", ("All", "Tagged", "Untagged"))
+def _status(request: ApiRequest) -> str:
+    return request.choice("taggingStatus", ("All", "Tagged", "Untagged"))
 
 
 @handles("GetTaggedImages", "GetUntaggedImages", "GetImages")
-def list_images(call: Call) -> Answer:
+def list_images(request: ApiRequest) -> ApiResponse:
     """A page of images."""
     status = {"GetTaggedImages": "Tagged", "GetUntaggedImages": "Untagged"}.get(
-        call.operation
-    ) or _status(call)
-    return _list(call, status)
+        request.operation
+    ) or _status(request)
+    return _list(request, status)
 
 
 @handles("GetTaggedImageCount", "GetUntaggedImageCount", "GetImageCount")
-def count_images(call: Call) -> Answer:
+def count_images(request: ApiRequest) -> ApiResponse:
     """How many images there are: a bare number."""
     status = {"GetTaggedImageCount": "Tagged", "GetUntaggedImageCount": "Untagged"}.get(
-        call.operation
-    ) or _status(call)
-    return Answer(value=_Selection(call, status).count(_filter(call)))
+        request.operation
+    ) or _status(request)
+    return ApiResponse(value=_Selection(request, status).count(_filter(request)))
 
 
 @handles("GetImagesByIds")
-def get_images_by_ids(call: Call) -> Answer:
+def get_images_by_ids(request: ApiRequest) -> ApiResponse:
     """Images by id, oldest first whatever the order of the request; without ids, a first page of
     all.
     """
-    world = call.world
-    project = world.project(call.key("projectId"))["id"]
-    iteration = _iteration(call, project)
-    keys = call.keys("imageIds", limits.IDS_PER_GET)
+    resource = request.resource
+    project = resource.project(request.key("projectId"))["id"]
+    iteration = _iteration(request, project)
+    keys = request.keys("imageIds", limits.IDS_PER_GET)
     where = "project = ?" if iteration else "project = ? AND present = 1"
     if keys:
         where += f" AND id IN ({','.join('?' * len(keys))})"
-    rows = world.state.rows(
+    rows = resource.state.rows(
         f"SELECT * FROM images WHERE {where} ORDER BY created, id LIMIT ?",
         project,
         *keys,
         limits.IDS_PER_GET.value,
     )
-    if world.switches.strict_ids and len(rows) < len(set(keys)):
+    if resource.switches.strict_ids and len(rows) < len(set(keys)):
         raise ServiceFault("NotFoundImage", "An image was not found.")
-    return Answer(value=images_json(world, rows, call.version, iteration=iteration))
+    return ApiResponse(value=images_json(resource, rows, request.version, iteration=iteration))
 
 
-def checked_metadata(call: Call, given: Any) -> dict[str, str]:
+def checked_metadata(request: ApiRequest, given: Any) -> dict[str, str]:
     """Metadata of a request, within the limits. Raises Refusal otherwise."""
     if not given:
         return {}
@@ -208,55 +210,57 @@ def checked_metadata(call: Call, given: Any) -> dict[str, str]:
         raise ServiceFault(
             "BadRequestImageMetadataValue", "Metadata must be a JSON object of strings."
         )
-    if call.world.switches.strict_metadata:
-        pairs, key_most = limits.METADATA_PAIRS.value, limits.METADATA_KEY_LENGTH.value
-        value_most = limits.METADATA_VALUE_LENGTH.value
+    if request.resource.switches.strict_metadata:
+        max_pairs, max_key_length = limits.METADATA_PAIRS.value, limits.METADATA_KEY_LENGTH.value
+        max_value_length = limits.METADATA_VALUE_LENGTH.value
     else:
-        pairs, key_most, value_most = 50, 256, 512
-    if len(given) > pairs:
+        max_pairs, max_key_length, max_value_length = 50, 256, 512
+    if len(given) > max_pairs:
         raise ServiceFault(
             "BadRequestImageMetadataKey",
-            f"{len(given)} metadata pairs; at most {pairs} are allowed.",
+            f"{len(given)} metadata pairs; at most {max_pairs} are allowed.",
         )
     for key, value in given.items():
-        if not key or len(key) > key_most:
+        if not key or len(key) > max_key_length:
             raise ServiceFault(
                 "BadRequestImageMetadataKey",
-                f"The metadata key '{key[:40]}' must have 1 to {key_most} characters.",
+                f"The metadata key '{key[:40]}' must have 1 to {max_key_length} characters.",
             )
-        if not isinstance(value, str) or len(value) > value_most:
+        if not isinstance(value, str) or len(value) > max_value_length:
             raise ServiceFault(
                 "BadRequestImageMetadataValue",
-                f"The value of '{key}' must be a string of at most {value_most} characters.",
+                f"The value of '{key}' must be a string of at most {max_value_length} characters.",
             )
     return given
 
 
-def merged_metadata(row: Any, more: dict[str, str], pairs: int) -> dict[str, str] | None:
+def merged_metadata(row: Any, more: dict[str, str], max_pairs: int) -> dict[str, str] | None:
     """The metadata of an image with `more` laid over it, None where it would have too many pairs."""
     merged = (json.loads(row["metadata"]) if row["metadata"] else {}) | more
-    return merged if len(merged) <= pairs else None
+    return merged if len(merged) <= max_pairs else None
 
 
 @handles("UpdateImageMetadata")
-def update_image_metadata(call: Call) -> Answer:
+def update_image_metadata(request: ApiRequest) -> ApiResponse:
     """Lay metadata over what images have; each image has its own status."""
-    world, state = call.world, call.world.state
-    project = world.project(call.key("projectId"))["id"]
-    most = (
-        limits.IMAGES_PER_METADATA_UPDATE if world.switches.strict_metadata else limits.IDS_PER_GET
+    resource, state = request.resource, request.resource.state
+    project = resource.project(request.key("projectId"))["id"]
+    limit = (
+        limits.IMAGES_PER_METADATA_UPDATE
+        if resource.switches.strict_metadata
+        else limits.IDS_PER_GET
     )
-    keys = call.keys("imageIds", most)
+    keys = request.keys("imageIds", limit)
     if not keys:
         raise ServiceFault("BadRequestRequiredParamIsNull", "imageIds is required.")
-    given = checked_metadata(call, call.json)
-    pairs = limits.METADATA_PAIRS.value if world.switches.strict_metadata else 50
+    given = checked_metadata(request, request.json)
+    max_pairs = limits.METADATA_PAIRS.value if resource.switches.strict_metadata else 50
     results: list[dict[str, Any]] = []
     for key in keys:
         row = state.row(
             "SELECT * FROM images WHERE id = ? AND project = ? AND present = 1", key, project
         )
-        merged = merged_metadata(row, given, pairs) if row else None
+        merged = merged_metadata(row, given, max_pairs) if row else None
         if merged is None:
             status = "ErrorImageNotFound" if row is None else "ErrorLimitExceed"
             results.append({"imageId": guid_text(key), "status": status, "metadata": None})
@@ -264,68 +268,70 @@ def update_image_metadata(call: Call) -> Answer:
         state.db.execute("UPDATE images SET metadata = ? WHERE id = ?", (json.dumps(merged), key))
         results.append({"imageId": guid_text(key), "status": "OK", "metadata": merged})
     fine = all(result["status"] == "OK" for result in results)
-    mixed = not fine and world.switches.multi_status
-    return Answer(207 if mixed else 200, {"isBatchSuccessful": fine, "images": results})
+    mixed = not fine and resource.switches.multi_status
+    return ApiResponse(207 if mixed else 200, {"isBatchSuccessful": fine, "images": results})
 
 
 @handles("DeleteImages")
-def delete_images(call: Call) -> Answer:
+def delete_images(request: ApiRequest) -> ApiResponse:
     """Delete images by id (204), or all (202, which may take effect later)."""
-    world = call.world
-    project = world.project(call.key("projectId"))["id"]
-    keys = call.keys("imageIds", limits.IDS_PER_DELETE)
-    everything = everywhere = False
-    if call.version >= V.V3_1:
-        everything, everywhere = call.flag("allImages"), call.flag("allIterations")
-    if everything and keys:
+    resource = request.resource
+    project = resource.project(request.key("projectId"))["id"]
+    keys = request.keys("imageIds", limits.IDS_PER_DELETE)
+    all_images = all_iterations = False
+    if request.version >= V.V3_1:
+        all_images, all_iterations = request.flag("allImages"), request.flag("allIterations")
+    if all_images and keys:
         raise ServiceFault("BadRequestImageBatch", "Give imageIds or allImages, not both.")
-    if everything:
-        world.later(
-            world.switches.delete_all_seconds, lambda: _delete_all(world, project, everywhere)
+    if all_images:
+        resource.call_later(
+            resource.switches.delete_all_seconds,
+            lambda: _delete_all(resource, project, all_iterations),
         )
-        return Answer(202)
+        return ApiResponse(202)
     if not keys:
         raise ServiceFault("BadRequestRequiredParamIsNull", "No image ids provided")
     marks = ",".join("?" * len(keys))
     where = f"project = ? AND present = 1 AND id IN ({marks})"
     found = [
-        row[0] for row in world.state.rows(f"SELECT id FROM images WHERE {where}", project, *keys)
+        row[0]
+        for row in resource.state.rows(f"SELECT id FROM images WHERE {where}", project, *keys)
     ]
-    if world.switches.strict_ids and len(found) < len(set(keys)):
+    if resource.switches.strict_ids and len(found) < len(set(keys)):
         raise ServiceFault("NotFoundImage", "An image was not found.")
-    drop_images(world, found, everywhere)
-    return Answer(202 if everywhere else 204)
+    drop_images(resource, found, all_iterations)
+    return ApiResponse(202 if all_iterations else 204)
 
 
-def _delete_all(world: Resource, project: bytes, everywhere: bool) -> None:
-    present = "" if everywhere else " AND present = 1"
+def _delete_all(resource: Resource, project: bytes, all_iterations: bool) -> None:
+    present = "" if all_iterations else " AND present = 1"
     drop_images(
-        world,
+        resource,
         [
             row[0]
-            for row in world.state.rows(
+            for row in resource.state.rows(
                 f"SELECT id FROM images WHERE project = ?{present}", project
             )
         ],
-        everywhere,
+        all_iterations,
     )
 
 
-def drop_images(world: Resource, keys: list[bytes], everywhere: bool) -> None:
+def drop_images(resource: Resource, keys: list[bytes], all_iterations: bool) -> None:
     """Take images out of the working set, and out of the store where no iteration has them (or
     `everywhere`).
     """
-    for start in range(0, len(keys), _AT_ONCE):
-        _drop(world, keys[start : start + _AT_ONCE], everywhere)
+    for start in range(0, len(keys), _DELETE_CHUNK):
+        _drop(resource, keys[start : start + _DELETE_CHUNK], all_iterations)
 
 
-def _drop(world: Resource, keys: list[bytes], everywhere: bool) -> None:
-    state, db = world.state, world.state.db
+def _drop(resource: Resource, keys: list[bytes], all_iterations: bool) -> None:
+    state, db = resource.state, resource.state.db
     among = f"IN ({','.join('?' * len(keys))})"
-    scope = "" if everywhere else " AND iteration = X''"
+    scope = "" if all_iterations else " AND iteration = X''"
     for table in ("image_tags", "regions"):
         db.execute(f"DELETE FROM {table} WHERE image {among}{scope}", keys)
-    if everywhere:
+    if all_iterations:
         db.execute(f"DELETE FROM iteration_images WHERE image {among}", keys)
     # What an iteration was trained on stays, out of sight.
     db.execute(
@@ -338,5 +344,5 @@ def _drop(world: Resource, keys: list[bytes], everywhere: bool) -> None:
     gone = f"id {among} AND NOT EXISTS (SELECT 1 FROM iteration_images WHERE image = images.id)"
     digests = {row[0] for row in state.rows(f"SELECT digest FROM images WHERE {gone}", *keys)}
     db.execute(f"DELETE FROM images WHERE {gone}", keys)
-    if world.switches.keep_images:
-        world.delete_orphans(digests)
+    if resource.switches.keep_images:
+        resource.delete_orphans(digests)

@@ -10,7 +10,7 @@ from typing import Any
 
 from ..._versions import ApiVersion as V
 from .. import _model
-from .._api_request import Answer, Call, handles
+from .._api_request import ApiRequest, ApiResponse, handles
 from .._bodies import field, keys_field, text_field
 from .._ids import guid_text
 from .._resource import Resource
@@ -18,14 +18,14 @@ from .._service_fault import ServiceFault
 from .._state import State
 from .._views import iteration_json, workspace_json
 
-_LEAST = {"Classification": 5, "ObjectDetection": 15}
+_MIN_IMAGES_PER_TAG = {"Classification": 5, "ObjectDetection": 15}
 
 
-def _own(call: Call) -> Any:
+def _addressed_iteration(request: ApiRequest) -> Any:
     """The iteration of the path."""
-    project = call.world.project(call.key("projectId"))
-    key = call.key("iterationId")
-    if key == project["workspace"] and call.operation in (
+    project = request.resource.project(request.key("projectId"))
+    key = request.key("iterationId")
+    if key == project["workspace"] and request.operation in (
         "UpdateIteration",
         "DeleteIteration",
         "PublishIteration",
@@ -35,30 +35,30 @@ def _own(call: Call) -> Any:
             "PublishIteration": "BadRequestIterationIsNotTrained",
         }
         raise ServiceFault(
-            code.get(call.operation, "BadRequestWorkspaceCannotBeModified"),
+            code.get(request.operation, "BadRequestWorkspaceCannotBeModified"),
             "This iteration is the workspace: it is not trained yet.",
         )
-    return call.world.iteration(project["id"], key)
+    return request.resource.iteration(project["id"], key)
 
 
-def trained(world: Resource, row: Any) -> Any:
+def require_trained(resource: Resource, row: Any) -> Any:
     """The row of an iteration, refused where it still trains."""
-    if row["ready"] > world.state.clock.now():
+    if row["ready"] > resource.state.clock.now():
         raise ServiceFault(
             "BadRequestIterationIsNotTrained", f"Iteration {guid_text(row['id'])} is not trained."
         )
     return row
 
 
-def default_iteration(world: Resource, project: bytes, *, latest: bool = False) -> Any:
+def default_iteration(resource: Resource, project: bytes, *, latest: bool = False) -> Any:
     """Return the default iteration; for a quick test (`latest`) the one trained last where there is
     none.
     """
-    row = world.state.row(
+    row = resource.state.row(
         "SELECT * FROM iterations WHERE project = ? AND ready <= ? AND (is_default OR ?)"
         " ORDER BY is_default DESC, ready DESC, id LIMIT 1",
         project,
-        world.state.clock.now(),
+        resource.state.clock.now(),
         latest,
     )
     if row is None:
@@ -67,36 +67,38 @@ def default_iteration(world: Resource, project: bytes, *, latest: bool = False) 
 
 
 @handles("GetIterations")
-def get_iterations(call: Call) -> Answer:
+def get_iterations(request: ApiRequest) -> ApiResponse:
     """All trained (or training) iterations, newest first."""
-    project = call.world.project(call.key("projectId"))["id"]
-    order = "DESC" if call.world.switches.newest_iteration_first else "ASC"
-    rows = call.world.state.rows(
+    project = request.resource.project(request.key("projectId"))["id"]
+    order = "DESC" if request.resource.switches.newest_iteration_first else "ASC"
+    rows = request.resource.state.rows(
         f"SELECT * FROM iterations WHERE project = ? ORDER BY created {order}, id", project
     )
-    iterations = [iteration_json(call.world, row, call.version) for row in rows]
-    if call.version == V.V1_2 and call.world.switches.workspace_listed:
+    iterations = [iteration_json(request.resource, row, request.version) for row in rows]
+    if request.version == V.V1_2 and request.resource.switches.workspace_listed:
         iterations.insert(
-            0 if order == "DESC" else len(rows), workspace_json(call.world.project(project))
+            0 if order == "DESC" else len(rows), workspace_json(request.resource.project(project))
         )
-    return Answer(value=iterations)
+    return ApiResponse(value=iterations)
 
 
 @handles("GetIteration")
-def get_iteration(call: Call) -> Answer:
+def get_iteration(request: ApiRequest) -> ApiResponse:
     """One iteration. In v1.2 the workspace is one, too: it is New."""
-    if call.version == V.V1_2:
-        project = call.world.project(call.key("projectId"))
-        if call.key("iterationId") == project["workspace"]:
-            return Answer(value=workspace_json(project))
-    return Answer(value=iteration_json(call.world, _own(call), call.version))
+    if request.version == V.V1_2:
+        project = request.resource.project(request.key("projectId"))
+        if request.key("iterationId") == project["workspace"]:
+            return ApiResponse(value=workspace_json(project))
+    return ApiResponse(
+        value=iteration_json(request.resource, _addressed_iteration(request), request.version)
+    )
 
 
 @handles("UpdateIteration")
-def update_iteration(call: Call) -> Answer:
+def update_iteration(request: ApiRequest) -> ApiResponse:
     """Rename an iteration, or make it the default (before v3.0)."""
-    row, state = _own(call), call.world.state
-    name, default = text_field(call.json, "name"), field(call.json, "isDefault")
+    row, state = _addressed_iteration(request), request.resource.state
+    name, default = text_field(request.json, "name"), field(request.json, "isDefault")
     name = row["name"] if name is None else name
     if not isinstance(name, str) or not name.strip() or len(name) > 256:
         raise ServiceFault(
@@ -113,7 +115,7 @@ def update_iteration(call: Call) -> Answer:
             f"An iteration named '{name}' exists in the project already.",
         )
     if default:
-        trained(call.world, row)
+        require_trained(request.resource, row)
         state.db.execute(
             "UPDATE iterations SET is_default = 0 WHERE project = ?", (row["project"],)
         )
@@ -122,13 +124,15 @@ def update_iteration(call: Call) -> Answer:
         "UPDATE iterations SET name = ?, modified = ? WHERE id = ?",
         (name, state.clock.now(), row["id"]),
     )
-    return Answer(value=iteration_json(call.world, _own(call), call.version))
+    return ApiResponse(
+        value=iteration_json(request.resource, _addressed_iteration(request), request.version)
+    )
 
 
 @handles("DeleteIteration")
-def delete_iteration(call: Call) -> Answer:
+def delete_iteration(request: ApiRequest) -> ApiResponse:
     """Delete an iteration that is not published."""
-    row, world = _own(call), call.world
+    row, resource = _addressed_iteration(request), request.resource
     if row["publish_name"] is not None:
         raise ServiceFault(
             "BadRequestIterationIsPublished",
@@ -136,23 +140,23 @@ def delete_iteration(call: Call) -> Answer:
         )
     images = [
         image[0]
-        for image in world.state.rows(
+        for image in resource.state.rows(
             "SELECT image FROM iteration_images WHERE iteration = ?", row["id"]
         )
     ]
     for table in ("image_tags", "regions", "iteration_images", "exports"):
-        world.state.db.execute(f"DELETE FROM {table} WHERE iteration = ?", (row["id"],))
-    world.state.db.execute("DELETE FROM iterations WHERE id = ?", (row["id"],))
-    world.models.pop(row["id"], None)
-    _forget(world, images)
-    return Answer(204)
+        resource.state.db.execute(f"DELETE FROM {table} WHERE iteration = ?", (row["id"],))
+    resource.state.db.execute("DELETE FROM iterations WHERE id = ?", (row["id"],))
+    resource.models.pop(row["id"], None)
+    _delete_unused(resource, images)
+    return ApiResponse(204)
 
 
-def _forget(world: Resource, images: list[bytes]) -> None:
+def _delete_unused(resource: Resource, images: list[bytes]) -> None:
     """Drop the images that were deleted from the working set and that no iteration has any more."""
     digests = set()
     for image in images:
-        row = world.state.row(
+        row = resource.state.row(
             (
                 "SELECT digest FROM images WHERE id = ?1 AND present = 0 AND NOT EXISTS (SELECT 1 "
                 "FROM iteration_images WHERE image = ?1)"
@@ -160,20 +164,20 @@ def _forget(world: Resource, images: list[bytes]) -> None:
             image,
         )
         if row:
-            world.state.db.execute("DELETE FROM images WHERE id = ?", (image,))
+            resource.state.db.execute("DELETE FROM images WHERE id = ?", (image,))
             digests.add(row[0])
-    world.delete_orphans(digests)
+    resource.delete_orphans(digests)
 
 
 # Training.
 
 
 @handles("TrainProject")
-def train_project(call: Call) -> Answer:
+def train_project(request: ApiRequest) -> ApiResponse:
     """Train the working set: it becomes an iteration, which is Training until its time has come."""
-    world, state = call.world, call.world.state
-    project = world.project(call.key("projectId"))
-    _mind_parameters(call)
+    resource, state = request.resource, request.resource.state
+    project = resource.project(request.key("projectId"))
+    _check_parameters(request)
     now = state.clock.now()
     if state.scalar("SELECT 1 FROM iterations WHERE project = ? AND ready > ?", project["id"], now):
         raise ServiceFault(
@@ -182,81 +186,83 @@ def train_project(call: Call) -> Answer:
         )
     if (
         state.scalar("SELECT count(*) FROM iterations WHERE project = ?", project["id"])
-        >= world.quota.iterations
+        >= resource.quota.iterations
     ):
         raise ServiceFault(
             "BadRequestExceedIterationPerProjectLimit",
-            f"The project has {world.quota.iterations} iterations: delete some.",
+            f"The project has {resource.quota.iterations} iterations: delete some.",
         )
-    tags = _tags_to_train(call, project)
-    fingerprint = _fingerprint(state, project, tags, _training_type(call))
+    tags = _tags_to_train(request, project)
+    fingerprint = _fingerprint(state, project, tags, _training_type(request))
     last = state.scalar(
         "SELECT fingerprint FROM iterations WHERE project = ? ORDER BY ready DESC LIMIT 1",
         project["id"],
     )
-    if last == fingerprint and not call.flag("forceTrain"):
+    if last == fingerprint and not request.flag("forceTrain"):
         raise ServiceFault(
             "BadRequestTrainingNotNeeded",
             "Nothing changed since last training",
         )
-    key = _begin(call, project, tags, fingerprint, now)
-    return Answer(
-        value=iteration_json(world, world.iteration(project["id"], key), call.version, fresh=True)
+    key = _create_iteration(request, project, tags, fingerprint, now)
+    return ApiResponse(
+        value=iteration_json(
+            resource, resource.iteration(project["id"], key), request.version, fresh=True
+        )
     )
 
 
-def _training_type(call: Call) -> str:
-    return call.choice("trainingType", ("Regular", "Advanced"))
+def _training_type(request: ApiRequest) -> str:
+    return request.choice("trainingType", ("Regular", "Advanced"))
 
 
-def _mind_parameters(call: Call) -> None:
-    kind = _training_type(call)
-    if kind == "Advanced" and call.integer("reservedBudgetInHours", 0) < 1:
+def _check_parameters(request: ApiRequest) -> None:
+    kind = _training_type(request)
+    if kind == "Advanced" and request.integer("reservedBudgetInHours", 0) < 1:
         raise ServiceFault(
             "BadRequestReservedBudgetInHoursNotEnoughForAdvancedTraining",
             "Advanced training needs a budget of at least 1 hour.",
         )
-    email = call.text("notificationEmailAddress")
+    email = request.text("notificationEmailAddress")
     if email and "@" not in email:
         raise ServiceFault("BadRequestInvalidEmailAddress", f"'{email}' is not an e-mail address.")
 
 
-def _tags_to_train(call: Call, project: Any) -> list[Any]:
+def _tags_to_train(request: ApiRequest, project: Any) -> list[Any]:
     """The tags of the training with their counts. Refuses a training with too few images."""
-    state = call.world.state
+    state = request.resource.state
     rows = state.rows(
         "SELECT tags.*, (SELECT count(*) FROM image_tags t WHERE t.tag = tags.id AND "
         "t.iteration = X'') AS n"
         " FROM tags WHERE project = ? ORDER BY id",
         project["id"],
     )
-    selected = keys_field(call.json, "selectedTags")
+    selected = keys_field(request.json, "selectedTags")
     for key in selected:
-        call.world.tag(project["id"], key)
+        request.resource.tag(project["id"], key)
     rows = [row for row in rows if not selected or row["id"] in selected]
-    kind = call.world.domain(project["domain"]).type
+    kind = request.resource.domain(project["domain"]).type
     subject = {
         "Multiclass": "MultiClassClassification",
         "Multilabel": "MultiLabelClassification",
     }.get(project["classification"], "Detection")
     code = f"BadRequest{subject}TrainingValidationFailed"
-    stops = call.world.switches.empty_tag_stops_training
+    stops = request.resource.switches.empty_tag_stops_training
     # A negative tag need not have images.
     empty = any(not row["n"] and row["type"] == "Regular" for row in rows)
     if empty and (stops == "always" or (stops == "detection" and subject == "Detection")):
         raise ServiceFault(code, "Not enough images per tag for training")
     rows = [row for row in rows if row["n"]]
-    least = _LEAST[kind]
-    few = [row["name"] for row in rows if row["n"] < least]
+    minimum = _MIN_IMAGES_PER_TAG[kind]
+    too_few = [row["name"] for row in rows if row["n"] < minimum]
     needed = 1 if kind == "ObjectDetection" else 2
-    if len(rows) < needed or few:
+    if len(rows) < needed or too_few:
         raise ServiceFault(code, "Not enough images for training")
     return rows
 
 
 def _fingerprint(state: State, project: Any, tags: list[Any], kind: str) -> bytes:
     """Tells one working set from another."""
-    sum_ = hashlib.blake2b(
+    checksum = hashlib.blake2b(
         f"{project['domain']}{project['classification']}{kind}".encode(), digest_size=16
     )
     for tag in tags:
@@ -264,17 +270,19 @@ def _fingerprint(state: State, project: Any, tags: list[Any], kind: str) -> byte
             "SELECT image FROM image_tags WHERE tag = ? AND iteration = X'' ORDER BY image",
             (tag["id"],),
         ):
-            sum_.update(tag["id"] + row[0])
+            checksum.update(tag["id"] + row[0])
         for row in state.db.execute(
             "SELECT id FROM regions WHERE tag = ? AND iteration = X'' ORDER BY id", (tag["id"],)
         ):
-            sum_.update(row[0])
-    return sum_.digest()
+            checksum.update(row[0])
+    return checksum.digest()
 
 
-def _begin(call: Call, project: Any, tags: list[Any], fingerprint: bytes, now: int) -> bytes:
+def _create_iteration(
+    request: ApiRequest, project: Any, tags: list[Any], fingerprint: bytes, now: int
+) -> bytes:
     """Make the iteration out of the workspace, and a new workspace."""
-    world, state = call.world, call.world.state
+    resource, state = request.resource, request.resource.state
     key: bytes = project["workspace"]
     marks = ",".join("?" * len(tags))
     keys = [tag["id"] for tag in tags]
@@ -290,7 +298,7 @@ def _begin(call: Call, project: Any, tags: list[Any], fingerprint: bytes, now: i
         f" FROM regions WHERE iteration = X'' AND tag IN ({marks})",
         (key, *keys),
     )
-    base = field(call.json, "customBaseModelInfo")
+    base = field(request.json, "customBaseModelInfo")
     number = project["trained"] + 1
     described = [
         {"tagId": guid_text(tag["id"]), "tagName": tag["name"], "tagType": tag["type"]}
@@ -306,11 +314,11 @@ def _begin(call: Call, project: Any, tags: list[Any], fingerprint: bytes, now: i
             f"Iteration {number}",
             project["workspace_since"],
             now,
-            now + int(world.switches.training_seconds * 1e7),
+            now + int(resource.switches.training_seconds * 1e7),
             project["domain"],
             project["classification"],
-            _training_type(call),
-            call.integer("reservedBudgetInHours", 0),
+            _training_type(request),
+            request.integer("reservedBudgetInHours", 0),
             json.dumps(base) if base else None,
             json.dumps(described),
             fingerprint,
@@ -331,10 +339,13 @@ def _begin(call: Call, project: Any, tags: list[Any], fingerprint: bytes, now: i
 
 
 @handles("PublishIteration")
-def publish_iteration(call: Call) -> Answer:
+def publish_iteration(request: ApiRequest) -> ApiResponse:
     """Give a trained iteration a name under which the prediction API finds it."""
-    row, state = trained(call.world, _own(call)), call.world.state
-    name, resource = call.text("publishName") or "", call.text("predictionId")
+    row, state = (
+        require_trained(request.resource, _addressed_iteration(request)),
+        request.resource.state,
+    )
+    name, target = request.text("publishName") or "", request.text("predictionId")
     if not name.strip() or len(name) > 256 or "/" in name:
         raise ServiceFault(
             "BadRequestInvalidPublishName",
@@ -342,7 +353,7 @@ def publish_iteration(call: Call) -> Answer:
         )
     # An Azure id begins with a slash. The recording of v3.0 shows that a developer's instance took
     # anything.
-    if not resource or (call.version >= V.V3_1 and not resource.startswith("/")):
+    if not target or (request.version >= V.V3_1 and not target.startswith("/")):
         raise ServiceFault(
             "BadRequestInvalidPublishTarget",
             "predictionId must be the id of a prediction resource.",
@@ -353,13 +364,15 @@ def publish_iteration(call: Call) -> Answer:
         name,
         row["id"],
     )
-    overwrite = call.flag("overwrite")
+    overwrite = request.flag("overwrite")
     if other is not None and not overwrite:
         raise ServiceFault(
             "BadRequestInvalidPublishName",
             f"Another iteration is published as '{name}': overwrite takes the name from it.",
         )
-    if row["publish_name"] is not None and (call.world.switches.republish_is_400 or not overwrite):
+    if row["publish_name"] is not None and (
+        request.resource.switches.republish_is_400 or not overwrite
+    ):
         raise ServiceFault(
             "BadRequestIterationIsPublished",
             f"Iteration is already published as: {row['publish_name']}",
@@ -371,24 +384,24 @@ def publish_iteration(call: Call) -> Answer:
         )
     state.db.execute(
         "UPDATE iterations SET publish_name = ?, publish_resource = ?, modified = ? WHERE id = ?",
-        (name, resource, state.clock.now(), row["id"]),
+        (name, target, state.clock.now(), row["id"]),
     )
-    return Answer(value=True)
+    return ApiResponse(value=True)
 
 
 @handles("UnpublishIteration")
-def unpublish_iteration(call: Call) -> Answer:
+def unpublish_iteration(request: ApiRequest) -> ApiResponse:
     """Take the name away."""
-    row = _own(call)
+    row = _addressed_iteration(request)
     if row["publish_name"] is None:
         raise ServiceFault("BadRequestIterationNotPublished", "The iteration is not published.")
-    call.world.state.db.execute(
+    request.resource.state.db.execute(
         "UPDATE iterations SET publish_name = NULL, publish_resource = NULL WHERE id = ?",
         (row["id"],),
     )
-    return Answer(204)
+    return ApiResponse(204)
 
 
-def model(call: Call, row: Any) -> _model.Model:
+def model(request: ApiRequest, row: Any) -> _model.Model:
     """The model of a trained iteration."""
-    return _model.model_of(call.world, trained(call.world, row))
+    return _model.model_of(request.resource, require_trained(request.resource, row))

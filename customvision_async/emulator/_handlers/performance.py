@@ -11,25 +11,27 @@ from typing import Any
 from ... import limits
 from ..._versions import ApiVersion as V
 from .. import _model
-from .._api_request import Answer, Call, handles
+from .._api_request import ApiRequest, ApiResponse, handles
 from .._float32 import single
 from .._ids import guid_key
 from .._service_fault import ServiceFault
 from .._views import images_json, scores_json
-from .iterations import trained
+from .iterations import require_trained
 
 _TEST_SHARE = 5  # every fifth image is held back to test on: 2 of 10 in the recording
 
 
-def _iteration(call: Call) -> Any:
-    project = call.world.project(call.key("projectId"))["id"]
-    return trained(call.world, call.world.iteration(project, call.key("iterationId")))
+def _iteration(request: ApiRequest) -> Any:
+    project = request.resource.project(request.key("projectId"))["id"]
+    return require_trained(
+        request.resource, request.resource.iteration(project, request.key("iterationId"))
+    )
 
 
-def _fraction(call: Call, name: str, default: float) -> float:
-    value = call.number(name)
+def _fraction(request: ApiRequest, name: str, default: float) -> float:
+    value = request.number(name)
     if value is None:
-        if name == "threshold" and call.version == V.V1_2:
+        if name == "threshold" and request.version == V.V1_2:
             raise ServiceFault("BadRequestRequiredParamIsNull", "threshold is required.")
         return default
     if not 0 <= value <= 1:
@@ -57,41 +59,46 @@ def _shown(figures: dict[str, float], version: V) -> dict[str, Any]:
 
 
 @handles("GetIterationPerformance")
-def get_iteration_performance(call: Call) -> Answer:
+def get_iteration_performance(request: ApiRequest) -> ApiResponse:
     """Precision and recall, over all and by tag."""
-    row = _iteration(call)
-    threshold, overlap = _fraction(call, "threshold", 0.5), _fraction(call, "overlapThreshold", 0.3)
+    row = _iteration(request)
+    threshold, overlap = (
+        _fraction(request, "threshold", 0.5),
+        _fraction(request, "overlapThreshold", 0.3),
+    )
     tags = []
     all_figures = []
     for tag in json.loads(row["tags"]):
         figures = _figures(row["fingerprint"] + guid_key(tag["tagId"]), threshold, overlap)
         all_figures.append(figures)
-        tags.append({"id": tag["tagId"], "name": tag["tagName"]} | _shown(figures, call.version))
+        tags.append({"id": tag["tagId"], "name": tag["tagName"]} | _shown(figures, request.version))
     mean = {
         name: sum(figures[name] for figures in all_figures) / len(all_figures)
         for name in all_figures[0]
     }
-    return Answer(value={"perTagPerformance": tags} | _shown(mean, call.version))
+    return ApiResponse(value={"perTagPerformance": tags} | _shown(mean, request.version))
 
 
-def _tested(call: Call, row: Any) -> list[Any]:
+def _tested(request: ApiRequest, row: Any) -> list[Any]:
     """The images that were held back, newest first unless Oldest is asked for; of any of the tags
     given.
     """
-    tags = call.keys("tagIds", limits.TAGS_PER_FILTER if "Count" not in call.operation else None)
-    rows = call.world.state.rows(
+    tags = request.keys(
+        "tagIds", limits.TAGS_PER_FILTER if "Count" not in request.operation else None
+    )
+    rows = request.resource.state.rows(
         (
             "SELECT i.* FROM iteration_images m JOIN images i ON i.id = m.image WHERE m.iteration "
             "= ? ORDER BY i.created, i.id"
         ),
         row["id"],
     )[::_TEST_SHARE]
-    if (call.text("orderBy") or "Newest").lower() == "newest":
+    if (request.text("orderBy") or "Newest").lower() == "newest":
         rows.reverse()
     if not tags:
         return rows
     marks = ",".join("?" * len(tags))
-    having = call.world.state.rows(
+    having = request.resource.state.rows(
         f"SELECT image FROM image_tags WHERE iteration = ? AND tag IN ({marks})", row["id"], *tags
     )
     wanted = {image[0] for image in having}
@@ -99,21 +106,21 @@ def _tested(call: Call, row: Any) -> list[Any]:
 
 
 @handles("GetImagePerformances")
-def get_image_performances(call: Call) -> Answer:
+def get_image_performances(request: ApiRequest) -> ApiResponse:
     """The images that were held back, each with what the iteration says of it."""
-    row = _iteration(call)
-    model = _model.model_of(call.world, row)
-    rows = _tested(call, row)[call.skip : call.skip + call.take]
+    row = _iteration(request)
+    model = _model.model_of(request.resource, row)
+    rows = _tested(request, row)[request.skip : request.skip + request.take]
     results = []
     for image, view in zip(
-        rows, images_json(call.world, rows, V.V2_0, iteration=row["id"]), strict=True
+        rows, images_json(request.resource, rows, V.V2_0, iteration=row["id"]), strict=True
     ):
-        scores = _model.known_scores(call.world, model, row["project"], image["digest"]) or []
-        results.append({"predictions": list(scores_json(scores, call.version))} | view)
-    return Answer(value=results)
+        scores = _model.known_scores(request.resource, model, row["project"], image["digest"]) or []
+        results.append({"predictions": list(scores_json(scores, request.version))} | view)
+    return ApiResponse(value=results)
 
 
 @handles("GetImagePerformanceCount")
-def get_image_performance_count(call: Call) -> Answer:
+def get_image_performance_count(request: ApiRequest) -> ApiResponse:
     """How many images were held back."""
-    return Answer(value=len(_tested(call, _iteration(call))))
+    return ApiResponse(value=len(_tested(request, _iteration(request))))

@@ -12,17 +12,17 @@ from typing import Any
 from ... import limits
 from ..._versions import ApiVersion as V
 from .. import _model
-from .._api_request import Answer, Call, handles, handles_slowly
-from .._bodies import any_case, field, list_field, number_field, text_field
+from .._api_request import ApiRequest, ApiResponse, handles, handles_slowly
+from .._bodies import field, list_field, match_any_case, number_field, text_field
 from .._ids import guid_key, instant
 from .._image_files import InspectedImage, InvalidImage
 from .._resource import Resource
 from .._service_fault import ServiceFault
 from .._views import prediction_json
-from .iterations import default_iteration, trained
+from .iterations import default_iteration, require_trained
 from .uploads import upload_parts
 
-_PAGE = 64
+_DEFAULT_PAGE_SIZE = 64
 _TOKEN = (
     "session",
     "continuation",
@@ -37,55 +37,59 @@ _TOKEN = (
 
 
 @handles_slowly("QuickTestImage", "QuickTestImageUrl")
-async def quick_test(call: Call) -> Answer:
+async def quick_test(request: ApiRequest) -> ApiResponse:
     """A prediction of the training API, by iteration; stored unless told otherwise."""
-    project = call.world.project(call.key("projectId"))
-    key = call.optional_key("iterationId")
+    project = request.resource.project(request.key("projectId"))
+    key = request.optional_key("iterationId")
     row = (
-        call.world.iteration(project["id"], key)
+        request.resource.iteration(project["id"], key)
         if key
-        else default_iteration(call.world, project["id"], latest=True)
+        else default_iteration(request.resource, project["id"], latest=True)
     )
-    store = call.flag("store", True) if call.version >= V.V3_1 else True
-    return await _predict(call, project, row, limits.IMAGE_BYTES.value, store)
+    store = request.flag("store", True) if request.version >= V.V3_1 else True
+    return await _predict(request, project, row, limits.IMAGE_BYTES.value, store)
 
 
 @handles_slowly(
     "PredictImage", "PredictImageUrl", "PredictImageWithNoStore", "PredictImageUrlWithNoStore"
 )
-async def predict(call: Call) -> Answer:
+async def predict(request: ApiRequest) -> ApiResponse:
     """A prediction of v1.1 and v2.0: by iteration, or the project's default."""
-    project = call.world.project(call.key("projectId"))
-    key = call.optional_key("iterationId")
+    project = request.resource.project(request.key("projectId"))
+    key = request.optional_key("iterationId")
     row = (
-        call.world.iteration(project["id"], key)
+        request.resource.iteration(project["id"], key)
         if key
-        else default_iteration(call.world, project["id"])
+        else default_iteration(request.resource, project["id"])
     )
     return await _predict(
-        call, project, row, limits.PREDICTION_BYTES.value, not call.operation.endswith("NoStore")
+        request,
+        project,
+        row,
+        limits.PREDICTION_BYTES.value,
+        not request.operation.endswith("NoStore"),
     )
 
 
 _BY_NAME = [
-    f"{verb}Image{what}{store}"
+    f"{verb}Image{source}{store}"
     for verb in ("Classify", "Detect")
-    for what in ("", "Url")
+    for source in ("", "Url")
     for store in ("", "WithNoStore")
 ]
 
 
 @handles_slowly(*_BY_NAME)
-async def predict_by_name(call: Call) -> Answer:
+async def predict_by_name(request: ApiRequest) -> ApiResponse:
     """A prediction of v3.x: by the name under which an iteration is published."""
-    project = call.world.project(call.key("projectId"))
-    name = call.match.path["publishedName"]
-    row = call.world.state.row(
+    project = request.resource.project(request.key("projectId"))
+    name = request.match.path["publishedName"]
+    row = request.resource.state.row(
         "SELECT * FROM iterations WHERE project = ? AND publish_name = ?", project["id"], name
     )
     if row is None:
         raise ServiceFault("NotFoundIteration", "Invalid iteration")
-    if call.world.domain(row["domain"]).detects != call.operation.startswith("Detect"):
+    if request.resource.domain(row["domain"]).detects != request.operation.startswith("Detect"):
         raise ServiceFault(
             "BadRequestNotSupported",
             (
@@ -94,59 +98,67 @@ async def predict_by_name(call: Call) -> Answer:
             ),
         )
     return await _predict(
-        call, project, row, limits.PREDICTION_BYTES.value, not call.operation.endswith("NoStore")
+        request,
+        project,
+        row,
+        limits.PREDICTION_BYTES.value,
+        not request.operation.endswith("NoStore"),
     )
 
 
-async def _predict(call: Call, project: Any, row: Any, most: int, store: bool) -> Answer:
-    world = call.world
-    trained(world, row)
-    image = await _read_image(call, most)
-    model = _model.model_of(world, row)
-    scores = _model.known_scores(world, model, project["id"], image.digest)
+async def _predict(
+    request: ApiRequest, project: Any, row: Any, max_bytes: int, store: bool
+) -> ApiResponse:
+    resource = request.resource
+    require_trained(resource, row)
+    image = await _read_image(request, max_bytes)
+    model = _model.model_of(resource, row)
+    scores = _model.known_scores(resource, model, project["id"], image.digest)
     if scores is None:
-        scores = await asyncio.to_thread(model.guess, image.data)
+        scores = await asyncio.to_thread(model.predict, image.data)
     # The id of a prediction is that of its request, but for v1.2.
     key = (
-        world.state.ids.key()
-        if call.version == V.V1_2 and call.match.route.api == "Training"
-        else guid_key(call.request_id)
+        resource.state.ids.key()
+        if request.version == V.V1_2 and request.match.route.api == "Training"
+        else guid_key(request.request_id)
     )
     values = (
         key,
         project["id"],
         row["id"],
-        world.state.clock.now(),
+        resource.state.clock.now(),
         image.digest,
         image.width,
         image.height,
         row["domain"],
-        call.text("application"),
+        request.text("application"),
         json.dumps(scores),
     )
     shown = dict(zip(("id", "project", "iteration", "created"), values, strict=False)) | {
         "results": values[-1]
     }
     if store:
-        with world.state.transaction() as db:
-            world.keep(image)
+        with resource.state.transaction() as db:
+            resource.keep(image)
             db.execute("INSERT INTO predictions VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", values)
-    return Answer(value=prediction_json(world, shown, call.version))
+    return ApiResponse(value=prediction_json(resource, shown, request.version))
 
 
-async def _read_image(call: Call, most: int) -> InspectedImage:
+async def _read_image(request: ApiRequest, max_bytes: int) -> InspectedImage:
     """The image of the request, from its body or from the URL in it."""
     try:
-        if "Url" in call.operation:
-            url = field(call.json, "url")
+        if "Url" in request.operation:
+            url = field(request.json, "url")
             if not isinstance(url, str) or not url:
                 raise ServiceFault("BadRequestImageUrl", "Invalid image url")
-            return call.world.inspect(await call.world.fetch_image(url, most), most=most)
-        parts = upload_parts(call)
+            return request.resource.inspect(
+                await request.resource.fetch_image(url, max_bytes), max_bytes=max_bytes
+            )
+        parts = upload_parts(request)
         if not parts or not len(parts[0].data):
             raise ServiceFault("BadRequestImageStream", "No image data provided")
-        return call.world.inspect(bytes(parts[0].data), most=most)
-    except InvalidImage as unfit:
+        return request.resource.inspect(bytes(parts[0].data), max_bytes=max_bytes)
+    except InvalidImage as invalid:
         codes = {
             "ErrorSource": (
                 "BadRequestImageUrl",
@@ -154,28 +166,28 @@ async def _read_image(call: Call, most: int) -> InspectedImage:
             ),
             "ErrorImageSize": (
                 "BadRequestImageSizeBytes",
-                f"The image is larger than {most} bytes.",
+                f"The image is larger than {max_bytes} bytes.",
             ),
             "ErrorImageFormat": (
                 "BadRequestImageFormat",
-                f"Bad Request Image Format, Uri: {call.world.state.ids.text().replace('-', '')}",
+                f"Bad Request Image Format, Uri: {request.resource.state.ids.text().replace('-', '')}",
             ),
             "ErrorImageDimensions": (
                 "BadRequestImageDimensions",
                 "The image has a side that is too long, or too slim a shape.",
             ),
         }
-        raise ServiceFault(*codes[unfit.status]) from None
+        raise ServiceFault(*codes[invalid.status]) from None
 
 
 # Stored predictions.
 
 
 @handles("QueryPredictions", "QueryPredictionResults")
-def query_predictions(call: Call) -> Answer:
+def query_predictions(request: ApiRequest) -> ApiResponse:
     """Stored predictions by a token; the answer has the token of the next page."""
-    world, given = call.world, call.json
-    project = world.project(call.key("projectId"))["id"]
+    resource, given = request.resource, request.json
+    project = resource.project(request.key("projectId"))["id"]
     token: dict[str, Any] = {
         name: text_field(given, name) for name in _TOKEN if name not in ("tags", "maxCount")
     }
@@ -185,41 +197,41 @@ def query_predictions(call: Call) -> Answer:
         raise ServiceFault(
             "BadRequestPredictionTagsExceededCount", "A query may combine at most 2 tags."
         )
-    most = token["maxCount"] or _PAGE
+    maximum = token["maxCount"] or _DEFAULT_PAGE_SIZE
     if (
-        isinstance(most, bool)
-        or not isinstance(most, int)
-        or most < 0
-        or most > limits.MAX_PAGE_SIZE.value
+        isinstance(maximum, bool)
+        or not isinstance(maximum, int)
+        or maximum < 0
+        or maximum > limits.MAX_PAGE_SIZE.value
     ):
         raise ServiceFault(
             "BadRequestPredictionResultsExceededCount",
             f"maxCount must be between 0 and {limits.MAX_PAGE_SIZE.value}.",
         )
-    order = any_case(str(token["orderBy"] or "Newest"), ("Newest", "Oldest", "Suggested"))
+    order = match_any_case(str(token["orderBy"] or "Newest"), ("Newest", "Oldest", "Suggested"))
     if order is None:
         raise ServiceFault(
             "BadRequestPredictionInvalidQueryParameters",
             f"orderBy is Newest, Oldest or Suggested, not '{token['orderBy']}'.",
         )
-    rows = _stored(world, project, token, order)
-    start = _place(token, rows)
-    page = rows[start : start + most]
-    more = start + most < len(rows)
-    answer = token | {
+    rows = _stored(resource, project, token, order)
+    start = _page_start(token, rows)
+    page = rows[start : start + maximum]
+    more = start + maximum < len(rows)
+    response = token | {
         "session": token["session"] or f"2:{len(rows)}",
         "maxCount": token["maxCount"] or 0,
         "orderBy": order,
     }
-    answer["continuation"] = base64.b64encode(b"next" + page[-1]["id"]).decode() if more else None
-    results = [prediction_json(world, row, call.version, stored=True) for row in page]
-    if call.version == V.V1_2:
-        return Answer(value={"results": results, "token": answer})
-    return Answer(value={"token": answer, "results": results})
+    response["continuation"] = base64.b64encode(b"next" + page[-1]["id"]).decode() if more else None
+    results = [prediction_json(resource, row, request.version, stored=True) for row in page]
+    if request.version == V.V1_2:
+        return ApiResponse(value={"results": results, "token": response})
+    return ApiResponse(value={"token": response, "results": results})
 
 
-def _stored(world: Resource, project: bytes, token: dict[str, Any], order: str) -> list[Any]:
-    rows = world.state.rows(
+def _stored(resource: Resource, project: bytes, token: dict[str, Any], order: str) -> list[Any]:
+    rows = resource.state.rows(
         (
             f"SELECT * FROM predictions WHERE project = ? ORDER BY created {'ASC' if order == 'Oldest' else 'DESC'}, "
             "id"
@@ -239,25 +251,25 @@ def _stored(world: Resource, project: bytes, token: dict[str, Any], order: str) 
     if token["endTime"]:
         rows = [row for row in rows if instant(row["created"]) <= str(token["endTime"])]
     for tag in token["tags"] or ():
-        rows = [row for row in rows if _has(row, tag)]
+        rows = [row for row in rows if _matches_tag(row, tag)]
     if order == "Suggested":
         rows.sort(key=lambda row: -_model.uncertainty(json.loads(row["results"])))
     return rows
 
 
-def _has(row: Any, tag: Any) -> bool:
-    id, least, most = (
+def _matches_tag(row: Any, tag: Any) -> bool:
+    id, minimum, maximum = (
         field(tag, "id"),
         number_field(tag, "minThreshold", 0.0),
         number_field(tag, "maxThreshold", 1.0),
     )
     return any(
-        score["tagId"] == str(id).lower() and least <= score["probability"] <= most
+        score["tagId"] == str(id).lower() and minimum <= score["probability"] <= maximum
         for score in json.loads(row["results"])
     )
 
 
-def _place(token: dict[str, Any], rows: list[Any]) -> int:
+def _page_start(token: dict[str, Any], rows: list[Any]) -> int:
     """Where the page begins. A continuation that is none of ours, or of what is gone, is stale."""
     if not token["continuation"]:
         return 0
@@ -275,24 +287,24 @@ def _place(token: dict[str, Any], rows: list[Any]) -> int:
 
 
 @handles("DeletePrediction")
-def delete_prediction(call: Call) -> Answer:
+def delete_prediction(request: ApiRequest) -> ApiResponse:
     """Delete stored predictions."""
-    world = call.world
-    project = world.project(call.key("projectId"))["id"]
-    keys = call.keys("ids")
+    resource = request.resource
+    project = resource.project(request.key("projectId"))["id"]
+    keys = request.keys("ids")
     if not keys:
         raise ServiceFault("BadRequestPredictionIdsMissing", "ids is required.")
-    most = limits.PREDICTIONS_PER_DELETE.value
-    if len(keys) > most:
+    limit = limits.PREDICTIONS_PER_DELETE.value
+    if len(keys) > limit:
         raise ServiceFault(
             "BadRequestPredictionIdsExceededCount",
-            f"{len(keys)} prediction ids; at most {most} are allowed.",
+            f"{len(keys)} prediction ids; at most {limit} are allowed.",
         )
     marks = ",".join("?" * len(keys))
-    rows = world.state.rows(
+    rows = resource.state.rows(
         f"SELECT id, digest FROM predictions WHERE project = ? AND id IN ({marks})", project, *keys
     )
     for row in rows:
-        world.state.db.execute("DELETE FROM predictions WHERE id = ?", (row["id"],))
-    world.delete_orphans({row["digest"] for row in rows})
-    return Answer(204)
+        resource.state.db.execute("DELETE FROM predictions WHERE id = ?", (row["id"],))
+    resource.delete_orphans({row["digest"] for row in rows})
+    return ApiResponse(204)

@@ -11,25 +11,25 @@ from typing import Any
 import msgspec
 
 from .. import _image_files
-from .._api_request import Answer, Call, handles, handles_slowly
+from .._api_request import ApiRequest, ApiResponse, handles, handles_slowly
 from .._blobs import BLOBS
 from .._ids import guid_text
 from .._image_files import InvalidImage
 from .._resource import Resource
 from .._service_fault import ServiceFault
 from .._views import blob_name, project_json
-from .projects import free_name, mind_project_quota
+from .projects import check_project_quota, free_name
 
 _BLOB = "project-export-info"
 _MANIFEST_BYTES = 1 << 30
-_AT_ONCE = 8
+_MAX_FETCHES = 8
 
 
 @handles("ExportProject")
-def export_project(call: Call) -> Answer:
+def export_project(request: ApiRequest) -> ApiResponse:
     """Numbers, and a token that another resource may import for a day."""
-    world, state = call.world, call.world.state
-    project = world.project(call.key("projectId"))["id"]
+    resource, state = request.resource, request.resource.state
+    project = resource.project(request.key("projectId"))["id"]
     if state.scalar(
         "SELECT 1 FROM iterations WHERE project = ? AND ready > ?", project, state.clock.now()
     ):
@@ -39,8 +39,8 @@ def export_project(call: Call) -> Answer:
         )
     images = state.scalar("SELECT count(*) FROM images WHERE project = ? AND present = 1", project)
     regions = "SELECT count(*) FROM regions r JOIN images i ON i.id = r.image WHERE r.iteration = X'' AND i.project = ? AND i.present = 1"
-    token = world.address(blob_name("prjexp", project), _BLOB)
-    return Answer(
+    token = resource.address(blob_name("prjexp", project), _BLOB)
+    return ApiResponse(
         value={
             "iterationCount": state.scalar(
                 "SELECT count(*) FROM iterations WHERE project = ?", project
@@ -49,7 +49,7 @@ def export_project(call: Call) -> Answer:
             "tagCount": state.scalar("SELECT count(*) FROM tags WHERE project = ?", project),
             "regionCount": state.scalar(regions, project),
             "estimatedImportTimeInMS": 5000 + 8 * images,
-            "token": token if "://" in token else f"{world.endpoint}/{token}",
+            "token": token if "://" in token else f"{resource.endpoint}/{token}",
         }
     )
 
@@ -75,9 +75,9 @@ _ITERATION_COLUMNS = (
 )
 
 
-def _manifest(world: Resource, project: bytes, blob: str) -> bytes | None:
+def _manifest(resource: Resource, project: bytes, blob: str) -> bytes | None:
     """What a token leads to: the project as JSON. Images and tags go by their number in it."""
-    state = world.state
+    state = resource.state
     row = state.row("SELECT * FROM projects WHERE id = ?", project)
     if row is None or blob != _BLOB:
         return None
@@ -91,9 +91,9 @@ def _manifest(world: Resource, project: bytes, blob: str) -> bytes | None:
         {
             "project": {key: row[key] for key in _PROJECT_COLUMNS},
             "tags": [[tag["name"], tag["description"], tag["type"]] for tag in tags],
-            "images": [_exported_image(world, project, image) for image in images],
+            "images": [_exported_image(resource, project, image) for image in images],
             "sets": [
-                _set(world, project, iteration, number)
+                _exported_links(resource, project, iteration, number)
                 for iteration in (b"", *(item["id"] for item in iterations))
             ],
             "iterations": [
@@ -105,8 +105,8 @@ def _manifest(world: Resource, project: bytes, blob: str) -> bytes | None:
     )
 
 
-def _exported_image(world: Resource, project: bytes, image: Any) -> list[Any]:
-    address = world.address(blob_name("i", project), blob_name("i", image["id"]))
+def _exported_image(resource: Resource, project: bytes, image: Any) -> list[Any]:
+    address = resource.address(blob_name("i", project), blob_name("i", image["id"]))
     return [address, image["created"], image["metadata"], image["present"]]
 
 
@@ -117,14 +117,14 @@ def _trained_tags(iteration: Any, number: dict[bytes, int]) -> list[int]:
     return [number[key] for key in keys if key in number]
 
 
-def _set(
-    world: Resource, project: bytes, iteration: bytes, number: dict[bytes, int]
+def _exported_links(
+    resource: Resource, project: bytes, iteration: bytes, number: dict[bytes, int]
 ) -> dict[str, Any]:
     joined = "JOIN images i ON i.id = t.image WHERE t.iteration = ? AND i.project = ?"
-    pairs = world.state.rows(
+    pairs = resource.state.rows(
         f"SELECT t.image, t.tag, t.created FROM image_tags t {joined}", iteration, project
     )
-    boxes = world.state.rows(
+    boxes = resource.state.rows(
         f"SELECT t.image, t.tag, t.created, left, top, t.width, t.height FROM regions t {joined}",
         iteration,
         project,
@@ -139,11 +139,13 @@ BLOBS["prjexp"] = _manifest
 
 
 @handles_slowly("ImportProject")
-async def import_project(call: Call) -> Answer:
+async def import_project(request: ApiRequest) -> ApiResponse:
     """Make a project from a token: at once by name, in time with all that is in it."""
-    world, state = call.world, call.world.state
+    resource, state = request.resource, request.resource.state
     try:
-        manifest = msgspec.json.decode(await world.fetch(call.required("token"), _MANIFEST_BYTES))
+        manifest = msgspec.json.decode(
+            await resource.fetch(request.required("token"), _MANIFEST_BYTES)
+        )
         given = manifest["project"]
     except (InvalidImage, msgspec.DecodeError, UnicodeDecodeError, KeyError, TypeError):
         raise ServiceFault(
@@ -151,39 +153,39 @@ async def import_project(call: Call) -> Answer:
             "The token leads to no exported project, or is too old: export it again.",
         ) from None
     with state.transaction() as db:
-        mind_project_quota(world)
+        check_project_quota(resource)
         key, now = state.ids.key(), state.clock.now()
-        name = free_name(world, call.text("name") or given["name"])
+        name = free_name(resource, request.text("name") or given["name"])
         columns = "id, name, description, domain, classification, platforms, options, created, modified, workspace, workspace_since, trained"
-        kept = [
+        copied = [
             given[column]
             for column in ("description", "domain", "classification", "platforms", "options")
         ]
-        values = (key, name, *kept, now, now, state.ids.key(), now, given["trained"])
+        values = (key, name, *copied, now, now, state.ids.key(), now, given["trained"])
         db.execute(
             f"INSERT INTO projects ({columns}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", values
         )
-        answer = Answer(value=project_json(world, world.project(key), call.version))
-    world.background(_fill(world, key, manifest, now))
-    return answer
+        response = ApiResponse(value=project_json(resource, resource.project(key), request.version))
+    resource.start_task(_import_content(resource, key, manifest, now))
+    return response
 
 
-async def _fill(world: Resource, project: bytes, manifest: Any, begun: int) -> None:
+async def _import_content(resource: Resource, project: bytes, manifest: Any, started: int) -> None:
     """Fetch the images and make everything; then the project is Succeeded (not before its time),
     or Failed.
     """
-    state = world.state
-    limit = asyncio.Semaphore(_AT_ONCE)
+    state = resource.state
+    limit = asyncio.Semaphore(_MAX_FETCHES)
 
-    async def fetched(image: list[Any]) -> _image_files.InspectedImage:
+    async def fetch_image(image: list[Any]) -> _image_files.InspectedImage:
         async with limit:
-            return world.inspect(await world.fetch(image[0], 64 << 20), most=64 << 20)
+            return resource.inspect(await resource.fetch(image[0], 64 << 20), max_bytes=64 << 20)
 
     try:
-        contents = await asyncio.gather(*(fetched(image) for image in manifest["images"]))
+        contents = await asyncio.gather(*(fetch_image(image) for image in manifest["images"]))
         with state.transaction():
-            thumbnail = _make(world, project, manifest, contents)
-        ready = max(state.clock.now(), begun + int(world.switches.import_seconds * 1e7))
+            thumbnail = _create_content(resource, project, manifest, contents)
+        ready = max(state.clock.now(), started + int(resource.switches.import_seconds * 1e7))
     except (InvalidImage, KeyError, IndexError, TypeError, ValueError):
         thumbnail, ready = None, -1
     state.db.execute(
@@ -192,57 +194,57 @@ async def _fill(world: Resource, project: bytes, manifest: Any, begun: int) -> N
     )
 
 
-def _make(
-    world: Resource, project: bytes, manifest: Any, contents: list[_image_files.InspectedImage]
+def _create_content(
+    resource: Resource, project: bytes, manifest: Any, contents: list[_image_files.InspectedImage]
 ) -> bytes | None:
     """Make everything that a manifest has; return the image of the thumbnail."""
-    ids, db = world.state.ids, world.state.db
+    ids, db = resource.state.ids, resource.state.db
     tags = [ids.key() for _ in manifest["tags"]]
     db.executemany(
         "INSERT INTO tags VALUES (?, ?, ?, ?, ?)",
         [(key, project, *tag) for key, tag in zip(tags, manifest["tags"], strict=True)],
     )
-    images = _make_images(world, project, manifest, contents)
+    images = _create_images(resource, project, manifest, contents)
     iterations = [ids.key() for _ in manifest["iterations"]]
-    for iteration, held in zip([b"", *iterations], manifest["sets"], strict=True):
-        _make_set(world, iteration, held, images, tags)
+    for iteration, links in zip([b"", *iterations], manifest["sets"], strict=True):
+        _create_links(resource, iteration, links, images, tags)
     for key, given in zip(iterations, manifest["iterations"], strict=True):
-        _make_iteration(world, project, key, given, manifest["tags"], tags)
+        _create_iteration(resource, project, key, given, manifest["tags"], tags)
     return images[0] if images else None
 
 
-def _make_images(
-    world: Resource, project: bytes, manifest: Any, contents: list[_image_files.InspectedImage]
+def _create_images(
+    resource: Resource, project: bytes, manifest: Any, contents: list[_image_files.InspectedImage]
 ) -> list[bytes]:
     """Make the images; return their keys in the order of the manifest."""
-    images = [world.state.ids.key() for _ in contents]
+    images = [resource.state.ids.key() for _ in contents]
     columns = "id, project, created, width, height, digest, metadata, present"
     for key, image, (_, created, metadata, present) in zip(
         images, contents, manifest["images"], strict=True
     ):
-        world.keep(image)
+        resource.keep(image)
         size = image.width, image.height
-        world.state.db.execute(
+        resource.state.db.execute(
             f"INSERT INTO images ({columns}) VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
             (key, project, created, *size, image.digest, metadata, present),
         )
     return images
 
 
-def _make_set(
-    world: Resource, iteration: bytes, held: Any, images: list[bytes], tags: list[bytes]
+def _create_links(
+    resource: Resource, iteration: bytes, links: Any, images: list[bytes], tags: list[bytes]
 ) -> None:
     """Make the tags and regions that images have in an iteration, or in the working set."""
-    ids, db = world.state.ids, world.state.db
+    ids, db = resource.state.ids, resource.state.db
     pairs = [
         (iteration, images[image], tags[tag], created)
-        for image, tag, created in held["pairs"]
+        for image, tag, created in links["pairs"]
         if tag is not None
     ]
     db.executemany("INSERT INTO image_tags VALUES (?, ?, ?, ?)", pairs)
     boxes = [
         (iteration, ids.key(), images[box[0]], tags[box[1]], *box[2:])
-        for box in held["boxes"]
+        for box in links["boxes"]
         if box[1] is not None
     ]
     db.executemany("INSERT INTO regions VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)", boxes)
@@ -253,8 +255,8 @@ def _make_set(
         )
 
 
-def _make_iteration(
-    world: Resource, project: bytes, key: bytes, given: Any, described: Any, tags: list[bytes]
+def _create_iteration(
+    resource: Resource, project: bytes, key: bytes, given: Any, described: Any, tags: list[bytes]
 ) -> None:
     """Make an iteration; `described` are the tags as the manifest has them, `tags` their keys."""
     trained_on = [
@@ -267,7 +269,7 @@ def _make_iteration(
     ]
     row = {name: value for name, value in given.items() if name != "tags"}
     row |= {"id": key, "project": project, "tags": json.dumps(trained_on), "fingerprint": key}
-    world.state.db.execute(
+    resource.state.db.execute(
         f"INSERT INTO iterations ({', '.join(row)}) VALUES ({', '.join('?' * len(row))})",
         tuple(row.values()),
     )

@@ -8,8 +8,8 @@ import json
 from typing import Any
 
 from ..._versions import ApiVersion as V
-from .._api_request import Answer, Call, handles
-from .._bodies import any_case, field, list_field, text_field
+from .._api_request import ApiRequest, ApiResponse, handles
+from .._bodies import field, list_field, match_any_case, text_field
 from .._domains import DOMAINS, GENERAL, Domain
 from .._resource import Resource
 from .._service_fault import ACCESS_DENIED, GatewayFault, ServiceFault
@@ -20,50 +20,54 @@ _STORAGE = ("exportModelContainerUri", "notificationQueueUri")
 
 
 @handles("GetDomains")
-def get_domains(call: Call) -> Answer:
+def get_domains(request: ApiRequest) -> ApiResponse:
     """All domains; v1.2 knows no object detection."""
-    newer = call.world.switches.newer_domains
+    newer = request.resource.switches.newer_domains
     known = [
         domain
         for domain in DOMAINS
-        if (newer or not domain.newer) and (call.version >= V.V2_0 or not domain.detects)
+        if (newer or not domain.newer) and (request.version >= V.V2_0 or not domain.detects)
     ]
-    return Answer(value=[domain_json(domain, call.version) for domain in known])
+    return ApiResponse(value=[domain_json(domain, request.version) for domain in known])
 
 
 @handles("GetDomain")
-def get_domain(call: Call) -> Answer:
+def get_domain(request: ApiRequest) -> ApiResponse:
     """One domain."""
-    call.key("domainId")
-    return Answer(value=domain_json(call.world.domain(call.match.path["domainId"]), call.version))
-
-
-@handles("GetAccountInfo")
-def get_account_info(call: Call) -> Answer:
-    """Keys and quotas (v1.2 only)."""
-    return Answer(value=call.world.account())
-
-
-@handles("GetProjects")
-def get_projects(call: Call) -> Answer:
-    """All projects, in SQL Server's order of their ids."""
-    rows = call.world.state.rows("SELECT * FROM projects ORDER BY id")
-    return Answer(value=[project_json(call.world, row, call.version) for row in rows])
-
-
-@handles("GetProject")
-def get_project(call: Call) -> Answer:
-    """One project."""
-    return Answer(
-        value=project_json(call.world, call.world.project(call.key("projectId")), call.version)
+    request.key("domainId")
+    return ApiResponse(
+        value=domain_json(request.resource.domain(request.match.path["domainId"]), request.version)
     )
 
 
-def free_name(world: Resource, name: str) -> str:
+@handles("GetAccountInfo")
+def get_account_info(request: ApiRequest) -> ApiResponse:
+    """Keys and quotas (v1.2 only)."""
+    return ApiResponse(value=request.resource.account())
+
+
+@handles("GetProjects")
+def get_projects(request: ApiRequest) -> ApiResponse:
+    """All projects, in SQL Server's order of their ids."""
+    rows = request.resource.state.rows("SELECT * FROM projects ORDER BY id")
+    return ApiResponse(value=[project_json(request.resource, row, request.version) for row in rows])
+
+
+@handles("GetProject")
+def get_project(request: ApiRequest) -> ApiResponse:
+    """One project."""
+    return ApiResponse(
+        value=project_json(
+            request.resource, request.resource.project(request.key("projectId")), request.version
+        )
+    )
+
+
+def free_name(resource: Resource, name: str) -> str:
     """`name`, or where a project has it already, the same with the first free number: "Orchard
     (1)".
     """
-    taken = {row[0].lower() for row in world.state.rows("SELECT name FROM projects")}
+    taken = {row[0].lower() for row in resource.state.rows("SELECT name FROM projects")}
     if name.lower() not in taken:
         return name
     return next(
@@ -73,11 +77,11 @@ def free_name(world: Resource, name: str) -> str:
     )
 
 
-def mind_project_quota(world: Resource) -> None:
+def check_project_quota(resource: Resource) -> None:
     """Refuse one project more than the tier has."""
-    count = world.state.scalar("SELECT count(*) FROM projects")
-    if count >= world.quota.projects:
-        if world.switches.quota_is_401:
+    count = resource.state.scalar("SELECT count(*) FROM projects")
+    if count >= resource.quota.projects:
+        if resource.switches.quota_is_401:
             raise GatewayFault(401, ACCESS_DENIED, reason="Access Denied")
         raise ServiceFault(
             "BadRequestExceedProjectLimit",
@@ -85,11 +89,11 @@ def mind_project_quota(world: Resource) -> None:
         )
 
 
-def _wanted_domain(world: Resource, id: str | None) -> Domain:
+def _wanted_domain(resource: Resource, id: str | None) -> Domain:
     if not id:
         return GENERAL
     try:
-        return world.domain(id)
+        return resource.domain(id)
     except ServiceFault:
         raise ServiceFault(
             "BadRequestProjectUnknownDomain",
@@ -111,7 +115,7 @@ def _classification(domain: Domain, given: str | None) -> str | None:
 
 
 def _platforms(given: list[Any]) -> str:
-    found = [any_case(str(platform), _PLATFORMS) for platform in given]
+    found = [match_any_case(str(platform), _PLATFORMS) for platform in given]
     for platform, known in zip(given, found, strict=True):
         if known is None:
             raise ServiceFault(
@@ -130,14 +134,14 @@ def _name(name: Any) -> str:
 
 
 @handles("CreateProject")
-def create_project(call: Call) -> Answer:
+def create_project(request: ApiRequest) -> ApiResponse:
     """A new project; all it needs is in the query. A name that is taken gets a number."""
-    world, state = call.world, call.world.state
-    name = _name(call.text("name"))
-    domain = _wanted_domain(world, call.text("domainId"))
-    kind = _classification(domain, call.text("classificationType"))
-    platforms = call.texts("targetExportPlatforms")
-    mind_project_quota(world)
+    resource, state = request.resource, request.resource.state
+    name = _name(request.text("name"))
+    domain = _wanted_domain(resource, request.text("domainId"))
+    kind = _classification(domain, request.text("classificationType"))
+    platforms = request.texts("targetExportPlatforms")
+    check_project_quota(resource)
     key, now = state.ids.key(), state.clock.now()
     state.db.execute(
         "INSERT INTO projects (id, name, description, domain, classification, platforms, "
@@ -145,50 +149,50 @@ def create_project(call: Call) -> Answer:
         " workspace, workspace_since) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, 0, ?, ?)",
         (
             key,
-            free_name(world, name),
-            call.text("description") or "",
+            free_name(resource, name),
+            request.text("description") or "",
             domain.id,
             kind,
             _platforms(platforms),
-            json.dumps(_storage(call)),
+            json.dumps(_storage(request)),
             now,
             now,
             state.ids.key(),
             now,
         ),
     )
-    return Answer(value=project_json(world, world.project(key), call.version))
+    return ApiResponse(value=project_json(resource, resource.project(key), request.version))
 
 
-def _storage(call: Call) -> dict[str, str]:
+def _storage(request: ApiRequest) -> dict[str, str]:
     """The storage addresses of a new project: in the query of v3.3, in the body of v3.4-preview."""
     options: dict[str, str] = {}
-    for name in _STORAGE if call.version >= V.V3_3 else ():
-        given = text_field(call.json, name) if call.version >= V.V3_4_PREVIEW else None
-        if given or call.text(name):
-            options[name] = given or call.text(name) or ""
+    for name in _STORAGE if request.version >= V.V3_3 else ():
+        given = text_field(request.json, name) if request.version >= V.V3_4_PREVIEW else None
+        if given or request.text(name):
+            options[name] = given or request.text(name) or ""
     return options
 
 
 @handles("UpdateProject")
-def update_project(call: Call) -> Answer:
+def update_project(request: ApiRequest) -> ApiResponse:
     """Change name, description or settings; what is not in the body stays."""
-    world, body = call.world, call.json
-    row = world.project(call.key("projectId"))
+    resource, body = request.resource, request.json
+    row = resource.project(request.key("projectId"))
     name, description, settings = (
         text_field(body, "name"),
         text_field(body, "description"),
         field(body, "settings"),
     )
     name = row["name"] if name is None else _name(name)
-    if world.state.scalar(
+    if resource.state.scalar(
         "SELECT 1 FROM projects WHERE lower(name) = lower(?) AND id <> ?", name, row["id"]
     ):
         raise ServiceFault(
             "BadRequestProjectNameNotUnique", f"A project named '{name}' exists already."
         )
-    domain = _wanted_domain(world, text_field(settings, "domainId") or row["domain"])
-    if domain.detects != world.domain(row["domain"]).detects:
+    domain = _wanted_domain(resource, text_field(settings, "domainId") or row["domain"])
+    if domain.detects != resource.domain(row["domain"]).detects:
         raise ServiceFault(
             "BadRequestProjectUnsupportedDomainTypeChange",
             "A project cannot change between classification and detection.",
@@ -205,7 +209,7 @@ def update_project(call: Call) -> Answer:
     augmentations = field(field(settings, "imageProcessingSettings"), "augmentationMethods")
     if augmentations is not None:
         options["augmentationMethods"] = _augmentations(augmentations)
-    world.state.db.execute(
+    resource.state.db.execute(
         "UPDATE projects SET name = ?, description = ?, domain = ?, classification = ?, "
         "platforms = ?, options = ?, modified = ?"
         " WHERE id = ?",
@@ -216,11 +220,11 @@ def update_project(call: Call) -> Answer:
             kind,
             row["platforms"] if targets is None else _platforms(targets),
             json.dumps(options),
-            world.state.clock.now(),
+            resource.state.clock.now(),
             row["id"],
         ),
     )
-    return Answer(value=project_json(world, world.project(row["id"]), call.version))
+    return ApiResponse(value=project_json(resource, resource.project(row["id"]), request.version))
 
 
 def _augmentations(given: Any) -> dict[str, bool]:
@@ -231,11 +235,11 @@ def _augmentations(given: Any) -> dict[str, bool]:
 
 
 @handles("DeleteProject")
-def delete_project(call: Call) -> Answer:
+def delete_project(request: ApiRequest) -> ApiResponse:
     """Delete a project and all that is in it. One with a published iteration is refused."""
-    world, db = call.world, call.world.state.db
-    key = world.project(call.key("projectId"))["id"]
-    if world.state.scalar(
+    resource, db = request.resource, request.resource.state.db
+    key = resource.project(request.key("projectId"))["id"]
+    if resource.state.scalar(
         "SELECT 1 FROM iterations WHERE project = ? AND publish_name IS NOT NULL", key
     ):
         raise ServiceFault(
@@ -259,5 +263,5 @@ def delete_project(call: Call) -> Answer:
     for table in ("images", "tags", "iterations", "predictions"):
         db.execute(f"DELETE FROM {table} WHERE project = ?", (key,))
     db.execute("DELETE FROM projects WHERE id = ?", (key,))
-    world.delete_orphans(digests)
-    return Answer(204)
+    resource.delete_orphans(digests)
+    return ApiResponse(204)

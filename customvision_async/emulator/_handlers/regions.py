@@ -7,16 +7,16 @@ from dataclasses import dataclass
 from typing import Any
 
 from ... import limits
-from .._api_request import Answer, Call, handles
+from .._api_request import ApiRequest, ApiResponse, handles
 from .._bodies import field, list_field
 from .._float32 import single, to_single
 from .._ids import guid_key, guid_text
 from .._resource import Resource
 from .._service_fault import ServiceFault
 from .._views import region_json
-from .tags import world_image
+from .tags import workspace_image
 
-_SLACK = 1e-5  # what single precision may add to left + width
+_TOLERANCE = 1e-5  # what single precision may add to left + width
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +34,9 @@ class Box:
         """Whether it lies within the image and has an area."""
         sides = self.left >= 0 and self.top >= 0 and self.width > 0 and self.height > 0
         return (
-            sides and self.left + self.width <= 1 + _SLACK and self.top + self.height <= 1 + _SLACK
+            sides
+            and self.left + self.width <= 1 + _TOLERANCE
+            and self.top + self.height <= 1 + _TOLERANCE
         )
 
 
@@ -49,12 +51,12 @@ def read_box(given: Any) -> Box:
     return Box(guid_key(str(field(given, "tagId"))), *(to_single(side) for side in sides))
 
 
-def insert_region(world: Resource, image: bytes, box: Box) -> bytes | None:
+def insert_region(resource: Resource, image: bytes, box: Box) -> bytes | None:
     """Add a region (and its tag) to an image.
 
     Returns its id, or None where the image has just this one.
     """
-    state = world.state
+    state = resource.state
     values = (image, box.tag, box.left, box.top, box.width, box.height)
     if state.scalar(
         (
@@ -79,28 +81,28 @@ def insert_region(world: Resource, image: bytes, box: Box) -> bytes | None:
 
 
 @handles("CreateImageRegions")
-def create_image_regions(call: Call) -> Answer:
+def create_image_regions(request: ApiRequest) -> ApiResponse:
     """Add regions to images: which are new, which were there, which would be over the limit of an
     image.
     """
-    world, state = call.world, call.world.state
-    project = world.project(call.key("projectId"))
-    given = list_field(call.json, "regions")
+    resource, state = request.resource, request.resource.state
+    project = resource.project(request.key("projectId"))
+    given = list_field(request.json, "regions")
     if not given:
         raise ServiceFault("BadRequestImageRegions", "No image regions provided")
-    most = limits.REGIONS_PER_BATCH.value
-    if len(given) > most:
+    limit = limits.REGIONS_PER_BATCH.value
+    if len(given) > limit:
         raise ServiceFault(
             "BadRequestExceededBatchSize",
-            f"The batch has {len(given)} regions; at most {most} are allowed.",
+            f"The batch has {len(given)} regions; at most {limit} are allowed.",
         )
     if project["classification"]:
         raise ServiceFault(
             "BadRequestImageRegions", "Regions are for object detection projects only."
         )
     summary: dict[str, list[Any]] = {"created": [], "duplicated": [], "exceeded": []}
-    checked = [_checked(world, project["id"], entry) for entry in given]
-    if world.switches.repeated_region_is_400 and len(set(checked)) < len(checked):
+    checked = [_check_region(resource, project["id"], entry) for entry in given]
+    if resource.switches.repeated_region_is_400 and len(set(checked)) < len(checked):
         raise ServiceFault("BadRequestImageRegions", "Duplicate image regions")
     for image, box in checked:
         echo: dict[str, Any] = {"imageId": guid_text(image), "tagId": guid_text(box.tag)}
@@ -111,20 +113,20 @@ def create_image_regions(call: Call) -> Answer:
         ):
             summary["exceeded"].append(echo)
             continue
-        key = insert_region(world, image, box)
+        key = insert_region(resource, image, box)
         if key is None:
             summary["duplicated"].append(echo)
             continue
         row = state.row("SELECT * FROM regions WHERE iteration = X'' AND id = ?", key)
         summary["created"].append({"imageId": guid_text(image)} | region_json(row, name=None))
-    if world.switches.shuffle_created:
-        world.random.shuffle(summary["created"])
+    if resource.switches.shuffle_created:
+        resource.random.shuffle(summary["created"])
     fine = not summary["exceeded"] and not summary["duplicated"]
-    mixed = not fine and world.switches.multi_status and call.version >= call.version.V3_3
-    return Answer(207 if mixed else 200, summary)
+    mixed = not fine and resource.switches.multi_status and request.version >= request.version.V3_3
+    return ApiResponse(207 if mixed else 200, summary)
 
 
-def _checked(world: Resource, project: bytes, entry: Any) -> tuple[bytes, Box]:
+def _check_region(resource: Resource, project: bytes, entry: Any) -> tuple[bytes, Box]:
     try:
         image, box = guid_key(str(field(entry, "imageId"))), read_box(entry)
     except ValueError as error:
@@ -134,17 +136,17 @@ def _checked(world: Resource, project: bytes, entry: Any) -> tuple[bytes, Box]:
             "BadRequestImageRegions",
             "Invalid region: the box must lie within the image (0 to 1) and have an area.",
         )
-    world_image(world, project, image)
-    world.tag(project, box.tag)
+    workspace_image(resource, project, image)
+    resource.tag(project, box.tag)
     return image, box
 
 
 @handles("DeleteImageRegions")
-def delete_image_regions(call: Call) -> Answer:
+def delete_image_regions(request: ApiRequest) -> ApiResponse:
     """Take regions away; an image loses the tag of which it has no region any more."""
-    world, state = call.world, call.world.state
-    project = world.project(call.key("projectId"))["id"]
-    keys = call.keys("regionIds", limits.REGIONS_PER_DELETE)
+    resource, state = request.resource, request.resource.state
+    project = resource.project(request.key("projectId"))["id"]
+    keys = request.keys("regionIds", limits.REGIONS_PER_DELETE)
     if not keys:
         raise ServiceFault("BadRequestRequiredParamIsNull", "regionIds is required.")
     for key in keys:
@@ -157,7 +159,7 @@ def delete_image_regions(call: Call) -> Answer:
             project,
         )
         if row is None:
-            if world.switches.strict_ids:
+            if resource.switches.strict_ids:
                 raise ServiceFault(
                     "BadRequestInvalidIds", f"Region {guid_text(key)} was not found."
                 )
@@ -169,14 +171,14 @@ def delete_image_regions(call: Call) -> Answer:
             state.db.execute(
                 "DELETE FROM image_tags WHERE iteration = X'' AND image = ? AND tag = ?", tuple(row)
             )
-    return Answer(204)
+    return ApiResponse(204)
 
 
 @handles("GetImageRegionProposals")
-def get_image_region_proposals(call: Call) -> Answer:
+def get_image_region_proposals(request: ApiRequest) -> ApiResponse:
     """25 boxes by falling confidence: always the same ones for the same image."""
-    project = call.world.project(call.key("projectId"))["id"]
-    image = world_image(call.world, project, call.key("imageId"))
+    project = request.resource.project(request.key("projectId"))["id"]
+    image = workspace_image(request.resource, project, request.key("imageId"))
     proposals = []
     for number in range(25):
         noise = hashlib.blake2b(image["digest"] + bytes([number]), digest_size=16).digest()
@@ -194,7 +196,7 @@ def get_image_region_proposals(call: Call) -> Answer:
                 "boundingBox": {side: single(value) for side, value in box.items()},
             }
         )
-    return Answer(
+    return ApiResponse(
         value={
             "projectId": guid_text(project),
             "imageId": guid_text(image["id"]),

@@ -17,8 +17,8 @@ from typing import Any
 
 from ... import limits
 from ..._versions import ApiVersion as V
-from .._api_request import Answer, Call, handles, handles_slowly, unsupported
-from .._bodies import Part, field, list_field, parts_of
+from .._api_request import ApiRequest, ApiResponse, handles, handles_slowly, unsupported
+from .._bodies import Part, field, list_field, parse_multipart
 from .._ids import guid_key, guid_text
 from .._image_files import Buffer, InspectedImage, InvalidImage
 from .._quota import UNLIMITED
@@ -47,15 +47,15 @@ class _Entry:
 class _Batch:
     """The images of one call, on their way into a project."""
 
-    def __init__(self, call: Call, nothing: str) -> None:
-        self.call = call
-        self.world: Resource = call.world
-        self.project = call.world.project(call.key("projectId"))
-        self.nothing = nothing
+    def __init__(self, request: ApiRequest, empty_message: str) -> None:
+        self.request = request
+        self.resource: Resource = request.resource
+        self.project = request.resource.project(request.key("projectId"))
+        self.empty_message = empty_message
         self.tags: list[bytes] = []
         self.metadata: dict[str, str] = {}
         self.entries: list[_Entry] = []
-        rows = self.world.state.rows(
+        rows = self.resource.state.rows(
             "SELECT id, type FROM tags WHERE project = ?", self.project["id"]
         )
         self.types: dict[bytes, str] = {row["id"]: row["type"] for row in rows}
@@ -67,7 +67,7 @@ class _Batch:
 
         Returns the entries' objects.
         """
-        body = self.call.json
+        body = self.request.json
         images = list_field(body, "images")
         self.limit_count(len(images))
         try:
@@ -85,22 +85,22 @@ class _Batch:
             # one id that is no GUID and the service sees no body at all (azure-sdk-for-python, issue
             # 24026)
         ):
-            raise ServiceFault("BadRequestImageBatch", self.nothing) from None
-        if self.call.version >= V.V3_3:
-            self.metadata = checked_metadata(self.call, field(body, "metadata"))
+            raise ServiceFault("BadRequestImageBatch", self.empty_message) from None
+        if self.request.version >= V.V3_3:
+            self.metadata = checked_metadata(self.request, field(body, "metadata"))
         self.limit_tags()
         return images
 
     def limit_count(self, count: int) -> None:
         """Refuse an empty batch, and one of more than 64."""
-        most = limits.IMAGES_PER_BATCH.value
-        if count > most:
+        limit = limits.IMAGES_PER_BATCH.value
+        if count > limit:
             raise ServiceFault(
                 "BadRequestExceededBatchSize",
-                f"The batch has {count} images; at most {most} are allowed.",
+                f"The batch has {count} images; at most {limit} are allowed.",
             )
         if not count:
-            raise ServiceFault("BadRequestImageBatch", self.nothing)
+            raise ServiceFault("BadRequestImageBatch", self.empty_message)
 
     def limit_tags(self) -> None:
         """Refuse more than 20 tags, and tags that the project does not have."""
@@ -108,17 +108,17 @@ class _Batch:
             self.tags,
             *(entry.tags + [box.tag for box in entry.boxes] for entry in self.entries),
         ]
-        if self.world.switches.tag_limit_over_all:
+        if self.resource.switches.tag_limit_over_all:
             lists = [[tag for tags in lists for tag in tags]]
-        most = limits.TAGS_PER_BATCH.value
+        limit = limits.TAGS_PER_BATCH.value
         for tags in lists:
-            if len(set(tags)) > most:
+            if len(set(tags)) > limit:
                 raise ServiceFault(
                     "BadRequestExceededBatchSize",
-                    f"The batch has {len(set(tags))} tags; at most {most} are allowed.",
+                    f"The batch has {len(set(tags))} tags; at most {limit} are allowed.",
                 )
         # v3.4-preview has a status for it, and the versions before may use ErrorUnknown.
-        if self.call.version < V.V3_4_PREVIEW and self.world.switches.unknown_tag == "batch":
+        if self.request.version < V.V3_4_PREVIEW and self.resource.switches.unknown_tag == "batch":
             for tag in {tag for tags in lists for tag in tags} - self.types.keys():
                 raise ServiceFault(
                     "BadRequestImageTags", f"Tag {guid_text(tag)} is not in the project."
@@ -126,50 +126,50 @@ class _Batch:
 
     # Storing.
 
-    def settle(self) -> Answer:
+    def store_all(self) -> ApiResponse:
         """Store what is good and answer."""
         order = list(self.entries)
-        if self.world.switches.shuffle_results:
-            self.world.random.shuffle(order)
-        room = self._room()
+        if self.resource.switches.shuffle_results:
+            self.resource.random.shuffle(order)
+        room = self._remaining_quota()
         seen: set[bytes] = set()
         images: dict[int, InspectedImage] = {}
         for index, entry in enumerate(order):
-            self._look(entry, index, images)
-        self._spoil(order)
+            self._inspect(entry, index, images)
+        self._apply_batch_switches(order)
         for index, entry in enumerate(order):
             if entry.status == "OK":
                 room -= self._store(entry, images[index], room, seen)
-        return self._answer(order)
+        return self._response(order)
 
-    def _room(self) -> int:
+    def _remaining_quota(self) -> int:
         """How many images more the project may have."""
-        most = self.world.quota.images
-        if most >= UNLIMITED:  # spare soak tests the count
-            return most
-        count = self.world.state.scalar(
+        limit = self.resource.quota.images
+        if limit >= UNLIMITED:  # spare soak tests the count
+            return limit
+        count = self.resource.state.scalar(
             "SELECT count(*) FROM images WHERE project = ? AND present = 1", self.project["id"]
         )
-        return most - int(count)
+        return limit - int(count)
 
-    def _look(self, entry: _Entry, index: int, images: dict[int, InspectedImage]) -> None:
+    def _inspect(self, entry: _Entry, index: int, images: dict[int, InspectedImage]) -> None:
         """Judge an entry: its image, its tags, its boxes."""
         if entry.status != "OK" or entry.data is None:
             return
         if self.tags:
             entry.tags = (
                 [*entry.tags, *self.tags]
-                if self.world.switches.entry_tags_add or not entry.tags
+                if self.resource.switches.entry_tags_add or not entry.tags
                 else entry.tags
             )
         entry.tags = list(dict.fromkeys([*entry.tags, *(box.tag for box in entry.boxes)]))
         try:
-            images[index] = self.world.inspect(entry.data)
-            self._judge(entry)
-        except InvalidImage as unfit:
-            entry.status = self._known(unfit.status)
+            images[index] = self.resource.inspect(entry.data)
+            self._check(entry)
+        except InvalidImage as invalid:
+            entry.status = self._status_in_version(invalid.status)
 
-    def _judge(self, entry: _Entry) -> None:
+    def _check(self, entry: _Entry) -> None:
         if any(tag not in self.types for tag in entry.tags):
             raise InvalidImage("ErrorInvalidTag")
         if any(not box.inside for box in entry.boxes) or (
@@ -185,7 +185,7 @@ class _Batch:
         if len({self.types[tag] == "Negative" for tag in entry.tags}) > 1:
             raise InvalidImage("ErrorNegativeAndRegularTagOnSameImage")
 
-    def _known(self, status: str) -> str:
+    def _status_in_version(self, status: str) -> str:
         """The status as the version words it. (ErrorInvalidRegion is in no version's list, and was
         seen all the same.)
         """
@@ -196,19 +196,19 @@ class _Batch:
             "ErrorRegionLimitExceed": (V.V2_0, "ErrorUnknown"),
         }
         first, before = since.get(status, (V.V1_2, ""))
-        return status if self.call.version >= first else before
+        return status if self.request.version >= first else before
 
-    def _spoil(self, order: list[_Entry]) -> None:
+    def _apply_batch_switches(self, order: list[_Entry]) -> None:
         bad = [entry for entry in order if entry.status != "OK"]
-        if len(bad) == len(order) and self.world.switches.all_bad_is_400:
+        if len(bad) == len(order) and self.resource.switches.all_bad_is_400:
             raise ServiceFault("BadRequestImageBatch", "No valid image files")
-        if bad and len(order) > 1 and self.world.switches.spoiled_batches:
+        if bad and len(order) > 1 and self.resource.switches.spoiled_batches:
             for entry in order:
                 entry.status = "ErrorUnknown"
 
     def _store(self, entry: _Entry, image: InspectedImage, room: int, seen: set[bytes]) -> int:
         """Store one image; returns the number of places it takes."""
-        state, switches = self.world.state, self.world.switches
+        state, switches = self.resource.state, self.resource.switches
         if switches.deduplicate and (switches.duplicates_in_batch or image.digest not in seen):
             known = state.row(
                 "SELECT * FROM images WHERE digest = ? AND project = ? AND present = 1 LIMIT 1",
@@ -216,12 +216,12 @@ class _Batch:
                 self.project["id"],
             )
             if known is not None:
-                return self._meet(entry, known)
+                return self._store_duplicate(entry, known)
         seen.add(image.digest)
         if room < 1:
             entry.status = "ErrorLimitExceed"
             return 0
-        self.world.keep(image)
+        self.resource.keep(image)
         entry.image, now = state.ids.key(), state.clock.now()
         metadata = json.dumps(self.metadata) if self.metadata else None
         state.db.execute(
@@ -245,36 +245,36 @@ class _Batch:
             [(entry.image, tag, tagged) for tag in entry.tags],
         )
         for box in entry.boxes:
-            insert_region(self.world, entry.image, box)
+            insert_region(self.resource, entry.image, box)
         return 1
 
-    def _meet(self, entry: _Entry, known: Any) -> int:
+    def _store_duplicate(self, entry: _Entry, known: Any) -> int:
         """An image that the project has already."""
         entry.status = "OKDuplicate"
         entry.image = known["id"]
-        if not self.world.switches.duplicate_merges_tags:
+        if not self.resource.switches.duplicate_merges_tags:
             return 0
         for tag in entry.tags:
-            attach(self.world, self.project, known["id"], tag, self.types)
+            attach(self.resource, self.project, known["id"], tag, self.types)
         for box in entry.boxes:
-            insert_region(self.world, known["id"], box)
+            insert_region(self.resource, known["id"], box)
         if self.metadata:
             merged = merged_metadata(known, self.metadata, limits.METADATA_PAIRS.value)
             if merged is not None:
-                self.world.state.db.execute(
+                self.resource.state.db.execute(
                     "UPDATE images SET metadata = ? WHERE id = ?", (json.dumps(merged), known["id"])
                 )
         return 0
 
     # Answering.
 
-    def _answer(self, order: list[_Entry]) -> Answer:
-        switches = self.world.switches
+    def _response(self, order: list[_Entry]) -> ApiResponse:
+        switches = self.resource.switches
         keys = list({entry.image for entry in order if entry.image})
-        rows = self.world.state.rows(
+        rows = self.resource.state.rows(
             f"SELECT * FROM images WHERE id IN ({','.join('?' * len(keys))})", *keys
         )
-        views = images_json(self.world, rows, self.call.version, named=False)
+        views = images_json(self.resource, rows, self.request.version, named=False)
         images = {row["id"]: view for row, view in zip(rows, views, strict=True)}
         results: list[dict[str, Any]] = []
         for entry in order:
@@ -289,54 +289,54 @@ class _Batch:
             results.append(result)
         good = ("OK", "OKDuplicate") if switches.duplicate_is_success else ("OK",)
         fine = all(entry.status in good for entry in order)
-        mixed = not fine and switches.multi_status and self.call.version >= V.V3_3
-        return Answer(207 if mixed else 200, {"isBatchSuccessful": fine, "images": results})
+        mixed = not fine and switches.multi_status and self.request.version >= V.V3_3
+        return ApiResponse(207 if mixed else 200, {"isBatchSuccessful": fine, "images": results})
 
 
 @handles("CreateImagesFromData")
-def create_images_from_data(call: Call) -> Answer:
+def create_images_from_data(request: ApiRequest) -> ApiResponse:
     """Images as parts of a multipart body, or one as the whole body.
 
     All get the tags of the query.
     """
-    batch = _Batch(call, "No valid image files")
-    batch.tags = call.keys("tagIds")
-    parts = upload_parts(call)
+    batch = _Batch(request, "No valid image files")
+    batch.tags = request.keys("tagIds")
+    parts = upload_parts(request)
     batch.limit_count(len(parts))
     batch.limit_tags()
-    quoted = call.world.switches.quoted_file_names
+    quoted = request.resource.switches.quoted_file_names
     for part in parts:
         name = (
             part.filename
             if part.filename is not None
-            else call.world.state.ids.text().replace("-", "")
+            else request.resource.state.ids.text().replace("-", "")
         )
         batch.entries.append(
             _Entry(f'"{name}"' if quoted and part.filename is not None else name, part.data)
         )
-    return batch.settle()
+    return batch.store_all()
 
 
-def upload_parts(call: Call) -> list[Part]:
+def upload_parts(request: ApiRequest) -> list[Part]:
     """The images of a body, in either of its two forms."""
-    kind = call.content_type.partition(";")[0].strip().lower()
+    kind = request.content_type.partition(";")[0].strip().lower()
     if kind == "multipart/form-data":
-        return parts_of(call.body, call.content_type)
+        return parse_multipart(request.body, request.content_type)
     if kind == "application/octet-stream":
-        return [Part("", None, call.body)] if call.body else []
+        return [Part("", None, request.body)] if request.body else []
     raise unsupported(kind)
 
 
 @handles("CreateImagesFromFiles")
-def create_images_from_files(call: Call) -> Answer:
+def create_images_from_files(request: ApiRequest) -> ApiResponse:
     """Images in JSON, base64; each with its name, tags and regions."""
-    batch = _Batch(call, "No valid image files")
+    batch = _Batch(request, "No valid image files")
     for given, entry in zip(batch.read("name"), batch.entries, strict=True):
-        _fill(entry, given)
-    return batch.settle()
+        _decode_contents(entry, given)
+    return batch.store_all()
 
 
-def _fill(entry: _Entry, given: Any) -> None:
+def _decode_contents(entry: _Entry, given: Any) -> None:
     contents = field(given, "contents")
     try:
         entry.data = base64.b64decode(contents, validate=True) if contents else b""
@@ -346,39 +346,39 @@ def _fill(entry: _Entry, given: Any) -> None:
 
 
 @handles_slowly("CreateImagesFromUrls")
-async def create_images_from_urls(call: Call) -> Answer:
+async def create_images_from_urls(request: ApiRequest) -> ApiResponse:
     """Images that the service fetches itself."""
-    batch = _Batch(call, "No image urls provided")
+    batch = _Batch(request, "No image urls provided")
     batch.read("url")
-    most = limits.IMAGE_BYTES.value
+    limit = limits.IMAGE_BYTES.value
 
     async def fetch(entry: _Entry) -> None:
         try:
-            entry.data = await call.world.fetch_image(entry.source, most)
-        except InvalidImage as unfit:
-            entry.status = unfit.status
+            entry.data = await request.resource.fetch_image(entry.source, limit)
+        except InvalidImage as invalid:
+            entry.status = invalid.status
 
     await asyncio.gather(*(fetch(entry) for entry in batch.entries))
-    with call.world.state.transaction():
-        call.world.project(batch.project["id"])  # it may have gone meanwhile
-        return batch.settle()
+    with request.resource.state.transaction():
+        request.resource.project(batch.project["id"])  # it may have gone meanwhile
+        return batch.store_all()
 
 
 @handles("CreateImagesFromPredictions")
-def create_images_from_predictions(call: Call) -> Answer:
+def create_images_from_predictions(request: ApiRequest) -> ApiResponse:
     """Images that were sent for prediction and stored."""
-    batch = _Batch(call, "No prediction ids provided")
+    batch = _Batch(request, "No prediction ids provided")
     batch.read("id")
     for entry in batch.entries:
         try:
             key = guid_key(entry.source)
         except ValueError:
-            raise ServiceFault("BadRequestImageBatch", batch.nothing) from None
+            raise ServiceFault("BadRequestImageBatch", batch.empty_message) from None
         entry.source = guid_text(key)
-        digest = call.world.state.scalar(
+        digest = request.resource.state.scalar(
             "SELECT digest FROM predictions WHERE id = ? AND project = ?", key, batch.project["id"]
         )
-        entry.data = call.world.image_content(digest) if digest else None
+        entry.data = request.resource.image_content(digest) if digest else None
         if entry.data is None:
             entry.status = "ErrorSource"
-    return batch.settle()
+    return batch.store_all()
