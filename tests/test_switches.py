@@ -67,8 +67,8 @@ def test_a_profile_sets_switches(tmp_path: Path) -> None:
     [
         ("{", "line 1"),
         ("{}", "no 'switches'"),
-        ("[]", "no profile"),
-        ('{"switches": []}', "no JSON object"),
+        ("[]", "not a profile"),
+        ('{"switches": []}', "must be a JSON object"),
         ('{"switches": {"corse": true}}', "did you mean 'cors'"),
         ('{"switches": {"cors": 1}}', "True or False"),
         ('{"switches": {"json_reader": "none"}}', "one of"),

@@ -1,26 +1,25 @@
-"""Azure Custom Vision in a process: for tests, demonstrations and work without an account.
+"""An emulator of Azure Custom Vision for tests, demonstrations and work without an account.
 
-Needs the extra ``emulator``. Used as ``from customvision_async.emulator import Emulator``, the
-command ``customvision emulator``, or the pytest fixtures ``emulator``, ``training`` and
-``prediction``.
+Needs the extra ``emulator``. Use ``from customvision_async.emulator import Emulator``, the command
+``customvision emulator``, or the pytest fixtures ``emulator``, ``training`` and ``prediction``.
 
-It serves every operation of Training v1.2 to v3.4-preview and Prediction v1.1 to v3.1, as
-recordings of the real service, its OpenAPI documents and public reports show it; :class:`Switches`
-has what none of these settles. Known to differ:
+The emulator serves every operation of Training v1.2 to v3.4-preview and Prediction v1.1 to v3.1. It
+follows recordings of the real service, its OpenAPI documents and public reports. Where these leave
+a question open, a field of :class:`Switches` selects the behaviour. Known differences:
 
-* Models are simulated: scores, performance figures, suggestions and region proposals are made up
-  (but the same each time, and high for images that were uploaded with a tag), and an exported
-  model is a placeholder in a real zip.
-* No recording holds an error answer of the service itself. Codes are those of its documents,
-  messages are ours, but for the few that were publicly reported ("Not enough images for training",
-  the 429's text, the gateway's 401).
-* Image formats are told by content and sizes by the header; an image that is cut off further on
-  is taken (unless ``check_images="decode"``). Resized copies are served where a side is over 1600
-  pixels, which is a guess.
-* Nothing is throttled but the number of calls; nothing takes time but what a switch says; stored
-    predictions stay for ever.
-* XML, form bodies and the ``Ocp-Apim-Trace`` family are not there. Anybody who reaches the port and
-    knows the key is let in.
+* Models are simulated. Scores, performance figures, suggestions and region proposals are invented.
+  They are the same each time, and high for images that were uploaded with a tag. An exported model
+  is a placeholder in a real zip file.
+* No recording contains an error response of the service itself. The codes are those of its
+  documents. The messages are ours, except for the few that were publicly reported: "Not enough
+  images for training", the text of the 429 and the gateway's 401.
+* The format of an image is read from its content and its size from its header. An image that is
+  truncated after the header is accepted, unless ``check_images="decode"``. Resized copies are
+  served where a side exceeds 1600 pixels. That limit is a guess.
+* Only the number of requests is throttled. Only the operations with a switch for their duration
+  take time. Stored predictions never expire.
+* XML, form bodies and the ``Ocp-Apim-Trace`` headers are not supported. Anyone who can reach the
+  port and knows the key has access.
 """
 
 from __future__ import annotations
@@ -55,8 +54,9 @@ _MODULES = {
 
 
 def __getattr__(name: str) -> Any:
-    """Import what is asked for: pytest imports this package in every run to get at the plugin, with
-    or without Pillow.
+    """Import the module of a name on first use.
+
+    Pytest imports this package in every run to find the plugin, so the import must not need Pillow.
     """
     if name not in __all__:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

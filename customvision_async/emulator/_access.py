@@ -1,4 +1,4 @@
-"""Who may call: keys and tokens, and the account that v1.2 shows."""
+"""Check keys and tokens, and show the account of v1.2."""
 
 # ruff: noqa: S608 - only names of this package and placeholders go into SQL; values are bound.
 
@@ -17,7 +17,7 @@ __all__ = ["Access"]
 
 
 class Access:
-    """The keys and tokens of a resource."""
+    """The keys and tokens that a resource accepts."""
 
     def __init__(
         self, training_key: str | None, prediction_key: str | None, tokens: tuple[str, ...]
@@ -27,32 +27,30 @@ class Access:
         self.tokens = tokens
 
     def check(self, headers: Mapping[str, str], api: str) -> None:
-        """Let a request in. Raises the gateway's 401 where neither key nor token is right."""
+        """Raise the gateway's 401 if a request has neither a valid key nor a valid token."""
         if not self.is_authorized(headers, api):
             raise GatewayFault(401, ACCESS_DENIED, reason="Access Denied")
 
     def is_authorized(self, headers: Mapping[str, str], api: str) -> bool:
-        """Return whether a request has the key of the API, or a token."""
+        """Return whether a request has the key of the API, or a valid token."""
         wanted = self.training_key if api == "Training" else self.prediction_key
         given = headers.get(f"{api}-Key") or headers.get("Ocp-Apim-Subscription-Key") or ""
-        # aiohttp gives the bytes of a header that are not UTF-8 as surrogates
+        # aiohttp decodes bytes of a header that are not UTF-8 to surrogates.
         if hmac.compare_digest(given.encode("utf-8", "surrogateescape"), wanted.encode()):
             return True
         scheme, _, token = headers.get("Authorization", "").partition(" ")
         return scheme.lower() == "bearer" and token in self.tokens
 
     def account(self, quota: Quota, state: State) -> dict[str, Any]:
-        """The Account of v1.2."""
+        """Return the Account of v1.2."""
 
         def used(total: int, count: int) -> dict[str, Any]:
             return {"total": min(total, 2**31 - 1), "used": count, "timeUntilReset": None}
 
         projects = state.rows("SELECT id FROM projects ORDER BY id")
         stored = state.scalar("SELECT count(*) FROM predictions")
-        pair = {
-            "primaryKey": None,
-            "secondaryKey": None,
-        }  # the real service shows keys here; an emulator need not
+        # The real service shows the keys here. An emulator need not.
+        pair = {"primaryKey": None, "secondaryKey": None}
         return {
             "userName": "emulator",
             "email": None,

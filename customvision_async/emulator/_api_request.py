@@ -1,4 +1,4 @@
-"""One request as the handlers see it: which operation of which version, its parameters, its body."""
+"""Requests and responses as the handlers of operations see them."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ __all__ = [
 
 @dataclass(slots=True)
 class ApiResponse:
-    """What is sent back: `value` as JSON (in the dialect of the version), or `raw` bytes, or
+    """The response of a handler: `value` as JSON in the dialect of the version, `raw` bytes, or
     nothing.
     """
 
@@ -63,13 +63,15 @@ class ApiRequest:
 
     @property
     def version(self) -> ApiVersion:
-        """The version of the Training API (of a prediction: the one of the same age)."""
+        """The version of the training API, or the one of the same age as that of the prediction
+        API.
+        """
         version = self.match.version
         return version if isinstance(version, ApiVersion) else _PREDICTION_AGE[version.value]
 
     @cached_property
     def query(self) -> dict[str, list[str]]:
-        """The values of the query parameters by lower-case name, decoded, in their order."""
+        """The values of the query parameters by lower-case name, decoded and in their order."""
         values: dict[str, list[str]] = {}
         for name, value in parse_qsl(self.raw_query, keep_blank_values=True):
             values.setdefault(name.lower(), []).append(value)
@@ -77,32 +79,31 @@ class ApiRequest:
 
     @cached_property
     def json(self) -> Any:
-        """The body as JSON.
-
-        One that says it is something else is refused, in the service's words.
-        """
+        """The body as JSON. A body of another media type is rejected with the service's message."""
         kind = self.content_type.partition(";")[0].strip().lower()
         if self.body and kind and kind.rpartition("/")[2].rpartition("+")[2] != "json":
             raise unsupported(kind)
         return read_json(self.body, self.resource.switches.json_reader)
 
     def text(self, name: str) -> str | None:
-        """A query parameter, None where it is absent; the first where there are several."""
+        """Return a query parameter, or None if it is absent. The switch `repeated_query` picks one
+        of many.
+        """
         values = self.query.get(name.lower())
         if not values:
             return None
         return values[0] if self.resource.switches.repeated_query == "all" else values[-1]
 
     def texts(self, name: str) -> list[str]:
-        """A query parameter that is a list: joined by commas, given several times, or both."""
+        """Return a query parameter that is a list: comma-separated, repeated, or both."""
         values = self.query.get(name.lower(), [])
         if self.resource.switches.repeated_query == "last":
             values = values[-1:]
         return [part for value in values for part in value.split(",") if part.strip()]
 
     def choice(self, name: str, names: tuple[str, ...]) -> str:
-        """A query parameter that is one of the names in any case; the first of them where it is
-        absent.
+        """Return a query parameter that is one of the names in any case. The default is the first
+        name.
         """
         given = self.text(name) or names[0]
         found = match_any_case(given, names)
@@ -114,7 +115,7 @@ class ApiRequest:
         return found
 
     def required(self, name: str) -> str:
-        """A query parameter that must be there."""
+        """Return a query parameter that must be present."""
         value = self.text(name)
         if not value:
             raise ServiceFault(
@@ -123,7 +124,7 @@ class ApiRequest:
         return value
 
     def flag(self, name: str, default: bool = False) -> bool:
-        """A query parameter that is true or false."""
+        """Return a query parameter that is true or false."""
         value = self.text(name)
         if value is None or value == "":
             return default
@@ -132,7 +133,7 @@ class ApiRequest:
         return value.lower() == "true"
 
     def integer(self, name: str, default: int, *, limit: Limit | None = None) -> int:
-        """A query parameter that is a number from 0 up to a limit."""
+        """Return a query parameter that is an integer from 0 to a limit."""
         text = self.text(name)
         if text is None or text == "":
             return default
@@ -150,7 +151,7 @@ class ApiRequest:
         return value
 
     def number(self, name: str) -> float | None:
-        """A query parameter that is a fraction, None where it is absent."""
+        """Return a query parameter that is a decimal number, or None if it is absent."""
         text = self.text(name)
         try:
             return None if not text else float(text)
@@ -160,32 +161,32 @@ class ApiRequest:
             ) from None
 
     def key(self, name: str) -> bytes:
-        """An id in the path."""
+        """Return an id in the path as a key."""
         return _key(self.match.path[name], name)
 
     def optional_key(self, name: str) -> bytes | None:
-        """An id in the query, None where it is absent."""
+        """Return an id in the query as a key, or None if it is absent."""
         text = self.text(name)
         return _key(text, name) if text else None
 
     def keys(self, name: str, limit: Limit | None = None) -> list[bytes]:
-        """Ids in the query."""
+        """Return the ids in a query parameter as keys."""
         found = [_key(part, name) for part in self.texts(name)]
         if limit is not None and len(found) > limit.value:
             raise ServiceFault(
                 "BadRequestExceededBatchSize",
-                f"{name}: {len(found)} ids, {limit.value} are allowed ({limit.name}).",
+                f"{name}: {len(found)} ids; at most {limit.value} are allowed ({limit.name}).",
             )
         return found
 
     @property
     def take(self) -> int:
-        """How many images a page has."""
+        """The number of images of a page."""
         return self.integer("take", 50, limit=limits.MAX_PAGE_SIZE)
 
     @property
     def skip(self) -> int:
-        """How many images come before the page."""
+        """The number of images before the page."""
         return self.integer("skip", 0)
 
 
@@ -200,8 +201,8 @@ _PREDICTION_AGE = {
 
 
 def unsupported(kind: str) -> ServiceFault:
-    """Return the refusal of a body of another media type (azure-docs, issue 12513)."""
-    kind = kind.encode("utf-8", "replace").decode()  # bytes of a header that are not UTF-8
+    """Return the error for a body of an unsupported media type (azure-docs, issue 12513)."""
+    kind = kind.encode("utf-8", "replace").decode()  # it may hold surrogates
     return ServiceFault(
         "ErrorUnknown",
         f"The request entity's media type '{kind}' is not supported for this resource.",
@@ -224,13 +225,13 @@ SlowHandler = Callable[[ApiRequest], Awaitable[ApiResponse]]
 H = TypeVar("H", bound=Handler)
 S = TypeVar("S", bound=SlowHandler)
 HANDLERS: dict[str, Handler] = {}
-"""What answers each operation, in a transaction of its own."""
+"""Handlers by operation. Each runs in a transaction."""
 SLOW_HANDLERS: dict[str, SlowHandler] = {}
-"""What answers the operations that wait for something; they open transactions themselves."""
+"""Handlers of operations that wait for something. They open transactions themselves."""
 
 
 def handles(*operations: str) -> Callable[[H], H]:
-    """Make a function the handler of operations."""
+    """Register a function as the handler of operations."""
 
     def register(handler: H) -> H:
         HANDLERS.update(dict.fromkeys(operations, handler))
@@ -240,7 +241,7 @@ def handles(*operations: str) -> Callable[[H], H]:
 
 
 def handles_slowly(*operations: str) -> Callable[[S], S]:
-    """Make a coroutine function the handler of operations."""
+    """Register a coroutine function as the handler of operations."""
 
     def register(handler: S) -> S:
         SLOW_HANDLERS.update(dict.fromkeys(operations, handler))

@@ -1,6 +1,4 @@
-"""What the service keeps in blob storage: originals, smaller copies and thumbnails, exports; under
-signed addresses.
-"""
+"""Serve blobs under signed addresses: original images, smaller copies, thumbnails and exports."""
 
 # ruff: noqa: S608 - only names of this package and placeholders go into SQL; values are bound.
 
@@ -24,13 +22,16 @@ _SIDES = {"t": 300, "r": 1600}
 _RANGE = re.compile(r"bytes=([0-9]{1,18})-([0-9]{0,18})")
 
 BLOBS: dict[str, Callable[[Resource, bytes, str], bytes | None]] = {}
-"""Containers beside those of images: prefix of the container -> (world, id in its name, blob) -> bytes."""
+"""Readers of the containers that do not hold images, by the prefix of the container's name.
+
+A reader takes the resource, the key in the container's name and the blob's name.
+"""
 
 
 async def read_blob(resource: Resource, container: str, blob: str) -> bytes | None:
-    """The bytes of a blob, None where there is none.
+    """Return the bytes of a blob, or None if it does not exist.
 
-    Smaller copies are made when they are asked for.
+    Smaller copies are made on request.
     """
     try:
         if container.startswith("predictionimages/"):
@@ -56,16 +57,14 @@ async def _image_blob(resource: Resource, table: str, project: str, blob: str) -
         if letter in _SIDES:
             return await asyncio.to_thread(_image_files.shrink, data, _SIDES[letter])
         return await asyncio.to_thread(_image_files.reencode, data)
-    except Exception:  # noqa: BLE001 - an image that was not looked at when it came (check_images="none")
+    except Exception:  # noqa: BLE001 - not an image (check_images="none")
         return data
 
 
 async def serve_blob(
     resource: Resource, raw_path: str, raw_query: str, asked_range: str | None
 ) -> ApiResponse:
-    """Answer a GET of an address that was given out: the bytes, or an error as blob storage words
-    it.
-    """
+    """Return the response to a GET of a blob: its bytes, or an error as in blob storage."""
     container, _, blob = unquote(raw_path).strip("/").rpartition("/")
     if not container:
         return _refused(404, "ResourceNotFound", "The specified resource does not exist.")
@@ -78,7 +77,7 @@ async def serve_blob(
     headers = {"Accept-Ranges": "bytes", "ETag": f'"0x{checksum.hex()[:16].upper()}"'}
     found = _RANGE.fullmatch(asked_range or "")
     kind = "application/zip" if bytes(data[:2]) == b"PK" else _image_files.content_type(data)
-    if not found or (found[2] and int(found[2]) < int(found[1])):  # no range: the whole blob
+    if not found or (found[2] and int(found[2]) < int(found[1])):  # no valid range
         return ApiResponse(
             200,
             raw=data,
@@ -97,5 +96,8 @@ async def serve_blob(
 
 
 def _refused(status: int, code: str, message: str) -> ApiResponse:
-    text = f'<?xml version="1.0" encoding="utf-8"?><Error><Code>{code}</Code><Message>{message}</Message></Error>'
+    text = (
+        '<?xml version="1.0" encoding="utf-8"?>'
+        f"<Error><Code>{code}</Code><Message>{message}</Message></Error>"
+    )
     return ApiResponse(status, raw=text.encode(), content_type="application/xml")

@@ -1,6 +1,4 @@
-"""Bodies of requests: JSON whose keys may be in either dialect, and multipart as .NET, Python and
-others write it.
-"""
+"""Read request bodies: JSON with keys in any case, and multipart as various clients write it."""
 
 from __future__ import annotations
 
@@ -30,9 +28,9 @@ _PARAMETER = re.compile(r';\s*(name|filename)\s*=\s*("(?:[^"]*)"|[^;\r\n]*)', re
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """A part of a multipart body.
+    """One part of a multipart body.
 
-    `filename` is as written, without quotes; None where there is none.
+    `filename` has no quotes and is None if the part has no file name.
     """
 
     name: str
@@ -41,14 +39,14 @@ class Part:
 
 
 def match_any_case(text: str, names: Iterable[str]) -> str | None:
-    """Return the name that `text` is whatever its case (as the service takes every enum), or None."""
+    """Return the name that equals `text` in any case, or None. The service reads all enums this
+    way.
+    """
     return next((name for name in names if name.lower() == text.lower()), None)
 
 
 def field(value: Any, name: str) -> Any:
-    """The member `name` of a JSON object whatever the case of its key (as the service's JSON
-    library binds), or None.
-    """
+    """Return the member `name` of a JSON object, or None. The case of the key does not matter."""
     if not isinstance(value, Mapping):
         return None
     if name in value:
@@ -58,7 +56,7 @@ def field(value: Any, name: str) -> Any:
 
 
 def text_field(value: Any, name: str) -> str | None:
-    """A member that is a string or null."""
+    """Return a member that is a string or null."""
     found = field(value, name)
     if found is not None and not isinstance(found, str):
         raise ServiceFault("BadRequest", f"{name} must be a string.")
@@ -66,7 +64,7 @@ def text_field(value: Any, name: str) -> str | None:
 
 
 def number_field(value: Any, name: str, default: float) -> float:
-    """A member that is a number, `default` where it is absent or null."""
+    """Return a member that is a number, or `default` if it is absent or null."""
     found = field(value, name)
     if found is None:
         return default
@@ -76,7 +74,7 @@ def number_field(value: Any, name: str, default: float) -> float:
 
 
 def list_field(value: Any, name: str) -> list[Any]:
-    """A member that is a list, empty where it is absent or null."""
+    """Return a member that is a list, or an empty list if it is absent or null."""
     found = field(value, name)
     if found is not None and not isinstance(found, list):
         raise ServiceFault("BadRequest", f"{name} must be a list.")
@@ -84,7 +82,7 @@ def list_field(value: Any, name: str) -> list[Any]:
 
 
 def keys_field(value: Any, name: str) -> list[bytes]:
-    """A member that is a list of ids."""
+    """Return a member that is a list of ids, as keys."""
     try:
         return [guid_key(str(id)) for id in list_field(value, name)]
     except ValueError as error:
@@ -92,8 +90,9 @@ def keys_field(value: Any, name: str) -> list[bytes]:
 
 
 def parse_multipart(body: Buffer, content_type: str) -> list[Part]:
-    """The parts of a multipart body: unquoted names, Windows paths and quoted boundaries are taken
-    as they come.
+    """Return the parts of a multipart body.
+
+    Unquoted names, Windows paths and quoted boundaries are accepted.
     """
     found = _BOUNDARY.search(content_type)
     if not found:

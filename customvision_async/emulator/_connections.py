@@ -1,4 +1,4 @@
-"""The bounds of connections: how many, how long without a request, and under which host names."""
+"""Limit connections: their number, their idle time and the host names they may use."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ from aiohttp.http_exceptions import HttpProcessingError
 __all__ = ["IDLE_SECONDS", "BoundedServer", "http_log", "misdirected", "origin_form"]
 
 IDLE_SECONDS = 120.0
-"""How long a connection may take to send the head of its first or next request."""
+"""Seconds a connection may take to send the head of its first or next request."""
 _MAX_CONNECTIONS = 512
 
 
 class BoundedServer:
-    """Makes the protocol of each new connection; where there are too many, an idle one goes.
+    """Create the protocol of each new connection, and close an idle one if there are too many.
 
-    A connection is idle that has no whole head of a request: between requests, or in a head that
-    does not end. So a peer that only opens connections keeps nobody else out.
+    A connection is idle while it has no complete head of a request. So a peer that only opens
+    connections does not keep others out.
     """
 
     def __init__(
@@ -43,7 +43,7 @@ class BoundedServer:
 
 
 def _descriptors() -> int:
-    """Return how many files and sockets the process may open."""
+    """Return the maximum number of files and sockets that the process may open."""
     try:
         import resource
     except ImportError:  # pragma: no cover - Windows has no such limit
@@ -52,7 +52,10 @@ def _descriptors() -> int:
 
 
 def origin_form(raw_path: str) -> tuple[str, str]:
-    """Return the authority of a request target and the rest of it: RFC 9112 wants both forms taken."""
+    """Return the authority of a request target and the rest of it.
+
+    RFC 9112 requires a server to accept both the absolute form and the origin form.
+    """
     if raw_path[:7].lower() != "http://" and raw_path[:8].lower() != "https://":
         return "", raw_path
     authority, slash, rest = raw_path.partition("://")[2].partition("/")
@@ -60,12 +63,11 @@ def origin_form(raw_path: str) -> tuple[str, str]:
 
 
 def misdirected(authority: str, listening: str) -> bool:
-    """Return whether a name is one that a page elsewhere may have made to point here (DNS
-    rebinding).
+    """Return whether a host name may be one that a web page points here (DNS rebinding).
 
-    Only names with a dot can be: no page owns an address, a name under localhost or a bare name.
-    A name that the emulator was told to listen on is its own, and one that does not listen on
-    loopback may have names that it does not know.
+    Only names with a dot are suspicious: no web page owns an IP address, a bare name or a name
+    under localhost. The name that the emulator listens on is its own. An emulator that does not
+    listen on loopback may have names that it does not know, so it accepts all.
     """
     if not _is_loopback(listening):
         return False
@@ -89,13 +91,14 @@ def _is_loopback(host: str) -> bool:
 
 
 def _is_ours(record: logging.LogRecord) -> bool:
-    """Whether a record is about the emulator, and not about a request that is no HTTP.
+    """Return whether a log record is about the emulator rather than an invalid HTTP request.
 
-    Such a request has been answered with 400; its record would hold its bytes, keys among them.
+    An invalid request is answered with 400. Its record would contain its bytes, which may hold a
+    key.
     """
     return not (record.exc_info and isinstance(record.exc_info[1], HttpProcessingError))
 
 
 http_log = logging.getLogger(f"{__name__}.http")
-"""Where aiohttp's server logs."""
+"""The logger of aiohttp's server."""
 http_log.addFilter(_is_ours)

@@ -14,7 +14,7 @@ _log = logging.getLogger(__name__)
 
 
 async def run_handler(request: ApiRequest) -> ApiResponse:
-    """What the operation answers; its effect is whole or none."""
+    """Return the response of an operation. It takes effect completely or not at all."""
     try:
         if slow := SLOW_HANDLERS.get(request.operation):
             return await slow(request)
@@ -24,8 +24,8 @@ async def run_handler(request: ApiRequest) -> ApiResponse:
         return ApiResponse(refusal.status, refusal.body)
     except (GatewayFault, asyncio.CancelledError):
         raise
-    except Exception:  # noqa: BLE001 - a failure of the emulator looks like one of the service
+    except Exception:  # noqa: BLE001 - a bug here becomes a 500, as in the service
         _log.exception("the emulator failed in %s", request.operation)
         return ApiResponse(
-            500, ServiceFault("ErrorUnknown", "The emulator failed; its log says where.").body
+            500, ServiceFault("ErrorUnknown", "The emulator failed. See its log.").body
         )

@@ -1,5 +1,6 @@
-"""The domains of the service, with their real ids, in the order in which the service lists them
-(2020-11), then those that came later.
+"""The domains of the service with their real ids.
+
+The order is that in which the service listed them in November 2020, then the later ones.
 """
 
 from __future__ import annotations
@@ -13,9 +14,10 @@ __all__ = ["DOMAINS", "GENERAL", "Domain", "find_domain"]
 
 @dataclass(frozen=True, slots=True)
 class Domain:
-    """One domain; `megabytes` and `description` are of the exported model, where there is one.
+    """One domain.
 
-    The `newer` ones came after the recording of 2020.
+    `megabytes` and `description` describe the exported model and are empty if the domain has none.
+    `newer` domains appeared after the recording of 2020.
     """
 
     id: str
@@ -28,12 +30,12 @@ class Domain:
 
     @property
     def exportable(self) -> bool:
-        """Whether a model of this domain can be exported: the compact ones can."""
+        """Whether models of this domain can be exported: only those of compact domains can."""
         return bool(self.platforms)
 
     @property
     def detects(self) -> bool:
-        """Whether it finds objects (True) or classifies whole images (False)."""
+        """Whether the domain detects objects (True) or classifies whole images (False)."""
         return self.type == "ObjectDetection"
 
 
@@ -56,7 +58,7 @@ DOMAINS: tuple[Domain, ...] = (
     _compact("b5cfd229-2ac7-4b2b-8d0a-2b0661344894", "Landmarks", "landmarks"),
     _compact(
         "6b4faeda-8396-481b-9f8b-177b9fa3097f", "Retail", "food", "based "
-    ),  # "food" is the service's own slip
+    ),  # the service itself says "food" here
     Domain("da2e3a8a-40a5-4171-82f4-58522f70fbc1", "General", "ObjectDetection"),
     Domain("1d8ffafe-ec40-4fb2-8f90-72b3b6cecea4", "Logo", "ObjectDetection"),
     Domain("3780a898-81c3-4516-81ae-3a139614e1f3", "Products on Shelves", "ObjectDetection"),
@@ -94,7 +96,7 @@ _BY_KEY = {guid_key(domain.id): domain for domain in DOMAINS}
 
 
 def find_domain(id: str) -> Domain | None:
-    """The domain of an id, or None."""
+    """Return the domain with an id, or None."""
     try:
         return _BY_KEY.get(guid_key(id))
     except ValueError:

@@ -1,4 +1,4 @@
-"""Things that go wrong on request: which call they meet, and what they do to it."""
+"""Faults that a test injects: the requests they affect, and their effect."""
 
 from __future__ import annotations
 
@@ -43,28 +43,28 @@ _AFTER_EFFECT = frozenset(
 
 @dataclass(eq=False)
 class Fault:
-    """One thing that goes wrong. `hits` counts how often it did.
+    """One injected fault. `hits` counts the requests it has affected.
 
-    ``kind`` is what happens:
+    ``kind`` is one of:
 
-    * ``"status"``: an error answer of `status`, with `body` (a default in the service's shape),
-        `headers`, `retry_after`;
-    * ``"reset"``: the connection is reset when the head of the request is there;
-        ``"reset_in_body"``: half-way through its body;
-    * ``"lost_answer"``: the operation takes effect, then the connection is reset;
-    * ``"truncated_answer"``: half an answer, then the connection ends; ``"wrong_length"``: an
-        answer whose Content-Length is half of it;
-    * ``"slow_answer"``: the answer waits for `seconds`; ``"drip"``: its body comes a byte each
-        `seconds`; ``"hang"``: there is none;
-    * ``"html"``, ``"garbage"``, ``"wrong_shape"``, ``"empty"``: 200 with a page, with JSON cut off,
-        with other JSON, with nothing;
-    * ``"redirect"``: 307 (or `status`) to `location`;
-    * ``"gzip_bomb"``: a small body that unpacks to `size` bytes; ``"header_flood"``: `size` headers
-        more;
-    * ``"edit"``: `edit` is given the answer's JSON (camelCase) and returns what is sent instead.
+    * ``"status"``: an error response with `status`, `body` (by default in the service's shape),
+      `headers` and `retry_after`.
+    * ``"reset"``: the connection is reset after the head of the request; ``"reset_in_body"``:
+      half-way through its body.
+    * ``"lost_answer"``: the operation takes effect, then the connection is reset.
+    * ``"truncated_answer"``: the connection ends after half of the response; ``"wrong_length"``:
+      Content-Length is half of the real length.
+    * ``"slow_answer"``: the response is delayed by `seconds`; ``"drip"``: its body is sent one byte
+      every `seconds`; ``"hang"``: there is no response.
+    * ``"html"``, ``"garbage"``, ``"wrong_shape"``, ``"empty"``: 200 with an HTML page, with
+      truncated JSON, with other JSON, or with nothing.
+    * ``"redirect"``: 307 (or `status`, if it is a 3xx) to `location`.
+    * ``"gzip_bomb"``: a small body that unpacks to `size` bytes; ``"header_flood"``: `size`
+      additional headers.
+    * ``"edit"``: `edit` receives the JSON of the response (camelCase) and returns the JSON to send.
 
-    The operation takes effect where `effect` says so; by default for those that concern the way of
-    the answer.
+    `effect` says whether the operation takes effect. By default it does for the kinds that only
+    change how the response is delivered.
     """
 
     kind: FaultKind
@@ -85,11 +85,11 @@ class Fault:
 
     @property
     def has_effect(self) -> bool:
-        """Whether the operation is done before things go wrong."""
+        """Whether the operation takes effect before the fault strikes."""
         return self.kind in _AFTER_EFFECT if self.effect is None else self.effect
 
     def meets(self, operation: str, dice: random.Random) -> bool:
-        """Whether this call is one it strikes; counts down what comes before."""
+        """Return whether the fault affects this request, and count down `after`."""
         if self.operation is not None and operation not in self.operation:
             return False
         if self.times is not None and self.hits >= self.times:
@@ -101,7 +101,7 @@ class Fault:
 
 
 class FaultDetails(TypedDict, total=False):
-    """The fields of a :class:`Fault` that only some kinds look at."""
+    """The fields of a :class:`Fault` that only some kinds use."""
 
     status: int
     body: bytes | None
@@ -115,10 +115,13 @@ class FaultDetails(TypedDict, total=False):
 
 
 class Faults:
-    """The faults of an emulator, in the order in which they were added; a call meets at most one."""
+    """The faults of an emulator in the order in which they were added.
+
+    At most one of them affects a request.
+    """
 
     def __init__(self, seed: str | None) -> None:
-        self._dice = random.Random(seed)  # noqa: S311 - dice
+        self._dice = random.Random(seed)  # noqa: S311 - not a secret
         self._faults: list[Fault] = []
 
     def add(
@@ -131,20 +134,26 @@ class Faults:
         probability: float = 1.0,
         **details: Unpack[FaultDetails],
     ) -> Fault:
-        """Let something go wrong with the next calls.
+        """Inject a fault into the next requests.
 
-        Args: kind: what happens; see :class:`Fault`, whose other fields are the `details`.
-            operation: the operationId ("CreateImagesFromData"), "Blob" (images and exports), or
-            several; None for any call. after: so many calls (of these operations) go well first.
-            times: how often it strikes; None for ever. probability: the share of calls that it
-            strikes, drawn from the emulator's seed.
+        Args:
+            kind: The effect; see :class:`Fault`, whose other fields are the `details`.
+            operation: The operationId ("CreateImagesFromData"), "Blob" (images and exports) or
+                several of them. None affects any request.
+            after: The number of matching requests to leave alone first.
+            times: The maximum number of requests to affect. None has no limit.
+            probability: The share of requests to affect, drawn from the emulator's seed.
 
         Returns:
-            The fault, whose `hits` tells how often it struck.
+            The fault. Its `hits` counts the requests it has affected.
+
+        Raises:
+            ValueError: There is no such kind.
         """
         if kind not in get_args(FaultKind):
             raise ValueError(
-                f"there is no fault of the kind {kind!r}; there are {', '.join(get_args(FaultKind))}"
+                f"there is no fault of the kind {kind!r}; use one of "
+                f"{', '.join(get_args(FaultKind))}"
             )
         names = (
             None
@@ -156,16 +165,16 @@ class Faults:
         return fault
 
     def remove(self, fault: Fault) -> None:
-        """Take one fault away; it may have gone already."""
+        """Remove one fault. A fault that is not there is ignored."""
         if fault in self._faults:
             self._faults.remove(fault)
 
     def clear(self) -> None:
-        """Let all go well again."""
+        """Remove all faults."""
         self._faults.clear()
 
     def strike(self, operation: str) -> Fault | None:
-        """The fault that a call meets, or None."""
+        """Return the fault that affects a request and count it, or return None."""
         for fault in self._faults:
             if fault.meets(operation, self._dice):
                 fault.hits += 1

@@ -1,4 +1,4 @@
-"""Send an answer, or what a fault makes of it."""
+"""Send a response, or the variation of it that a fault demands."""
 
 from __future__ import annotations
 
@@ -22,11 +22,14 @@ from ._routes import Match
 
 __all__ = ["reset_connection", "send_response"]
 
-_PAGE = b"<!DOCTYPE html><html><head><title>Sorry</title></head><body><h1>Our services aren't available right now</h1></body></html>"
+_PAGE = (
+    b"<!DOCTYPE html><html><head><title>Sorry</title></head><body>"
+    b"<h1>Our services aren't available right now</h1></body></html>"
+)
 
 
 async def reset_connection(request: web.Request, fault: Fault | None) -> web.StreamResponse:
-    """Reset the connection, at once or when half of the body is there."""
+    """Reset the connection, at once or after half of the body has arrived."""
     if fault and fault.kind == "reset_in_body":
         left = (request.content_length or 0) // 2
         async with aclosing(iter_body(request)) as body:
@@ -47,7 +50,7 @@ async def send_response(
     record: RequestRecord,
     closing: asyncio.Event,
 ) -> web.StreamResponse:
-    """Send an answer, or what a fault makes of it."""
+    """Send a response, or the variation of it that the fault demands."""
     if fault is None:
         record.status = api_response.status
         return await send(request, api_response, encode(), request_id, match)
@@ -86,7 +89,7 @@ async def send_response(
 
 
 def _replacement(fault: Fault) -> tuple[ApiResponse, bytes] | None:
-    """What comes in place of the answer, where it is not the answer itself."""
+    """Return the response that replaces the real one, or None if the fault does not replace it."""
     if fault.kind == "status":
         code, text = (
             ("429", "Rate limit is exceeded. Try again later.")
@@ -120,13 +123,13 @@ def _replacement(fault: Fault) -> tuple[ApiResponse, bytes] | None:
 
 
 async def _wait_for_disconnect(request: web.Request, closing: asyncio.Event) -> None:
-    """Wait until the client has given up, or the emulator stops."""
-    while (  # noqa: ASYNC110 - no event tells
+    """Wait until the client disconnects or the emulator stops."""
+    while (  # noqa: ASYNC110 - aiohttp has no event for it
         request.transport is not None
         and not request.transport.is_closing()
         and not closing.is_set()
     ):
-        await asyncio.sleep(0.02)  # aiohttp tells no handler that its client is gone
+        await asyncio.sleep(0.02)
 
 
 async def _drip(
@@ -153,7 +156,7 @@ async def _send_mismatched(
     *,
     cut: bool,
 ) -> web.StreamResponse:
-    """An answer whose Content-Length and body disagree; then the connection ends."""
+    """Send a response whose Content-Length differs from its body, then close the connection."""
     half = len(body) // 2
     length, sent = (len(body), body[:half]) if cut else (half, body)
     lines = [

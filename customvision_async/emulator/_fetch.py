@@ -1,6 +1,4 @@
-"""Fetching images by URL, as the service does for its users: from loopback and data: URLs, and
-elsewhere if allowed.
-"""
+"""Fetch images by URL as the service does: loopback, data: URLs, and others if allowed."""
 
 from __future__ import annotations
 
@@ -16,14 +14,17 @@ __all__ = ["Fetcher"]
 
 
 class Fetcher:
-    """Fetches an image; raises Unfit("ErrorSource") where there is none to be had."""
+    """A client that fetches images. It raises InvalidImage("ErrorSource") if a URL yields none."""
 
     def __init__(self, allow_internet: bool) -> None:
         self._allow_internet = allow_internet
         self._session: aiohttp.ClientSession | None = None
 
     async def __call__(self, url: str, max_bytes: int) -> bytes:
-        """The bytes behind `url`; one byte over `most` is enough to see that it is too large."""
+        """Return the content of `url`, at most one byte more than `max_bytes`.
+
+        The extra byte shows that the image is too large.
+        """
         try:
             if url[:5].lower() == "data:":
                 return _data(url)

@@ -1,5 +1,6 @@
-"""Numbers as .NET writes them: single precision in the "R" form (7 digits where they round-trip,
-else 9; capital E).
+"""Write numbers in single precision as .NET does.
+
+.NET's "R" format has 7 digits if they round-trip, else 9, and a capital E.
 """
 
 from __future__ import annotations
@@ -14,13 +15,14 @@ _SINGLE = struct.Struct("<f")
 
 
 def to_single(value: float) -> float:
-    """`value` rounded to single precision."""
+    """Return `value` rounded to single precision."""
     return float(_SINGLE.unpack(_SINGLE.pack(value))[0])
 
 
 def single(value: float) -> msgspec.Raw:
-    """The JSON text of `value` in single precision: ``0.3807391``, ``0.276588678``,
-    ``1.1920929E-07``, ``1.0``.
+    """Return the JSON text of `value` in single precision.
+
+    Examples are ``0.3807391``, ``0.276588678``, ``1.1920929E-07`` and ``1.0``.
     """
     value = to_single(value)
     text = f"{value:.7g}"

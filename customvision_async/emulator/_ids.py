@@ -1,8 +1,8 @@
 """Identifiers and clocks: GUIDs in SQL Server's order, and time in ticks of 100 ns.
 
-The service lists tags (and breaks ties between images) in SQL Server's order of
-``uniqueidentifier``, which compares the last six bytes first. The emulator therefore keeps every id
-as 16 bytes laid out in that order: sorting is then sorting.
+The service lists tags, and images of the same date, in SQL Server's order of ``uniqueidentifier``.
+That order compares the last six bytes first. The emulator stores every id as 16 bytes in this
+order, so the order of the bytes is the order of the service.
 """
 
 from __future__ import annotations
@@ -21,9 +21,10 @@ _EPOCH_TICKS = 10_000_000
 
 
 def guid_key(text: str) -> bytes:
-    """The sortable key of a GUID.
+    """Return the sortable key of a GUID. Dashes, braces and letter case do not matter.
 
-    Raises ValueError if `text` is none; dashes, braces and letter case are free.
+    Raises:
+        ValueError: `text` is not a GUID.
     """
     text = text.strip().strip("{}")
     if not _GUID.fullmatch(text):
@@ -33,39 +34,40 @@ def guid_key(text: str) -> bytes:
 
 
 def guid_text(key: bytes) -> str:
-    """The GUID of a key: lower case, with dashes."""
+    """Return the GUID of a key in lower case with dashes."""
     text = (key[15:11:-1] + key[11:9:-1] + key[9:7:-1] + key[6:8] + key[:6]).hex()
     return f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}"
 
 
 class IdSource:
-    """Gives new ids: random ones, or the same series each time from a seed."""
+    """A source of new ids: random, or the same series each time for the same seed."""
 
     def __init__(self, seed: str | None) -> None:
         self._random = random.Random(seed)  # noqa: S311 - ids, not secrets
 
     def key(self) -> bytes:
-        """A new id (version 4), as a key."""
+        """Return a new id (version 4) as a key."""
         raw = bytearray(self._random.randbytes(16))
         raw[6] = raw[6] & 0x0F | 0x40
         raw[8] = raw[8] & 0x3F | 0x80
         return guid_key(raw.hex())
 
     def text(self) -> str:
-        """A new id, as text."""
+        """Return a new id as text."""
         return guid_text(self.key())
 
 
 class Clock:
-    """The time in ticks of 100 ns since 1970, never going back, and sometimes standing still so
-    that dates tie.
+    """The time in ticks of 100 ns since 1970.
+
+    It never goes back. Consecutive readings may be equal, so dates can tie.
     """
 
     def __init__(self) -> None:
         self._last = 0
 
     def now(self) -> int:
-        """The time, in ticks."""
+        """Return the time in ticks."""
         self._last = max(self._last, time.time_ns() // 100)
         return self._last
 
@@ -76,8 +78,12 @@ def _second(seconds: int) -> str:
 
 
 def instant(ticks: int, *, digits: int = 7, zulu: bool = True) -> str:
-    """A date as the service writes it: at most `digits` decimals of the second, trailing zeros
-    dropped, Z or none.
+    """Return a date as the service writes it.
+
+    Args:
+        ticks: The time in ticks.
+        digits: Maximum number of decimals of the second. Trailing zeros are dropped.
+        zulu: Append "Z".
     """
     seconds, fraction = divmod(ticks, _EPOCH_TICKS)
     decimals = f"{fraction:07d}"[:digits].rstrip("0")

@@ -1,7 +1,4 @@
-"""Images: what they are by their content, and smaller copies of them.
-
-The one module that needs Pillow.
-"""
+"""Inspect, shrink and re-encode image files. This is the only module that needs Pillow."""
 
 from __future__ import annotations
 
@@ -21,8 +18,8 @@ try:
     from PIL.PngImagePlugin import PngImageFile
 except ImportError as _missing:  # pragma: no cover - the tests have Pillow
     raise ImportError(
-        "the emulator needs Pillow, which is the extra 'emulator' of customvision_async: pip "
-        "install pillow"
+        "the emulator needs Pillow, which the extra 'emulator' of customvision_async installs: "
+        "pip install pillow"
     ) from _missing
 
 __all__ = [
@@ -38,8 +35,7 @@ __all__ = [
 
 Buffer = bytes | bytearray | memoryview
 
-# The classes themselves, not Image.open: that warns of large images which the service takes
-# (10,240 x 10,240).
+# Image.open would warn about large images that the service accepts (10,240 x 10,240).
 _KINDS: tuple[tuple[bytes, Any, str], ...] = (
     (b"\xff\xd8\xff", JpegImageFile, "image/jpeg"),
     (b"\x89PNG\r\n\x1a\n", PngImageFile, "image/png"),
@@ -53,7 +49,7 @@ _ROTATED = (5, 6, 7, 8)
 
 
 class InvalidImage(Exception):
-    """An image that the service does not take; `status` is one of ImageCreateStatus."""
+    """An image that the service rejects. `status` is a value of ImageCreateStatus."""
 
     def __init__(self, status: str) -> None:
         super().__init__(status)
@@ -62,7 +58,7 @@ class InvalidImage(Exception):
 
 @dataclass(frozen=True, slots=True)
 class InspectedImage:
-    """An image that is fit: its size in pixels, and the digest of its bytes."""
+    """A valid image: its size in pixels and the digest of its bytes."""
 
     width: int
     height: int
@@ -71,7 +67,7 @@ class InspectedImage:
 
 
 def digest(data: Buffer) -> bytes:
-    """What tells one content from another: 16 bytes."""
+    """Return a digest of 16 bytes that identifies a content."""
     return hashlib.blake2b(data, digest_size=16).digest()
 
 
@@ -81,7 +77,7 @@ def _kind(data: Buffer) -> tuple[Any, str] | None:
 
 
 def content_type(data: Buffer) -> str:
-    """The media type of an image, by its first bytes."""
+    """Return the media type of an image, read from its first bytes."""
     kind = _kind(data)
     return kind[1] if kind else "application/octet-stream"
 
@@ -93,13 +89,17 @@ def inspect(
     max_bytes: int = limits.IMAGE_BYTES.value,
     apply_orientation: bool = False,
 ) -> InspectedImage:
-    """Look at an image as the service does: kind by content, bytes, sides, aspect.
+    """Inspect an image as the service does: format, number of bytes, sides and aspect ratio.
 
-    `check` is "header" (sizes are read from the header), "decode" (every pixel) or "none". The size
-    is of the image as it is stored, or (`turned`) as its EXIF orientation says it is to be seen.
+    Args:
+        data: The image.
+        check: "header" reads the sizes from the header, "decode" reads every pixel, "none" accepts
+            everything.
+        max_bytes: Maximum number of bytes.
+        apply_orientation: Return the size after the EXIF orientation is applied, not as stored.
 
     Raises:
-        Unfit: with the status that the service gives.
+        InvalidImage: The image is rejected, with the status that the service gives.
     """
     if check == "none":
         return InspectedImage(1, 1, digest(data), data)
@@ -115,7 +115,7 @@ def inspect(
             width, height = height, width
         if check == "decode":
             image.load()
-    except Exception:  # noqa: BLE001 - Pillow raises whatever its parsers meet: all of it is an image that cannot be read
+    except Exception:  # noqa: BLE001 - a parser may raise anything
         raise InvalidImage("ErrorImageFormat") from None
     longer, shorter = max(width, height), min(width, height)
     if shorter < 1:
@@ -133,7 +133,7 @@ def _open(data: Buffer) -> Any:
 
 
 def shrink(data: Buffer, side: int) -> bytes:
-    """A JPEG of the image with no side longer than `side`. Slow: for a thread."""
+    """Return a JPEG of the image with no side longer than `side`. Slow: run it in a thread."""
     image = _open(data)
     if image.format == "JPEG":
         image.draft("RGB", (side, side))
@@ -145,9 +145,8 @@ def shrink(data: Buffer, side: int) -> bytes:
 
 
 def reencode(data: Buffer) -> bytes:
-    """Return the image written anew: the same to the eye, not the same bytes.
-
-    Slow: for a thread.
+    """Return the image encoded again: visually the same, with other bytes. Slow: run it in a
+    thread.
     """
     out = io.BytesIO()
     _open(data).convert("RGB").save(out, "JPEG", quality=95)
@@ -155,8 +154,9 @@ def reencode(data: Buffer) -> bytes:
 
 
 def signature(data: Buffer) -> tuple[float, ...]:
-    """A coarse description of the image (4 x 4 colours, 0..1), by which the emulator's models
-    compare. For a thread.
+    """Return a coarse description of the image: 4 x 4 colours, each component 0 to 1.
+
+    The simulated models compare images by it. Slow: run it in a thread.
     """
     try:
         image = _open(data)

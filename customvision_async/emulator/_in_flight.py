@@ -1,6 +1,4 @@
-"""Clients come and go: what they send is read, what they leave behind is cleared away, and nobody
-is kept at closing time.
-"""
+"""Track requests in flight, read their bodies under time limits, and handle clients that leave."""
 
 from __future__ import annotations
 
@@ -21,11 +19,11 @@ __all__ = [
 
 _LINGER_SECONDS = 10.0
 _STALL_SECONDS = 30.0
-_MIN_BYTES_PER_SECOND = 240.0  # bytes a second, as HTTP.sys and Kestrel want
+_MIN_BYTES_PER_SECOND = 240.0  # the minimum of HTTP.sys and Kestrel
 
 
 class InFlightRequests:
-    """The requests that are being served."""
+    """The requests that are being served, and their number."""
 
     def __init__(self) -> None:
         self.in_flight = 0
@@ -38,9 +36,7 @@ class InFlightRequests:
 
     @contextmanager
     def track(self, request: web.Request) -> Iterator[None]:
-        """Hold on to the current task, which serves a request and has sent its answer when the
-        block ends.
-        """
+        """Track the current task, which serves a request and responds within the block."""
         task = asyncio.current_task()
         assert task is not None
         self._tasks[task] = request.protocol
@@ -51,7 +47,7 @@ class InFlightRequests:
 
     @contextmanager
     def counted(self) -> Iterator[None]:
-        """Count a request as in flight."""
+        """Count a request as in flight during the block."""
         self.in_flight += 1
         self.most_in_flight = max(self.most_in_flight, self.in_flight)
         try:
@@ -60,12 +56,11 @@ class InFlightRequests:
             self.in_flight -= 1
 
     async def end(self, grace: float) -> None:
-        """Wait `grace` seconds for the requests to be done; cancel those that are not, or all if
-        this is cancelled itself.
+        """Wait up to `grace` seconds for the requests to finish, then cancel the rest.
 
-        aiohttp's server has such a wait too, but one that a request trips over (InvalidStateError,
-        logged with a traceback) if it ends in the turn of the loop in which the wait does: it is
-        left nothing to wait for.
+        If this coroutine is cancelled itself, all requests are cancelled at once. aiohttp's server
+        also waits, but a request that ends in the same turn of the loop as that wait fails with
+        InvalidStateError and logs a traceback. After this wait nothing is left for it to wait for.
         """
         try:
             if self._tasks:
@@ -78,25 +73,25 @@ class InFlightRequests:
 
 
 async def iter_body(request: web.Request) -> AsyncGenerator[bytes, None]:
-    """The body of a request as it comes.
+    """Yield the body of a request as it arrives.
 
-    Raises ConnectionError where the client leaves, or breaks its framing, before the end.
+    Raises:
+        ConnectionError: The client disconnects or breaks the framing before the end.
     """
     try:
         async for piece in request.content.iter_any():
             yield piece
     except web.RequestPayloadError as error:
-        raise ConnectionAbortedError("the body of a request could not be read on") from error
-    except (
-        RuntimeError
-    ) as error:  # aiohttp's word for a connection that was lost before its request was looked at
+        raise ConnectionAbortedError("the body of a request ended early") from error
+    except RuntimeError as error:
+        # aiohttp raises it for a connection that was lost before the request was handled.
         if request.transport is not None:
             raise
-        raise ConnectionResetError("the client left") from error
+        raise ConnectionResetError("the client disconnected") from error
 
 
 async def with_timeouts(body: AsyncGenerator[bytes, None]) -> AsyncGenerator[bytes, None]:
-    """Yield a body piece by piece. Raise TimeoutError where it stalls, or drips."""
+    """Yield a body piece by piece, and raise TimeoutError if it stalls or is too slow."""
     loop = asyncio.get_running_loop()
     started, size = loop.time(), 0
     async with aclosing(body):
@@ -111,13 +106,12 @@ async def with_timeouts(body: AsyncGenerator[bytes, None]) -> AsyncGenerator[byt
 
 
 async def finish(request: web.Request, response: web.StreamResponse) -> None:
-    """Send the rest of an answer, and read what the client still sends of a request that was
-    answered early.
+    """Send the rest of a response, then read the rest of a request that was answered early.
 
-    A connection closed on a client in mid-upload would take the answer with it. aiohttp's server
-    does the same, but is not told when such a client leaves, and waits on for ten seconds.
+    Closing the connection during an upload would lose the response. aiohttp's server also reads on,
+    but does not notice when such a client leaves and waits for ten seconds.
     """
-    if not response.prepared:  # a connection that was dropped
+    if not response.prepared:  # the connection was dropped
         return
     await response.write_eof()
     if not request.content.is_eof():
@@ -130,8 +124,9 @@ async def finish(request: web.Request, response: web.StreamResponse) -> None:
 
 
 async def send_continue(request: web.Request) -> web.StreamResponse | None:
-    """Ask for the body that a client holds back until it is asked ("Expect: 100-continue"); it may
-    have left by then.
+    """Send "100 Continue" to a client that waits for it before it sends the body.
+
+    Return a response only if the client has left.
     """
     if request.version < HttpVersion11:
         return None
@@ -141,12 +136,12 @@ async def send_continue(request: web.Request) -> web.StreamResponse | None:
         await request.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
     except ConnectionError:
         return drop_connection(request)
-    request.writer.output_size = 0  # what is sent so far is no part of the answer
+    request.writer.output_size = 0  # do not count it as part of the response
     return None
 
 
 def drop_connection(request: web.Request) -> web.StreamResponse:
-    """Reset the connection, if it is still there."""
+    """Reset the connection if it is still open."""
     if request.transport is not None:
         request.transport.abort()
-    return web.Response()  # nobody is there to get it
+    return web.Response()  # never sent

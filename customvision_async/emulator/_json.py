@@ -1,5 +1,6 @@
-"""JSON as the service's library takes it: with single quotes, and (not known of the service) more
-than that.
+"""Read JSON as leniently as the service's library: with single quotes, and optionally more.
+
+Whether the service accepts more than single quotes is not known. The switch `json_reader` selects.
 """
 
 from __future__ import annotations
@@ -19,7 +20,8 @@ Reader = Literal["quotes", "lenient", "strict"]
 
 _TOKEN = re.compile(
     r"""
-    (?P<plain>"[^"\\]*(?:\\.[^"\\]*)*" | [-+0-9.eE]+(?![\w$]) | (?:true|false|null)(?![\w$]) | [\s{}\[\]:]+)
+    (?P<plain>"[^"\\]*(?:\\.[^"\\]*)*" | [-+0-9.eE]+(?![\w$]) | (?:true|false|null)(?![\w$])
+        | [\s{}\[\]:]+)
     | (?P<single>'[^'\\]*(?:\\.[^'\\]*)*')
     | (?P<trailing>,(?=\s*[}\]]))
     | (?P<comma>,)
@@ -33,7 +35,11 @@ _LENIENT_ONLY = frozenset(("trailing", "name", "comment"))
 
 
 def read_json(body: Buffer, reader: Reader = "quotes") -> Any:
-    """Return the JSON of a body, None for an empty one. Raise Refusal where it is none."""
+    """Return the JSON value of a body, or None if it is empty.
+
+    Raises:
+        ServiceFault: The body is not valid JSON.
+    """
     if not body:
         return None
     try:
@@ -48,7 +54,7 @@ def read_json(body: Buffer, reader: Reader = "quotes") -> Any:
 
 
 def _to_strict_json(text: str, reader: Reader) -> str:
-    """Return the text of JSON as every reader takes it; what cannot be read is left to the reader."""
+    """Return lenient JSON rewritten as strict JSON. Text that is not understood stays unchanged."""
     lenient = reader == "lenient"
     if lenient:
         text = text.removeprefix("\ufeff")
@@ -68,7 +74,7 @@ def _to_strict_json(text: str, reader: Reader) -> str:
 
 
 def _requoted(found: re.Match[str]) -> str:
-    """Return a part of a string in single quotes as it stands in double quotes."""
+    """Return a matched piece of a single-quoted string as it reads in double quotes."""
     return {'"': '\\"', "\\'": "'"}.get(found[0], found[0])
 
 

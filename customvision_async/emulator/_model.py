@@ -1,9 +1,8 @@
-"""What a trained iteration makes of an image: a simulation that gives the same answer to the same
-image.
+"""Simulate trained models: the same image always gets the same scores.
 
-An image that is in the iteration is recognised (its tags score high, its boxes are found again).
-Any other is compared, by a coarse description of its colours, with up to `_SAMPLES` images of
-each tag. So images that look alike score alike.
+An image of the iteration is recognised: its tags score high and its boxes are found again. Any
+other image is compared, by a coarse description of its colours, with up to `_SAMPLES` images of
+each tag. So similar images have similar scores.
 """
 
 from __future__ import annotations
@@ -27,7 +26,7 @@ Scores = list[dict[str, Any]]
 
 @dataclass(frozen=True, slots=True)
 class _Sample:
-    """An image of the iteration: how it looks, and where the tag is on it."""
+    """An image of the iteration: its signature, and the boxes of the tag."""
 
     signature: tuple[float, ...]
     boxes: tuple[Box, ...]
@@ -35,7 +34,11 @@ class _Sample:
 
 @dataclass(frozen=True, slots=True)
 class Model:
-    """A trained iteration. `tags` are id, name and type of each; `samples` are images by tag."""
+    """A trained iteration.
+
+    `tags` are the id, name and type of each tag. `examples` are the stored images by tag, and
+    `samples` their signatures.
+    """
 
     iteration: bytes
     detects: bool
@@ -44,17 +47,17 @@ class Model:
     samples: dict[str, list[_Sample]]
 
     def load_samples(self) -> None:
-        """Look at the sample images; slow, for a thread."""
+        """Compute the signatures of the examples. Slow: run it in a thread."""
         for tag, images in self.examples.items():
             if tag not in self.samples:
-                signature = [
+                found = [
                     (_image_files.signature(data if data is not None else digest), boxes)
                     for data, digest, boxes in images
                 ]
-                self.samples[tag] = [_Sample(*example) for example in signature]
+                self.samples[tag] = [_Sample(*example) for example in found]
 
     def predict(self, data: _image_files.Buffer) -> Scores:
-        """The scores of an image that the iteration has not seen; slow, for a thread."""
+        """Return the scores of an image that is not in the iteration. Slow: run it in a thread."""
         self.load_samples()
         signature = _image_files.signature(data)
         nearest: dict[str, tuple[float, tuple[Box, ...]]] = {}
@@ -85,7 +88,7 @@ def _sorted(scores: Scores) -> Scores:
 
 
 def model_of(resource: Resource, iteration: Any) -> Model:
-    """The model of a trained iteration (kept once made)."""
+    """Return the model of a trained iteration. Models are cached."""
     key = iteration["id"]
     model: Model | None = resource.models.get(key)
     if model is not None:
@@ -129,7 +132,7 @@ def _boxes(resource: Resource, iteration: bytes, image: bytes, tag: bytes) -> tu
 
 
 def known_scores(resource: Resource, model: Model, project: bytes, digest: bytes) -> Scores | None:
-    """The scores of an image that is in the iteration, None where it is not."""
+    """Return the scores of an image of the iteration, or None if it is not one."""
     rows = resource.state.rows(
         (
             "SELECT t.image, t.tag FROM images i JOIN image_tags t ON t.image = i.id AND "
@@ -160,5 +163,5 @@ def known_scores(resource: Resource, model: Model, project: bytes, digest: bytes
 
 
 def uncertainty(scores: Scores) -> float:
-    """How unsure the model is, 0 to 1: the less its best score, the more."""
+    """Return the uncertainty of the model, 0 to 1: one minus the best score."""
     return round(1.0 - max((score["probability"] for score in scores), default=0.0), 6)

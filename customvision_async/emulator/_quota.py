@@ -1,4 +1,4 @@
-"""Quotas of the pricing tiers: what a resource may hold, and how many calls a second it takes."""
+"""Quotas of the pricing tiers: the size of a resource, and its rate of requests."""
 
 from __future__ import annotations
 
@@ -19,7 +19,10 @@ UNLIMITED = 1 << 62
 
 @dataclass(frozen=True, slots=True)
 class Quota:
-    """A tier (Microsoft Learn, limits and quotas). Rates are calls a second; None is no limit."""
+    """A tier (Microsoft Learn, limits and quotas).
+
+    Rates are requests per second. None means no limit.
+    """
 
     tier: str
     projects: int = UNLIMITED
@@ -33,8 +36,7 @@ class Quota:
 
 
 QUOTAS = {
-    # The table says 10 calls a second for F0 too, but users of it met 2: the harder of the two is
-    # the default.
+    # The documented rate of F0 is 10 requests a second, but users met 2, which is harder.
     "F0": Quota("F0", 2, 5_000, 50, 20, 2, 2, 2, 2),
     "S0": Quota("S0", 100, 100_000, 500, 20, 10, 10, 20, 10),
     None: Quota("S0"),
@@ -42,13 +44,15 @@ QUOTAS = {
 
 
 class _SlidingWindow:
-    """So many calls within any second; within one call's time, if that is longer."""
+    """A limit on the requests within any second, or within the time of one request if that is
+    longer.
+    """
 
     def __init__(self) -> None:
         self._seen: deque[float] = deque()
 
     def try_acquire(self, now: float, rate: float) -> bool:
-        """Count a call, if there is room for it."""
+        """Count a request if the rate permits it, and return whether it does."""
         window = max(1.0, 1.0 / rate)
         while self._seen and self._seen[0] <= now - window:
             self._seen.popleft()
@@ -59,13 +63,13 @@ class _SlidingWindow:
 
 
 class _TokenBucket:
-    """A bucket that holds one second's calls, one at the least, and fills evenly."""
+    """A bucket that holds the requests of one second, at least one, and refills evenly."""
 
     def __init__(self) -> None:
         self._full_at = 0.0
 
     def try_acquire(self, now: float, rate: float) -> bool:
-        """Count a call, if there is room for it."""
+        """Count a request if the rate permits it, and return whether it does."""
         full_at = max(now, self._full_at) + 1.0 / rate
         if full_at - now > max(1.0, 1.0 / rate) + 1e-9:
             return False
@@ -74,9 +78,9 @@ class _TokenBucket:
 
 
 class Gate:
-    """Counts calls and refuses those above the rate, in the gateway's words.
+    """Count requests and reject those above the rate, with the gateway's message.
 
-    Training, prediction and TrainProject have counts of their own.
+    Training, prediction and TrainProject are counted separately.
     """
 
     def __init__(self, quota: Quota, calls_per_second: float | None, switches: Switches) -> None:
@@ -89,9 +93,10 @@ class Gate:
         self._blocked_until: dict[str, float] = {}
 
     def admit(self, match: Match, now: float) -> None:
-        """Count a call at `now` (seconds of a monotonic clock).
+        """Count a request at `now`, in seconds of a monotonic clock.
 
-        Raises GatewayFault 429 where the rate is passed.
+        Raises:
+            GatewayFault: 429, the rate is exceeded.
         """
         name, rate = self._counter_and_rate(match)
         if rate is None:
@@ -109,7 +114,8 @@ class Gate:
             return {}
         if self._retry_after == "seconds":
             return {"Retry-After": "1"}
-        return {"Retry-After": formatdate(int(time.time()) + 2, usegmt=True)}  # at least a second
+        # A date has whole seconds, so this is at least one second from now.
+        return {"Retry-After": formatdate(int(time.time()) + 2, usegmt=True)}
 
     def _counter_and_rate(self, match: Match) -> tuple[str, float | None]:
         quota = self._quota
@@ -124,7 +130,7 @@ class Gate:
 
 
 def _throttle_message(match: Match, tier: str) -> str:
-    """The text of a real 429 (cognitive-services-node-sdk-samples, issue 47)."""
+    """Return the text of a real 429 (cognitive-services-node-sdk-samples, issue 47)."""
     api = match.route.api
     number = re.sub(r"[^0-9.]", "", str(match.version))
     text = (

@@ -1,4 +1,4 @@
-"""The log of what an emulator was asked."""
+"""The log entry of a request to the emulator."""
 
 from __future__ import annotations
 
@@ -16,11 +16,18 @@ _SECRET = frozenset(
 
 @dataclass(slots=True)
 class RequestRecord:
-    """One request: what was asked (the credentials left out), and how it ended.
+    """One request, without its credentials, and its outcome.
 
-    `operation` is "Blob" for images and exports, and empty for unknown paths; `path` and `query`
-    are as sent; `status` is 0 until (and unless) an answer was sent; `fault` names the kind of the
-    fault that struck; `at` is monotonic, in seconds.
+    Attributes:
+        operation: The operationId. "Blob" for images and exports, empty for unknown paths.
+        method: The HTTP method.
+        path: The path as sent.
+        query: The query as sent.
+        headers: The headers without the credentials.
+        at: The time of arrival in seconds of the monotonic clock.
+        body_bytes: The number of bytes received of the body.
+        status: The status of the response. 0 until one is sent.
+        fault: The kind of the fault that affected the request, or empty.
     """
 
     operation: str
@@ -35,7 +42,7 @@ class RequestRecord:
 
     @classmethod
     def of(cls, request: web.Request, operation: str, path: str, query: str) -> RequestRecord:
-        """The entry of a request that has just begun."""
+        """Return the record of a request that has just arrived."""
         headers = {
             name: value for name, value in request.headers.items() if name.lower() not in _SECRET
         }

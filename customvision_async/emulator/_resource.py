@@ -1,5 +1,6 @@
-"""What all handlers share: the state, the switches, the quota, and addresses of blobs with their
-signatures.
+"""The emulated resource that all handlers share.
+
+It holds the state, the switches and the quota, and signs the addresses of blobs.
 """
 
 # ruff: noqa: S608 - only names of this package and placeholders go into SQL; values are bound.
@@ -29,7 +30,7 @@ __all__ = ["Resource"]
 _BLOB = re.compile(
     r"https?://[^/?#]+/(?:i-[0-9a-f]{32}|predictionimages/[0-9a-f-]{36})/[^?#]+\?.*sig="
 )
-"""The address of an image, of this resource or another."""
+"""Matches the address of an image of this resource or another."""
 
 
 class Resource:
@@ -48,22 +49,22 @@ class Resource:
         self.account: Callable[[], dict[str, Any]]
         self._signed: dict[str, tuple[str, str]] = {}
 
-    # Rows that must be there.
+    # Lookups. They raise ServiceFault if the row does not exist.
 
     def project(self, key: bytes) -> Any:
-        """The row of a project."""
+        """Return the row of a project."""
         return self._row("projects", key, "NotFoundProject", "Project")
 
     def tag(self, project: bytes, key: bytes) -> Any:
-        """The row of a tag of a project."""
+        """Return the row of a tag of a project."""
         return self._row("tags", key, "NotFoundTag", "Tag", project)
 
     def iteration(self, project: bytes, key: bytes) -> Any:
-        """The row of a trained (or training) iteration of a project."""
+        """Return the row of an iteration of a project that is trained or in training."""
         return self._row("iterations", key, "NotFoundIteration", "Iteration", project)
 
     def image(self, project: bytes, key: bytes) -> Any:
-        """The row of an image of a project."""
+        """Return the row of an image of a project."""
         return self._row("images", key, "NotFoundImage", "Image", project)
 
     def _row(
@@ -75,7 +76,7 @@ class Resource:
         return row
 
     def domain(self, id: str) -> Domain:
-        """A domain by its id."""
+        """Return the domain with an id."""
         domain = find_domain(id)
         if domain is None or (domain.newer and not self.switches.newer_domains):
             raise ServiceFault("NotFoundDomain", f"Domain {id} was not found.")
@@ -86,9 +87,10 @@ class Resource:
     def inspect(
         self, data: _image_files.Buffer, *, max_bytes: int = limits.IMAGE_BYTES.value
     ) -> _image_files.InspectedImage:
-        """Look at an image as far as the switches say.
+        """Inspect an image as thoroughly as the switches say.
 
-        Raise Unfit where the service would not take it.
+        Raises:
+            InvalidImage: The service would reject the image.
         """
         return _image_files.inspect(
             data,
@@ -98,9 +100,10 @@ class Resource:
         )
 
     async def fetch_image(self, url: str, max_bytes: int) -> bytes:
-        """Fetch an image that a caller names by its URL.
+        """Fetch an image from a URL that the caller gave.
 
-        Raise Unfit where there is none to be had.
+        Raises:
+            InvalidImage: The URL yields no image.
         """
         foreign = _BLOB.match(url) and not url.startswith(f"{self.endpoint}/")
         if foreign and not self.switches.cross_resource_fetch:
@@ -108,19 +111,19 @@ class Resource:
         return await self.fetch(url, max_bytes)
 
     def keep(self, image: _image_files.InspectedImage) -> None:
-        """Store the bytes of an image, once."""
+        """Store the bytes of an image once."""
         if self.switches.keep_images:
             self.state.db.execute(
                 "INSERT OR IGNORE INTO contents VALUES (?, ?)", (image.digest, image.data)
             )
 
     def image_content(self, digest: bytes) -> bytes | None:
-        """The bytes of an image, None where they are not kept."""
+        """Return the bytes of an image, or None if they are not stored."""
         data: bytes | None = self.state.scalar("SELECT data FROM contents WHERE digest = ?", digest)
         return data
 
     def delete_orphans(self, digests: set[bytes]) -> None:
-        """Forget the bytes that no image and no prediction has any more."""
+        """Delete the contents that no image and no prediction refers to."""
         self.state.db.executemany(
             "DELETE FROM contents WHERE digest = ?1 AND NOT EXISTS (SELECT 1 FROM images WHERE "
             "digest = ?1)"
@@ -128,18 +131,18 @@ class Resource:
             [(digest,) for digest in digests],
         )
 
-    # Addresses. They look like the blob storage's: a container, a blob and a signature that lives
-    # for a time.
+    # Addresses. As in blob storage they have a container, a blob and a signature that expires.
 
     def address(self, container: str, blob: str) -> str:
-        """The address under which a blob is served: absolute and signed, or the relative path of a
-        VNET resource.
+        """Return the address of a blob.
+
+        It is absolute and signed, or with the switch `vnet` a relative path.
         """
         before, after = self.frame(container)
         return f"{before}{blob}{after}"
 
     def frame(self, container: str) -> tuple[str, str]:
-        """What stands before and after the name of a blob in its address."""
+        """Return the parts of a blob's address before and after the name of the blob."""
         if self.switches.vnet:
             return f"{container}/", ""
         return f"{self.endpoint}/{container}/", f"?{self._token(container)}"
@@ -157,13 +160,13 @@ class Resource:
         return known[1]
 
     def sign(self, container: str, until: str) -> str:
-        """The signature of a container up to a time."""
+        """Return the signature of a container that is valid until `until`."""
         return b64encode(
             hmac.digest(self.state.secret, f"{container}\n{until}".encode(), hashlib.sha256)
         ).decode()
 
     def may_read(self, container: str, query: dict[str, str]) -> bool:
-        """Whether an address is one that was given out, and not too old."""
+        """Return whether the query of a URL has a valid signature that has not expired."""
         until = query.get("se", "")
         fresh = until > instant(self.state.clock.now(), digits=0)
         return fresh and hmac.compare_digest(

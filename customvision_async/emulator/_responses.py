@@ -1,4 +1,4 @@
-"""Send answers as HTTP responses: the body, and the headers as recorded and for browsers."""
+"""Send the response of an operation: its body, and the headers of the service and for browsers."""
 
 from __future__ import annotations
 
@@ -24,6 +24,7 @@ __all__ = [
 
 
 def encode(api_response: ApiResponse, match: Match | None) -> Buffer:
+    """Return the body of a response, in the JSON dialect of the version."""
     if api_response.raw is not None:
         return api_response.raw
     if api_response.value is None and api_response.status in (202, 204):
@@ -35,7 +36,7 @@ def encode(api_response: ApiResponse, match: Match | None) -> Buffer:
 
 
 def headers_of(api_response: ApiResponse, request_id: str, match: Match | None) -> dict[str, str]:
-    """The headers of every answer, as recorded (v3.0 and before have no Request-Id)."""
+    """Return the headers of a response as recorded (v3.0 and earlier have no Request-Id)."""
     headers = {"apim-request-id": request_id}
     newer = match is not None and not str(match.version).startswith(("v1", "v2", "v3.0"))
     if newer:
@@ -55,7 +56,7 @@ async def send(
     *,
     reason: str | None = None,
 ) -> web.StreamResponse:
-    """Send an answer as it is."""
+    """Send a response unchanged."""
     response = web.Response(
         status=api_response.status,
         reason=reason,
@@ -67,7 +68,7 @@ async def send(
 
 
 async def match_recorded_headers(request: web.Request, response: web.StreamResponse) -> None:
-    """The real service names no server, and gives 204 a length and no type."""
+    """Remove the Server header, and give 202 and 204 a length and no content type."""
     response.headers.popall(hdrs.SERVER, None)
     if response.status in (202, 204):
         response.headers.popall(hdrs.CONTENT_TYPE, None)
@@ -82,11 +83,11 @@ PREFLIGHT_HEADERS = {
 
 
 def is_preflight(request: web.Request) -> bool:
-    """Whether a browser asks what it may send."""
+    """Return whether a request is a CORS preflight."""
     return request.method == "OPTIONS" and "Access-Control-Request-Method" in request.headers
 
 
 async def add_cors_header(request: web.Request, response: web.StreamResponse) -> None:
-    """Let a page of any origin read what an API answers."""
+    """Allow pages of any origin to read the responses of the API."""
     if hdrs.ORIGIN in request.headers and is_api(request.path):
         response.headers[hdrs.ACCESS_CONTROL_ALLOW_ORIGIN] = "*"

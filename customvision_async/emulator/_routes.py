@@ -1,4 +1,4 @@
-"""Which operation a request is: a row an operation, with the versions that have it."""
+"""The routes of the API: each operation with its method, its path and the versions that have it."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ __all__ = ["ROUTES", "Match", "Route", "find_route", "is_api"]
 class Route:
     """One operation.
 
-    `first` and `last` are version strings; `path` is relative to the base path of the API.
+    `first` and `last` are version strings. `path` is relative to the base path of the API.
     """
 
     operation: str
@@ -26,14 +26,14 @@ class Route:
     last: str
 
     def has(self, version: ApiVersion | PredictionVersion) -> bool:
-        """Whether `version` has the operation under this path."""
+        """Return whether `version` has the operation under this path."""
         kind = type(version)
         return kind(self.first) <= version <= kind(self.last)
 
 
 @dataclass(frozen=True, slots=True)
 class Match:
-    """A request that is an operation: `path` holds the parts of the path by name, decoded."""
+    """A request matched to an operation. `path` holds the decoded path parameters by name."""
 
     route: Route
     version: ApiVersion | PredictionVersion
@@ -41,7 +41,7 @@ class Match:
 
 
 def is_api(path: str) -> bool:
-    """Whether a path is under the APIs, and not that of a blob."""
+    """Return whether a path belongs to the API rather than to a blob."""
     return path.lstrip("/").lower().startswith("customvision")
 
 
@@ -144,17 +144,16 @@ _TABLE: dict[tuple[str, int], list[tuple[list[str], Route]]] = {}
 for _route in ROUTES:
     _parts = _segments(_route.path)
     _TABLE.setdefault((_route.api, len(_parts)), []).append((_parts, _route))
-for _rows in (
-    _TABLE.values()
-):  # literal paths before those with names in them: /projects/import is no project
+for _rows in _TABLE.values():
+    # Literal paths come before paths with parameters: "import" in /projects/import is not an id.
     _rows.sort(key=lambda row: sum(part.startswith("{") for part in row[0]))
 
 
 def find_route(method: str, raw_path: str) -> Match | int:
-    """The operation of a request, or the status (404, 405) of there being none.
+    """Return the match of a request, or the status 404 or 405 if there is none.
 
-    The prefix is matched whatever its case, and leading slashes may be doubled (both are seen on
-    the real service).
+    The prefix matches in any letter case, and leading slashes may be repeated. The real service
+    accepts both.
     """
     parts = _segments(raw_path)
     if len(parts) < 4 or parts[0].lower() != "customvision":

@@ -1,5 +1,6 @@
-"""How the service says no: its own ``{code, message}`` and the gateway's ``{error: {code,
-message}}``.
+"""The errors of the service and of the gateway in front of it.
+
+The service's body is ``{code, message}`` and the gateway's is ``{error: {code, message}}``.
 """
 
 from __future__ import annotations
@@ -26,9 +27,9 @@ _STATUS = {
 
 
 class ServiceFault(Exception):
-    """The service's own refusal: `code` is one of CustomVisionErrorCodes.
+    """An error of the service. `code` is one of CustomVisionErrorCodes.
 
-    The beginning of the code decides the status, unless one is given.
+    The prefix of the code determines the status, unless one is given.
     """
 
     def __init__(self, code: str, message: str, *, status: int | None = None) -> None:
@@ -41,12 +42,12 @@ class ServiceFault(Exception):
 
     @property
     def body(self) -> dict[str, Any]:
-        """What the answer carries."""
+        """The body of the response."""
         return {"code": self.code, "message": self.message}
 
 
 class GatewayFault(Exception):
-    """A refusal of the gateway in front of the service: key, rate or path."""
+    """An error of the gateway: wrong key, exceeded rate or unknown path."""
 
     def __init__(
         self,
@@ -64,5 +65,5 @@ class GatewayFault(Exception):
 
     @property
     def body(self) -> dict[str, Any]:
-        """What the answer carries."""
+        """The body of the response."""
         return {"error": {"code": str(self.status), "message": self.message}}

@@ -1,12 +1,10 @@
-"""The switches: what no public evidence settles about the real service, and what a test may want
-turned off.
+"""The switches: behaviour of the real service that no evidence settles, and settings for tests.
 
-:class:`Switches` is the one table: each field has its default, the values it can take and where the
-knowledge comes from; :data:`SWITCHES` is the same as rows. A default follows the evidence where
-there is any, and else is what is harder for a client. A suite is to pass under every setting.
+:class:`Switches` is the one table: each field has its default, the values it accepts and the source
+of the knowledge. :data:`SWITCHES` holds the same as rows. A default follows the evidence if there
+is any, and otherwise is the harder case for a client. A test suite should pass with every setting.
 
-A profile is a JSON file ``{"switches": {"cors": false, ...}}``. Other members of it are not looked
-at.
+A profile is a JSON file ``{"switches": {"cors": false, ...}}``. Its other members are ignored.
 """
 
 from __future__ import annotations
@@ -33,17 +31,23 @@ __all__ = [
 ]
 
 Grade = Literal["R", "A", "B", "C", "T"]
-"""R is recorded; A is Microsoft's code, documents or engineers; B is a first-hand test against a real
-project; C is not known, or inferred; T says nothing about the service: it is for tests."""
+"""The evidence for a default.
+
+R: a recording. A: Microsoft's code, documents or engineers. B: a first-hand test against a real
+project. C: unknown or inferred. T: not about the service, for tests only.
+"""
 
 T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
 class Switch:
-    """One switch. `line` is its line in the table of evidence (D1 to D18), where it has one.
+    """One switch.
 
-    `values` are all it can take, or, where it is a number, the ones that tests try.
+    A `meaning` of the form "X, or Y" describes True, then False. For a switch with more values it
+    describes them in their order. `line` is the line in the table of evidence (D1 to D18), or
+    empty. `values` are all values the switch accepts. For a number they are the values that tests
+    try.
     """
 
     name: str
@@ -56,7 +60,7 @@ class Switch:
 
     @property
     def open(self) -> bool:
-        """Whether it is about the real service, so that a real resource can tell which value holds."""
+        """Whether the switch describes the real service, so that a real resource can settle it."""
         return self.grade != "T"
 
 
@@ -69,7 +73,7 @@ def _switch(
     source: str = "",
     values: tuple[T, ...] = (),
 ) -> T:
-    """A field of `Switches`. `values` is for numbers: other types list their values themselves."""
+    """Return a field of `Switches`. Only numbers need `values`: other types list their own."""
     metadata = {
         "meaning": meaning,
         "grade": grade,
@@ -82,97 +86,96 @@ def _switch(
 
 @dataclass(frozen=True, slots=True)
 class Switches:
-    """How the emulator behaves where the service's behaviour is not known, or may be varied."""
+    """Settings for behaviour of the service that is unknown or varies."""
 
     # Uploads.
 
     shuffle_results: bool = _switch(
         True,
-        "Results of a batch come in another order than sent, or in the same.",
+        "Return the results of a batch in another order than sent, or in the same order.",
         grade="R",
         source="training-v3.0/CreateTrainedImageClassificationProject.dev-instance",
     )
     deduplicate: bool = _switch(
         True,
-        "An image whose bytes the project has already is OKDuplicate, or is stored once more.",
+        "Return OKDuplicate for an image whose bytes the project has already, or store it again.",
         grade="A",
         source="the enum ImageCreateStatus",
     )
     duplicates_in_batch: bool = _switch(
-        True, "The same bytes twice in one batch count as a duplicate too."
+        True,
+        "Also treat the same bytes twice in one batch as a duplicate.",
     )
     duplicate_has_image: bool = _switch(
-        True, "OKDuplicate carries the image that was there, or null."
+        True,
+        "OKDuplicate contains the existing image, or null.",
     )
     duplicate_merges_tags: bool = _switch(
         True,
-        "OKDuplicate adds the tags, regions and metadata sent to the image that was there, or "
-        "leaves it"
-        " as it was.",
+        "OKDuplicate adds the tags, regions and metadata of the request to the existing "
+        "image, or leaves the image unchanged.",
         grade="A",
         line="D11",
         source="cognitive-services-python-sdk-samples#56 (a service engineer)",
     )
     duplicate_is_success: bool = _switch(
         False,
-        "A batch with OKDuplicate in it has isBatchSuccessful true (and 200), or false.",
+        "A batch with OKDuplicate has isBatchSuccessful true (and status 200), or false.",
         grade="B",
         source="cognitive-services-python-sdk-samples#98 and two public apps",
     )
     multi_status: bool = _switch(
         True,
-        "From v3.3: 207 when not all is well, or 200.",
+        "From v3.3 on, a batch with a failure has status 207, or 200.",
         grade="A",
         source="Training-v3.3.json",
     )
     failed_image_is_null: bool = _switch(
-        True, 'A failed result has "image": null, or no such key (both are in published examples).'
+        True,
+        'A failed result has "image": null, or no such key (published examples show both).',
     )
     quoted_file_names: bool = _switch(
         True,
-        "sourceUrl of a data upload keeps the quotes round the file name, or not.",
+        "sourceUrl of a data upload keeps the quotes around the file name, or drops them.",
         grade="R",
         source="training-v3.4-preview/CreateImagesFromData",
     )
     entry_tags_add: bool = _switch(
-        True, "tagIds of an entry add to those of the batch, or replace them."
+        True,
+        "tagIds of an entry are added to those of the batch, or replace them.",
     )
     unknown_tag: Literal["batch", "image"] = _switch(
         "batch",
-        "An unknown tag id in one entry, up to v3.3: the whole batch is a 400, or that image "
-        "alone is"
-        " ErrorUnknown.",
+        "Up to v3.3, an unknown tag id in one entry fails the whole batch with 400, or only "
+        "that image with ErrorUnknown.",
         line="D14",
-        source=(
-            "cognitive-services-python-sdk-samples#56 suspects it; v3.4-preview has ErrorInvalidTag"
-        ),
+        source="cognitive-services-python-sdk-samples#56 suspects it; "
+        "v3.4-preview has ErrorInvalidTag",
     )
     tag_limit_over_all: bool = _switch(
         True,
-        "The 20 tags of a batch are the distinct ones of batch, entries and regions together, "
-        "or each"
-        " list counts alone.",
+        "The limit of 20 tags applies to the distinct tags of batch, entries and regions "
+        "together, or to each list separately.",
     )
     spoiled_batches: bool = _switch(
         False,
-        "One bad image makes every result of its batch ErrorUnknown, or only its own fails.",
+        "One bad image makes every result of its batch ErrorUnknown, or fails alone.",
         source="Cognitive-CustomVision-Windows#20 (2018)",
     )
     all_bad_is_400: bool = _switch(
         False,
-        'A batch in which no image is good is a 400 "No valid image files", or a list of results.',
+        'A batch without a good image fails with 400 "No valid image files", or returns a '
+        "list of results.",
         source="azure-sdk-for-python#17734",
     )
     turned_size: bool = _switch(
         False,
-        (
-            "Width, height and regions are of the image as its EXIF orientation turns it, or as it "
-            "is stored."
-        ),
+        "Width, height and regions refer to the image after its EXIF orientation is applied, "
+        "or as stored.",
     )
     body_bytes: int = _switch(
         56_000_000,
-        "A larger body ends in 408.",
+        "Maximum size of a request body in bytes. A larger one fails with 408.",
         source="Cognitive-CustomVision-Windows#13 (batches above some 55 MB)",
         values=(56_000_000, 100_000_000),
     )
@@ -181,34 +184,34 @@ class Switches:
 
     names_ignore_case: bool = _switch(
         True,
-        '"Apple" and "apple" are the same name of a tag (as SQL Server compares by default), or two.',
+        '"Apple" and "apple" are the same tag name (as SQL Server compares by default), or '
+        "two names.",
     )
     strict_ids: bool = _switch(
-        False, "An unknown id in a delete or untag is refused with 404, or ignored."
+        False,
+        "Reject an unknown id in a delete or untag with 404, or ignore it.",
     )
     strict_metadata: bool = _switch(
         True,
-        "Metadata up to 10 pairs of 128 and 256 characters (v3.4-preview, and the portal's "
-        "page), or"
-        " 50, 256 and 512 (v3.3).",
+        "Limit metadata to 10 pairs of 128 and 256 characters (v3.4-preview and the portal's "
+        "page), or to 50 pairs of 256 and 512 (v3.3).",
     )
     null_lists: bool = _switch(
         False,
-        "v1.2 to v2.2 (and the tag summary of any version): null in place of an empty list, "
-        "which their"
-        " schemas allow.",
+        "Return null for an empty list in v1.2 to v2.2, and in the tag summary of any "
+        "version. The schemas allow it.",
     )
     repeated_region_is_400: bool = _switch(
         True,
-        'The same region twice in one batch: 400 "Duplicate image regions" and nothing is created, or the'
-        " second is among the duplicated.",
+        'The same region twice in one batch fails with 400 "Duplicate image regions" and '
+        "creates nothing, or the second is reported as duplicated.",
         grade="B",
         line="D7",
         source="two tests against a real project",
     )
     shuffle_created: bool = _switch(
         True,
-        "created[] of regions comes in another order than sent, or in the same.",
+        "Return created[] of regions in another order than sent, or in the same order.",
         grade="B",
         line="D7",
         source="two tests against a real project",
@@ -218,46 +221,44 @@ class Switches:
 
     newest_iteration_first: bool = _switch(
         True,
-        "GetIterations lists the newest first, or the oldest.",
+        "GetIterations lists the newest iteration first, or the oldest.",
         grade="A",
         line="D3",
         source="azure-intelligent-edge-patterns; azure-docs#77596",
     )
     workspace_listed: bool = _switch(
         False,
-        (
-            "v1.2 lists the workspace, which is New, among the iterations; or gives it by its id "
-            "alone."
-        ),
+        "v1.2 lists the workspace, whose status is New, among the iterations, or returns it "
+        "only by its id.",
         line="D16",
         source="azure-sdk-for-python#1873 (an engineer) says that it is there, not where",
     )
     republish_is_400: bool = _switch(
         True,
-        'Publishing a published iteration again is a 400 "Iteration is already published as: ..." with'
-        " overwrite too, or overwrite renames it.",
+        'Publishing a published iteration again fails with 400 "Iteration is already '
+        'published as: ..." even with overwrite, or overwrite renames it.',
         grade="B",
         line="D9",
         source="a test against a real project",
     )
     empty_tag_stops_training: Literal["detection", "always", "never"] = _switch(
         "detection",
-        'A tag with no image at all stops a training with 400 "Not enough images per tag for training":'
-        " of detection projects, of all, or of none.",
+        'A tag without images fails a training with 400 "Not enough images per tag for '
+        'training" in detection projects, in all projects, or in none.',
         grade="B",
         line="D10",
         source="a test against a real project (seen for detection)",
     )
     newer_domains: bool = _switch(
         True,
-        "There are the 18 domains of today, or the 14 of 2020.",
+        "Offer the 18 domains of today, or the 14 of 2020.",
         grade="A",
         line="D12",
         source="Microsoft Learn, select-domain; 14 in training-v3.4-preview/DomainsApiTests",
     )
     quota_is_401: bool = _switch(
         False,
-        "Too many projects: 401 Access Denied, or 400 BadRequestExceedProjectLimit.",
+        "Too many projects fail with 401 Access Denied, or with 400 BadRequestExceedProjectLimit.",
         source="azure-sdk-for-python#2800",
     )
 
@@ -265,126 +266,128 @@ class Switches:
 
     vnet: bool = _switch(
         False,
-        "Image addresses are relative paths for GetArtifact (v3.3 up, resources in a virtual "
-        "network), or"
-        " absolute.",
+        "Image addresses are relative paths for GetArtifact (from v3.3 on, for resources in a"
+        " virtual network), or absolute.",
         grade="A",
         source="Training-v3.3.json",
     )
     address_seconds: float = _switch(
         86_400.0,
-        "How long a signed address of an image is good.",
+        "Seconds until the signed address of an image expires.",
         grade="R",
         source="every recording with images (24 hours)",
         values=(86_400.0, 600.0),
     )
     originals_kept: bool = _switch(
-        True, "originalImageUri serves the bytes that were uploaded, or the image written anew."
+        True,
+        "originalImageUri returns the uploaded bytes, or the image encoded again.",
     )
     cross_resource_fetch: bool = _switch(
         True,
-        (
-            "CreateImagesFromUrls fetches the image addresses of another resource, or fails "
-            "(ErrorSource)."
-        ),
+        "CreateImagesFromUrls fetches image addresses of another resource, or fails with "
+        "ErrorSource.",
     )
 
     # Requests.
 
     json_reader: Literal["quotes", "lenient", "strict"] = _switch(
         "quotes",
-        "JSON with single quotes is taken; also unquoted names, comments, trailing commas and "
-        "a BOM; or"
-        " neither.",
+        "Accept JSON with single quotes, or also unquoted names, comments, trailing commas "
+        "and a BOM, or only strict JSON.",
         grade="A",
         line="D2",
         source="AI-900 labs (single quotes); the rest is what Json.NET takes",
     )
     repeated_query: Literal["all", "last"] = _switch(
         "all",
-        (
-            "Of a list in the query that is given twice (tagIds=A&tagIds=B) both count, or the "
-            "last alone."
-        ),
+        "Use all values of a list that is given twice in the query (tagIds=A&tagIds=B), or "
+        "only the last.",
         line="D8",
         source="custom-vision-client sends it (v1.0)",
     )
     cors: bool = _switch(
         True,
-        "Browsers may call: preflights are answered, and Access-Control-Allow-Origin is sent.",
+        "Let browsers call the API: answer preflights and send Access-Control-Allow-Origin.",
         line="D6",
         source="VoTT's web build and several pages call it",
     )
     retry_after: Literal["seconds", "date", "none"] = _switch(
-        "seconds", "A 429 has a Retry-After in seconds, as a date, or its words alone tell."
+        "seconds",
+        "A 429 has Retry-After in seconds, as a date, or not at all (only its text says when "
+        "to retry).",
     )
     refuse_early: bool = _switch(
-        False, "401 and 429 are answered before the body was read, or after."
+        False,
+        "Send 401 and 429 before the body is read, or after.",
     )
     counting: Literal["second", "bucket"] = _switch(
         "second",
-        "Calls a second are those of the last second at any time; or a bucket holds one "
-        "second's calls and"
-        " fills evenly.",
+        "Count the requests of the last second at any time, or use a bucket that holds the "
+        "requests of one second and refills evenly.",
     )
     penalty: bool = _switch(
         False,
-        "After a 429 every call is refused until its Retry-After is over, or only the rate counts.",
+        "After a 429, reject every request until its Retry-After has passed, or apply only "
+        "the rate.",
     )
 
     # For tests.
 
     check_images: Literal["header", "decode", "none"] = _switch(
         "header",
-        "How far an upload is looked at: its header; every pixel (slower); or not at all (for "
-        "soak tests:"
-        " size 1 x 1).",
+        "Inspect the header of an upload, every pixel (slower), or nothing (for soak tests: "
+        "all images are 1 x 1).",
         grade="T",
     )
     keep_images: bool = _switch(
         True,
-        "Keep the bytes of uploaded images (and serve them), or only their digest: memory "
-        "stays flat in"
-        " soak tests.",
+        "Store and serve the bytes of uploaded images, or only their digest, so that memory "
+        "stays flat in soak tests.",
         grade="T",
     )
     allow_internet: bool = _switch(
         False,
-        "Images by URL may come from anywhere, or from loopback and data: URLs only.",
+        "Fetch images by URL from anywhere, or only from loopback and data: URLs.",
         grade="T",
     )
-    training_seconds: float = _switch(0.2, "How long a training takes.", grade="T")
+    training_seconds: float = _switch(
+        0.2,
+        "Seconds that a training takes.",
+        grade="T",
+    )
     export_seconds: float = _switch(
         0.0,
-        (
-            "How long the export of an iteration takes; the first answer says Exporting whatever "
-            "it is."
-        ),
+        "Seconds that the export of an iteration takes. The first response always says Exporting.",
         grade="T",
     )
     import_seconds: float = _switch(
         0.0,
-        "How long the import of a project takes; the first answer says Importing whatever it is.",
+        "Seconds that the import of a project takes. The first response always says Importing.",
         grade="T",
     )
     delete_all_seconds: float = _switch(
-        0.0, "How long it takes until DeleteImages with allImages has had its effect.", grade="T"
+        0.0,
+        "Seconds until DeleteImages with allImages takes effect.",
+        grade="T",
     )
     think_seconds: float = _switch(
-        0.0, "How long the service thinks about every call once it has its body.", grade="T"
+        0.0,
+        "Seconds between the end of a request's body and the response.",
+        grade="T",
     )
 
     def __post_init__(self) -> None:
-        """Raise TypeError or ValueError for a switch that cannot be set to what it is."""
+        """Raise TypeError or ValueError for a switch with an invalid value."""
         check_values(dataclasses.asdict(self), _types())
 
     @classmethod
     def combinations(cls, *names: str) -> list[Switches]:
-        """Every combination of the two-valued switches named."""
-        return [
-            dataclasses.replace(cls(), **dict(zip(names, values, strict=True)))  # type: ignore[arg-type]  # booleans by name
+        """Return every combination of the named two-valued switches."""
+        every: list[dict[str, Any]] = [
+            dict(zip(names, values, strict=True))
             for values in itertools.product((False, True), repeat=len(names))
         ]
+        return [dataclasses.replace(cls(), **values) for values in every]
 
 
 @functools.cache
@@ -429,23 +432,23 @@ def read_profile(path: str | Path) -> dict[str, Any]:
 
     Raises:
         OSError: The file cannot be read.
-        ValueError: It is no profile, or sets a switch to what it cannot be.
+        ValueError: The file is not a profile, or gives a switch an invalid value.
     """
     try:
         profile = json.loads(Path(path).read_text(encoding="utf-8"))
         switches = profile["switches"]
         if not isinstance(switches, Mapping):
-            raise TypeError("its switches are no JSON object")
+            raise TypeError("'switches' must be a JSON object")
         check_names(list(switches), list(SWITCHES))
         Switches(**switches)
     except (KeyError, TypeError, ValueError, RecursionError) as error:
         reason = "it has no 'switches'" if isinstance(error, KeyError) else error
-        raise ValueError(f"{path} is no profile of the emulator: {reason}") from error
+        raise ValueError(f"{path} is not a profile of the emulator: {reason}") from error
     return dict(switches)
 
 
 def profile_text(switches: Mapping[str, Any], **more: Any) -> str:
-    """The text of a profile that sets these switches; `more` are further members of it."""
+    """Return the text of a profile that sets these switches. `more` are further members of it."""
     check_names(list(switches), list(SWITCHES))
     return json.dumps(more | {"switches": dict(switches)}, indent=2, ensure_ascii=False) + "\n"
 

@@ -1,4 +1,4 @@
-"""An event loop of its own in a thread, for programs and tests that are not asynchronous."""
+"""Run an event loop in a thread, for programs and tests that are not asynchronous."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ T = TypeVar("T")
 
 
 class LoopThread:
-    """A loop that runs in a thread until it is closed."""
+    """An event loop that runs in a thread until it is closed."""
 
     def __init__(self, name: str) -> None:
         self._runner = asyncio.Runner(loop_factory=asyncio.new_event_loop)
@@ -22,14 +22,14 @@ class LoopThread:
         self._thread.start()
 
     def _run(self) -> None:
-        with self._runner:  # which ends what is left, as asyncio.run does
+        with self._runner:  # cancels remaining tasks on exit, as asyncio.run does
             self._loop.run_forever()
 
     def run(self, work: Coroutine[Any, Any, T]) -> T:
-        """Run a coroutine there and wait for what it returns."""
+        """Run a coroutine on the loop, wait for it and return its result."""
         return asyncio.run_coroutine_threadsafe(work, self._loop).result()
 
     def close(self) -> None:
-        """Stop the loop and end the thread."""
+        """Stop the loop and join the thread."""
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join()

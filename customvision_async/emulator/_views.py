@@ -1,5 +1,6 @@
-"""Rows as the JSON of each version: names, order of keys, what is absent and what is null, and
-dates, as recorded.
+"""Convert rows to the JSON of each version as recorded.
+
+Versions differ in names, order of keys, absent and null members, and dates.
 """
 
 # ruff: noqa: S608 - only names of this package and placeholders go into SQL; values are bound.
@@ -44,24 +45,24 @@ _BEFORE_RESIZED = frozenset((V.V1_2, V.V2_0, V.V2_1))
 
 
 def blob_name(prefix: str, key: bytes) -> str:
-    """The name of a blob: a letter and the id without dashes."""
+    """Return the name of a blob: a prefix and the id without dashes."""
     return f"{prefix}-{guid_text(key).replace('-', '')}"
 
 
 def _date(ticks: int, version: V) -> str:
-    """Dates of projects and iterations."""
+    """Return a date of a project or iteration."""
     if version >= V.V3_0:
         return instant(ticks, digits=3)
     return instant(ticks, digits=2 if version == V.V1_2 else 3, zulu=False)
 
 
 def _plain(ticks: int) -> str:
-    """Dates of images, their tags and regions: no Z, in every version."""
+    """Return a date of an image, its tags or its regions, which has no Z in any version."""
     return instant(ticks, zulu=False)
 
 
 def domain_json(domain: Domain, version: V) -> Json:
-    """A Domain."""
+    """Return a Domain."""
     out: Json = {"id": domain.id, "name": domain.name}
     if version >= V.V2_0:
         out["type"] = domain.type
@@ -79,10 +80,9 @@ def domain_json(domain: Domain, version: V) -> Json:
 
 
 def project_json(resource: Resource, row: Any, version: V) -> Json:
-    """A Project.
+    """Return a Project.
 
-    One that is being imported says so until its time has come, and has its answer 'Succeeded'
-    after.
+    From v3.2 on it has a status: Importing until the import is complete, then Succeeded or Failed.
     """
     key = row["id"]
     out: Json = {
@@ -109,8 +109,9 @@ def project_json(resource: Resource, row: Any, version: V) -> Json:
 
 
 def _import_status(ready: int | None, now: int) -> str:
-    """How far an import is; a project that was made here is ready since time began (0), one that
-    cannot be has -1.
+    """Return the status of an import.
+
+    `ready` is 0 for a project that was created here and -1 for a failed import.
     """
     if ready is None or ready > now:
         return "Importing"
@@ -135,7 +136,7 @@ def _settings(row: Any, version: V) -> Json:
 
 
 def tag_json(row: Any, count: int, version: V) -> Json:
-    """A Tag with the number of its images."""
+    """Return a Tag with the number of its images."""
     out: Json = {"id": guid_text(row["id"]), "name": row["name"], "description": row["description"]}
     if version >= V.V2_2:
         out["type"] = row["type"]
@@ -144,7 +145,7 @@ def tag_json(row: Any, count: int, version: V) -> Json:
 
 
 def region_json(row: Any, *, name: str | None) -> Json:
-    """An ImageRegion."""
+    """Return an ImageRegion."""
     return {
         "regionId": guid_text(row["id"]),
         "tagName": name,
@@ -165,9 +166,9 @@ def images_json(
     iteration: bytes = WORKSPACE,
     named: bool = True,
 ) -> list[Json]:
-    """Images with their tags and regions.
+    """Return images with their tags and regions.
 
-    In the answer of a create call tags have no names (`named` False).
+    In the response of a create request the tags have no names (`named` False).
     """
     if not rows:
         return []
@@ -238,10 +239,10 @@ def _addresses(frame: tuple[str, str], row: Any, letter: str, version: V) -> Jso
 
 
 def iteration_json(resource: Resource, row: Any, version: V, *, fresh: bool = False) -> Json:
-    """An Iteration.
+    """Return an Iteration.
 
-    While it trains (or in the answer of the train call, `fresh`) it has no domain and no date of
-    training.
+    During training, and in the response of the train request (`fresh`), it has no domain and no
+    date of training.
     """
     now = resource.state.clock.now()
     done = row["ready"] <= now and not fresh
@@ -267,7 +268,9 @@ def iteration_json(resource: Resource, row: Any, version: V, *, fresh: bool = Fa
 
 
 def workspace_json(project: Any) -> Json:
-    """The workspace of a project as v1.2 shows it: an iteration that is New, and has no domain yet."""
+    """Return the workspace of a project as v1.2 shows it: an iteration with status New and no
+    domain.
+    """
     return {
         "id": guid_text(project["workspace"]),
         "name": f"Iteration {project['trained'] + 1}",
@@ -302,8 +305,10 @@ def _training_json(row: Any, version: V, done: bool) -> Json:
 def prediction_json(
     resource: Resource, row: Any, version: V, *, stored: bool = False, images: bool = False
 ) -> Json:
-    """An ImagePrediction, or (`stored`) one whose image has addresses: among the predictions, or
-    (`images`) the project's.
+    """Return an ImagePrediction.
+
+    `stored` adds the addresses of the image: those of a stored prediction, or (`images`) those of
+    an image of the project.
     """
     out: Json = {}
     project = guid_text(row["project"])
@@ -340,8 +345,9 @@ def prediction_json(
 
 
 def scores_json(scores: Iterable[Json], version: V) -> Iterable[Json]:
-    """The scores of a prediction: v1.2 (and Prediction v1.1) has the tag first and calls its name
-    "Tag".
+    """Yield the scores of a prediction.
+
+    v1.2 and Prediction v1.1 put the tag first and call its name "Tag".
     """
     for score in scores:
         if version == V.V1_2:

@@ -1,10 +1,12 @@
 """The pytest plugin: fixtures ``emulator``, ``training`` and ``prediction``.
 
-``emulator`` is an :class:`~customvision_async.emulator.Emulator` in a thread of its own, so it
-serves tests of any kind; it takes its arguments from a mark: ``@pytest.mark.emulator(tier="F0",
-deduplicate=False)``. ``training`` is a :class:`~customvision_async.TrainingClient` of it and
-``prediction`` a :class:`~customvision_async.PredictionClient`, for asynchronous tests (anyio, or
-pytest-asyncio in auto mode).
+``emulator`` is an :class:`~customvision_async.emulator.Emulator` that runs in its own thread, so
+synchronous and asynchronous tests can use it. A mark sets its arguments:
+``@pytest.mark.emulator(tier="F0", deduplicate=False)``.
+
+``training`` is a :class:`~customvision_async.TrainingClient` for it and ``prediction`` a
+:class:`~customvision_async.PredictionClient`. Both need asynchronous tests: anyio, or
+pytest-asyncio in auto mode.
 """
 
 from __future__ import annotations
@@ -22,7 +24,7 @@ __all__ = ["emulator", "prediction", "pytest_configure", "training"]
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Make the mark known."""
+    """Register the mark ``emulator``."""
     config.addinivalue_line(
         "markers", "emulator(**options): arguments of Emulator for the fixture of that name"
     )
@@ -30,8 +32,8 @@ def pytest_configure(config: pytest.Config) -> None:
 
 @pytest.fixture
 def emulator(request: pytest.FixtureRequest) -> Iterator[Emulator]:
-    """Custom Vision on loopback, empty, for one test."""
-    from . import Emulator  # here, so that a test run that does without it needs no Pillow
+    """Yield an empty emulator on loopback for one test."""
+    from . import Emulator  # imported late: runs without this fixture need no Pillow
 
     options: dict[str, Any] = {}
     for mark in reversed(list(request.node.iter_markers("emulator"))):
@@ -42,7 +44,7 @@ def emulator(request: pytest.FixtureRequest) -> Iterator[Emulator]:
 
 @pytest.fixture
 async def training(emulator: Emulator) -> AsyncIterator[TrainingClient]:
-    """A client of the emulator's training API."""
+    """Yield a client for the emulator's training API."""
     from .. import TrainingClient
 
     async with TrainingClient(emulator.endpoint, emulator.training_key) as client:
@@ -51,7 +53,7 @@ async def training(emulator: Emulator) -> AsyncIterator[TrainingClient]:
 
 @pytest.fixture
 async def prediction(emulator: Emulator) -> AsyncIterator[PredictionClient]:
-    """A client of the emulator's prediction API."""
+    """Yield a client for the emulator's prediction API."""
     from .. import PredictionClient
 
     async with PredictionClient(emulator.endpoint, emulator.prediction_key) as client:

@@ -1,4 +1,4 @@
-"""The emulator as a server: requests in, answers (or faults) out."""
+"""The emulator as an HTTP server."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from typing import Any, Literal, Self, Unpack, cast
 
 from aiohttp import hdrs, web
 
-from . import _handlers as _handlers  # registers the operations
+from . import _handlers as _handlers  # registers the handlers
 from ._access import Access
 from ._api_request import ApiRequest, ApiResponse
 from ._arguments import check_arguments, check_names
@@ -61,7 +61,7 @@ _READ_BUFFER = 1 << 18
 _GRACE_SECONDS = 1.0
 _TIMED_OUT = "The request timed out: its body was not read in time."
 _MISDIRECTED = (
-    "The request was sent to a name that is not this emulator's: use its address or localhost."
+    "The request was sent to a host name that is not this emulator's. Use its address or localhost."
 )
 
 
@@ -75,33 +75,36 @@ class Emulator:
     ``with Emulator() as emulator:`` does the same in a thread, for code that is not asynchronous.
 
     Args:
-        port: the port to listen on; 0 takes a free one.
-        training_key: the key of the training API; a random one unless given.
-        prediction_key: the key of the prediction API; the training key unless given.
-        data: a folder that keeps everything across restarts; None keeps it in memory.
-        tier: the pricing tier whose quotas and rates hold ("F0" or "S0"); None has no limits.
-        calls_per_second: another rate than the tier's, for every kind of call.
+        port: The port to listen on. 0 picks a free one.
+        training_key: The key of the training API. Random by default.
+        prediction_key: The key of the prediction API. The training key by default.
+        data: A folder that keeps the state across restarts. None keeps it in memory.
+        tier: The pricing tier whose quotas and rates apply ("F0" or "S0"). None has no limits.
+        calls_per_second: A rate that replaces those of the tier, for every kind of request.
         bearer_tokens: Entra tokens that are accepted in place of a key.
-        seed: makes ids, shuffling and the dice of the faults the same in each run.
-        host: the address to listen on. On a loopback address requests for names with a dot are
-            refused with 421, lest a web page reaches the emulator by DNS rebinding; give the name
-            here, or serve over TLS, to use one.
-        ssl_context: serve over TLS.
-        log_size: how many requests :attr:`requests` keeps.
-        switches: what no evidence settles; single ones may be given as further arguments
-            (:class:`Switches` has the list).
-        profile: a JSON file ``{"switches": {...}}`` that sets some of them, such as the one that
-            ``customvision doctor --probe`` writes; what is given as a further argument goes before
-            it.
+        seed: Makes ids, shuffling and the probabilities of faults the same in each run.
+        host: The address to listen on. On a loopback address, requests to a host name with a dot are
+            rejected with 421, so that no web page reaches the emulator by DNS rebinding. To use such
+            a name, give it here or serve over TLS.
+        ssl_context: Serve over TLS.
+        log_size: The number of requests that :attr:`requests` keeps.
+        switches: Settings for behaviour that no evidence settles (:class:`Switches` lists them).
+            Single switches can be given as further arguments.
+        profile: A JSON file ``{"switches": {...}}`` that sets some of them, such as the one that
+            ``customvision doctor --probe`` writes. Further arguments take precedence over it.
 
-    Raises TypeError or ValueError for arguments that cannot be. Entering raises OSError where it
-    cannot listen on the port (another process does), or keep its state in the folder (not to be
-    written, in use, or written by a newer version).
+    Raises:
+        TypeError: An argument has the wrong type or an unknown name.
+        ValueError: An argument has an invalid value.
+        OSError: On entering, if the emulator cannot listen on the port (another process does), or
+            cannot keep its state in the folder (not writable, in use, or written by a newer version).
 
-    Attributes: endpoint: what to give a client, such as ``"http://127.0.0.1:40000"``. faults: where
-        to ask for things to go wrong (:class:`Faults`). requests: what was asked, oldest first
-        (:class:`RequestRecord`). in_flight: how many requests are being served; `most_in_flight` is
-        the most there were at a time.
+    Attributes:
+        endpoint: The endpoint for clients, such as ``"http://127.0.0.1:40000"``.
+        faults: Injects faults (:class:`Faults`).
+        requests: The requests received, oldest first (:class:`RequestRecord`).
+        in_flight: The number of requests that are being served.
+        most_in_flight: The highest number of requests served at the same time.
     """
 
     def __init__(
@@ -123,7 +126,7 @@ class Emulator:
         **changes: Unpack[SwitchChanges],
     ) -> None:
         if tier not in QUOTAS:
-            raise ValueError(f"there is no tier {tier!r}: F0, S0, or None for no limits")
+            raise ValueError(f"there is no tier {tier!r}; use F0, S0, or None for no limits")
         check_arguments(
             host=host,
             port=port,
@@ -154,7 +157,7 @@ class Emulator:
 
     @property
     def training_key(self) -> str:
-        """The key of the training API. Setting it revokes the one before."""
+        """The key of the training API. Setting it revokes the previous one."""
         return self.access.training_key
 
     @training_key.setter
@@ -163,7 +166,7 @@ class Emulator:
 
     @property
     def prediction_key(self) -> str:
-        """The key of the prediction API. Setting it revokes the one before."""
+        """The key of the prediction API. Setting it revokes the previous one."""
         return self.access.prediction_key
 
     @prediction_key.setter
@@ -172,20 +175,25 @@ class Emulator:
 
     @property
     def in_flight(self) -> int:
-        """How many requests are being served."""
+        """The number of requests that are being served."""
         return self._in_flight.in_flight
 
     @property
     def most_in_flight(self) -> int:
-        """The most requests that were served at a time."""
+        """The highest number of requests served at the same time."""
         return self._in_flight.most_in_flight
 
-    # Life.
+    # Lifetime.
 
     async def start(self) -> None:
-        """Open the state and listen. Raises OSError where either cannot be."""
+        """Open the state and listen.
+
+        Raises:
+            OSError: The state cannot be opened, or the port is not available.
+            RuntimeError: The emulator is already running.
+        """
         if self._resource is not None:
-            raise RuntimeError("this emulator is running already")
+            raise RuntimeError("this emulator is already running")
         host, port = self._address
         self._closing = asyncio.Event()
         state = State(self._folder, self._seed)
@@ -207,9 +215,9 @@ class Emulator:
             max_field_size=_MAX_LINE_BYTES,
             read_bufsize=_READ_BUFFER,
             shutdown_timeout=_GRACE_SECONDS,
-            lingering_time=0.0,  # done by `finished`
+            lingering_time=0.0,  # `finish` does it
             keepalive_timeout=IDLE_SECONDS,
-            auto_decompress=False,  # as in ASP.NET; a small body cannot become a large one
+            auto_decompress=False,  # as ASP.NET; a small body stays small
             logger=http_log,
         )
         try:
@@ -247,7 +255,7 @@ class Emulator:
             timer.cancel()
         for task in self._tasks:
             task.cancel()
-        async with AsyncExitStack() as rest:  # whatever comes between, a cancellation too
+        async with AsyncExitStack() as rest:  # close everything, even if cancelled
             rest.callback(resource.state.close)
             rest.push_async_callback(self._fetcher.close)
             rest.push_async_callback(self._runner.cleanup)
@@ -269,7 +277,7 @@ class Emulator:
         await self.stop()
 
     def __enter__(self) -> Self:
-        """Serve from a thread, for code that is not asynchronous."""
+        """Start in a thread, for code that is not asynchronous."""
         self._thread = LoopThread("customvision-emulator")
         try:
             self._thread.run(self.start())
@@ -290,9 +298,7 @@ class Emulator:
             self._thread.close()
 
     def _call_later(self, seconds: float, act: Callable[[], None]) -> None:
-        """Let something happen after a time (at once where it is 0), unless the emulator is stopped
-        before.
-        """
+        """Run `act` after a time, or at once if it is 0. Stopping the emulator cancels it."""
         if seconds <= 0:
             act()
             return
@@ -307,7 +313,7 @@ class Emulator:
         self._timers.add(timer)
 
     def _start_task(self, work: Coroutine[Any, Any, None]) -> None:
-        """Let work go on after its answer, until the emulator is stopped."""
+        """Run `work` in the background until it ends or the emulator stops."""
         task = asyncio.get_running_loop().create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
@@ -332,7 +338,7 @@ class Emulator:
                     record.fault = fault.kind if fault else ""
                     response = await self._serve(request, match, record, fault)
                 await finish(request, response)
-            except ConnectionError:  # the client left
+            except ConnectionError:  # the client disconnected
                 response = drop_connection(request)
             return response
 
@@ -365,7 +371,7 @@ class Emulator:
             )
         except GatewayFault as refused:
             api_response = ApiResponse(refused.status, refused.body, headers=refused.headers)
-            if fault:  # it did not come to that
+            if fault:  # the fault had no effect
                 fault.hits -= 1
                 record.fault = ""
             record.status = api_response.status
@@ -394,16 +400,17 @@ class Emulator:
         self.access.check(request.headers, match.route.api)
         self._gate.admit(match, asyncio.get_running_loop().time())
 
-    async def _body(self, request: web.Request, record: RequestRecord, most: int) -> Buffer:
-        """Return the whole body; of one that is larger than `most` nothing is kept.
+    async def _body(self, request: web.Request, record: RequestRecord, max_bytes: int) -> Buffer:
+        """Return the whole body, or nothing of a body larger than `max_bytes`.
 
-        Raise the gateway's 408 for one that is too large (once it is read to its end) or too slow.
+        Raises:
+            GatewayFault: 408, the body is too large (raised after its end) or too slow.
         """
         kept: list[bytes] = []
         try:
             async for piece in with_timeouts(iter_body(request)):
                 record.body_bytes += len(piece)
-                if record.body_bytes <= most:
+                if record.body_bytes <= max_bytes:
                     kept.append(piece)
                 else:
                     kept.clear()
@@ -421,7 +428,7 @@ class Emulator:
         record: RequestRecord,
         fault: Fault | None,
     ) -> web.StreamResponse:
-        """What is no operation: blobs, and paths of nowhere."""
+        """Serve a request that is not an operation: a blob, a preflight or an unknown path."""
         if status == 421:
             api_response = ApiResponse(421, GatewayFault(421, _MISDIRECTED).body)
         elif status == 405 and is_preflight(request) and self.switches.cors:
@@ -434,7 +441,8 @@ class Emulator:
             api_response = ApiResponse(
                 405,
                 {
-                    "message": f"The requested resource does not support http method '{request.method}'."
+                    "message": "The requested resource does not support http method "
+                    f"'{request.method}'."
                 },
             )
         else:
@@ -455,7 +463,7 @@ class Emulator:
 def _resolve_switches(
     switches: Switches | None, profile: str | Path | None, changes: SwitchChanges
 ) -> Switches:
-    """Return the switches with what a profile, and then single arguments, say of them."""
+    """Return the switches after a profile, and then single arguments, are applied."""
     check_names(changes, _NAMES)
     if profile is not None:
         changes = cast(SwitchChanges, read_profile(profile) | changes)
@@ -479,7 +487,11 @@ async def serve(
     announce: Callable[[str], None] = print,
     **changes: Unpack[SwitchChanges],
 ) -> None:
-    """Serve until SIGINT or SIGTERM; `announce` is given the endpoint when it is ready."""
+    """Serve until SIGINT or SIGTERM.
+
+    `announce` receives the endpoint when the emulator is ready. :class:`Emulator` describes the
+    other arguments.
+    """
     stopped = asyncio.Event()
     loop = asyncio.get_running_loop()
     emulator = Emulator(
