@@ -83,9 +83,9 @@ class Emulator:
         calls_per_second: A rate that replaces those of the tier, for every kind of request.
         bearer_tokens: Entra tokens that are accepted in place of a key.
         seed: Makes ids, shuffling and the probabilities of faults the same in each run.
-        host: The address to listen on. On a loopback address, requests to a host name with a dot are
-            rejected with 421, so that no web page reaches the emulator by DNS rebinding. To use such
-            a name, give it here or serve over TLS.
+        host: The address to listen on. On a loopback address, requests to a host name with a dot
+            are rejected with 421, so that no web page reaches the emulator by DNS rebinding. To
+            use such a name, give it here or serve over TLS.
         ssl_context: Serve over TLS.
         log_size: The number of requests that :attr:`requests` keeps.
         switches: Settings for behaviour that no evidence settles (:class:`Switches` lists them).
@@ -97,7 +97,7 @@ class Emulator:
         TypeError: An argument has the wrong type or an unknown name.
         ValueError: An argument has an invalid value.
         OSError: On entering, if the emulator cannot listen on the port (another process does), or
-            cannot keep its state in the folder (not writable, in use, or written by a newer version).
+            cannot keep its state in the folder (not writable, in use, or from a newer version).
 
     Attributes:
         endpoint: The endpoint for clients, such as ``"http://127.0.0.1:40000"``.

@@ -1,4 +1,4 @@
-"""The operations, by noun. Importing this package registers all of them."""
+"""The handlers of the operations by noun. Importing this package registers all of them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Models that are exported, and images by their path: what a user downloads."""
+"""Exports of models, and artifacts: the files that a user downloads."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _FLAVORS = (
     "ARM",
     "TensorFlowNormal",
     "TensorFlowLite",
-    # What Microsoft's own clients ask for, though no document has it.
+    # Not documented, but used by Microsoft's own clients.
     "ONNXFloat16",
     "CoreMLFloat16",
     "TensorFlowSavedModel",
@@ -58,7 +58,7 @@ def _view(request: ApiRequest, row: Any, *, fresh: bool = False) -> dict[str, An
         blob_name("x", row["iteration"]), f"{blob_name('m', row['id'])}.zip"
     )
     out: dict[str, Any] = {"platform": row["platform"], "status": "Done" if done else "Exporting"}
-    if done or request.version != V.V3_0:  # whose document does not have it null
+    if done or request.version != V.V3_0:  # in v3.0 it is not nullable
         out["downloadUri"] = address if done else None
     if request.version >= V.V2_0:
         out["flavor"] = row["flavor"] or None
@@ -69,7 +69,7 @@ def _view(request: ApiRequest, row: Any, *, fresh: bool = False) -> dict[str, An
 
 @handles("GetExports")
 def get_exports(request: ApiRequest) -> ApiResponse:
-    """The exports of an iteration."""
+    """Return the exports of an iteration."""
     rows = request.resource.state.rows(
         "SELECT * FROM exports WHERE iteration = ? ORDER BY platform, flavor",
         _iteration(request)["id"],
@@ -79,7 +79,7 @@ def get_exports(request: ApiRequest) -> ApiResponse:
 
 @handles("ExportIteration")
 def export_iteration(request: ApiRequest) -> ApiResponse:
-    """Begin an export for a platform; each platform and flavor once."""
+    """Start an export for a platform and flavor. Each pair can be exported once."""
     row, state = _iteration(request), request.resource.state
     platform, flavor = request.required("platform"), request.text("flavor") or ""
     domain = find_domain(row["domain"])
@@ -88,7 +88,7 @@ def export_iteration(request: ApiRequest) -> ApiResponse:
         offer = (
             ", ".join(domain.platforms)
             if domain and domain.platforms
-            else "none: it is not a compact one"
+            else "none, because it is not compact"
         )
         raise ServiceFault(
             "BadRequestExportValidationFailed",
@@ -115,7 +115,9 @@ def export_iteration(request: ApiRequest) -> ApiResponse:
 
 
 def _archive(resource: Resource, iteration: bytes, blob: str) -> bytes | None:
-    """The zip of an export: the labels, and a file in place of the model; the same bytes each time."""
+    """Return the zip of an export: the labels and a placeholder for the model, always the same
+    bytes.
+    """
     for row in resource.state.rows("SELECT * FROM exports WHERE iteration = ?", iteration):
         if f"{blob_name('m', row['id'])}.zip" == blob:
             break
@@ -141,7 +143,7 @@ BLOBS["x"] = _archive
 
 @handles_slowly("GetArtifact")
 async def get_artifact(request: ApiRequest) -> ApiResponse:
-    """An image or an export of the project by its relative path."""
+    """Return an image or an export of the project by its relative path."""
     resource = request.resource
     project = resource.project(request.key("projectId"))["id"]
     container, _, blob = request.required("path").strip("/").rpartition("/")
@@ -152,9 +154,6 @@ async def get_artifact(request: ApiRequest) -> ApiResponse:
     if data is None:
         raise ServiceFault(
             "BadRequestInvalidArtifactUri",
-            (
-                "The path is none of the project's: it is what an answer gave as the address of a "
-                "image."
-            ),
+            ("The path does not belong to the project. Use the address of an image in a response."),
         )
     return ApiResponse(raw=data, content_type="application/octet-stream")

@@ -1,4 +1,4 @@
-"""Images that are there: lists, counts, metadata, deletion."""
+"""Images in a project: lists, counts, metadata and deletion."""
 
 # ruff: noqa: S608 - only names of this package and placeholders go into SQL; values are bound.
 
@@ -27,7 +27,7 @@ _JOIN = re.compile(r"(and|or)\b", re.IGNORECASE)
 
 
 class _Selection:
-    """Which images a list or a count is of, as SQL."""
+    """The images that a list or a count refers to, as SQL."""
 
     def __init__(self, request: ApiRequest, status: str) -> None:
         self.request = request
@@ -43,7 +43,7 @@ class _Selection:
             request.resource.tag(self.project, tag)
 
     def where(self) -> tuple[str, list[Any]]:
-        """FROM and WHERE with their values."""
+        """Return the FROM and WHERE clauses with their values."""
         clauses, values = ["i.project = ?"], [self.project]
         if self.iteration:
             clauses.append(
@@ -68,7 +68,7 @@ class _Selection:
         return "FROM images i WHERE " + " AND ".join(clauses), values
 
     def count(self, keep: Callable[[Any], bool] | None) -> int:
-        """How many."""
+        """Return the number of images."""
         tail, values = self.where()
         if keep is None:
             return int(self.request.resource.state.scalar(f"SELECT count(*) {tail}", *values))
@@ -78,8 +78,9 @@ class _Selection:
         )
 
     def page(self, keep: Callable[[Any], bool] | None) -> list[Any]:
-        """The rows of the page asked for: newest first unless Oldest is, ties by SQL Server's order
-        of ids.
+        """Return the rows of the requested page.
+
+        The order is newest first unless orderBy is Oldest. Ties are in SQL Server's order of ids.
         """
         order = self.request.choice("orderBy", ("Newest", "Oldest"))
         tail, values = self.where()
@@ -103,7 +104,10 @@ def _iteration(request: ApiRequest, project: bytes) -> bytes:
 
 
 def _filter(request: ApiRequest) -> Callable[[Any], bool] | None:
-    """``$filter``: metadata pairs with eq and ne, joined by and and or (and binds first)."""
+    """Return the predicate of ``$filter``.
+
+    It has metadata pairs with eq and ne, joined by "and" and "or". "and" binds tighter.
+    """
     text = request.text("$filter")
     if not text:
         return None
@@ -115,8 +119,8 @@ def _filter(request: ApiRequest) -> Callable[[Any], bool] | None:
             raise ServiceFault(
                 "BadRequest",
                 (
-                    f"$filter cannot be read at '{text[at : at + 30]}': metadata=key eq 'value' "
-                    "and key ne 'value'."
+                    f"$filter is invalid at '{text[at : at + 30]}'. Use metadata=key eq 'value' "
+                    "or key ne 'value'."
                 ),
             )
         key = clause[1] if clause[1] is not None else clause[2]
@@ -130,7 +134,7 @@ def _filter(request: ApiRequest) -> Callable[[Any], bool] | None:
         if not join:
             raise ServiceFault(
                 "BadRequest",
-                f"$filter cannot be read at '{text[at : at + 30]}': 'and' or 'or' is expected.",
+                f"$filter is invalid at '{text[at : at + 30]}'. Expected 'and' or 'or'.",
             )
         if join[1].lower() == "or":
             groups.append([])
@@ -163,7 +167,7 @@ def _status(request: ApiRequest) -> str:
 
 @handles("GetTaggedImages", "GetUntaggedImages", "GetImages")
 def list_images(request: ApiRequest) -> ApiResponse:
-    """A page of images."""
+    """Return a page of images."""
     status = {"GetTaggedImages": "Tagged", "GetUntaggedImages": "Untagged"}.get(
         request.operation
     ) or _status(request)
@@ -172,7 +176,7 @@ def list_images(request: ApiRequest) -> ApiResponse:
 
 @handles("GetTaggedImageCount", "GetUntaggedImageCount", "GetImageCount")
 def count_images(request: ApiRequest) -> ApiResponse:
-    """How many images there are: a bare number."""
+    """Return the number of images."""
     status = {"GetTaggedImageCount": "Tagged", "GetUntaggedImageCount": "Untagged"}.get(
         request.operation
     ) or _status(request)
@@ -181,7 +185,7 @@ def count_images(request: ApiRequest) -> ApiResponse:
 
 @handles("GetImagesByIds")
 def get_images_by_ids(request: ApiRequest) -> ApiResponse:
-    """Images by id, oldest first whatever the order of the request; without ids, a first page of
+    """Return images by id, oldest first in any order of ids. Without ids, return the first page of
     all.
     """
     resource = request.resource
@@ -203,7 +207,7 @@ def get_images_by_ids(request: ApiRequest) -> ApiResponse:
 
 
 def checked_metadata(request: ApiRequest, given: Any) -> dict[str, str]:
-    """Metadata of a request, within the limits. Raises Refusal otherwise."""
+    """Return the metadata of a request. Raise ServiceFault if it exceeds the limits."""
     if not given:
         return {}
     if not isinstance(given, dict):
@@ -235,14 +239,14 @@ def checked_metadata(request: ApiRequest, given: Any) -> dict[str, str]:
 
 
 def merged_metadata(row: Any, more: dict[str, str], max_pairs: int) -> dict[str, str] | None:
-    """The metadata of an image with `more` laid over it, None where it would have too many pairs."""
+    """Return the metadata of an image updated with `more`, or None for too many pairs."""
     merged = (json.loads(row["metadata"]) if row["metadata"] else {}) | more
     return merged if len(merged) <= max_pairs else None
 
 
 @handles("UpdateImageMetadata")
 def update_image_metadata(request: ApiRequest) -> ApiResponse:
-    """Lay metadata over what images have; each image has its own status."""
+    """Update the metadata of images. Each image has its own status."""
     resource, state = request.resource, request.resource.state
     project = resource.project(request.key("projectId"))["id"]
     limit = (
@@ -318,8 +322,9 @@ def _delete_all(resource: Resource, project: bytes, all_iterations: bool) -> Non
 
 
 def drop_images(resource: Resource, keys: list[bytes], all_iterations: bool) -> None:
-    """Take images out of the working set, and out of the store where no iteration has them (or
-    `everywhere`).
+    """Remove images from the working set.
+
+    Images that no iteration uses are deleted. `all_iterations` deletes them everywhere.
     """
     for start in range(0, len(keys), _DELETE_CHUNK):
         _drop(resource, keys[start : start + _DELETE_CHUNK], all_iterations)
@@ -333,7 +338,7 @@ def _drop(resource: Resource, keys: list[bytes], all_iterations: bool) -> None:
         db.execute(f"DELETE FROM {table} WHERE image {among}{scope}", keys)
     if all_iterations:
         db.execute(f"DELETE FROM iteration_images WHERE image {among}", keys)
-    # What an iteration was trained on stays, out of sight.
+    # Images that an iteration was trained on stay, but are hidden.
     db.execute(
         (
             f"UPDATE images SET present = 0 WHERE id {among} AND EXISTS (SELECT 1 FROM "

@@ -1,4 +1,4 @@
-"""Iterations: training, and what became of it; publishing."""
+"""Iterations: training, changes and publishing."""
 
 # ruff: noqa: S608 - only names of this package and placeholders go into SQL; values are bound.
 
@@ -22,7 +22,7 @@ _MIN_IMAGES_PER_TAG = {"Classification": 5, "ObjectDetection": 15}
 
 
 def _addressed_iteration(request: ApiRequest) -> Any:
-    """The iteration of the path."""
+    """Return the row of the iteration in the path."""
     project = request.resource.project(request.key("projectId"))
     key = request.key("iterationId")
     if key == project["workspace"] and request.operation in (
@@ -36,13 +36,13 @@ def _addressed_iteration(request: ApiRequest) -> Any:
         }
         raise ServiceFault(
             code.get(request.operation, "BadRequestWorkspaceCannotBeModified"),
-            "This iteration is the workspace: it is not trained yet.",
+            "This iteration is the workspace, which is not trained yet.",
         )
     return request.resource.iteration(project["id"], key)
 
 
 def require_trained(resource: Resource, row: Any) -> Any:
-    """The row of an iteration, refused where it still trains."""
+    """Return the row of an iteration. Raise ServiceFault if it is still in training."""
     if row["ready"] > resource.state.clock.now():
         raise ServiceFault(
             "BadRequestIterationIsNotTrained", f"Iteration {guid_text(row['id'])} is not trained."
@@ -51,8 +51,9 @@ def require_trained(resource: Resource, row: Any) -> Any:
 
 
 def default_iteration(resource: Resource, project: bytes, *, latest: bool = False) -> Any:
-    """Return the default iteration; for a quick test (`latest`) the one trained last where there is
-    none.
+    """Return the default iteration.
+
+    A quick test (`latest`) falls back to the one trained last.
     """
     row = resource.state.row(
         "SELECT * FROM iterations WHERE project = ? AND ready <= ? AND (is_default OR ?)"
@@ -68,7 +69,7 @@ def default_iteration(resource: Resource, project: bytes, *, latest: bool = Fals
 
 @handles("GetIterations")
 def get_iterations(request: ApiRequest) -> ApiResponse:
-    """All trained (or training) iterations, newest first."""
+    """Return all iterations, trained or in training, newest first."""
     project = request.resource.project(request.key("projectId"))["id"]
     order = "DESC" if request.resource.switches.newest_iteration_first else "ASC"
     rows = request.resource.state.rows(
@@ -84,7 +85,7 @@ def get_iterations(request: ApiRequest) -> ApiResponse:
 
 @handles("GetIteration")
 def get_iteration(request: ApiRequest) -> ApiResponse:
-    """One iteration. In v1.2 the workspace is one, too: it is New."""
+    """Return one iteration. In v1.2 the workspace is also an iteration, with status New."""
     if request.version == V.V1_2:
         project = request.resource.project(request.key("projectId"))
         if request.key("iterationId") == project["workspace"]:
@@ -112,7 +113,7 @@ def update_iteration(request: ApiRequest) -> ApiResponse:
     ):
         raise ServiceFault(
             "BadRequestIterationNameNotUnique",
-            f"An iteration named '{name}' exists in the project already.",
+            f"An iteration named '{name}' already exists in the project.",
         )
     if default:
         require_trained(request.resource, row)
@@ -136,7 +137,7 @@ def delete_iteration(request: ApiRequest) -> ApiResponse:
     if row["publish_name"] is not None:
         raise ServiceFault(
             "BadRequestIterationIsPublished",
-            "The iteration is published: unpublish it before deleting it.",
+            "The iteration is published. Unpublish it before deleting it.",
         )
     images = [
         image[0]
@@ -153,7 +154,7 @@ def delete_iteration(request: ApiRequest) -> ApiResponse:
 
 
 def _delete_unused(resource: Resource, images: list[bytes]) -> None:
-    """Drop the images that were deleted from the working set and that no iteration has any more."""
+    """Delete images that were removed from the working set and that no iteration uses."""
     digests = set()
     for image in images:
         row = resource.state.row(
@@ -174,7 +175,7 @@ def _delete_unused(resource: Resource, images: list[bytes]) -> None:
 
 @handles("TrainProject")
 def train_project(request: ApiRequest) -> ApiResponse:
-    """Train the working set: it becomes an iteration, which is Training until its time has come."""
+    """Train the working set as a new iteration. It stays in training for `training_seconds`."""
     resource, state = request.resource, request.resource.state
     project = resource.project(request.key("projectId"))
     _check_parameters(request)
@@ -182,7 +183,7 @@ def train_project(request: ApiRequest) -> ApiResponse:
     if state.scalar("SELECT 1 FROM iterations WHERE project = ? AND ready > ?", project["id"], now):
         raise ServiceFault(
             "BadRequestTrainingAlreadyInProgress",
-            "Training of the project is already in progress: wait until it is completed.",
+            "Training of the project is already in progress. Wait until it is completed.",
         )
     if (
         state.scalar("SELECT count(*) FROM iterations WHERE project = ?", project["id"])
@@ -190,7 +191,7 @@ def train_project(request: ApiRequest) -> ApiResponse:
     ):
         raise ServiceFault(
             "BadRequestExceedIterationPerProjectLimit",
-            f"The project has {resource.quota.iterations} iterations: delete some.",
+            f"The project has {resource.quota.iterations} iterations, the maximum. Delete some.",
         )
     tags = _tags_to_train(request, project)
     fingerprint = _fingerprint(state, project, tags, _training_type(request))
@@ -228,7 +229,7 @@ def _check_parameters(request: ApiRequest) -> None:
 
 
 def _tags_to_train(request: ApiRequest, project: Any) -> list[Any]:
-    """The tags of the training with their counts. Refuses a training with too few images."""
+    """Return the tags to train with their counts. Raise ServiceFault for too few images."""
     state = request.resource.state
     rows = state.rows(
         "SELECT tags.*, (SELECT count(*) FROM image_tags t WHERE t.tag = tags.id AND "
@@ -261,7 +262,7 @@ def _tags_to_train(request: ApiRequest, project: Any) -> list[Any]:
 
 
 def _fingerprint(state: State, project: Any, tags: list[Any], kind: str) -> bytes:
-    """Tells one working set from another."""
+    """Return a digest that identifies a working set."""
     checksum = hashlib.blake2b(
         f"{project['domain']}{project['classification']}{kind}".encode(), digest_size=16
     )
@@ -281,7 +282,7 @@ def _fingerprint(state: State, project: Any, tags: list[Any], kind: str) -> byte
 def _create_iteration(
     request: ApiRequest, project: Any, tags: list[Any], fingerprint: bytes, now: int
 ) -> bytes:
-    """Make the iteration out of the workspace, and a new workspace."""
+    """Turn the workspace into an iteration with a new workspace. Return its key."""
     resource, state = request.resource, request.resource.state
     key: bytes = project["workspace"]
     marks = ",".join("?" * len(tags))
@@ -340,7 +341,7 @@ def _create_iteration(
 
 @handles("PublishIteration")
 def publish_iteration(request: ApiRequest) -> ApiResponse:
-    """Give a trained iteration a name under which the prediction API finds it."""
+    """Publish a trained iteration under a name for the prediction API."""
     row, state = (
         require_trained(request.resource, _addressed_iteration(request)),
         request.resource.state,
@@ -351,8 +352,8 @@ def publish_iteration(request: ApiRequest) -> ApiResponse:
             "BadRequestInvalidPublishName",
             "The publish name must have 1 to 256 characters, and no slash.",
         )
-    # An Azure id begins with a slash. The recording of v3.0 shows that a developer's instance took
-    # anything.
+    # An Azure resource id begins with a slash. The recording of v3.0 is of a developer's instance
+    # that accepted anything.
     if not target or (request.version >= V.V3_1 and not target.startswith("/")):
         raise ServiceFault(
             "BadRequestInvalidPublishTarget",
@@ -368,7 +369,7 @@ def publish_iteration(request: ApiRequest) -> ApiResponse:
     if other is not None and not overwrite:
         raise ServiceFault(
             "BadRequestInvalidPublishName",
-            f"Another iteration is published as '{name}': overwrite takes the name from it.",
+            f"Another iteration is published as '{name}'. Set overwrite to take the name from it.",
         )
     if row["publish_name"] is not None and (
         request.resource.switches.republish_is_400 or not overwrite
@@ -391,7 +392,7 @@ def publish_iteration(request: ApiRequest) -> ApiResponse:
 
 @handles("UnpublishIteration")
 def unpublish_iteration(request: ApiRequest) -> ApiResponse:
-    """Take the name away."""
+    """Unpublish an iteration."""
     row = _addressed_iteration(request)
     if row["publish_name"] is None:
         raise ServiceFault("BadRequestIterationNotPublished", "The iteration is not published.")
@@ -403,5 +404,5 @@ def unpublish_iteration(request: ApiRequest) -> ApiResponse:
 
 
 def model(request: ApiRequest, row: Any) -> _model.Model:
-    """The model of a trained iteration."""
+    """Return the model of a trained iteration."""
     return _model.model_of(request.resource, require_trained(request.resource, row))

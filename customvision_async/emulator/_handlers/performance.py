@@ -1,4 +1,4 @@
-"""How good a trained iteration is: figures that are made up, but the same each time, and plausible."""
+"""The performance of a trained iteration: invented but plausible figures, the same each time."""
 
 # ruff: noqa: S608 - only names of this package and placeholders go into SQL; values are bound.
 
@@ -18,7 +18,7 @@ from .._service_fault import ServiceFault
 from .._views import images_json, scores_json
 from .iterations import require_trained
 
-_TEST_SHARE = 5  # every fifth image is held back to test on: 2 of 10 in the recording
+_TEST_SHARE = 5  # every fifth image is a test image: 2 of 10 in the recording
 
 
 def _iteration(request: ApiRequest) -> Any:
@@ -40,7 +40,10 @@ def _fraction(request: ApiRequest, name: str, default: float) -> float:
 
 
 def _figures(seed: bytes, threshold: float, overlap: float) -> dict[str, float]:
-    """Precision rises with the threshold and recall falls; both fall as boxes must overlap more."""
+    """Return figures whose precision rises with the threshold while recall falls.
+
+    Both fall as the required overlap of boxes rises.
+    """
     noise = hashlib.blake2b(seed, digest_size=2).digest()
     skill = 0.85 + 0.12 * noise[0] / 255
     strict = 1 - 0.2 * max(0.0, overlap - 0.3)
@@ -60,7 +63,7 @@ def _shown(figures: dict[str, float], version: V) -> dict[str, Any]:
 
 @handles("GetIterationPerformance")
 def get_iteration_performance(request: ApiRequest) -> ApiResponse:
-    """Precision and recall, over all and by tag."""
+    """Return precision and recall, overall and by tag."""
     row = _iteration(request)
     threshold, overlap = (
         _fraction(request, "threshold", 0.5),
@@ -80,8 +83,8 @@ def get_iteration_performance(request: ApiRequest) -> ApiResponse:
 
 
 def _tested(request: ApiRequest, row: Any) -> list[Any]:
-    """The images that were held back, newest first unless Oldest is asked for; of any of the tags
-    given.
+    """Return the test images that have any of the requested tags, newest first unless asked
+    otherwise.
     """
     tags = request.keys(
         "tagIds", limits.TAGS_PER_FILTER if "Count" not in request.operation else None
@@ -107,7 +110,7 @@ def _tested(request: ApiRequest, row: Any) -> list[Any]:
 
 @handles("GetImagePerformances")
 def get_image_performances(request: ApiRequest) -> ApiResponse:
-    """The images that were held back, each with what the iteration says of it."""
+    """Return a page of the test images, each with its predictions."""
     row = _iteration(request)
     model = _model.model_of(request.resource, row)
     rows = _tested(request, row)[request.skip : request.skip + request.take]
@@ -122,5 +125,5 @@ def get_image_performances(request: ApiRequest) -> ApiResponse:
 
 @handles("GetImagePerformanceCount")
 def get_image_performance_count(request: ApiRequest) -> ApiResponse:
-    """How many images were held back."""
+    """Return the number of test images."""
     return ApiResponse(value=len(_tested(request, _iteration(request))))

@@ -1,4 +1,4 @@
-"""Predictions: quick tests, the prediction API, and what was stored of both."""
+"""Predictions: quick tests, the prediction API, and stored predictions of both."""
 
 # ruff: noqa: S608 - only names of this package and placeholders go into SQL; values are bound.
 
@@ -38,7 +38,10 @@ _TOKEN = (
 
 @handles_slowly("QuickTestImage", "QuickTestImageUrl")
 async def quick_test(request: ApiRequest) -> ApiResponse:
-    """A prediction of the training API, by iteration; stored unless told otherwise."""
+    """Predict in the training API, by iteration.
+
+    The prediction is stored unless `store` is false.
+    """
     project = request.resource.project(request.key("projectId"))
     key = request.optional_key("iterationId")
     row = (
@@ -54,7 +57,7 @@ async def quick_test(request: ApiRequest) -> ApiResponse:
     "PredictImage", "PredictImageUrl", "PredictImageWithNoStore", "PredictImageUrlWithNoStore"
 )
 async def predict(request: ApiRequest) -> ApiResponse:
-    """A prediction of v1.1 and v2.0: by iteration, or the project's default."""
+    """Predict as in v1.1 and v2.0: by iteration, or by the default iteration of the project."""
     project = request.resource.project(request.key("projectId"))
     key = request.optional_key("iterationId")
     row = (
@@ -81,7 +84,7 @@ _BY_NAME = [
 
 @handles_slowly(*_BY_NAME)
 async def predict_by_name(request: ApiRequest) -> ApiResponse:
-    """A prediction of v3.x: by the name under which an iteration is published."""
+    """Predict as in v3.x: by the name under which an iteration is published."""
     project = request.resource.project(request.key("projectId"))
     name = request.match.path["publishedName"]
     row = request.resource.state.row(
@@ -116,7 +119,7 @@ async def _predict(
     scores = _model.known_scores(resource, model, project["id"], image.digest)
     if scores is None:
         scores = await asyncio.to_thread(model.predict, image.data)
-    # The id of a prediction is that of its request, but for v1.2.
+    # The id of a prediction is that of its request, except in v1.2.
     key = (
         resource.state.ids.key()
         if request.version == V.V1_2 and request.match.route.api == "Training"
@@ -145,7 +148,7 @@ async def _predict(
 
 
 async def _read_image(request: ApiRequest, max_bytes: int) -> InspectedImage:
-    """The image of the request, from its body or from the URL in it."""
+    """Return the image of the request, from its body or from the URL in it."""
     try:
         if "Url" in request.operation:
             url = field(request.json, "url")
@@ -170,11 +173,12 @@ async def _read_image(request: ApiRequest, max_bytes: int) -> InspectedImage:
             ),
             "ErrorImageFormat": (
                 "BadRequestImageFormat",
-                f"Bad Request Image Format, Uri: {request.resource.state.ids.text().replace('-', '')}",
+                "Bad Request Image Format, Uri: "
+                f"{request.resource.state.ids.text().replace('-', '')}",
             ),
             "ErrorImageDimensions": (
                 "BadRequestImageDimensions",
-                "The image has a side that is too long, or too slim a shape.",
+                "A side of the image is too long, or its aspect ratio is too large.",
             ),
         }
         raise ServiceFault(*codes[invalid.status]) from None
@@ -185,7 +189,7 @@ async def _read_image(request: ApiRequest, max_bytes: int) -> InspectedImage:
 
 @handles("QueryPredictions", "QueryPredictionResults")
 def query_predictions(request: ApiRequest) -> ApiResponse:
-    """Stored predictions by a token; the answer has the token of the next page."""
+    """Return a page of stored predictions, with the token of the next page."""
     resource, given = request.resource, request.json
     project = resource.project(request.key("projectId"))["id"]
     token: dict[str, Any] = {
@@ -231,12 +235,9 @@ def query_predictions(request: ApiRequest) -> ApiResponse:
 
 
 def _stored(resource: Resource, project: bytes, token: dict[str, Any], order: str) -> list[Any]:
+    direction = "ASC" if order == "Oldest" else "DESC"
     rows = resource.state.rows(
-        (
-            f"SELECT * FROM predictions WHERE project = ? ORDER BY created {'ASC' if order == 'Oldest' else 'DESC'}, "
-            "id"
-        ),
-        project,
+        f"SELECT * FROM predictions WHERE project = ? ORDER BY created {direction}, id", project
     )
     if token["iterationId"]:
         try:
@@ -270,7 +271,10 @@ def _matches_tag(row: Any, tag: Any) -> bool:
 
 
 def _page_start(token: dict[str, Any], rows: list[Any]) -> int:
-    """Where the page begins. A continuation that is none of ours, or of what is gone, is stale."""
+    """Return the index of the first prediction of the page.
+
+    A continuation that was not issued here, or whose prediction is deleted, is stale.
+    """
     if not token["continuation"]:
         return 0
     try:
@@ -281,7 +285,7 @@ def _page_start(token: dict[str, Any], rows: list[Any]) -> int:
     if raw[:4] != b"next" or raw[4:] not in keys:
         raise ServiceFault(
             "BadRequestPredictionInvalidQueryParameters",
-            "The continuation token is stale: begin the query again without it.",
+            "The continuation token is stale. Start the query again without it.",
         )
     return keys.index(raw[4:]) + 1
 

@@ -1,4 +1,4 @@
-"""Projects that move: exported to a token, imported from one, within an emulator or between two."""
+"""Export a project to a token and import it, within one emulator or between two."""
 
 # ruff: noqa: S608 - only names of this package and placeholders go into SQL; values are bound.
 
@@ -27,7 +27,7 @@ _MAX_FETCHES = 8
 
 @handles("ExportProject")
 def export_project(request: ApiRequest) -> ApiResponse:
-    """Numbers, and a token that another resource may import for a day."""
+    """Return the size of a project, and a token that another resource can import for a day."""
     resource, state = request.resource, request.resource.state
     project = resource.project(request.key("projectId"))["id"]
     if state.scalar(
@@ -35,10 +35,13 @@ def export_project(request: ApiRequest) -> ApiResponse:
     ):
         raise ServiceFault(
             "BadRequestExportWhileTraining",
-            "The project is training: export it when that is completed.",
+            "The project is in training. Export it when the training is completed.",
         )
     images = state.scalar("SELECT count(*) FROM images WHERE project = ? AND present = 1", project)
-    regions = "SELECT count(*) FROM regions r JOIN images i ON i.id = r.image WHERE r.iteration = X'' AND i.project = ? AND i.present = 1"
+    regions = (
+        "SELECT count(*) FROM regions r JOIN images i ON i.id = r.image "
+        "WHERE r.iteration = X'' AND i.project = ? AND i.present = 1"
+    )
     token = resource.address(blob_name("prjexp", project), _BLOB)
     return ApiResponse(
         value={
@@ -76,7 +79,7 @@ _ITERATION_COLUMNS = (
 
 
 def _manifest(resource: Resource, project: bytes, blob: str) -> bytes | None:
-    """What a token leads to: the project as JSON. Images and tags go by their number in it."""
+    """Return the project that a token refers to as JSON, with images and tags numbered."""
     state = resource.state
     row = state.row("SELECT * FROM projects WHERE id = ?", project)
     if row is None or blob != _BLOB:
@@ -140,7 +143,7 @@ BLOBS["prjexp"] = _manifest
 
 @handles_slowly("ImportProject")
 async def import_project(request: ApiRequest) -> ApiResponse:
-    """Make a project from a token: at once by name, in time with all that is in it."""
+    """Create a project from a token. Its content is imported in the background."""
     resource, state = request.resource, request.resource.state
     try:
         manifest = msgspec.json.decode(
@@ -150,13 +153,16 @@ async def import_project(request: ApiRequest) -> ApiResponse:
     except (InvalidImage, msgspec.DecodeError, UnicodeDecodeError, KeyError, TypeError):
         raise ServiceFault(
             "BadRequestInvalidImportToken",
-            "The token leads to no exported project, or is too old: export it again.",
+            "The token is invalid or has expired. Export the project again.",
         ) from None
     with state.transaction() as db:
         check_project_quota(resource)
         key, now = state.ids.key(), state.clock.now()
         name = free_name(resource, request.text("name") or given["name"])
-        columns = "id, name, description, domain, classification, platforms, options, created, modified, workspace, workspace_since, trained"
+        columns = (
+            "id, name, description, domain, classification, platforms, options, created, "
+            "modified, workspace, workspace_since, trained"
+        )
         copied = [
             given[column]
             for column in ("description", "domain", "classification", "platforms", "options")
@@ -171,8 +177,10 @@ async def import_project(request: ApiRequest) -> ApiResponse:
 
 
 async def _import_content(resource: Resource, project: bytes, manifest: Any, started: int) -> None:
-    """Fetch the images and make everything; then the project is Succeeded (not before its time),
-    or Failed.
+    """Fetch the images and create the content.
+
+    The project is then Succeeded, but not before the time of the switch `import_seconds`, or
+    Failed.
     """
     state = resource.state
     limit = asyncio.Semaphore(_MAX_FETCHES)
@@ -197,7 +205,7 @@ async def _import_content(resource: Resource, project: bytes, manifest: Any, sta
 def _create_content(
     resource: Resource, project: bytes, manifest: Any, contents: list[_image_files.InspectedImage]
 ) -> bytes | None:
-    """Make everything that a manifest has; return the image of the thumbnail."""
+    """Create everything in a manifest, and return the key of the image for the thumbnail."""
     ids, db = resource.state.ids, resource.state.db
     tags = [ids.key() for _ in manifest["tags"]]
     db.executemany(
@@ -216,7 +224,7 @@ def _create_content(
 def _create_images(
     resource: Resource, project: bytes, manifest: Any, contents: list[_image_files.InspectedImage]
 ) -> list[bytes]:
-    """Make the images; return their keys in the order of the manifest."""
+    """Create the images, and return their keys in the order of the manifest."""
     images = [resource.state.ids.key() for _ in contents]
     columns = "id, project, created, width, height, digest, metadata, present"
     for key, image, (_, created, metadata, present) in zip(
@@ -234,7 +242,7 @@ def _create_images(
 def _create_links(
     resource: Resource, iteration: bytes, links: Any, images: list[bytes], tags: list[bytes]
 ) -> None:
-    """Make the tags and regions that images have in an iteration, or in the working set."""
+    """Create the tags and regions of images in an iteration or in the working set."""
     ids, db = resource.state.ids, resource.state.db
     pairs = [
         (iteration, images[image], tags[tag], created)
@@ -258,7 +266,7 @@ def _create_links(
 def _create_iteration(
     resource: Resource, project: bytes, key: bytes, given: Any, described: Any, tags: list[bytes]
 ) -> None:
-    """Make an iteration; `described` are the tags as the manifest has them, `tags` their keys."""
+    """Create an iteration. `described` are the tags in the manifest and `tags` their keys."""
     trained_on = [
         {
             "tagId": guid_text(tags[number]),

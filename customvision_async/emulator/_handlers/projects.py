@@ -21,7 +21,7 @@ _STORAGE = ("exportModelContainerUri", "notificationQueueUri")
 
 @handles("GetDomains")
 def get_domains(request: ApiRequest) -> ApiResponse:
-    """All domains; v1.2 knows no object detection."""
+    """Return all domains. v1.2 has no object detection."""
     newer = request.resource.switches.newer_domains
     known = [
         domain
@@ -33,7 +33,7 @@ def get_domains(request: ApiRequest) -> ApiResponse:
 
 @handles("GetDomain")
 def get_domain(request: ApiRequest) -> ApiResponse:
-    """One domain."""
+    """Return one domain."""
     request.key("domainId")
     return ApiResponse(
         value=domain_json(request.resource.domain(request.match.path["domainId"]), request.version)
@@ -42,20 +42,20 @@ def get_domain(request: ApiRequest) -> ApiResponse:
 
 @handles("GetAccountInfo")
 def get_account_info(request: ApiRequest) -> ApiResponse:
-    """Keys and quotas (v1.2 only)."""
+    """Return keys and quotas (v1.2 only)."""
     return ApiResponse(value=request.resource.account())
 
 
 @handles("GetProjects")
 def get_projects(request: ApiRequest) -> ApiResponse:
-    """All projects, in SQL Server's order of their ids."""
+    """Return all projects in SQL Server's order of their ids."""
     rows = request.resource.state.rows("SELECT * FROM projects ORDER BY id")
     return ApiResponse(value=[project_json(request.resource, row, request.version) for row in rows])
 
 
 @handles("GetProject")
 def get_project(request: ApiRequest) -> ApiResponse:
-    """One project."""
+    """Return one project."""
     return ApiResponse(
         value=project_json(
             request.resource, request.resource.project(request.key("projectId")), request.version
@@ -64,9 +64,7 @@ def get_project(request: ApiRequest) -> ApiResponse:
 
 
 def free_name(resource: Resource, name: str) -> str:
-    """`name`, or where a project has it already, the same with the first free number: "Orchard
-    (1)".
-    """
+    """Return `name`, or if it is taken the first free numbered one, such as "Orchard (1)"."""
     taken = {row[0].lower() for row in resource.state.rows("SELECT name FROM projects")}
     if name.lower() not in taken:
         return name
@@ -78,7 +76,7 @@ def free_name(resource: Resource, name: str) -> str:
 
 
 def check_project_quota(resource: Resource) -> None:
-    """Refuse one project more than the tier has."""
+    """Raise a fault if the resource has the maximum number of projects of its tier."""
     count = resource.state.scalar("SELECT count(*) FROM projects")
     if count >= resource.quota.projects:
         if resource.switches.quota_is_401:
@@ -109,7 +107,7 @@ def _classification(domain: Domain, given: str | None) -> str | None:
     if found is None:
         raise ServiceFault(
             "BadRequestProjectUnknownClassification",
-            f"Unknown classification type '{given}': Multiclass or Multilabel.",
+            f"Unknown classification type '{given}'. Use Multiclass or Multilabel.",
         )
     return found
 
@@ -135,7 +133,7 @@ def _name(name: Any) -> str:
 
 @handles("CreateProject")
 def create_project(request: ApiRequest) -> ApiResponse:
-    """A new project; all it needs is in the query. A name that is taken gets a number."""
+    """Create a project from the query. A name that is taken gets a number."""
     resource, state = request.resource, request.resource.state
     name = _name(request.text("name"))
     domain = _wanted_domain(resource, request.text("domainId"))
@@ -165,7 +163,9 @@ def create_project(request: ApiRequest) -> ApiResponse:
 
 
 def _storage(request: ApiRequest) -> dict[str, str]:
-    """The storage addresses of a new project: in the query of v3.3, in the body of v3.4-preview."""
+    """Return the storage addresses of a new project: from the query in v3.3, the body in
+    v3.4-preview.
+    """
     options: dict[str, str] = {}
     for name in _STORAGE if request.version >= V.V3_3 else ():
         given = text_field(request.json, name) if request.version >= V.V3_4_PREVIEW else None
@@ -176,7 +176,7 @@ def _storage(request: ApiRequest) -> dict[str, str]:
 
 @handles("UpdateProject")
 def update_project(request: ApiRequest) -> ApiResponse:
-    """Change name, description or settings; what is not in the body stays."""
+    """Change name, description or settings. Members that the body omits stay unchanged."""
     resource, body = request.resource, request.json
     row = resource.project(request.key("projectId"))
     name, description, settings = (
@@ -189,7 +189,7 @@ def update_project(request: ApiRequest) -> ApiResponse:
         "SELECT 1 FROM projects WHERE lower(name) = lower(?) AND id <> ?", name, row["id"]
     ):
         raise ServiceFault(
-            "BadRequestProjectNameNotUnique", f"A project named '{name}' exists already."
+            "BadRequestProjectNameNotUnique", f"A project named '{name}' already exists."
         )
     domain = _wanted_domain(resource, text_field(settings, "domainId") or row["domain"])
     if domain.detects != resource.domain(row["domain"]).detects:
@@ -228,7 +228,7 @@ def update_project(request: ApiRequest) -> ApiResponse:
 
 
 def _augmentations(given: Any) -> dict[str, bool]:
-    """The augmentation methods of a body, each on or off."""
+    """Return the augmentation methods of a body, each on or off."""
     if not isinstance(given, dict) or not all(isinstance(on, bool) for on in given.values()):
         raise ServiceFault("BadRequest", "augmentationMethods must be an object of true and false.")
     return given
@@ -236,7 +236,7 @@ def _augmentations(given: Any) -> dict[str, bool]:
 
 @handles("DeleteProject")
 def delete_project(request: ApiRequest) -> ApiResponse:
-    """Delete a project and all that is in it. One with a published iteration is refused."""
+    """Delete a project with its content. Reject a project with a published iteration."""
     resource, db = request.resource, request.resource.state.db
     key = resource.project(request.key("projectId"))["id"]
     if resource.state.scalar(
@@ -244,7 +244,7 @@ def delete_project(request: ApiRequest) -> ApiResponse:
     ):
         raise ServiceFault(
             "BadRequestIterationIsPublished",
-            "The project has a published iteration: unpublish it before deleting the project.",
+            "The project has a published iteration. Unpublish it before deleting the project.",
         )
     digests = {
         row[0]

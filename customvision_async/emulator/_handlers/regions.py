@@ -1,4 +1,4 @@
-"""Regions: boxes with a tag on the images of a detection project."""
+"""Regions: tagged boxes on the images of a detection project."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from .._service_fault import ServiceFault
 from .._views import region_json
 from .tags import workspace_image
 
-_TOLERANCE = 1e-5  # what single precision may add to left + width
+_TOLERANCE = 1e-5  # rounding of left + width in single precision
 
 
 @dataclass(frozen=True, slots=True)
 class Box:
-    """A tag and a box, in fractions of the image's width and height."""
+    """A box with a tag, in fractions of the width and height of the image."""
 
     tag: bytes
     left: float
@@ -31,7 +31,7 @@ class Box:
 
     @property
     def inside(self) -> bool:
-        """Whether it lies within the image and has an area."""
+        """Whether the box lies within the image and has an area."""
         sides = self.left >= 0 and self.top >= 0 and self.width > 0 and self.height > 0
         return (
             sides
@@ -41,7 +41,7 @@ class Box:
 
 
 def read_box(given: Any) -> Box:
-    """A box of a JSON body. Raises ValueError where it is none."""
+    """Return the box of a JSON object. Raise ValueError if it is invalid."""
     sides = [field(given, name) for name in ("left", "top", "width", "height")]
     if not all(
         isinstance(side, (int, float)) and not isinstance(side, bool) and abs(side) < 1e30
@@ -52,9 +52,9 @@ def read_box(given: Any) -> Box:
 
 
 def insert_region(resource: Resource, image: bytes, box: Box) -> bytes | None:
-    """Add a region (and its tag) to an image.
+    """Add a region and its tag to an image.
 
-    Returns its id, or None where the image has just this one.
+    Return the id of the region, or None if the image has the same region already.
     """
     state = resource.state
     values = (image, box.tag, box.left, box.top, box.width, box.height)
@@ -82,9 +82,7 @@ def insert_region(resource: Resource, image: bytes, box: Box) -> bytes | None:
 
 @handles("CreateImageRegions")
 def create_image_regions(request: ApiRequest) -> ApiResponse:
-    """Add regions to images: which are new, which were there, which would be over the limit of an
-    image.
-    """
+    """Add regions to images, and report those created, duplicated or over the limit of an image."""
     resource, state = request.resource, request.resource.state
     project = resource.project(request.key("projectId"))
     given = list_field(request.json, "regions")
@@ -143,7 +141,7 @@ def _check_region(resource: Resource, project: bytes, entry: Any) -> tuple[bytes
 
 @handles("DeleteImageRegions")
 def delete_image_regions(request: ApiRequest) -> ApiResponse:
-    """Take regions away; an image loses the tag of which it has no region any more."""
+    """Delete regions. An image also loses a tag with its last region of that tag."""
     resource, state = request.resource, request.resource.state
     project = resource.project(request.key("projectId"))["id"]
     keys = request.keys("regionIds", limits.REGIONS_PER_DELETE)
@@ -176,7 +174,7 @@ def delete_image_regions(request: ApiRequest) -> ApiResponse:
 
 @handles("GetImageRegionProposals")
 def get_image_region_proposals(request: ApiRequest) -> ApiResponse:
-    """25 boxes by falling confidence: always the same ones for the same image."""
+    """Return 25 boxes by falling confidence, always the same for the same image."""
     project = request.resource.project(request.key("projectId"))["id"]
     image = workspace_image(request.resource, project, request.key("imageId"))
     proposals = []

@@ -1,4 +1,4 @@
-"""Suggestions: what a model would say of images that have no tags."""
+"""Suggestions: predictions of a model for images without tags."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ def _suggestion(
 
 @handles_slowly("SuggestTagsAndRegions")
 async def suggest_tags_and_regions(request: ApiRequest) -> ApiResponse:
-    """What an iteration would say of up to 64 images."""
+    """Return the suggestions of an iteration for up to 64 images."""
     resource = request.resource
     project = resource.project(request.key("projectId"))
     request.required("iterationId")
@@ -80,7 +80,7 @@ async def suggest_tags_and_regions(request: ApiRequest) -> ApiResponse:
 
 @handles_slowly("QuerySuggestedImageCount")
 async def query_suggested_image_count(request: ApiRequest) -> ApiResponse:
-    """Return how many untagged images each tag scores above the threshold for."""
+    """Return the number of untagged images that reach the threshold, by tag."""
     given = request.json
     iteration, scored = await _score_untagged(request)
     tags, threshold = _tags_and_threshold(given)
@@ -95,7 +95,7 @@ async def query_suggested_image_count(request: ApiRequest) -> ApiResponse:
 
 @handles_slowly("QuerySuggestedImages")
 async def query_suggested_images(request: ApiRequest) -> ApiResponse:
-    """Return a page of the untagged images for which one of the tags scores above the threshold."""
+    """Return a page of the untagged images that reach the threshold for one of the tags."""
     given = request.json
     iteration, scored = await _score_untagged(request)
     tags, threshold = _tags_and_threshold(given)
@@ -120,7 +120,7 @@ async def query_suggested_images(request: ApiRequest) -> ApiResponse:
 
 
 async def _score_untagged(request: ApiRequest) -> tuple[Any, list[_Scored]]:
-    """Return the iteration asked for, and the untagged images with its scores."""
+    """Return the requested iteration, and the untagged images with their scores."""
     resource = request.resource
     project = resource.project(request.key("projectId"))
     request.required("iterationId")
@@ -137,7 +137,7 @@ async def _score_untagged(request: ApiRequest) -> tuple[Any, list[_Scored]]:
 
 
 def _tags_and_threshold(given: Any) -> tuple[list[str], float]:
-    """Return the tags asked for, none for all, and the threshold."""
+    """Return the requested tags (an empty list means all) and the threshold."""
     tags = [guid_text(key) for key in keys_field(given, "tagIds")]
     return tags, number_field(given, "threshold", 0.0)
 
@@ -150,13 +150,13 @@ def _scores_enough(scores: list[dict[str, Any]], tags: list[str], threshold: flo
 
 
 def _page(given: Any, found: list[_Scored]) -> tuple[list[_Scored], str | None]:
-    """Return the page that follows the continuation, and the continuation of the next one."""
+    """Return the page after the continuation, and the continuation of the next page."""
     continuation = text_field(given, "continuation")
     ids = [guid_text(row["id"]) for row, _ in found]
     if continuation and continuation not in ids:
         raise ServiceFault(
             "BadRequestInvalid",
-            "The continuation token is stale: begin the query again without it.",
+            "The continuation token is stale. Start the query again without it.",
         )
     start = ids.index(continuation) + 1 if continuation else 0
     asked = max(number_field(given, "maxCount", _DEFAULT_PAGE_SIZE), 0)

@@ -1,4 +1,4 @@
-"""Tags of a project, and which images have them."""
+"""Tags of a project, and the tags of images."""
 
 # ruff: noqa: S608 - only names of this package and placeholders go into SQL; values are bound.
 
@@ -40,7 +40,7 @@ def _iteration(request: ApiRequest, project: bytes) -> bytes:
 
 @handles("GetTags")
 def get_tags(request: ApiRequest) -> ApiResponse:
-    """All tags, in SQL Server's order of their ids: neither by name nor by age."""
+    """Return all tags in SQL Server's order of their ids, which is neither by name nor by age."""
     project = request.resource.project(request.key("projectId"))["id"]
     iteration = _iteration(request, project)
     state = request.resource.state
@@ -76,7 +76,7 @@ def get_tags(request: ApiRequest) -> ApiResponse:
 
 @handles("GetTag")
 def get_tag(request: ApiRequest) -> ApiResponse:
-    """One tag."""
+    """Return one tag."""
     project = request.resource.project(request.key("projectId"))["id"]
     return ApiResponse(
         value=_view(
@@ -95,7 +95,7 @@ def _name(request: ApiRequest, project: bytes, name: Any, *, except_id: bytes = 
         f"SELECT 1 FROM tags WHERE project = ? AND {same} AND id <> ?", project, name, except_id
     ):
         raise ServiceFault(
-            "BadRequestTagNameNotUnique", f"A tag named '{name}' exists in the project already."
+            "BadRequestTagNameNotUnique", f"A tag named '{name}' already exists in the project."
         )
     return name
 
@@ -104,7 +104,8 @@ def _type(request: ApiRequest, project: Any, given: str | None, *, except_id: by
     kind = _TYPES.get((given or "Regular").lower())
     if kind is None or (kind == "GeneralProduct" and request.version < V.V3_3):
         raise ServiceFault(
-            "BadRequestTagType", f"Unknown tag type '{given}': Regular, Negative or GeneralProduct."
+            "BadRequestTagType",
+            f"Unknown tag type '{given}'. Use Regular, Negative or GeneralProduct.",
         )
     if kind == "Regular":
         return kind
@@ -121,14 +122,14 @@ def _type(request: ApiRequest, project: Any, given: str | None, *, except_id: by
     ):
         raise ServiceFault(
             f"BadRequestMultiple{kind}Tag",
-            f"The project has a tag of type {kind} already; it can have one.",
+            f"The project already has a tag of type {kind}. It can have only one.",
         )
     return kind
 
 
 @handles("CreateTag")
 def create_tag(request: ApiRequest) -> ApiResponse:
-    """A new tag; all it needs is in the query. An empty description comes back as null."""
+    """Create a tag from the query. An empty description is returned as null."""
     resource, state = request.resource, request.resource.state
     project = resource.project(request.key("projectId"))
     name = _name(request, project["id"], request.text("name"))
@@ -139,7 +140,7 @@ def create_tag(request: ApiRequest) -> ApiResponse:
     ):
         raise ServiceFault(
             "BadRequestExceedTagPerProjectLimit",
-            f"The project has {resource.quota.tags} tags, the most of your pricing tier.",
+            f"The project has {resource.quota.tags} tags, the maximum of your pricing tier.",
         )
     key = state.ids.key()
     state.db.execute(
@@ -151,7 +152,7 @@ def create_tag(request: ApiRequest) -> ApiResponse:
 
 @handles("UpdateTag")
 def update_tag(request: ApiRequest) -> ApiResponse:
-    """Change name, description or type; what is not in the body stays."""
+    """Change name, description or type. Members that the body omits stay unchanged."""
     resource, body = request.resource, request.json
     project = resource.project(request.key("projectId"))
     row = resource.tag(project["id"], request.key("tagId"))
@@ -170,7 +171,7 @@ def update_tag(request: ApiRequest) -> ApiResponse:
 
 @handles("DeleteTag")
 def delete_tag(request: ApiRequest) -> ApiResponse:
-    """Delete a tag: images lose it, and their regions of it."""
+    """Delete a tag, and the regions with it."""
     resource, db = request.resource, request.resource.state.db
     project = resource.project(request.key("projectId"))["id"]
     key = resource.tag(project, request.key("tagId"))["id"]
@@ -182,9 +183,7 @@ def delete_tag(request: ApiRequest) -> ApiResponse:
 
 @handles("CreateImageTags", "PostImageTags")
 def create_image_tags(request: ApiRequest) -> ApiResponse:
-    """Give tags to images: what was new, what they had already, and what would be over the limit of
-    an image.
-    """
+    """Add tags to images, and report those created, duplicated or over the limit of an image."""
     resource, state = request.resource, request.resource.state
     project = resource.project(request.key("projectId"))
     entries = list_field(request.json, "tags")
@@ -194,7 +193,7 @@ def create_image_tags(request: ApiRequest) -> ApiResponse:
     if len(entries) > limit:
         raise ServiceFault(
             "BadRequestExceededBatchSize",
-            f"The batch has {len(entries)} image tags; {limit} are allowed.",
+            f"The batch has {len(entries)} image tags; at most {limit} are allowed.",
         )
     types = {
         row["id"]: row["type"]
@@ -219,7 +218,7 @@ def create_image_tags(request: ApiRequest) -> ApiResponse:
 
 
 def workspace_image(resource: Resource, project: bytes, key: bytes) -> Any:
-    """The row of an image of the working set."""
+    """Return the row of an image in the working set."""
     row = resource.image(project, key)
     if not row["present"]:
         raise ServiceFault("NotFoundImage", f"Image {guid_text(key)} was not found.")
@@ -229,7 +228,7 @@ def workspace_image(resource: Resource, project: bytes, key: bytes) -> Any:
 def attach(
     resource: Resource, project: Any, image: bytes, tag: bytes, types: dict[bytes, str]
 ) -> str:
-    """Give a tag to an image. Returns "created", "duplicated" or "exceeded"."""
+    """Add a tag to an image. Return "created", "duplicated" or "exceeded"."""
     state = resource.state
     existing = {
         row[0]
@@ -258,7 +257,7 @@ def attach(
 
 @handles("DeleteImageTags")
 def delete_image_tags(request: ApiRequest) -> ApiResponse:
-    """Take each of the tags from each of the images, with their regions of it."""
+    """Remove each of the tags, with its regions, from each of the images."""
     resource, state = request.resource, request.resource.state
     project = resource.project(request.key("projectId"))["id"]
     images = request.keys("imageIds", limits.IMAGES_PER_UNTAG)

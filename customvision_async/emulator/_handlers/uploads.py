@@ -1,6 +1,6 @@
-"""Images that come: as data, files, URLs or stored predictions.
+"""Uploads of images as data, files, URLs or stored predictions.
 
-One batch, one answer with a result an image.
+Each request is one batch, and its response has one result per image.
 """
 
 # ruff: noqa: S608 - only names of this package and placeholders go into SQL; values are bound.
@@ -32,8 +32,8 @@ from .tags import attach
 
 @dataclass(slots=True)
 class _Entry:
-    """One image of a batch: its name in the answer, its bytes (or the status it fails with), its
-    tags and boxes.
+    """One image of a batch: its name in the response, its bytes or error status, its tags and
+    boxes.
     """
 
     source: str
@@ -45,7 +45,7 @@ class _Entry:
 
 
 class _Batch:
-    """The images of one call, on their way into a project."""
+    """The images of one request, to be stored in a project."""
 
     def __init__(self, request: ApiRequest, empty_message: str) -> None:
         self.request = request
@@ -63,9 +63,9 @@ class _Batch:
     # Reading the request.
 
     def read(self, name: str) -> list[Any]:
-        """Read the JSON body; `name` is the member of an entry that says which image it is.
+        """Read the JSON body, and return the objects of its entries.
 
-        Returns the entries' objects.
+        `name` is the member of an entry that identifies the image.
         """
         body = self.request.json
         images = list_field(body, "images")
@@ -79,12 +79,8 @@ class _Batch:
                 self.entries.append(
                     _Entry("" if source is None else str(source), None, tags=tags, boxes=boxes)
                 )
-        except (
-            ValueError,
-            ServiceFault,
-            # one id that is no GUID and the service sees no body at all (azure-sdk-for-python, issue
-            # 24026)
-        ):
+        except (ValueError, ServiceFault):
+            # With one invalid id the service ignores the whole body (azure-sdk-for-python#24026).
             raise ServiceFault("BadRequestImageBatch", self.empty_message) from None
         if self.request.version >= V.V3_3:
             self.metadata = checked_metadata(self.request, field(body, "metadata"))
@@ -92,7 +88,7 @@ class _Batch:
         return images
 
     def limit_count(self, count: int) -> None:
-        """Refuse an empty batch, and one of more than 64."""
+        """Reject an empty batch, and one of more than 64 images."""
         limit = limits.IMAGES_PER_BATCH.value
         if count > limit:
             raise ServiceFault(
@@ -103,7 +99,7 @@ class _Batch:
             raise ServiceFault("BadRequestImageBatch", self.empty_message)
 
     def limit_tags(self) -> None:
-        """Refuse more than 20 tags, and tags that the project does not have."""
+        """Reject more than 20 tags, and tags that the project does not have."""
         lists = [
             self.tags,
             *(entry.tags + [box.tag for box in entry.boxes] for entry in self.entries),
@@ -117,7 +113,7 @@ class _Batch:
                     "BadRequestExceededBatchSize",
                     f"The batch has {len(set(tags))} tags; at most {limit} are allowed.",
                 )
-        # v3.4-preview has a status for it, and the versions before may use ErrorUnknown.
+        # v3.4-preview has a status for an unknown tag. Earlier versions may use ErrorUnknown.
         if self.request.version < V.V3_4_PREVIEW and self.resource.switches.unknown_tag == "batch":
             for tag in {tag for tags in lists for tag in tags} - self.types.keys():
                 raise ServiceFault(
@@ -127,7 +123,7 @@ class _Batch:
     # Storing.
 
     def store_all(self) -> ApiResponse:
-        """Store what is good and answer."""
+        """Store the valid images, and return the response."""
         order = list(self.entries)
         if self.resource.switches.shuffle_results:
             self.resource.random.shuffle(order)
@@ -143,9 +139,9 @@ class _Batch:
         return self._response(order)
 
     def _remaining_quota(self) -> int:
-        """How many images more the project may have."""
+        """Return how many more images the project may have."""
         limit = self.resource.quota.images
-        if limit >= UNLIMITED:  # spare soak tests the count
+        if limit >= UNLIMITED:  # avoid the count in soak tests
             return limit
         count = self.resource.state.scalar(
             "SELECT count(*) FROM images WHERE project = ? AND present = 1", self.project["id"]
@@ -153,7 +149,7 @@ class _Batch:
         return limit - int(count)
 
     def _inspect(self, entry: _Entry, index: int, images: dict[int, InspectedImage]) -> None:
-        """Judge an entry: its image, its tags, its boxes."""
+        """Validate the image, tags and boxes of an entry."""
         if entry.status != "OK" or entry.data is None:
             return
         if self.tags:
@@ -186,8 +182,9 @@ class _Batch:
             raise InvalidImage("ErrorNegativeAndRegularTagOnSameImage")
 
     def _status_in_version(self, status: str) -> str:
-        """The status as the version words it. (ErrorInvalidRegion is in no version's list, and was
-        seen all the same.)
+        """Return the status as the version has it.
+
+        ErrorInvalidRegion is in no version's list, but the service was seen to return it.
         """
         since = {
             "ErrorImageDimensions": (V.V3_4_PREVIEW, "ErrorImageSize"),
@@ -207,7 +204,7 @@ class _Batch:
                 entry.status = "ErrorUnknown"
 
     def _store(self, entry: _Entry, image: InspectedImage, room: int, seen: set[bytes]) -> int:
-        """Store one image; returns the number of places it takes."""
+        """Store one image, and return the number of new images: 1 or 0."""
         state, switches = self.resource.state, self.resource.switches
         if switches.deduplicate and (switches.duplicates_in_batch or image.digest not in seen):
             known = state.row(
@@ -249,7 +246,7 @@ class _Batch:
         return 1
 
     def _store_duplicate(self, entry: _Entry, known: Any) -> int:
-        """An image that the project has already."""
+        """Record an image that the project has already. Return 0, the number of new images."""
         entry.status = "OKDuplicate"
         entry.image = known["id"]
         if not self.resource.switches.duplicate_merges_tags:
@@ -266,7 +263,7 @@ class _Batch:
                 )
         return 0
 
-    # Answering.
+    # Responding.
 
     def _response(self, order: list[_Entry]) -> ApiResponse:
         switches = self.resource.switches
@@ -295,9 +292,9 @@ class _Batch:
 
 @handles("CreateImagesFromData")
 def create_images_from_data(request: ApiRequest) -> ApiResponse:
-    """Images as parts of a multipart body, or one as the whole body.
+    """Create images from the parts of a multipart body, or one from the whole body.
 
-    All get the tags of the query.
+    All get the tags in the query.
     """
     batch = _Batch(request, "No valid image files")
     batch.tags = request.keys("tagIds")
@@ -318,7 +315,7 @@ def create_images_from_data(request: ApiRequest) -> ApiResponse:
 
 
 def upload_parts(request: ApiRequest) -> list[Part]:
-    """The images of a body, in either of its two forms."""
+    """Return the images of a body in either of its two forms."""
     kind = request.content_type.partition(";")[0].strip().lower()
     if kind == "multipart/form-data":
         return parse_multipart(request.body, request.content_type)
@@ -329,7 +326,7 @@ def upload_parts(request: ApiRequest) -> list[Part]:
 
 @handles("CreateImagesFromFiles")
 def create_images_from_files(request: ApiRequest) -> ApiResponse:
-    """Images in JSON, base64; each with its name, tags and regions."""
+    """Create images from base64 in JSON, each with its name, tags and regions."""
     batch = _Batch(request, "No valid image files")
     for given, entry in zip(batch.read("name"), batch.entries, strict=True):
         _decode_contents(entry, given)
@@ -347,7 +344,7 @@ def _decode_contents(entry: _Entry, given: Any) -> None:
 
 @handles_slowly("CreateImagesFromUrls")
 async def create_images_from_urls(request: ApiRequest) -> ApiResponse:
-    """Images that the service fetches itself."""
+    """Create images that the service fetches itself."""
     batch = _Batch(request, "No image urls provided")
     batch.read("url")
     limit = limits.IMAGE_BYTES.value
@@ -360,13 +357,13 @@ async def create_images_from_urls(request: ApiRequest) -> ApiResponse:
 
     await asyncio.gather(*(fetch(entry) for entry in batch.entries))
     with request.resource.state.transaction():
-        request.resource.project(batch.project["id"])  # it may have gone meanwhile
+        request.resource.project(batch.project["id"])  # it may be deleted by now
         return batch.store_all()
 
 
 @handles("CreateImagesFromPredictions")
 def create_images_from_predictions(request: ApiRequest) -> ApiResponse:
-    """Images that were sent for prediction and stored."""
+    """Create images from stored predictions."""
     batch = _Batch(request, "No prediction ids provided")
     batch.read("id")
     for entry in batch.entries:
