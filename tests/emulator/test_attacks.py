@@ -1,4 +1,4 @@
-"""Peers that speak no proper HTTP, or mean harm: each is refused in order, and others are served."""
+"""Peers that break HTTP or mean harm: each is rejected properly, and others are served."""
 
 from __future__ import annotations
 
@@ -22,24 +22,24 @@ CHUNKED = "Transfer-Encoding: chunked"
 
 
 class Peer:
-    """Raw bytes to an emulator."""
+    """A client that sends raw bytes to an emulator."""
 
     def __init__(self, emulator: Emulator) -> None:
         self.port = int(emulator.endpoint.rpartition(":")[2])
 
     def head(self, line: str, *headers: str, host: str | None = "127.0.0.1") -> bytes:
-        """Return the head of a request that has the key."""
+        """Return the head of a request with the key."""
         lines = [line, *([f"Host: {host}"] if host is not None else []), f"Training-Key: {KEY}"]
         return "\r\n".join([*lines, *headers, "", ""]).encode("latin-1")
 
     async def open(self, data: bytes = b"") -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
-        """Open a connection and send."""
+        """Open a connection and send data."""
         reader, writer = await asyncio.open_connection("127.0.0.1", self.port)
         writer.write(data)
         return reader, writer
 
     async def send(self, data: bytes) -> tuple[int, bytes]:
-        """Send, and return the status and the body of the first response, 0 where there is none."""
+        """Send data, and return the status and body of the first response (0 if there is none)."""
         reader, writer = await self.open(data)
         try:
             return await answer(reader)
@@ -47,12 +47,12 @@ class Peer:
             writer.close()
 
     async def ask(self, line: str, *headers: str, host: str | None = "127.0.0.1") -> int:
-        """Send the head of a request; return the status."""
+        """Send the head of a request, and return the status."""
         return (await self.send(self.head(line, *headers, host=host)))[0]
 
 
 async def answer(reader: asyncio.StreamReader) -> tuple[int, bytes]:
-    """Return the status and the body of a response, 0 where the connection ends before it."""
+    """Return the status and body of a response (0 if the connection ends first)."""
     try:
         async with asyncio.timeout(10):  # less than any time limit of the emulator
             head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1")
@@ -68,14 +68,14 @@ async def answer(reader: asyncio.StreamReader) -> tuple[int, bytes]:
 
 @pytest.fixture
 async def emulator() -> AsyncIterator[Emulator]:
-    """An emulator on this loop."""
+    """Yield an emulator on this loop."""
     async with Emulator(training_key=KEY, training_seconds=0) as running:
         yield running
 
 
 @pytest.fixture
 def peer(emulator: Emulator) -> Peer:
-    """A peer of it."""
+    """Return a peer of the emulator."""
     return Peer(emulator)
 
 
@@ -111,7 +111,7 @@ MALFORMED = {
 
 @pytest.mark.parametrize("what", MALFORMED)
 async def test_malformed_requests_are_refused(what: str, emulator: Emulator, peer: Peer) -> None:
-    """400 and the end of the connection: nothing behind such a head is taken for a request."""
+    """The response is a 400, then the connection ends: the bytes that follow are not a request."""
     line, headers, body = MALFORMED[what]
     reader, writer = await peer.open(peer.head(line, *headers) + body + peer.head(PROJECTS))
     first = await answer(reader)
@@ -126,7 +126,7 @@ async def test_malformed_requests_are_refused(what: str, emulator: Emulator, pee
     "body", [b"-1\r\n", b"zz\r\n", b"f" * 40 + b"\r\n", b"0\n\n", b"0;\n0\r\n"]
 )
 async def test_broken_chunks_have_no_effect(body: bytes, emulator: Emulator, peer: Peer) -> None:
-    """A body whose framing breaks is refused or the connection ends; no project is made."""
+    """A body with broken framing is rejected or ends the connection. No project is created."""
     status, _ = await peer.send(peer.head(CREATE, CHUNKED) + body + peer.head(PROJECTS))
     assert status in (0, 400)
     assert (await peer.send(peer.head(PROJECTS)))[1] == b"[]"
@@ -155,13 +155,13 @@ async def test_malformed_requests_write_no_log(
     ],
 )
 async def test_a_disguised_path_is_no_path(path: str, peer: Peer) -> None:
-    """Dots, encoded slashes and NULs lead to no operation."""
+    """Dots, encoded slashes and NULs do not lead to an operation."""
     assert await peer.ask(f"GET {path} HTTP/1.1") == 404
 
 
 @pytest.mark.parametrize("id", ["%e2%98%83", "%ff%fe", "%zz", "%00", "..%2f..", "%ed%a0%80"])
 async def test_an_id_that_is_none_is_a_bad_request(id: str, peer: Peer) -> None:
-    """Whatever it decodes to."""
+    """An invalid id gets a 400, whatever it decodes to."""
     assert await peer.ask(f"GET {BASE}/projects/{id} HTTP/1.1") == 400
 
 
@@ -177,12 +177,12 @@ async def test_an_id_that_is_none_is_a_bad_request(id: str, peer: Peer) -> None:
     ],
 )
 async def test_a_blob_path_without_its_signature_is_refused(path: str, peer: Peer) -> None:
-    """No path leads to a file, and none to a blob that was not signed."""
+    """No path leads to a file, or to a blob without its signature."""
     assert await peer.ask(f"GET {path} HTTP/1.1") == 403
 
 
 async def test_both_forms_of_a_target_are_taken(peer: Peer) -> None:
-    """RFC 9112: a server accepts the absolute form, and its authority counts, not the Host."""
+    """The absolute form is accepted, and its authority takes precedence over Host (RFC 9112)."""
     for authority in (f"127.0.0.1:{peer.port}", "localhost", "[::1]:80"):
         assert await peer.ask(f"GET http://{authority}{BASE}/projects HTTP/1.1") == 200
     assert await peer.ask(f"GET http://evil.example{BASE}/projects HTTP/1.1") == 421
@@ -208,20 +208,20 @@ async def test_both_forms_of_a_target_are_taken(peer: Peer) -> None:
 async def test_a_name_that_a_page_could_own_is_misdirected(
     host: str, status: int, peer: Peer
 ) -> None:
-    """DNS rebinding needs a name with a dot: on loopback no such name is ours."""
+    """DNS rebinding needs a host name with a dot. On loopback the emulator has no such name."""
     assert await peer.ask(PROJECTS, host=host) == status
     if status == 421:  # for blobs as for operations
         assert await peer.ask("GET /i-x/y HTTP/1.1", host=host) == 421
 
 
 async def test_an_emulator_on_all_addresses_takes_any_name() -> None:
-    """In a container it cannot know its names."""
+    """In a container the emulator cannot know its own names."""
     async with Emulator(host="0.0.0.0", training_key=KEY) as emulator:
         assert await Peer(emulator).ask(PROJECTS, host="emulator.svc.local") == 200
 
 
 async def test_a_page_elsewhere_sees_no_blob_and_nothing_without_a_key(peer: Peer) -> None:
-    """CORS is for the APIs, which want a key that no browser adds by itself."""
+    """CORS covers only the API, whose key no browser sends by itself."""
     head = peer.head("GET /i-x/y HTTP/1.1", "Origin: https://evil.example")
     reader, writer = await peer.open(head)
     assert b"access-control" not in (await reader.readuntil(b"\r\n\r\n")).lower()
@@ -234,13 +234,13 @@ async def test_a_page_elsewhere_sees_no_blob_and_nothing_without_a_key(peer: Pee
 
 @pytest.mark.parametrize("name", ["Training-Key", "Ocp-Apim-Subscription-Key", "Authorization"])
 async def test_a_key_of_any_bytes_is_a_wrong_key(name: str, peer: Peer) -> None:
-    """401, and no failure of the emulator."""
+    """Any bytes as a key get a 401, not a failure of the emulator."""
     head = peer.head(PROJECTS).replace(b"Training-Key: " + KEY.encode(), name.encode() + b": \xff")
     assert (await peer.send(head))[0] == 401
 
 
 async def test_a_media_type_of_any_bytes_is_not_supported(peer: Peer) -> None:
-    """415: what a header says may come back in a message."""
+    """The response is a 415, although its message repeats the header."""
     _, made = await peer.send(peer.head(CREATE, "Content-Length: 0"))
     id = made.split(b'"id":"')[1][:36].decode()
     line = f"POST {BASE}/projects/{id}/images HTTP/1.1"
@@ -249,7 +249,7 @@ async def test_a_media_type_of_any_bytes_is_not_supported(peer: Peer) -> None:
 
 @pytest.mark.parametrize("skip", ["2147483648", "9223372036854775808", "9" * 5000])
 async def test_a_number_that_is_none_of_the_service_is_refused(skip: str, peer: Peer) -> None:
-    """Its numbers have 32 bits."""
+    """Numbers of the service have 32 bits."""
     _, made = await peer.send(peer.head(CREATE, "Content-Length: 0"))
     id = made.split(b'"id":"')[1][:36].decode()
     line = f"GET {BASE}/projects/{id}/images/untagged?skip={skip} HTTP/1.1"
@@ -263,7 +263,7 @@ async def test_a_number_that_is_none_of_the_service_is_refused(skip: str, peer: 
 async def test_a_range_that_is_none_gives_the_whole_blob(
     asked: str, status: int, peer: Peer
 ) -> None:
-    """RFC 9110: an invalid Range is ignored."""
+    """An invalid Range is ignored (RFC 9110)."""
     _, made = await peer.send(peer.head(CREATE, "Content-Length: 0"))
     id, data = made.split(b'"id":"')[1][:36].decode(), image_bytes(1)
     kind = "Content-Type: application/octet-stream"
@@ -275,7 +275,7 @@ async def test_a_range_that_is_none_gives_the_whole_blob(
 
 
 async def test_a_small_body_cannot_become_a_large_one(emulator: Emulator, peer: Peer) -> None:
-    """Content-Encoding is not undone, as in ASP.NET: a bomb is 64 kB that are no image."""
+    """As in ASP.NET, Content-Encoding is not decoded: a gzip bomb stays 64 kB of invalid data."""
     _, made = await peer.send(peer.head(CREATE, "Content-Length: 0"))
     id, bomb = made.split(b'"id":"')[1][:36].decode(), gzip.compress(bytes(64 << 20))
     headers = "Content-Encoding: gzip", f"Content-Length: {len(bomb)}"
@@ -285,7 +285,7 @@ async def test_a_small_body_cannot_become_a_large_one(emulator: Emulator, peer: 
 
 
 async def test_nothing_is_written_beside_the_database(tmp_path: Path) -> None:
-    """Names and ids never become paths of the folder."""
+    """Names and ids never become paths in the folder."""
     folder = tmp_path / "state"
     async with Emulator(training_key=KEY, data=folder) as emulator:
         peer = Peer(emulator)

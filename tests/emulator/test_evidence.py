@@ -1,6 +1,4 @@
-"""D1 to D12: what public evidence shows of the real service, as the emulator does it, and its
-switches.
-"""
+"""D1 to D12: the emulator follows public evidence of the real service, with its switches."""
 
 from __future__ import annotations
 
@@ -41,7 +39,7 @@ pytestmark = pytest.mark.anyio
     ],
 )
 async def test_export_flavors(flavor: str, name: str) -> None:
-    """Platforms and flavors in any case, and flavors that no document has."""
+    """Platforms and flavors match in any case, including flavors that are not documented."""
     async with quick() as call:
         path = await trained(call, await project_with_images(call, domainId=COMPACT))
         export = await call("POST", f"{path}/export?platform=dockerfile&flavor={flavor}")
@@ -68,19 +66,19 @@ async def test_export_flavors(flavor: str, name: str) -> None:
 async def test_json_as_the_service_reads_it(
     body: str, quotes: bool, lenient: bool, reader: str
 ) -> None:
-    """Single quotes are known; what else Json.NET takes is a switch."""
+    """Single quotes are accepted by default. A switch adds the rest that Json.NET accepts."""
     taken = {"quotes": quotes, "lenient": lenient, "strict": False}[reader]
     async with calling(json_reader=reader) as call:
         project = await call.project()
         answer = await call("POST", f"{project}/images/urls", 400, data=body.encode(), headers=JSON)
-        # A body that is read has no images in it.
+        # A body that is understood fails because it has no images.
         assert ("JSON" not in answer["message"]) == taken, answer
 
 
 @pytest.mark.evidence("D3")
 @pytest.mark.parametrize("newest", [True, False])
 async def test_the_newest_iteration_is_the_first(newest: bool) -> None:
-    """[0] is the one just trained."""
+    """The first iteration of the list is the one just trained."""
     async with quick(newest_iteration_first=newest) as call:
         project = await project_with_images(call)
         made = [await trained(call, project, "?forceTrain=true") for _ in range(3)]
@@ -93,7 +91,7 @@ async def test_the_newest_iteration_is_the_first(newest: bool) -> None:
 
 @pytest.mark.evidence("D4")
 async def test_enum_values_in_any_case() -> None:
-    """In queries and in bodies; the answer has the value as the documents write it."""
+    """Queries and bodies accept any case. Responses have the documented spelling."""
     async with quick() as call:
         project = await project_with_images(
             call, classificationType="multiLABEL", targetExportPlatforms="coreml"
@@ -117,7 +115,7 @@ async def test_enum_values_in_any_case() -> None:
 @pytest.mark.evidence("D5")
 @pytest.mark.parametrize("version", ["v1.1", "v2.0"])
 async def test_no_prediction_without_a_default_iteration(version: str) -> None:
-    """404, with the words that users report; an iteration made the default ends it."""
+    """A prediction gets a 404 with the reported message until an iteration is the default."""
     async with quick() as call:
         project = await project_with_images(call)
         path = await trained(call, project)
@@ -132,7 +130,7 @@ async def test_no_prediction_without_a_default_iteration(version: str) -> None:
 @pytest.mark.evidence("D6")
 @pytest.mark.parametrize("cors", [True, False])
 async def test_browsers_may_call(cors: bool) -> None:
-    """A preflight is answered without a key, and an answer may be read by a page of any origin."""
+    """A preflight needs no key, and pages of any origin can read a response."""
     page = {"Origin": "https://page.example"}
     async with calling(cors=cors) as call:
         ask = page | {"Access-Control-Request-Method": "POST", "Training-Key": ""}
@@ -148,7 +146,7 @@ async def test_browsers_may_call(cors: bool) -> None:
 @pytest.mark.evidence("D7")
 @pytest.mark.parametrize("refused", [True, False])
 async def test_the_same_region_twice(refused: bool) -> None:
-    """400 and nothing is created, not even what is given once."""
+    """The request fails with 400 and creates nothing, not even the regions that are given once."""
     async with calling(repeated_region_is_400=refused) as call:
         project = await call.project(domainId=DETECTION)
         tag = await call.tag(project, "apple")
@@ -170,7 +168,7 @@ async def test_the_same_region_twice(refused: bool) -> None:
 @pytest.mark.evidence("D7")
 @pytest.mark.parametrize("shuffled", [True, False])
 async def test_created_regions_come_in_another_order(shuffled: bool) -> None:
-    """created[] is to be joined by what is in it."""
+    """created[] must be matched by content, not by position."""
     async with calling(shuffle_created=shuffled, seed=1) as call:
         project = await call.project(domainId=DETECTION)
         tag = await call.tag(project, "apple")
@@ -190,7 +188,7 @@ async def test_created_regions_come_in_another_order(shuffled: bool) -> None:
 @pytest.mark.evidence("D8")
 @pytest.mark.parametrize("kept", ["all", "last"])
 async def test_a_list_given_twice_counts_twice(kept: str) -> None:
-    """tagIds=A&tagIds=B,C: none of the three is lost; or the last value counts alone."""
+    """tagIds=A&tagIds=B,C keeps all three ids, or by switch only the last value."""
     async with calling(repeated_query=kept) as call:
         project = await call.project()
         a, b, c = [await call.tag(project, name) for name in "abc"]
@@ -210,7 +208,7 @@ async def test_a_list_given_twice_counts_twice(kept: str) -> None:
 @pytest.mark.evidence("D9")
 @pytest.mark.parametrize("refused", [True, False])
 async def test_publishing_what_is_published(refused: bool) -> None:
-    """overwrite takes a name from another iteration, and does not publish one again."""
+    """overwrite takes a name from another iteration, but does not publish the same one again."""
     async with quick(republish_is_400=refused) as call:
         project = await project_with_images(call)
         one, two = [await trained(call, project, "?forceTrain=true") for _ in range(2)]
@@ -230,7 +228,7 @@ async def test_publishing_what_is_published(refused: bool) -> None:
     [("detection", 400, 200), ("always", 400, 400), ("never", 200, 200)],
 )
 async def test_a_tag_without_images(stops: str, detection: int, classification: int) -> None:
-    """It stops the training of a detection project."""
+    """A tag without images fails the training of a detection project."""
     async with quick(empty_tag_stops_training=stops) as call:
         for query, status in (({"domainId": DETECTION}, detection), ({}, classification)):
             project = await project_with_images(call, each=15, **query)
@@ -244,7 +242,7 @@ async def test_a_tag_without_images(stops: str, detection: int, classification: 
 @pytest.mark.evidence("D11")
 @pytest.mark.parametrize("merged", [True, False])
 async def test_a_duplicate_adds_its_tags_and_regions(merged: bool) -> None:
-    """OKDuplicate adds what was sent with it to the image that is there."""
+    """OKDuplicate adds the tags and regions of the request to the existing image."""
     async with calling(duplicate_merges_tags=merged) as call:
         project = await call.project(domainId=DETECTION)
         tags = [await call.tag(project, name) for name in ("one", "two")]
@@ -266,7 +264,7 @@ async def test_a_duplicate_adds_its_tags_and_regions(merged: bool) -> None:
 @pytest.mark.evidence("D12")
 @pytest.mark.parametrize("newer", [True, False])
 async def test_the_domains_of_today(newer: bool) -> None:
-    """18, of which a project can be made; or the 14 of the recording."""
+    """There are 18 domains for projects, or by switch the 14 of the recording."""
     added = {
         "a8e3c40f-fb4a-466f-832a-5e457ae4a344",
         "2e37d7fb-3a54-486a-b4d6-cfc369af0018",

@@ -1,4 +1,4 @@
-"""D13 to D18, and the switches for what nothing shows of the real service: each does what it says."""
+"""D13 to D18, and the switches for behaviour without evidence."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ pytestmark = pytest.mark.anyio
 
 @pytest.mark.evidence("D13")
 async def test_update_keeps_the_image_processing_settings() -> None:
-    """They are not read-only. useNegativeSet is, in the documents of v3.1 and later, and stays."""
+    """The settings can be changed. useNegativeSet is read-only from v3.1 on, so it stays."""
     async with calling() as call:
         project = await call.project()
         given = {"imageProcessingSettings": {"augmentationMethods": {"rotation": False}}}
@@ -38,7 +38,7 @@ async def test_update_keeps_the_image_processing_settings() -> None:
 @pytest.mark.evidence("D14")
 @pytest.mark.parametrize("costs", ["batch", "image"])
 async def test_an_unknown_tag_of_one_entry(costs: str) -> None:
-    """Up to v3.3 it costs the batch, or that image."""
+    """Up to v3.3 it fails the batch, or by switch only that image."""
     async with calling(unknown_tag=costs) as call:
         project = await call.project()
         images: list[dict[str, Any]] = [
@@ -59,8 +59,8 @@ async def test_an_unknown_tag_of_one_entry(costs: str) -> None:
 
 @pytest.mark.evidence("D15")
 async def test_storage_addresses_in_the_query() -> None:
-    """Given to CreateProject of v3.3, they are in the settings; without them there is no such
-    member.
+    """Addresses given to CreateProject of v3.3 are in the settings, which otherwise lack these
+    members.
     """
     async with calling() as call:
         uri = "https://store.example/models"
@@ -73,7 +73,7 @@ async def test_storage_addresses_in_the_query() -> None:
 @pytest.mark.evidence("D16")
 @pytest.mark.parametrize("listed", [True, False])
 async def test_the_workspace_of_the_first_version(listed: bool) -> None:
-    """v1.2: the iteration of CurrentIterationId is there from the start, and becomes the trained
+    """In v1.2 the iteration of CurrentIterationId exists from the start and becomes the trained
     one.
     """
     async with quick(workspace_listed=listed) as call:
@@ -89,9 +89,7 @@ async def test_the_workspace_of_the_first_version(listed: bool) -> None:
 
 @pytest.mark.evidence("D17")
 async def test_media_types_that_are_refused() -> None:
-    """JSON that is called octets, and octets that are called JSON: 415, in the words that users
-    report.
-    """
+    """JSON sent as octets, and octets sent as JSON, get a 415 with the reported message."""
     async with quick() as call:
         project = await project_with_images(call)
         await trained(call, project)
@@ -112,8 +110,8 @@ async def test_media_types_that_are_refused() -> None:
 
 @pytest.mark.evidence("D17")
 async def test_a_resource_to_publish_to_is_an_azure_id() -> None:
-    """predictionId=abc is refused; the recording of v3.0 has one like it, on a developer's own
-    machine.
+    """predictionId=abc is rejected, except in v3.0, where a developer's instance accepted one like
+    it.
     """
     async with quick() as call:
         path = await trained(call, await project_with_images(call))
@@ -124,7 +122,7 @@ async def test_a_resource_to_publish_to_is_an_azure_id() -> None:
 
 @pytest.mark.evidence("D18")
 async def test_words_that_clients_look_for() -> None:
-    """As users report them."""
+    """Messages are those that users reported."""
     async with quick() as call:
         project = await project_with_images(call, domainId=COMPACT)
         path = await trained(call, project)
@@ -154,7 +152,7 @@ async def test_words_that_clients_look_for() -> None:
 
 @pytest.mark.parametrize("told", ["seconds", "date", "none"])
 async def test_how_a_429_tells_when_to_come_again(told: str) -> None:
-    """retry_after: in seconds, as a date at least a second away, or in its words alone."""
+    """retry_after: in seconds, as a date at least one second ahead, or only in the message."""
     async with calling(calls_per_second=1, retry_after=told) as call:
         before = datetime.now(UTC)
         answers = [await call.raw("GET", "/projects") for _ in range(2)]
@@ -171,7 +169,7 @@ async def test_how_a_429_tells_when_to_come_again(told: str) -> None:
 
 @pytest.mark.parametrize("seconds", [86_400.0, 600.0])
 async def test_how_long_an_address_is_good(seconds: float) -> None:
-    """address_seconds: what the address itself says."""
+    """address_seconds: the address contains its own expiry."""
     async with calling(address_seconds=seconds) as call:
         now = datetime.now(UTC)
         image = (await call.upload(await call.project(), {"a": image_bytes(1)}))["a"]["image"]
@@ -181,7 +179,7 @@ async def test_how_long_an_address_is_good(seconds: float) -> None:
 
 
 async def test_an_address_that_is_too_old() -> None:
-    """address_seconds of 0: refused, as blob storage does."""
+    """address_seconds of 0: the address is rejected as by blob storage."""
     async with calling(address_seconds=0) as call:
         image = (await call.upload(await call.project(), {"a": image_bytes(1)}))["a"]["image"]
         async with call.session.get(image["originalImageUri"]) as response:
@@ -190,7 +188,7 @@ async def test_an_address_that_is_too_old() -> None:
 
 @pytest.mark.parametrize("kept", [True, False])
 async def test_originals_are_the_bytes_or_the_image(kept: bool) -> None:
-    """originals_kept: byte for byte, or written anew in the same size."""
+    """originals_kept: byte for byte, or encoded again in the same size."""
     async with calling(originals_kept=kept) as call:
         image = (await call.upload(await call.project(), {"a": image_bytes(1)}))["a"]["image"]
         async with call.session.get(image["originalImageUri"]) as response:
@@ -201,7 +199,7 @@ async def test_originals_are_the_bytes_or_the_image(kept: bool) -> None:
 
 @pytest.mark.parametrize("turned", [True, False])
 async def test_the_size_of_an_image_on_its_side(turned: bool) -> None:
-    """turned_size: as the EXIF orientation says, or as it is stored."""
+    """turned_size: the size is that of the EXIF orientation, or as stored."""
     out = io.BytesIO()
     exif = Image.Exif()
     exif[0x0112] = 6
@@ -213,9 +211,7 @@ async def test_the_size_of_an_image_on_its_side(turned: bool) -> None:
 
 @pytest.mark.parametrize("fetched", [True, False])
 async def test_addresses_of_another_resource(fetched: bool) -> None:
-    """cross_resource_fetch: whether one resource may read from the store of another; its own it
-    may.
-    """
+    """cross_resource_fetch: a resource fetches from another one, or only from itself."""
     async with calling() as other, calling(cross_resource_fetch=fetched) as call:
         foreign = (await other.upload(await other.project(), {"a": image_bytes(1)}))["a"]["image"]
         own = (await call.upload(await call.project(), {"b": image_bytes(2)}))["b"]["image"]

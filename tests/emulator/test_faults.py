@@ -1,4 +1,4 @@
-"""Things that go wrong on request: what each kind of fault does, to which calls, how often."""
+"""Injected faults: the effect of each kind, the requests it affects, and how often."""
 
 from __future__ import annotations
 
@@ -26,8 +26,9 @@ EFFECT = (
 
 @pytest.mark.parametrize("kind", ["reset", "reset_in_body", "lost_answer", "truncated_answer"])
 async def test_faults_of_the_connection(kind: Any) -> None:
-    """The client sees a connection that ends; whether there was an effect is as the kind says; the
-    next call is fine.
+    """The client sees the connection end. The operation takes effect as the kind says.
+
+    The next request succeeds.
     """
     async with calling() as call:
         project = await call.project()
@@ -41,8 +42,8 @@ async def test_faults_of_the_connection(kind: Any) -> None:
 
 
 async def test_faults_of_status() -> None:
-    """Any status with headers, body and Retry-After, so many times, after so many calls, with or
-    without effect.
+    """A fault can set status, headers, body and effect, skip requests, and strike a number of
+    times.
     """
     async with calling() as call:
         faults = call.emulator.faults
@@ -75,7 +76,7 @@ async def test_faults_of_status() -> None:
     ],
 )
 async def test_faults_of_content(kind: Any, expected: bytes) -> None:
-    """200 with what is no answer."""
+    """The response is a 200 with invalid content."""
     async with calling() as call:
         call.emulator.faults.add(kind)
         response, body = await call.raw("GET", "/projects")
@@ -84,7 +85,7 @@ async def test_faults_of_content(kind: Any, expected: bytes) -> None:
 
 
 async def test_faults_that_take_time() -> None:
-    """A slow answer and a drip come whole in the end; a hang lasts until the client gives up."""
+    """A slow response and a drip arrive completely. A hang lasts until the client gives up."""
     async with calling() as call:
         faults = call.emulator.faults
         faults.add("slow_answer", seconds=0.01)
@@ -98,9 +99,7 @@ async def test_faults_that_take_time() -> None:
 
 
 async def test_other_faults() -> None:
-    """A redirect elsewhere, a gzip bomb, a flood of headers' worth, a length too short, and an
-    answer that a test rewrites.
-    """
+    """A redirect, a gzip bomb, many headers, a wrong length and an edited response."""
     async with calling() as call:
         faults = call.emulator.faults
         faults.add("redirect", location="http://192.0.2.1/")
@@ -113,16 +112,15 @@ async def test_other_faults() -> None:
         response, _ = await call.raw("GET", "/projects")
         assert len(response.headers) > 50
         faults.add("wrong_length")
-        with pytest.raises(
-            (ValueError, aiohttp.ClientError)
-        ):  # what the parser makes of the rest is its affair
+        # The error depends on how the parser treats the rest of the response.
+        with pytest.raises((ValueError, aiohttp.ClientError)):
             json.loads((await call.raw("GET", "/domains"))[1])
         faults.add("edit", edit=lambda answer: [*answer, {"more": True}])
         assert await call("GET", "/projects") == [{"more": True}]
 
 
 async def test_faults_of_blobs() -> None:
-    """What addresses lead to can fail too: half an image, then the whole."""
+    """A blob can fail too: half an image arrives first, and the whole image on the next request."""
     async with calling() as call:
         project = await call.project()
         uri = (await call.upload(project, {"a": image_bytes(1)}))["a"]["image"]["originalImageUri"]
@@ -136,7 +134,7 @@ async def test_faults_of_blobs() -> None:
 
 
 async def test_faults_by_chance_are_the_same_from_a_seed() -> None:
-    """A probability strikes some calls, and the same ones each time."""
+    """A probability affects some requests, and the same ones for the same seed."""
     seen = []
     for _ in range(2):
         async with calling(seed=11) as call:
@@ -150,7 +148,7 @@ async def test_faults_by_chance_are_the_same_from_a_seed() -> None:
 
 
 async def test_a_fault_that_is_forestalled_is_not_counted() -> None:
-    """A call that is refused for its key or rate does not use a fault up."""
+    """A request that is rejected for its key or rate does not use up a fault."""
     async with calling(calls_per_second=1) as call:
         await call("GET", "/projects")
         fault = call.emulator.faults.add("html")

@@ -39,7 +39,7 @@ class Guide:
     image_url: str
 
     async def send(self, line: str, *headers: str, body: bytes = b"") -> tuple[int, Any]:
-        """Send a request as written; wait for 100 where the headers ask for it."""
+        """Send a request as written, and wait for 100 Continue if the headers ask for it."""
         port = int(self.call.emulator.endpoint.rpartition(":")[2])
         head = [f"{line} HTTP/1.1", f"Host: 127.0.0.1:{port}", *headers]
         if not line.startswith("GET"):
@@ -65,7 +65,7 @@ class Guide:
 
 @pytest.fixture
 async def guide() -> AsyncIterator[Guide]:
-    """A project of two tags whose iteration is published as "groceries"."""
+    """Yield a project of two tags whose iteration is published as "groceries"."""
     async with quick(training_key=KEY) as call:
         project = await project_with_images(call)
         path = await trained(call, project)
@@ -86,7 +86,7 @@ BODIES = {
 @pytest.mark.evidence("D2")
 @pytest.mark.parametrize("source", BODIES)
 async def test_an_image_address_from_powershell(source: str, guide: Guide) -> None:
-    """Invoke-RestMethod waits for 100 Continue, and its scripts write JSON in several ways."""
+    """Invoke-RestMethod waits for 100 Continue, and scripts for it write JSON in several ways."""
     body = BODIES[source].format(guide.image_url).encode()
     line = guide.prediction("classify/iterations/groceries/url")
     status, answer = await guide.send(line, f"Prediction-Key: {KEY}", JSON, *POWERSHELL, body=body)
@@ -101,7 +101,7 @@ async def test_an_image_address_from_powershell(source: str, guide: Guide) -> No
 async def test_image_bytes_to_the_published_name(
     name: str, client: tuple[str, ...], query: str, guide: Guide
 ) -> None:
-    """curl --data-binary, and the testing console's Python, which leaves a bare question mark."""
+    """curl --data-binary, and the testing console's Python, which sends a bare question mark."""
     line = guide.prediction(f"classify/iterations/groceries/image{query}")
     status, answer = await guide.send(line, *client, f"{name}: {KEY}", OCTETS, body=image_bytes(1))
     assert status == 200
@@ -109,7 +109,7 @@ async def test_image_bytes_to_the_published_name(
 
 
 async def test_an_iteration_in_the_query_of_the_older_versions(guide: Guide) -> None:
-    """The portal of 2018: .../image?iterationId=... in v2.0, and PascalCase back in v1.1."""
+    """The portal of 2018 used .../image?iterationId=... with v2.0, and PascalCase with v1.1."""
     for version, member in (("v2.0", "predictions"), ("v1.1", "Predictions")):
         line = guide.prediction(f"image?iterationId={guide.iteration}", version)
         key = f"Prediction-Key: {KEY}"
@@ -119,7 +119,7 @@ async def test_an_iteration_in_the_query_of_the_older_versions(guide: Guide) -> 
 
 
 async def test_a_project_made_by_curl(guide: Guide) -> None:
-    """The first version by curl: `Training-key`, empty forms as bodies, and images by -F."""
+    """v1.2 with curl: `Training-key`, empty forms as bodies, and images with -F."""
     base, key = "/customvision/v1.2/Training/projects", f"Training-key: {KEY}"
 
     async def posted(path: str, *headers: str, body: bytes = b"") -> Any:
@@ -149,7 +149,7 @@ MULTIPART = "Content-Type: multipart/form-data; boundary=-----------------------
 
 
 def curl_form(names: list[str], start: int) -> bytes:
-    """Return what curl sends for -F name=@name.jpg, once for each name."""
+    """Return the body that curl sends for -F name=@name.jpg, once for each name."""
     boundary = b"--" + MULTIPART.partition("boundary=")[2].encode()
     parts = [
         boundary
@@ -163,7 +163,7 @@ def curl_form(names: list[str], start: int) -> bytes:
 
 
 async def test_no_key_or_the_placeholder_is_access_denied(guide: Guide) -> None:
-    """The 401 that the labs' readers meet comes from the gateway, in its own shape."""
+    """The 401 comes from the gateway in its own shape."""
     line = guide.prediction("classify/iterations/groceries/image")
     for headers in ([], ["Prediction-Key: YOUR_PREDICTION_KEY"]):
         status, answer = await guide.send(line, *CURL, *headers, OCTETS, body=image_bytes(1))
@@ -171,7 +171,7 @@ async def test_no_key_or_the_placeholder_is_access_denied(guide: Guide) -> None:
 
 
 async def test_the_doubled_slash_of_an_endpoint_with_a_slash(guide: Guide) -> None:
-    """As recorded: .NET puts the path behind an endpoint that ends with a slash."""
+    """As recorded, .NET appends the path to an endpoint that ends with a slash."""
     line = "GET //customvision/v3.0/training/projects"
     status, answer = await guide.send(line, f"Training-Key: {KEY}")
     assert (status, len(answer)) == (200, 1)
@@ -179,7 +179,7 @@ async def test_the_doubled_slash_of_an_endpoint_with_a_slash(guide: Guide) -> No
 
 @pytest.mark.evidence("D17")
 async def test_json_under_the_media_type_of_bytes_is_refused(guide: Guide) -> None:
-    """The two addresses of the portal mixed up: JSON with the header of the other."""
+    """JSON with the media type of image bytes gets a 415."""
     line = guide.prediction("classify/iterations/groceries/url")
     body = json.dumps({"url": guide.image_url}).encode()
     status, answer = await guide.send(line, *CURL, f"Prediction-Key: {KEY}", OCTETS, body=body)

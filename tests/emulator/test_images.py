@@ -1,6 +1,4 @@
-"""Images of the emulator: how they come, are listed, counted and go; over real sockets, by plain
-aiohttp.
-"""
+"""Images of the emulator: uploads, lists, counts and deletion, over real sockets with aiohttp."""
 
 from __future__ import annotations
 
@@ -23,21 +21,19 @@ DETECTION = "da2e3a8a-40a5-4171-82f4-58522f70fbc1"
 
 
 def plain(width: int, height: int, format: str = "PNG") -> bytes:
-    """An image of one colour and any size, small in bytes."""
+    """Return an image of one colour and any size that is small in bytes."""
     out = io.BytesIO()
     Image.new("1", (width, height)).save(out, format)
     return out.getvalue()
 
 
 def contents(data: bytes) -> str:
-    """Bytes as JSON has them."""
+    """Return bytes as base64 text for JSON."""
     return base64.b64encode(data).decode()
 
 
 async def test_results_carry_the_file_names_in_quotes_and_tags_without_names() -> None:
-    """Data uploads answer with the quoted file name; tagName is null in a create answer and filled
-    in a list.
-    """
+    """Data uploads return quoted file names. tagName is null in the response, but not in a list."""
     async with calling(shuffle_results=True, seed=3) as call:
         project = await call.project()
         tag = await call.tag(project, "apple")
@@ -57,14 +53,15 @@ async def test_results_carry_the_file_names_in_quotes_and_tags_without_names() -
 
 
 async def test_multipart_as_dotnet_writes_it() -> None:
-    """Unquoted names, Windows paths, a quoted boundary and the type before the disposition, byte
-    for byte as recorded.
-    """
+    """Unquoted names, Windows paths, a quoted boundary and the order of headers are as recorded."""
     async with calling() as call:
         project = await call.project()
         boundary = "e6658d30-34b1-4c4b-acc4-2de631dd5edc"
         path = "E:\\github\\images\\tag1\\hemlock_1.jpg"
-        head = f'Content-Type: application/octet-stream\r\nContent-Disposition: form-data; name=imageData; filename="{path}"\r\n\r\n'
+        head = (
+            "Content-Type: application/octet-stream\r\n"
+            f'Content-Disposition: form-data; name=imageData; filename="{path}"\r\n\r\n'
+        )
         body = (
             f"--{boundary}\r\n{head}".encode() + image_bytes(1) + f"\r\n--{boundary}--\r\n".encode()
         )
@@ -74,7 +71,7 @@ async def test_multipart_as_dotnet_writes_it() -> None:
 
 
 async def test_one_image_as_the_whole_body() -> None:
-    """application/octet-stream is one image; its name is made up: 32 hexadecimal digits."""
+    """application/octet-stream is one image, named by 32 hexadecimal digits."""
     async with calling() as call:
         project = await call.project()
         summary = await call(
@@ -87,7 +84,7 @@ async def test_one_image_as_the_whole_body() -> None:
 
 
 async def test_files_keep_their_names_and_have_tags_and_regions_of_their_own() -> None:
-    """sourceUrl is the name verbatim; entry tags add to the batch's; a region brings its tag."""
+    """sourceUrl is the name verbatim, entry tags add to the batch's, and a region adds its tag."""
     async with calling() as call:
         project = await call.project(domainId=DETECTION)
         one, two, three = [await call.tag(project, name) for name in ("one", "two", "three")]
@@ -115,9 +112,7 @@ async def test_files_keep_their_names_and_have_tags_and_regions_of_their_own() -
 
 
 async def test_urls_come_from_loopback_and_data_only() -> None:
-    """A loopback address and a data: URL are fetched; the internet, files and nonsense are
-    ErrorSource.
-    """
+    """Loopback addresses and data: URLs are fetched. All others are ErrorSource."""
     async with calling() as call:
         project, other = await call.project(), await call.project("Other")
         uri = (await call.upload(other, {"a": image_bytes(1)}))["a"]["image"]["originalImageUri"]
@@ -170,8 +165,9 @@ async def test_urls_come_from_loopback_and_data_only() -> None:
     ],
 )
 async def test_images_are_looked_at(data: bytes, status: str) -> None:
-    """Format by content, bytes, sides and aspect have the service's limits and statuses, and cost
-    no other image of the batch.
+    """Format, bytes, sides and aspect ratio have the service's limits and statuses.
+
+    An invalid image does not affect the others of the batch.
     """
     async with calling("v3.4-preview") as call:
         project = await call.project()
@@ -186,7 +182,7 @@ async def test_images_are_looked_at(data: bytes, status: str) -> None:
 
 
 async def test_ten_thousand_pixels_square_are_taken() -> None:
-    """The largest image allowed is no decompression bomb."""
+    """The largest allowed image is not treated as a decompression bomb."""
     async with calling("v3.4-preview") as call:
         project = await call.project()
         assert (await call.upload(project, {"a": plain(10_240, 10_240)}))["a"]["image"][
@@ -198,9 +194,7 @@ async def test_ten_thousand_pixels_square_are_taken() -> None:
 @pytest.mark.parametrize("merges", [True, False])
 @pytest.mark.parametrize("success", [True, False])
 async def test_duplicates_under_every_switch(has_image: bool, merges: bool, success: bool) -> None:
-    """OKDuplicate with or without the image, with tags merged or not, a success or not; never a
-    second image.
-    """
+    """Under all switches a duplicate is reported as one and never stored again."""
     switches = Switches(
         duplicate_has_image=has_image, duplicate_merges_tags=merges, duplicate_is_success=success
     )
@@ -219,7 +213,7 @@ async def test_duplicates_under_every_switch(has_image: bool, merges: bool, succ
 
 
 async def test_content_may_be_stored_twice() -> None:
-    """With de-duplication off the same bytes are as many images as were sent."""
+    """With de-duplication off, the same bytes are stored as often as they are sent."""
     async with calling(deduplicate=False) as call:
         project = await call.project()
         await call.upload(project, {"a": image_bytes(1), "b": image_bytes(1)})
@@ -227,9 +221,7 @@ async def test_content_may_be_stored_twice() -> None:
 
 
 async def test_spoiled_batches_and_all_bad_batches() -> None:
-    """Reported of the real service: one bad image makes all ErrorUnknown; nothing but bad ones
-    are a 400.
-    """
+    """By switch, one bad image makes all results ErrorUnknown, and only bad images get a 400."""
     async with calling(spoiled_batches=True, all_bad_is_400=True) as call:
         project = await call.project()
         results = await call.upload(project, {"good": image_bytes(1), "bad": b"text"}, expect=207)
@@ -241,7 +233,7 @@ async def test_spoiled_batches_and_all_bad_batches() -> None:
 
 
 async def test_limits_of_a_batch() -> None:
-    """65 images, 21 tags and an empty batch are refused; a tag that is no GUID empties the body."""
+    """65 images, 21 tags and an empty batch are rejected. An invalid tag id voids the body."""
     async with calling() as call:
         project = await call.project()
         tags = [await call.tag(project, f"t{number}") for number in range(21)]
@@ -289,9 +281,7 @@ async def test_limits_of_a_batch() -> None:
 
 
 async def test_regions_outside_the_image() -> None:
-    """A box beyond the edge is ErrorInvalidRegion in an upload, which no list of statuses has, and
-    a 400 in CreateImageRegions.
-    """
+    """A box beyond the edge is ErrorInvalidRegion in an upload, and a 400 in CreateImageRegions."""
     async with calling() as call:
         project = await call.project(domainId=DETECTION)
         tag = await call.tag(project, "fork")
@@ -326,7 +316,8 @@ async def many(
 
 
 async def test_lists_are_newest_first_in_pages() -> None:
-    """Newest first unless Oldest, pages by take and skip that cover all once, at most 256 a page;
+    """Pages cover all images once, newest first unless Oldest. A page has at most 256.
+
     images/id is oldest first.
     """
     async with calling() as call:
@@ -357,7 +348,7 @@ async def test_lists_are_newest_first_in_pages() -> None:
 
 
 async def test_tag_filters_are_any_of() -> None:
-    """An image with at least one of the tags matches; 21 tags are refused."""
+    """An image with at least one of the tags matches. 21 tags are rejected."""
     async with calling() as call:
         project = await call.project()
         tags = [await call.tag(project, f"t{number}") for number in range(3)]
@@ -373,8 +364,8 @@ async def test_tag_filters_are_any_of() -> None:
 
 
 async def test_absent_and_null_members() -> None:
-    """An image without tags, regions or metadata has no such members; the three lists of a tag
-    summary are always there.
+    """Members of an image without content are absent. The lists of a tag summary are always
+    present.
     """
     async with calling() as call:
         project = await call.project()
@@ -402,7 +393,7 @@ async def test_absent_and_null_members() -> None:
 
 
 async def test_an_image_has_at_most_a_hundred_tags() -> None:
-    """What is over the limit comes back as exceeded; 129 pairs are refused."""
+    """Tags above the limit are reported as exceeded. 129 pairs are rejected."""
     async with calling() as call:
         project = await call.project()
         image = (await call.upload(project, {"a": image_bytes(1)}))["a"]["image"]["id"]
@@ -419,7 +410,7 @@ async def test_an_image_has_at_most_a_hundred_tags() -> None:
 
 
 async def test_regions_bring_and_take_their_tag() -> None:
-    """A region adds its tag to the image; the image loses the tag with the last region of it."""
+    """A region adds its tag to the image. The image loses the tag with its last region."""
     async with calling() as call:
         project = await call.project(domainId=DETECTION)
         tag = await call.tag(project, "fork")
@@ -444,16 +435,13 @@ async def test_regions_bring_and_take_their_tag() -> None:
 
 
 async def test_untagging_takes_the_regions_too() -> None:
-    """DeleteImageTags removes each of the tags from each of the images; unknown ids do no harm."""
+    """DeleteImageTags removes each of the tags from each of the images, and ignores unknown ids."""
     async with calling() as call:
         project = await call.project()
         one, two = await call.tag(project, "one"), await call.tag(project, "two")
         images = await many(call, project, 3, [one, two])
-        await call(
-            "DELETE",
-            f"{project}/images/tags?imageIds={','.join([*images[:2], str(uuid.uuid4())])}&tagIds={one},{two}",
-            204,
-        )
+        some = ",".join([*images[:2], str(uuid.uuid4())])
+        await call("DELETE", f"{project}/images/tags?imageIds={some}&tagIds={one},{two}", 204)
         assert await call("GET", f"{project}/images/untagged/count") == 2
         ids = ",".join(str(uuid.uuid4()) for _ in range(65))
         assert (
@@ -463,9 +451,7 @@ async def test_untagging_takes_the_regions_too() -> None:
 
 
 async def test_256_ids_in_a_url() -> None:
-    """The URL of 256 ids is taken, 257 are refused; an unknown id is ignored, or not found where
-    the switch says so.
-    """
+    """256 ids are accepted and 257 rejected. Unknown ids are ignored, or by switch not found."""
     async with calling() as call:
         project = await call.project()
         ids = await many(call, project, 10)
@@ -490,9 +476,7 @@ async def test_256_ids_in_a_url() -> None:
 
 
 async def test_delete_all_is_accepted_and_may_take_time() -> None:
-    """allImages answers 202; before v3.1 there is no such flag, so there are no ids and it is
-    refused.
-    """
+    """allImages returns 202. Before v3.1 the flag does not exist, so the request has no ids."""
     async with calling(delete_all_seconds=30) as call:
         project = await call.project()
         await many(call, project, 5)
@@ -508,7 +492,7 @@ async def test_delete_all_is_accepted_and_may_take_time() -> None:
 
 
 async def test_metadata_and_filter() -> None:
-    """Metadata of a batch, of an update, its limits, and $filter with eq, ne, and, or."""
+    """Metadata of batches and updates has limits, and $filter supports eq, ne, and, or."""
     async with calling() as call:
         project = await call.project()
         entry: dict[str, Any] = {
@@ -557,8 +541,9 @@ async def test_metadata_and_filter() -> None:
 
 
 async def test_addresses_are_served_to_those_who_were_given_them() -> None:
-    """Originals byte for byte, thumbnails as smaller JPEGs, parts on request; without the
-    signature, or once deleted, not.
+    """Originals are served unchanged, copies as smaller JPEGs, and ranges on request.
+
+    Without the signature, or after deletion, they are not.
     """
     async with calling() as call:
         project = await call.project()
@@ -584,9 +569,7 @@ async def test_addresses_are_served_to_those_who_were_given_them() -> None:
 
 
 async def test_a_resource_in_a_virtual_network_gives_paths() -> None:
-    """With the vnet switch addresses are relative, and GetArtifact reads them; paths of others it
-    refuses.
-    """
+    """With the vnet switch addresses are relative. GetArtifact reads those of its project."""
     async with calling(vnet=True) as call:
         project, other = await call.project(), await call.project("Other")
         image = (await call.upload(project, {"a": image_bytes(1)}))["a"]["image"]

@@ -1,6 +1,4 @@
-"""Clients that leave in the middle of things, on real sockets: the emulator logs nothing, and keeps
-nothing.
-"""
+"""Clients that leave early, on real sockets: the emulator logs nothing and keeps nothing."""
 
 from __future__ import annotations
 
@@ -38,14 +36,14 @@ ANSWERS = (
 
 
 class Guest:
-    """A client that sends what it is told to and leaves when it likes."""
+    """A client that sends given bytes and leaves at a given time."""
 
     def __init__(self, emulator: Emulator) -> None:
         self._emulator = emulator
         self.port = int(emulator.endpoint.rpartition(":")[2])
 
     def request(self, path: str, body: bytes, *headers: str) -> tuple[bytes, bytes]:
-        """The head and the body of a POST."""
+        """Return the head and the body of a POST."""
         lines = [
             f"POST /customvision/v3.3/training{path} HTTP/1.1",
             "Host: x",
@@ -59,9 +57,7 @@ class Guest:
     async def visit(
         self, data: bytes, how: How, *, read: int = 0, turns: int = 0, step: int = 1 << 16
     ) -> bytes:
-        """Send, a piece at a time, read so much of the answer, stay for so many turns of the loop,
-        and leave.
-        """
+        """Send data in steps, read part of the response, wait some turns of the loop, and leave."""
         reader, writer = await asyncio.open_connection("127.0.0.1", self.port)
         answer = b""
         if how == "reset":
@@ -82,7 +78,7 @@ class Guest:
                 writer.write_eof()
                 await asyncio.sleep(0)
         except OSError:
-            pass  # the emulator was first
+            pass  # the emulator closed the connection first
         finally:
             if how == "reset":
                 writer.transport.abort()
@@ -92,13 +88,15 @@ class Guest:
 
 
 async def quiet(emulator: Emulator) -> None:
-    """Wait until nobody is served any more."""
+    """Wait until no request is being served."""
     while emulator.in_flight:
         await asyncio.sleep(0.001)
 
 
 def complaints(caplog: pytest.LogCaptureFixture) -> list[str]:
-    """What was logged that a person would see; not how long a turn of the loop took."""
+    """Return the logged warnings and errors, except for asyncio's reports of slow turns of the
+    loop.
+    """
     return [
         record.getMessage()
         for record in caplog.records
@@ -107,7 +105,7 @@ def complaints(caplog: pytest.LogCaptureFixture) -> list[str]:
 
 
 def a_form(images: int) -> bytes:
-    """Images as a multipart body with the boundary b."""
+    """Return images as a multipart body with the boundary b."""
     parts = (
         f'--b\r\nContent-Disposition: form-data; name="{n}"; filename="{n}"\r\n\r\n'.encode()
         + image_bytes(n)
@@ -119,9 +117,7 @@ def a_form(images: int) -> bytes:
 
 @pytest.mark.parametrize("fault", ANSWERS)
 async def test_clients_may_leave_at_any_point(fault: Any, caplog: pytest.LogCaptureFixture) -> None:
-    """In the head, in the body, before, in and after the answer, by FIN or RST, whatever the
-    emulator is about to do: not a word.
-    """
+    """Leaving at any point of a request or response, by FIN or RST, logs nothing."""
     dice, tasks = random.Random(fault), asyncio.all_tasks()
     form = a_form(4)
     multipart = "Content-Type: multipart/form-data; boundary=b"
@@ -171,7 +167,7 @@ async def test_clients_may_leave_at_any_point(fault: Any, caplog: pytest.LogCapt
 
 @pytest.mark.parametrize("body", [b"5\r\nabcde\r\nno number\r\n", b"zz\r\n"])
 async def test_a_body_with_broken_framing_is_cut_off(body: bytes) -> None:
-    """What cannot be read on has no effect, and the emulator goes on."""
+    """A body with broken framing has no effect, and the emulator keeps serving."""
     async with calling() as call:
         guest = Guest(call.emulator)
         head, _ = guest.request("/projects?name=x", b"", "Transfer-Encoding: chunked")
@@ -181,8 +177,9 @@ async def test_a_body_with_broken_framing_is_cut_off(body: bytes) -> None:
 
 
 async def test_an_early_answer_reaches_a_client_in_mid_upload() -> None:
-    """404 long before the body has come: it is read to its end, so the answer is not lost, and the
-    connection goes on.
+    """A 404 is sent long before the body ends.
+
+    The body is read to its end, so the response is not lost and the connection stays usable.
     """
     async with calling() as call:
         for _ in range(5):
@@ -192,9 +189,7 @@ async def test_an_early_answer_reaches_a_client_in_mid_upload() -> None:
 
 
 def test_stopping_is_cancelled_while_clients_hang_on(caplog: pytest.LogCaptureFixture) -> None:
-    """A second Ctrl-C while the emulator waits for clients in mid-upload: no InvalidStateError of
-    aiohttp's server.
-    """
+    """A second Ctrl-C while clients upload does not raise aiohttp's InvalidStateError."""
 
     async def main() -> None:
         emulator = Emulator()
@@ -210,18 +205,14 @@ def test_stopping_is_cancelled_while_clients_hang_on(caplog: pytest.LogCaptureFi
         await asyncio.sleep(0.01)
         for _, writer in connections:
             writer.close()
-        assert (
-            not stopping.done()
-        )  # the runner of the loop cancels it, and all other tasks, in one go
+        assert not stopping.done()  # asyncio.run cancels it together with all other tasks
 
     asyncio.run(main())
     assert complaints(caplog) == []
 
 
 async def test_stopping_ends_requests_that_do_not_end(caplog: pytest.LogCaptureFixture) -> None:
-    """Clients in mid-upload get a second; one that leaves in the very turn in which it is over
-    makes no noise.
-    """
+    """Uploads get one second to finish. A client that leaves at that very moment logs nothing."""
     async with calling() as call:
         guest = Guest(call.emulator)
         head, body = guest.request("/projects?name=x", bytes(10))

@@ -1,6 +1,4 @@
-"""An emulator begins and ends: its arguments, folder, seed, thread, pytest fixtures, and what it
-leaves behind.
-"""
+"""The lifetime of an emulator: arguments, folder, seed, thread, pytest fixtures and cleanup."""
 
 from __future__ import annotations
 
@@ -27,9 +25,7 @@ KEY = "key-of-the-tests"
 
 
 async def test_a_folder_keeps_everything(tmp_path: Path) -> None:
-    """Projects, tags, images and their bytes are there after a restart; the database is not for
-    others to read.
-    """
+    """Projects, tags and images survive a restart. Others cannot read the database."""
     folder = tmp_path / "data"
     async with calling(data=folder, seed=1) as call:
         project = await call.project()
@@ -48,7 +44,7 @@ async def test_a_folder_keeps_everything(tmp_path: Path) -> None:
 
 
 async def test_a_folder_is_for_one_emulator_at_a_time(tmp_path: Path) -> None:
-    """A second emulator on the folder, or a file that is no database, is an OSError that names the
+    """A second emulator on a folder, or a file that is not a database, raises OSError with the
     folder.
     """
     async with Emulator(data=tmp_path / "one"):
@@ -70,8 +66,10 @@ def _a_database(folder: Path, *statements: str) -> None:
 
 
 async def test_folders_that_cannot_be_used_say_why(tmp_path: Path) -> None:
-    """A file, a folder under a file, no database, one of a newer version or of another program: an
-    OSError with the folder and reason.
+    """The OSError names the folder and the reason.
+
+    The cases are a file, a folder under a file, a folder in place of the database, and databases of
+    a newer version and of another program.
     """
     (tmp_path / "file").write_text("")
     (tmp_path / "odd" / "emulator.sqlite3").mkdir(parents=True)
@@ -98,7 +96,7 @@ async def test_folders_that_cannot_be_used_say_why(tmp_path: Path) -> None:
 
 
 async def test_the_same_seed_gives_the_same_ids() -> None:
-    """Two emulators with one seed make the same ids and shuffle alike."""
+    """Two emulators with the same seed create the same ids and shuffle alike."""
     seen: list[Any] = []
     for _ in range(2):
         async with calling(seed=5) as call:
@@ -115,13 +113,14 @@ async def test_the_same_seed_gives_the_same_ids() -> None:
 async def test_a_client_that_goes_away_leaves_nothing_behind(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    """A body that ends half-way is no error of the emulator's, and has no effect."""
+    """A body that ends half-way has no effect and logs no error."""
     async with calling() as call:
         port = int(call.emulator.endpoint.rpartition(":")[2])
         _, writer = await asyncio.open_connection("127.0.0.1", port)
         key = call.emulator.training_key
         writer.write(
-            f"POST /customvision/v3.3/training/projects?name=x HTTP/1.1\r\nHost: x\r\nTraining-Key: {key}\r\n".encode()
+            "POST /customvision/v3.3/training/projects?name=x HTTP/1.1\r\n"
+            f"Host: x\r\nTraining-Key: {key}\r\n".encode()
         )
         writer.write(b"Content-Length: 10\r\n\r\nabc")
         await writer.drain()
@@ -164,13 +163,13 @@ async def test_a_client_that_goes_away_leaves_nothing_behind(
 def test_wrong_arguments_are_refused_before_anything_is_opened(
     wrong: dict[str, Any], expected: str
 ) -> None:
-    """Each by its name, with what it may be: TypeError or ValueError from the constructor."""
+    """The constructor raises TypeError or ValueError with the name and the accepted values."""
     with pytest.raises((TypeError, ValueError), match=expected):
         Emulator(**wrong)
 
 
 def test_unknown_faults_switches_and_tiers_are_refused() -> None:
-    """A misspelt name is an error at once."""
+    """A misspelt name raises at once."""
     with pytest.raises(ValueError, match="no fault of the kind 'odd'"):
         Faults(None).add("odd")
     with pytest.raises(TypeError):
@@ -180,13 +179,13 @@ def test_unknown_faults_switches_and_tiers_are_refused() -> None:
 
 
 def test_the_switches_and_their_types_agree() -> None:
-    """What type checkers are told is what there is."""
+    """SwitchChanges has the same types as Switches."""
     assert get_type_hints(SwitchChanges) == get_type_hints(Switches)
     assert len(Switches.combinations("deduplicate", "multi_status", "duplicate_has_image")) == 8
 
 
 def test_the_emulator_serves_from_a_thread(emulator: Emulator) -> None:
-    """The plugin's fixture is an emulator for tests that are not asynchronous."""
+    """The plugin's fixture serves synchronous tests."""
     import urllib.request
 
     request = urllib.request.Request(
@@ -198,9 +197,7 @@ def test_the_emulator_serves_from_a_thread(emulator: Emulator) -> None:
 
 
 def test_the_plugin_costs_a_test_run_without_it_nothing() -> None:
-    """pytest imports the plugin in every run: it brings neither Pillow (which may be missing) nor
-    SQLite nor a server with it.
-    """
+    """Importing the plugin needs no Pillow, and loads neither SQLite nor a server."""
     code = (
         "import sys; sys.modules['PIL'] = None; import customvision_async.emulator.plugin; "
         "print([name for name in ('sqlite3', 'aiohttp.web', 'rich', 'cyclopts') if name in "
@@ -222,12 +219,12 @@ def test_the_plugin_costs_a_test_run_without_it_nothing() -> None:
 
 @pytest.mark.emulator(tier="F0", deduplicate=False)
 def test_the_mark_gives_the_fixture_its_arguments(emulator: Emulator) -> None:
-    """@pytest.mark.emulator(...) is passed on to Emulator."""
+    """@pytest.mark.emulator(...) passes its arguments to Emulator."""
     assert emulator.switches.deduplicate is False
 
 
 async def test_the_training_fixture_is_a_client(training: Any, emulator: Emulator) -> None:
-    """The plugin's other fixture is a client of the same emulator."""
+    """The fixture `training` is a client of the same emulator."""
     orchard = await training.create_project("Orchard")
     assert emulator.requests[-1].operation == "CreateProject"
     assert [project.id async for project in training.list_projects()] == [orchard.id]
@@ -237,7 +234,7 @@ async def test_the_training_fixture_is_a_client(training: Any, emulator: Emulato
 async def test_the_prediction_fixture_is_a_client(
     training: Any, prediction: Any, emulator: Emulator
 ) -> None:
-    """It has the key of the prediction API, and sees what the training fixture published."""
+    """The fixture has the prediction key, and sees iterations that `training` published."""
     orchard = await training.create_project("Orchard")
     for tag in range(2):
         await orchard.upload_images(
@@ -249,7 +246,7 @@ async def test_the_prediction_fixture_is_a_client(
 
 
 async def test_stopping_twice_and_a_port_that_is_taken(tmp_path: Path) -> None:
-    """stop() may be called again; a port in use is an OSError and leaves nothing behind."""
+    """stop() can be called twice. A port in use raises OSError and leaves nothing behind."""
     async with Emulator() as emulator:
         port = int(emulator.endpoint.rpartition(":")[2])
         with pytest.raises(OSError, match=rf"127\.0\.0\.1 port {port}: "):
@@ -259,12 +256,12 @@ async def test_stopping_twice_and_a_port_that_is_taken(tmp_path: Path) -> None:
         with pytest.raises(RuntimeError, match="already running"):
             await emulator.start()
     await emulator.stop()
-    async with Emulator(port=port, data=tmp_path):  # neither the port nor the folder is held
+    async with Emulator(port=port, data=tmp_path):  # both the port and the folder are free
         pass
 
 
 async def test_a_folder_of_an_older_emulator_keeps_its_images(tmp_path: Path) -> None:
-    """Layout 1 had another name for the table of contents: it is renamed, and nothing is lost."""
+    """The table of contents, which had another name in layout 1, is renamed without loss."""
     folder = tmp_path / "kept"
     async with (
         Emulator(data=folder, training_key=KEY) as emulator,

@@ -1,10 +1,9 @@
-"""Recorded sessions of the real service, sent again to the emulator: its answers are the recorded
-ones.
+"""Recorded sessions of the real service, replayed against the emulator.
 
-Ids, dates, addresses and figures of a model are normalised, and what was left out of a recording
-(images, keys) is made up. What a session finds in the service when it begins is made from what it
-says about it. All else must be the same: the status, the headers' names, the order of members, what
-is null and what is absent, how dates and numbers are written.
+Ids, dates, addresses and the figures of models are normalised. Content that was removed from a
+recording (images, keys) is invented. The state that a session starts with is derived from its
+entries. Everything else must be equal: the status, the names of headers, the order of members, null
+and absent members, and the format of dates and numbers.
 """
 
 from __future__ import annotations
@@ -34,22 +33,24 @@ GENERAL = "ee85a74c-405e-4adc-bb47-ffa8ca0c9f31"
 GUID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
 
 DIFFERENCES = {
-    "CreateTrainedImageClassificationProject.dev-instance": "a developer's own machine: dates to the second, exportableTo [] after "
-    "training, domainId there while it trains, other headers; and the first of its two uploads "
-    "is missing from the recording",
+    "CreateTrainedImageClassificationProject.dev-instance": (
+        "a developer's own machine: dates to the second, exportableTo [] after training, "
+        "domainId present during training, other headers; the first of its two uploads is "
+        "missing from the recording"
+    ),
 }
-"""Sessions that are not compared, each with the reason."""
+"""Sessions that are skipped, each with the reason."""
 
 
 def entries(file: Path) -> list[dict[str, Any]]:
-    """The requests and answers of a session."""
+    """Return the requests and responses of a session."""
     read: list[dict[str, Any]] = json.loads(file.read_text("utf-8"))["Entries"]
     return read
 
 
 @cache
 def drawn(width: int, height: int, number: int) -> bytes:
-    """An image of a size; another number gives another one."""
+    """Return an image of a size. Different numbers give different images."""
     out = io.BytesIO()
     Image.new("RGB", (width, height), (number * 37 % 256, number * 91 % 256, number % 256)).save(
         out, "JPEG", quality=30
@@ -58,7 +59,7 @@ def drawn(width: int, height: int, number: int) -> bytes:
 
 
 def members(value: Any, name: str) -> Iterator[Any]:
-    """Every member of that name, at any depth."""
+    """Yield every member of a name at any depth."""
     if isinstance(value, dict):
         for key, item in value.items():
             if key == name:
@@ -73,7 +74,7 @@ def members(value: Any, name: str) -> Iterator[Any]:
 
 
 def date_form(text: str) -> str:
-    """How a date is written: milliseconds or 100 ns (trailing zeros are dropped), Z or none."""
+    """Return the format of a date: milliseconds or 100 ns, with or without Z."""
     match = re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.(\d{1,7}))?(Z?)", text)
     assert match, text
     decimals = match[1] or ""
@@ -82,7 +83,7 @@ def date_form(text: str) -> str:
 
 
 def address_form(text: str) -> str:
-    """Which blob an address is of: container, letter, and the names of its parameters."""
+    """Return the form of a blob's address: container, letter and the names of its parameters."""
     _, _, rest = text.partition("://")
     path, _, query = rest.partition("/")[2].partition("?")
     shown = re.sub(r"[0-9a-f]{32}|" + GUID.pattern, "<id>", path)
@@ -90,12 +91,12 @@ def address_form(text: str) -> str:
 
 
 def plain(value: Any, name: str = "") -> Any:
-    """A value without what differs from day to day."""
+    """Return a value without the parts that differ between sessions."""
     if isinstance(value, dict):
         return {key: plain(item, key) for key, item in value.items()}
     if isinstance(value, list):
         forms = [plain(item, name) for item in value]
-        # Their order is that of their ids (or of their scores), which are not the recorded ones.
+        # They are ordered by ids or scores, which differ from the recorded ones.
         by_id = name.lower() in ("tags", "regions", "predictions") or any(
             "imageCount" in form for form in forms if isinstance(form, dict)
         )
@@ -122,8 +123,9 @@ def plain(value: Any, name: str = "") -> Any:
 
 
 def looser(recorded: Any, ours: Any) -> tuple[Any, Any]:
-    """Both with dates alike that may have lost their last digits by chance: one of ten ends in a
-    zero.
+    """Return both values as text without the precision of dates.
+
+    By chance one date in ten ends with a zero, which is dropped.
     """
     texts = [
         json.dumps(value, ensure_ascii=False).replace(" of 100 ns", "")
@@ -132,11 +134,11 @@ def looser(recorded: Any, ours: Any) -> tuple[Any, Any]:
     return texts[0], texts[1]
 
 
-# What a session finds.
+# The state that a session expects.
 
 
 class Session:
-    """A session that is sent again: which of our ids stands for which recorded one."""
+    """A session to replay, with our id for each recorded one."""
 
     def __init__(self, call: Caller, file: Path, images: str) -> None:
         self.call = call
@@ -148,13 +150,13 @@ class Session:
 
     @property
     def bodies(self) -> list[Any]:
-        """All recorded answers."""
+        """All recorded response bodies."""
         return [
             json.loads(entry["ResponseBody"]) for entry in self.entries if entry["ResponseBody"]
         ]
 
     def learn(self, recorded: Any, ours: Any) -> None:
-        """Pair the ids that stand at the same place of both answers."""
+        """Pair the ids at the same place in both responses."""
         if isinstance(recorded, dict) and isinstance(ours, dict):
             for key in recorded.keys() & ours.keys():
                 self.learn(recorded[key], ours[key])
@@ -170,12 +172,12 @@ class Session:
             self.ids.setdefault(recorded, ours)
 
     def ours(self, text: str) -> str:
-        """A recorded text with our ids, and our server of images, in place of its own."""
+        """Return a recorded text with our ids and our image server."""
         text = GUID.sub(lambda match: self.ids.get(match[0], match[0]), text)
         return re.sub(r"https://raw\.githubusercontent\.com/[^\"]*/", f"{self.images}/", text)
 
     async def prepare(self) -> None:
-        """Make the project that the session takes for granted, where it does not make one."""
+        """Create the project that the session expects, unless it creates one itself."""
         project = self._project()
         if project is None:
             for name in {
@@ -205,7 +207,7 @@ class Session:
         return (match[1] or match[2]) if match else None
 
     async def _classification(self, project: str) -> None:
-        """Two tags with five images each, trained and published; in what state, the session says."""
+        """Create two tags of five images, train them, and publish if the session expects it."""
         call = self.call.at("v3.3")
         names = {
             name
@@ -255,7 +257,7 @@ class Session:
         )
 
     def _sizes(self, tag: str) -> list[tuple[int, int]]:
-        """The sides of the recorded images of a tag, oldest first."""
+        """Return the sizes of the recorded images of a tag, oldest first."""
         listed = [
             body for body in self.bodies if isinstance(body, list) and body and "width" in body[0]
         ]
@@ -267,8 +269,8 @@ class Session:
         }
         numbered = sorted(
             enumerate(found.values()),
-            key=lambda pair: (pair[1]["created"].ljust(27, "0"), -pair[0]),
-        )  # ties: last is first
+            key=lambda pair: (pair[1]["created"].ljust(27, "0"), -pair[0]),  # ties: last is first
+        )
         return [(image["width"], image["height"]) for _, image in numbered]
 
     def _pair_tag(self, entry: Any, name: str, tag: str) -> None:
@@ -304,7 +306,7 @@ class Session:
         self.ids |= {listed["id"]: made["images"][0]["image"]["id"], known["tagId"]: tag}
 
     async def imported(self) -> None:
-        """Wait, as the recorded client did, until no project is being imported any more."""
+        """Wait, as the recorded client did, until no project is being imported."""
         with anyio.fail_after(10):
             while any(
                 project["status"] == "Importing"
@@ -315,13 +317,16 @@ class Session:
     # Sending.
 
     def body_of(self, entry: dict[str, Any]) -> tuple[bytes | None, dict[str, str]]:
-        """The body of a request with what was cut out of it put back, and its type."""
+        """Return the body of a request with the removed content restored, and its content type."""
         text: str = entry["RequestBody"]
         if not text:
             return None, {}
         if "/images?" in entry["RequestUri"]:
             name = json.loads(entry["ResponseBody"])["images"][0]["sourceUrl"]
-            head = f"Content-Type: application/octet-stream\r\nContent-Disposition: form-data; name=imageData; filename={name}\r\n\r\n"
+            head = (
+                "Content-Type: application/octet-stream\r\n"
+                f"Content-Disposition: form-data; name=imageData; filename={name}\r\n\r\n"
+            )
             body = f"--mark\r\n{head}".encode() + drawn(900, 1600, 99) + b"\r\n--mark--\r\n"
             return body, {"Content-Type": 'multipart/form-data; boundary="mark"'}
         content = base64.b64encode(drawn(900, 1600, 98)).decode()
@@ -330,7 +335,7 @@ class Session:
         }
 
     async def send(self, entry: dict[str, Any]) -> tuple[int, set[str], Any]:
-        """Send a recorded request again: status, names of headers, and answer."""
+        """Replay a request, and return the status, the names of headers and the response."""
         uri = self.ours(entry["RequestUri"])
         if "/import?token=" in uri:
             export = await self.call.at("v3.3")(
@@ -353,14 +358,14 @@ class Session:
 
 
 async def serve_image(request: web.Request) -> web.Response:
-    """What the recorded addresses led to: images of the recorded sizes."""
+    """Return images of the sizes that the recorded addresses had."""
     size = (1260, 900) if request.path.endswith("test_image.jpg") else (900, 1600)
     return web.Response(body=drawn(*size, 97), content_type="image/jpeg")
 
 
 @pytest.fixture
 async def images() -> Any:
-    """A server of images on loopback."""
+    """Yield the address of an image server on loopback."""
     app = web.Application()
     app.router.add_get("/{name}", serve_image)
     runner = web.AppRunner(app)
@@ -371,22 +376,21 @@ async def images() -> Any:
 
 
 ORDER = {
-    # Entries with the same request line stand together in a recording; this is the order in which
-    # they can have been sent.
+    # A recording groups entries by request line. This is a possible order of sending.
     "RegionManipulation": [0, 1, 2, 3, 5, 4, 6],
     "ImageTagManipulation": [0, 2, 3, 1, 4],
 }
 
 
 def recorded_form(body: str) -> Any:
-    """The recorded answer, normalised."""
+    """Return the recorded response, normalised."""
     text = re.sub(r"https://raw\.githubusercontent\.com/[^\"]*/", "<images>/", body)
     return plain(json.loads(text)) if text else None
 
 
 @pytest.mark.parametrize("file", FILES, ids=lambda file: f"{file.parent.name}/{file.stem}")
 async def test_the_emulator_answers_as_recorded(file: Path, images: str) -> None:
-    """Each request of the session is answered as the real service answered it."""
+    """Each request of the session gets the recorded response."""
     if file.stem in DIFFERENCES:
         pytest.skip(DIFFERENCES[file.stem])
     async with calling(
@@ -412,15 +416,12 @@ async def test_the_emulator_answers_as_recorded(file: Path, images: str) -> None
 
 
 async def compare(recorded: Any, ours: Any, entry: dict[str, Any]) -> None:
-    """Assert that two normalised answers are the same, but for what the world around the session
-    decides.
-    """
+    """Assert that two normalised responses are equal, apart from parts that depend on state."""
     if isinstance(recorded, dict) and "proposals" in recorded:
         recorded["proposals"] = ours["proposals"] = ours["proposals"][:2]
     if isinstance(recorded, dict) and "estimatedImportTimeInMS" in recorded:
         recorded["estimatedImportTimeInMS"] = ours["estimatedImportTimeInMS"]
-        recorded["tagCount"] = ours[
-            "tagCount"
-        ]  # the recorded project had two tags that no answer shows
+        # The recorded project had two tags that no response shows.
+        recorded["tagCount"] = ours["tagCount"]
     expected, found = looser(recorded, ours)
     assert found == expected, f"{entry['RequestMethod']} {entry['RequestUri']}"

@@ -1,4 +1,4 @@
-"""The rest of the emulator's service: versions, keys, rates, quotas, projects and tags."""
+"""The emulated service: versions, keys, rates, quotas, projects and tags."""
 
 from __future__ import annotations
 
@@ -23,8 +23,9 @@ GATEWAY = re.compile(r"^\{\"error\":\{\"code\":\"\d+\",\"message\":\".*\"\}\}$")
 
 
 async def test_v1_2_speaks_pascal_case() -> None:
-    """Keys begin with a capital in answers and in bodies; tags have no names, images one imageUri,
-    GetTags totals.
+    """Keys are in PascalCase in both directions, and the shapes are those of v1.2.
+
+    Tags have no names, images have one imageUri, and GetTags has totals.
     """
     async with calling("v1.2") as call:
         made = await call("POST", "/projects?name=Old&description=d")
@@ -85,7 +86,7 @@ async def test_v1_2_speaks_pascal_case() -> None:
 
 
 async def test_partial_failure_is_200_before_v3_3_and_207_after() -> None:
-    """The summary is the same; only the status of the answer grew up."""
+    """The body is the same. Only the status differs."""
     async with calling() as call:
         for version, status in (("v2.0", 200), ("v3.2", 200), ("v3.3", 207), ("v3.4-preview", 207)):
             caller = call.at(version)
@@ -101,8 +102,9 @@ async def test_partial_failure_is_200_before_v3_3_and_207_after() -> None:
 
 
 async def test_versions_have_their_operations_and_no_others() -> None:
-    """An operation that a version lacks is the gateway's 404; the prefix is matched in any case,
-    with doubled slashes.
+    """An operation that a version lacks is the gateway's 404.
+
+    The prefix matches in any case, with repeated slashes.
     """
     async with calling() as call:
         project = await call.project()
@@ -124,7 +126,7 @@ async def test_versions_have_their_operations_and_no_others() -> None:
 
 
 async def test_null_in_place_of_empty_lists() -> None:
-    """With the switch, what the old schemas allow: null where a list is empty."""
+    """With the switch, empty lists are null, as the old schemas allow."""
     async with calling("v2.1", null_lists=True) as call:
         project = await call.project()
         assert await call("GET", f"{project}/images/untagged") is None
@@ -138,7 +140,7 @@ async def test_null_in_place_of_empty_lists() -> None:
 
 
 async def test_headers_are_the_recorded_ones() -> None:
-    """Request ids, compact JSON with its length and charset, no Server."""
+    """Responses have request ids and compact JSON with length and charset, and no Server header."""
     async with calling() as call:
         response, body = await call.raw("GET", "/domains")
         assert response.headers["Request-Id"] == response.headers["apim-request-id"]
@@ -155,9 +157,7 @@ async def test_headers_are_the_recorded_ones() -> None:
 
 
 async def test_each_api_has_its_key() -> None:
-    """A wrong key, no key, and the key of the other API are the gateway's 401, whose reason is
-    Access Denied.
-    """
+    """A wrong key, no key and the key of the other API all give the gateway's 401 Access Denied."""
     async with calling(
         training_key="train", prediction_key="predict", bearer_tokens=("token",)
     ) as call:
@@ -185,8 +185,9 @@ async def test_each_api_has_its_key() -> None:
 
 
 async def test_a_key_may_be_rotated() -> None:
-    """A key that was replaced is refused from then on; keys are random, and the prediction key is
-    the training key, unless given.
+    """A replaced key is rejected.
+
+    By default the key is random, and the prediction key is the training key.
     """
     async with calling() as call:
         old = call.emulator.training_key
@@ -199,9 +200,7 @@ async def test_a_key_may_be_rotated() -> None:
 
 
 async def test_the_log_has_no_keys() -> None:
-    """Each request is there with its operation, query, body and status, and without its
-    credentials.
-    """
+    """The log has each request with operation, query, body size and status, but no credentials."""
     async with calling(training_key="secret-key") as call:
         project = await call.project()
         await call.upload(project, {"a": image_bytes(1)})
@@ -221,7 +220,7 @@ async def test_the_log_has_no_keys() -> None:
 
 
 async def test_calls_above_the_rate_are_refused_in_the_services_words() -> None:
-    """F0: the third call of a second is 429 with Retry-After and the text of a real one."""
+    """In F0 the third request of a second gets the service's 429 with Retry-After."""
     async with calling(tier="F0") as call:
         answers = [await call.raw("GET", "/projects") for _ in range(5)]
         assert [response.status for response, _ in answers] == [200, 200, 429, 429, 429]
@@ -238,7 +237,7 @@ async def test_calls_above_the_rate_are_refused_in_the_services_words() -> None:
 
 
 async def test_a_rate_may_be_given_and_no_tier_has_none() -> None:
-    """calls_per_second overrides the tier's; without a tier nothing is refused."""
+    """calls_per_second overrides the rate of the tier. Without a tier nothing is throttled."""
     async with calling(tier="F0", calls_per_second=10) as call:
         statuses = [(await call.raw("GET", "/projects"))[0].status for _ in range(12)]
         assert statuses == [200] * 10 + [429] * 2
@@ -247,7 +246,7 @@ async def test_a_rate_may_be_given_and_no_tier_has_none() -> None:
 
 
 async def test_quotas_of_the_free_tier() -> None:
-    """Two projects, fifty tags: then the code of the limit; or 401, as was reported."""
+    """The third project and the 51st tag fail with their codes, or a project with a 401."""
     async with calling(tier="F0", calls_per_second=10_000) as call:
         project = await call.project("one")
         await call.project("two")
@@ -266,7 +265,7 @@ async def test_quotas_of_the_free_tier() -> None:
 
 
 async def test_a_body_that_is_too_large_times_out() -> None:
-    """Above the limit the answer is 408, and the connection goes on."""
+    """A body above the limit gets a 408, and the connection stays usable."""
     async with calling(body_bytes=10_000) as call:
         project = await call.project()
         response, _ = await call.raw(
@@ -283,7 +282,7 @@ async def test_a_body_that_is_too_large_times_out() -> None:
 
 
 async def test_a_name_that_is_taken_gets_a_number() -> None:
-    """CreateProject never refuses a name: "Orchard (1)"; UpdateProject does."""
+    """CreateProject numbers a name that is taken ("Orchard (1)"). UpdateProject rejects it."""
     async with calling() as call:
         names = [(await call("POST", "/projects?name=Orchard"))["name"] for _ in range(3)]
         assert names == ["Orchard", "Orchard (1)", "Orchard (2)"]
@@ -297,9 +296,7 @@ async def test_a_name_that_is_taken_gets_a_number() -> None:
 
 
 async def test_refusals_of_projects_and_tags_have_their_codes() -> None:
-    """Unknown domain, classification and platform, names taken or empty, second negative tag, ids
-    of nowhere.
-    """
+    """Each invalid request fails with the documented code."""
     nowhere = "00000000-0000-0000-0000-000000000000"
     async with calling() as call:
         assert (
@@ -350,7 +347,7 @@ async def test_refusals_of_projects_and_tags_have_their_codes() -> None:
 
 
 async def test_names_of_tags_may_differ_in_case_alone() -> None:
-    """By default "Apple" is "apple"; the switch makes them two."""
+    """With the switch off, "Apple" and "apple" are two tags."""
     async with calling(names_ignore_case=False) as call:
         project = await call.project()
         assert await call.tag(project, "apple") != await call.tag(project, "Apple")
@@ -360,9 +357,7 @@ async def test_names_of_tags_may_differ_in_case_alone() -> None:
 
 
 async def test_tags_are_listed_in_sql_servers_order() -> None:
-    """Neither by name nor by age: the last six bytes of the id come first (the recorded four, and
-    any).
-    """
+    """The last six bytes of the id come first, for the four recorded ids and any others."""
     recorded = [
         "81a9ba4b-5078-427b-a333-3e6b04fe7d52",
         "3e2c93b6-ab18-4680-9501-9240ebd61ca8",
@@ -380,7 +375,7 @@ async def test_tags_are_listed_in_sql_servers_order() -> None:
 
 
 def test_numbers_are_written_as_dotnet_writes_them() -> None:
-    """Single precision: seven digits where they round-trip, else nine; a capital E."""
+    """Single precision has 7 digits if they round-trip, else 9, and a capital E."""
     texts = {
         0.3807391: "0.3807391",
         0.276588678: "0.276588678",
@@ -393,7 +388,7 @@ def test_numbers_are_written_as_dotnet_writes_them() -> None:
 
 
 async def test_many_requests_at_a_time_are_counted() -> None:
-    """in_flight and most_in_flight tell how many there were."""
+    """in_flight and most_in_flight count concurrent requests."""
     async with calling(think_seconds=0.05) as call:
         await asyncio.gather(*(call("GET", "/projects") for _ in range(8)))
         assert call.emulator.most_in_flight > 1

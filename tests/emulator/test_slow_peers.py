@@ -1,4 +1,4 @@
-"""Peers that are slow on purpose, and many: each has its time, and others are served meanwhile."""
+"""Peers that are slow, or many: each has a time limit, and others are served meanwhile."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ from tests.emulator.test_attacks import CREATE, KEY, PROJECTS, Peer, answer
 
 
 class Leaping(asyncio.SelectorEventLoop):
-    """A loop on real sockets whose clock can be set on."""
+    """An event loop on real sockets whose clock can jump ahead."""
 
     ahead = 0.0
 
     def time(self) -> float:
-        """Return the time, with all leaps."""
+        """Return the time including all jumps."""
         return super().time() + self.ahead
 
 
 async def leap(seconds: float) -> None:
-    """Let so much time pass at once, and everything happen that is due."""
+    """Jump ahead by `seconds` and run everything that is due."""
     loop = asyncio.get_running_loop()
     assert isinstance(loop, Leaping)
     for _ in range(50):
@@ -34,7 +34,7 @@ async def leap(seconds: float) -> None:
 
 
 def on_leaping_loop(main: Callable[[Emulator, Peer], Coroutine[Any, Any, None]]) -> None:
-    """Run a test with an emulator whose time leaps."""
+    """Run a test against an emulator on a leaping loop."""
 
     async def whole() -> None:
         async with Emulator(training_key=KEY) as emulator:
@@ -52,7 +52,7 @@ async def until_served(emulator: Emulator) -> None:
 
 @pytest.mark.parametrize("sent", [b"", b"GET /customvision HTTP/1.1\r\nX: "])
 def test_a_head_that_does_not_end_has_two_minutes(sent: bytes) -> None:
-    """Then the connection ends, also where nothing at all was sent."""
+    """The connection is closed after two minutes, even if nothing was sent."""
 
     async def main(emulator: Emulator, peer: Peer) -> None:
         reader, writer = await peer.open(sent)
@@ -68,7 +68,7 @@ def test_a_head_that_does_not_end_has_two_minutes(sent: bytes) -> None:
 
 
 def test_a_body_that_stalls_is_a_408() -> None:
-    """Half a minute without a byte; meanwhile others are served."""
+    """A body may pause for half a minute. Others are served meanwhile."""
 
     async def main(emulator: Emulator, peer: Peer) -> None:
         reader, writer = await peer.open(peer.head(CREATE, "Content-Length: 100") + b"x" * 50)
@@ -84,7 +84,7 @@ def test_a_body_that_stalls_is_a_408() -> None:
 
 @pytest.mark.parametrize(("each", "status"), [(1, 408), (2500, 0)])
 def test_a_body_that_drips_is_a_408(each: int, status: int) -> None:
-    """A byte every ten seconds is too slow; 250 bytes a second are not (and the rest may come)."""
+    """One byte every ten seconds is too slow. 250 bytes a second are fast enough."""
 
     async def main(emulator: Emulator, peer: Peer) -> None:
         reader, writer = await peer.open(peer.head(CREATE, "Content-Length: 1000000"))
@@ -104,7 +104,7 @@ def test_a_body_that_drips_is_a_408(each: int, status: int) -> None:
 
 
 def test_many_idle_connections_keep_nobody_out() -> None:
-    """Of more than 512, the longest idle ones are closed: one in use is not."""
+    """Above 512 connections the longest idle ones are closed, but not one in use."""
 
     async def main(emulator: Emulator, peer: Peer) -> None:
         opened = [await peer.open(peer.head(CREATE, "Content-Length: 1"))]
@@ -124,7 +124,7 @@ def test_many_idle_connections_keep_nobody_out() -> None:
 
 
 def test_the_body_of_a_peer_without_the_key_is_not_kept() -> None:
-    """It is read to its end and then refused, whatever its size; memory stays flat."""
+    """The body is read to its end and then rejected. Memory stays flat at any size."""
     import tracemalloc
 
     async def main(emulator: Emulator, peer: Peer) -> None:

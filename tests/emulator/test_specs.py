@@ -1,6 +1,4 @@
-"""The emulator's operations and answers, held against the service's OpenAPI documents of all
-versions.
-"""
+"""The emulator's operations and responses, checked against the OpenAPI documents."""
 
 from __future__ import annotations
 
@@ -26,7 +24,7 @@ each_version = pytest.mark.parametrize(
 )
 
 AS_RECORDED = {
-    # The real service answers so (../shared/recordings), whatever its documents say.
+    # Responses of the real service (../shared/recordings) that differ from its documents.
     "useNegativeSet": "recorded in every version",
     "detectionParameters": "recorded null in v2.1, v3.0 and v3.4-preview",
     "Classification": "recorded in v1.2",
@@ -46,7 +44,7 @@ AS_RECORDED = {
 
 
 def document(version: Any) -> dict[str, Any]:
-    """The OpenAPI document of a version."""
+    """Return the OpenAPI document of a version."""
     api = "Training" if isinstance(version, ApiVersion) else "Prediction"
     read: dict[str, Any] = json.loads(
         (SHARED / "specs" / f"{api}-{version.value}.json").read_text("utf-8")
@@ -56,7 +54,7 @@ def document(version: Any) -> dict[str, Any]:
 
 @each_version
 def test_routes_are_the_operations_of_the_document(version: Any) -> None:
-    """Method and path of every operation lead to it, and there is no other; each has a handler."""
+    """The routes of a version are the operations of its document, and each has a handler."""
     api = "training" if isinstance(version, ApiVersion) else "prediction"
     wanted = {}
     for path, methods in document(version)["paths"].items():
@@ -73,13 +71,13 @@ def test_routes_are_the_operations_of_the_document(version: Any) -> None:
 
 
 def accepted(fault: str) -> bool:
-    """Whether the recordings show the same departure from the document."""
+    """Return whether the recordings show the same difference from the document."""
     place = fault.split(":")[0]
     return any(place.endswith(name) for name in AS_RECORDED)
 
 
 class Checked:
-    """Calls, each of whose answers is held against the document of the version."""
+    """A caller that checks each response against the document of the version."""
 
     def __init__(self, call: Caller, version: Any) -> None:
         self.call = call.at(version.value)
@@ -89,8 +87,9 @@ class Checked:
         self.seen: set[str] = set()
 
     async def __call__(self, method: str, path: str, **options: Any) -> Any:
-        """Call, check, and give the answer in camelCase; None where the version has no such
-        operation.
+        """Send a request, check the response and return its body with camelCase keys.
+
+        Return None if the version does not have the operation.
         """
         api = options.get("api", "training")
         match = find_route(
@@ -131,9 +130,7 @@ def _rekeyed(value: Any, change: Any) -> Any:
 
 @each_version
 async def test_answers_are_valid_under_the_document(version: Any) -> None:
-    """Every operation of every version answers as its document says, but where the recordings show
-    otherwise.
-    """
+    """Every operation responds as documented, except where the recordings show otherwise."""
     async with calling(training_seconds=0, prediction_key="p") as call:
         checked = Checked(call, version)
         if isinstance(version, ApiVersion):
@@ -151,7 +148,7 @@ OCTETS = {"Content-Type": "application/octet-stream"}
 
 
 async def filled(call: Any, domain: str) -> tuple[str, list[str], list[str]]:
-    """A project with two tags and five images of each: its path, tags and images."""
+    """Create a project with two tags of five images each. Return its path, tags and images."""
     project = f"/projects/{(await call('POST', f'/projects?name=x&domainId={domain}'))['id']}"
     tags = [(await call("POST", f"{project}/tags?name={name}"))["id"] for name in ("apple", "pear")]
     images = []
@@ -166,7 +163,7 @@ async def filled(call: Any, domain: str) -> tuple[str, list[str], list[str]]:
 
 
 async def everything(call: Checked) -> None:
-    """A classification project from its creation to its deletion."""
+    """Use a classification project from its creation to its deletion."""
     await call("GET", "/domains")
     await call("GET", "/domains/0732100f-1a38-4e49-a514-c9b44c697ab5")
     project, tags, images = await filled(call, "0732100f-1a38-4e49-a514-c9b44c697ab5")
@@ -195,10 +192,8 @@ async def everything(call: Checked) -> None:
         "POST", f"{project}/images/tags", json={"tags": [{"imageId": images[0], "tagId": tags[1]}]}
     )
     await call("DELETE", f"{project}/images/tags?imageIds={images[0]}&tagIds={tags[1]}")
-    await call(
-        "GET",
-        f"{project}/artifacts?path=i-{project.rpartition('/')[2].replace('-', '')}/i-{images[0].replace('-', '')}",
-    )
+    container, blob = (id.replace("-", "") for id in (project.rpartition("/")[2], images[0]))
+    await call("GET", f"{project}/artifacts?path=i-{container}/i-{blob}")
     iteration = (await call("POST", f"{project}/train"))["id"]
     await trained(call, project, iteration)
     stored = (
@@ -235,13 +230,13 @@ async def everything(call: Checked) -> None:
 
 
 async def address(call: Any, project: str) -> str:
-    """The address of an image."""
+    """Return the address of an image."""
     image = (await call("GET", f"{project}/images/tagged?take=1"))[0]
     return str(image.get("originalImageUri") or image["imageUri"])
 
 
 async def trained(call: Checked, project: str, iteration: str) -> None:
-    """What is asked of an iteration."""
+    """Use all operations of an iteration."""
     path = f"{project}/iterations/{iteration}"
     await call("GET", f"{project}/iterations")
     await call("GET", path)
@@ -256,7 +251,7 @@ async def trained(call: Checked, project: str, iteration: str) -> None:
 
 
 async def detection(call: Checked) -> None:
-    """Regions of a detection project, which v1.2 does not have."""
+    """Use the regions of a detection project, which v1.2 does not have."""
     if call.pascal:
         return
     project, tags, images = await filled(call, "da2e3a8a-40a5-4171-82f4-58522f70fbc1")
@@ -272,15 +267,12 @@ async def detection(call: Checked) -> None:
     await call("POST", f"{project}/images/regions", json={"regions": [box]})
     await call("GET", f"{project}/images/tagged")
     await call("DELETE", f"{project}/images/regions?regionIds={made['created'][0]['regionId']}")
-    old = call.version < ApiVersion.V3_0
-    await call(
-        "POST",
-        f"{project.removeprefix('/projects') if old else project}/images/{images[0]}/regionproposals",
-    )
+    base = project.removeprefix("/projects") if call.version < ApiVersion.V3_0 else project
+    await call("POST", f"{base}/images/{images[0]}/regionproposals")
 
 
 async def predictions(call: Caller, checked: Checked) -> None:
-    """Every operation of a version of the prediction API."""
+    """Use every operation of a version of the prediction API."""
     for kind, domain in (
         ("classify", "ee85a74c-405e-4adc-bb47-ffa8ca0c9f31"),
         ("detect", "da2e3a8a-40a5-4171-82f4-58522f70fbc1"),

@@ -1,6 +1,4 @@
-"""The emulator's switches: each does what it says, and any combination of those that concern
-uploads loses nothing.
-"""
+"""The emulator's switches: each has its effect, and no combination for uploads loses an image."""
 
 from __future__ import annotations
 
@@ -26,7 +24,7 @@ pytestmark = pytest.mark.anyio
 
 
 def files(*seeds: int, **more: Any) -> dict[str, Any]:
-    """A body of CreateImagesFromFiles."""
+    """Return a body of CreateImagesFromFiles."""
     return {
         "images": [
             {"name": str(seed), "contents": base64.b64encode(image_bytes(seed)).decode()}
@@ -51,7 +49,7 @@ UPLOADS = (
     ids=lambda switches: "".join(str(int(getattr(switches, name))) for name in UPLOADS),
 )
 async def test_every_combination_answers_for_every_image(switches: Switches) -> None:
-    """One result an image, good ones stored once, bad ones not, whatever the switches."""
+    """Under all switches each image has one result, and only the valid ones are stored, once."""
     async with calling(switches=switches, seed=2) as call:
         project = await call.project()
         await call.upload(project, {"there": image_bytes(1)})
@@ -70,7 +68,7 @@ async def test_every_combination_answers_for_every_image(switches: Switches) -> 
 
 
 async def test_results_in_order_and_without_quotes() -> None:
-    """shuffle_results and quoted_file_names off: the order and the names sent."""
+    """shuffle_results and quoted_file_names off: order and names are those of the request."""
     async with calling(shuffle_results=False, quoted_file_names=False) as call:
         project = await call.project()
         form = aiohttp.FormData()
@@ -83,7 +81,7 @@ async def test_results_in_order_and_without_quotes() -> None:
 
 
 async def test_failures_without_an_image_member_and_with_200() -> None:
-    """failed_image_is_null and multi_status off: no "image" at all, and 200."""
+    """failed_image_is_null and multi_status off: no "image" member, and 200."""
     async with calling(failed_image_is_null=False, multi_status=False) as call:
         project = await call.project()
         summary = await call(
@@ -98,7 +96,7 @@ async def test_failures_without_an_image_member_and_with_200() -> None:
 
 
 async def test_entry_tags_replace_or_add() -> None:
-    """entry_tags_add off: an entry's own tags stand in place of the batch's."""
+    """entry_tags_add off: the tags of an entry replace those of the batch."""
     for adds in (True, False):
         async with calling(entry_tags_add=adds) as call:
             project = await call.project()
@@ -110,7 +108,7 @@ async def test_entry_tags_replace_or_add() -> None:
 
 
 async def test_twenty_tags_in_all_or_in_each_list() -> None:
-    """tag_limit_over_all off: 20 of the batch and 20 of an entry pass together."""
+    """tag_limit_over_all off: a batch and an entry may each have 20 tags."""
     for over_all in (True, False):
         async with calling(tag_limit_over_all=over_all) as call:
             project = await call.project()
@@ -122,7 +120,7 @@ async def test_twenty_tags_in_all_or_in_each_list() -> None:
 
 
 async def test_metadata_within_the_wider_limits() -> None:
-    """strict_metadata off: 50 pairs of 256 and 512 characters, 256 images at a time."""
+    """strict_metadata off: 50 pairs of 256 and 512 characters are accepted."""
     async with calling(strict_metadata=False) as call:
         project = await call.project()
         metadata = {f"{number:0256}": "v" * 512 for number in range(50)}
@@ -139,9 +137,7 @@ async def test_metadata_within_the_wider_limits() -> None:
 
 
 async def test_how_far_images_are_looked_at() -> None:
-    """An image cut off in its pixels passes by its header and fails when decoded; anything passes
-    where nothing is looked at.
-    """
+    """A truncated image has a valid header, but cannot be decoded. "none" accepts anything."""
     cut = image_bytes(1, size=(400, 400), format="PNG")[:2000]
     for check, data, status in (
         ("header", cut, "OK"),
@@ -155,7 +151,7 @@ async def test_how_far_images_are_looked_at() -> None:
 
 
 async def test_images_need_not_be_kept() -> None:
-    """keep_images off: duplicates are still known, but there is nothing to serve."""
+    """keep_images off: duplicates are still detected, but no image is served."""
     async with calling(keep_images=False, training_seconds=0) as call:
         project = await call.project()
         image = (await call.upload(project, {"a": image_bytes(1)}))["a"]["image"]
@@ -188,7 +184,7 @@ async def test_images_need_not_be_kept() -> None:
 
 
 async def test_refusals_before_or_after_the_body() -> None:
-    """refuse_early: the 401 does not wait for a body that never ends."""
+    """refuse_early: the 401 does not wait for the end of the body."""
 
     async def endless() -> Any:
         yield b"x"
@@ -205,9 +201,7 @@ async def test_refusals_before_or_after_the_body() -> None:
 
 
 async def test_a_penalty_lasts_as_long_as_calls_come_too_soon() -> None:
-    """penalty: a call during another's Retry-After is refused although the rate alone would let it
-    in.
-    """
+    """penalty: a request before the end of Retry-After is rejected even if the rate permits it."""
     async with calling(calls_per_second=2, penalty=True) as call:
         statuses = [(await call.raw("GET", "/projects"))[0].status for _ in range(4)]
         assert statuses == [200, 200, 429, 429]
@@ -217,8 +211,8 @@ async def test_a_penalty_lasts_as_long_as_calls_come_too_soon() -> None:
 async def test_calls_are_counted_by_the_second_or_by_a_bucket(
     counting: Literal["second", "bucket"], taken_up: int
 ) -> None:
-    """counting: half a second after a full one there is no room in that second; a bucket is half
-    full again.
+    """counting: half a second after a burst the window is still full, but a bucket is half
+    refilled.
     """
     gate = Gate(QUOTAS["S0"], None, Switches(counting=counting))
     match = find_route("GET", "/customvision/v3.3/training/projects")
@@ -236,7 +230,7 @@ async def test_calls_are_counted_by_the_second_or_by_a_bucket(
 async def test_a_second_of_calls_is_taken_up_at_once_however_it_is_counted(
     counting: Literal["second", "bucket"],
 ) -> None:
-    """counting: over a socket, a burst of one second's calls passes, and the next call does not."""
+    """counting: a burst of one second's requests passes, and the next request does not."""
     async with calling(calls_per_second=2, counting=counting) as call:
         statuses = await asyncio.gather(*(call.raw("GET", "/projects") for _ in range(3)))
         assert sorted(response.status for response, _ in statuses) == [200, 200, 429]
@@ -269,7 +263,7 @@ async def test_exports_and_imports_take_their_time() -> None:
 
 
 async def test_over_tls() -> None:
-    """With an SSL context the endpoint, and the addresses of images, are https."""
+    """With an SSL context, the endpoint and the addresses of images are https."""
     authority = trustme.CA()
     server, client = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER), ssl.create_default_context()
     authority.issue_cert("127.0.0.1").configure_cert(server)
@@ -284,7 +278,7 @@ async def test_over_tls() -> None:
 
 
 async def test_calls_do_not_wait_for_each_other() -> None:
-    """Thinking is not holding: many calls are thought about at a time."""
+    """think_seconds delays requests concurrently."""
     async with calling(think_seconds=0.2) as call:
         await asyncio.gather(*(call("GET", "/projects") for _ in range(50)))
         assert call.emulator.most_in_flight > 10

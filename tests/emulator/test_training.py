@@ -1,6 +1,4 @@
-"""Training in the emulator and what follows from it: predictions, exports, suggestions, projects
-that move.
-"""
+"""Training and its results: predictions, exports, suggestions and project transfer."""
 
 from __future__ import annotations
 
@@ -24,7 +22,7 @@ NOWHERE = "00000000-0000-0000-0000-000000000000"
 
 
 async def ready(call: Caller, each: int = 5, **query: str) -> tuple[str, list[str]]:
-    """A project with two tags and `each` images of both."""
+    """Create a project with two tags and `each` images of both. Return its path and tags."""
     project = await call.project("Trained", **query)
     tags = [await call.tag(project, name) for name in ("apple", "pear")]
     for number, tag in enumerate(tags):
@@ -37,7 +35,7 @@ async def ready(call: Caller, each: int = 5, **query: str) -> tuple[str, list[st
 
 
 async def trained(call: Caller, project: str, query: str = "") -> str:
-    """The path of a trained iteration."""
+    """Train a project, and return the path of the iteration."""
     iteration = (await call("POST", f"{project}/train{query}"))["id"]
     path = f"{project}/iterations/{iteration}"
     with anyio.fail_after(10):
@@ -47,7 +45,7 @@ async def trained(call: Caller, project: str, query: str = "") -> str:
 
 
 async def predicted(call: Caller, project: str, seed: int, query: str = "") -> dict[str, Any]:
-    """The quick test of an image."""
+    """Return the quick test of an image."""
     headers = {"Content-Type": "application/octet-stream"}
     answer: dict[str, Any] = await call(
         "POST", f"{project}/quicktest/image{query}", data=image_bytes(seed), headers=headers
@@ -56,8 +54,9 @@ async def predicted(call: Caller, project: str, seed: int, query: str = "") -> d
 
 
 async def test_training_goes_through_its_states() -> None:
-    """Training at once, without date and domain; Completed in its time; the next is "Iteration 2"
-    and needs a change or force.
+    """An iteration is Training without date and domain, then Completed.
+
+    The next one is "Iteration 2" and needs a change or force.
     """
     async with calling("v3.4-preview", training_seconds=0.2) as call:
         project, tags = await ready(call)
@@ -94,8 +93,8 @@ async def test_training_goes_through_its_states() -> None:
 
 
 async def test_training_needs_enough_images() -> None:
-    """5 a tag and two tags to classify, 15 a tag to detect; the code says which kind of project it
-    is.
+    """Classification needs 2 tags of 5 images, detection 15 images per tag. The code names the
+    kind.
     """
     async with calling() as call:
         for kind, subject in (
@@ -124,7 +123,9 @@ async def test_training_needs_enough_images() -> None:
 
 
 async def test_parameters_of_training() -> None:
-    """Advanced training wants a budget, an address must be one, selected tags must be there."""
+    """Advanced training needs a budget, an email address must be valid, and selected tags must
+    exist.
+    """
     async with calling() as call:
         project, tags = await ready(call)
         refused = await call.refused("POST", f"{project}/train?trainingType=Advanced")
@@ -156,7 +157,7 @@ async def test_parameters_of_training() -> None:
 
 
 async def test_an_iteration_keeps_what_it_was_trained_on() -> None:
-    """Images deleted afterwards stay in the iteration unless all iterations are meant."""
+    """Deleted images stay in the iteration, unless all iterations are included."""
     async with calling(training_seconds=0) as call:
         project, _ = await ready(call)
         path = await trained(call, project)
@@ -170,8 +171,8 @@ async def test_an_iteration_keeps_what_it_was_trained_on() -> None:
 
 
 async def test_predictions_are_the_same_each_time_and_know_their_images() -> None:
-    """An image uploaded with a tag scores it high; any image scores the same twice, and a little
-    change changes little.
+    """An image of a tag scores it high, any image scores the same twice, and small changes matter
+    little.
     """
     async with calling("v3.4-preview", training_seconds=0) as call:
         project, tags = await ready(call)
@@ -190,7 +191,7 @@ async def test_predictions_are_the_same_each_time_and_know_their_images() -> Non
 
 
 async def test_the_id_of_a_prediction_is_its_requests() -> None:
-    """But for v1.2, whose shapes are its own."""
+    """The id of a prediction is its request id, except in v1.2, which has its own shapes."""
     async with calling(training_seconds=0) as call:
         project, _ = await ready(call)
         await trained(call, project)
@@ -207,8 +208,9 @@ async def test_the_id_of_a_prediction_is_its_requests() -> None:
 
 
 async def test_publishing_and_its_refusals() -> None:
-    """Names that are taken, a published iteration that cannot go, unpublishing twice; overwrite
-    takes a name over.
+    """Names that are taken, published iterations and a second unpublish are rejected.
+
+    overwrite takes over a name.
     """
     async with calling(training_seconds=0, prediction_key="p") as call:
         project, _ = await ready(call)
@@ -259,10 +261,7 @@ async def test_publishing_and_its_refusals() -> None:
 
 
 async def test_images_that_cannot_be_predicted() -> None:
-    """Too large, no image, nothing, no such address: a code each.
-
-    Prediction takes 4 MB, the quick test 6.
-    """
+    """Each kind of invalid image has its code. Prediction takes 4 MB, the quick test 6 MB."""
     async with calling(training_seconds=0) as call:
         project, _ = await ready(call)
         path = await trained(call, project)
@@ -300,9 +299,7 @@ async def test_images_that_cannot_be_predicted() -> None:
 
 
 async def test_stored_predictions_by_token() -> None:
-    """Pages by continuation, filters by tag and score, a stale continuation, deleting; what was not
-    stored is not there.
-    """
+    """Stored predictions are paged, filtered and deleted. A stale continuation is rejected."""
     async with calling(training_seconds=0) as call:
         project, tags = await ready(call)
         await trained(call, project)
@@ -360,8 +357,9 @@ async def test_stored_predictions_by_token() -> None:
 
 
 async def test_performance_follows_the_threshold() -> None:
-    """Precision rises and recall falls with it; v1.2 wants a threshold; the held-back fifth is
-    listed with its scores.
+    """Precision rises and recall falls with the threshold, which v1.2 requires.
+
+    The test images, one in five, are listed with their scores.
     """
     async with calling(training_seconds=0) as call:
         project, tags = await ready(call)
@@ -382,8 +380,9 @@ async def test_performance_follows_the_threshold() -> None:
 
 
 async def test_exports_are_zips() -> None:
-    """Exporting, then Done with an address; parts of it may be asked for; a domain that is not
-    compact has none; twice is refused.
+    """An export is Exporting, then Done with an address that supports ranges.
+
+    A domain that is not compact and a second export are rejected.
     """
     async with calling(training_seconds=0) as call:
         project, _ = await ready(call)
@@ -421,7 +420,7 @@ async def test_exports_are_zips() -> None:
 
 
 async def test_suggestions_for_untagged_images() -> None:
-    """By id; by token over all; counted by tag; 65 ids and a stale token are refused."""
+    """Suggestions come by id, by token and as counts. 65 ids and a stale token fail."""
     async with calling(training_seconds=0) as call:
         project, tags = await ready(call)
         path = await trained(call, project)
@@ -434,7 +433,8 @@ async def test_suggestions_for_untagged_images() -> None:
         ]
         told = await call(
             "POST",
-            f"{project}/tagsandregions/suggestions?iterationId={iteration}&imageIds={','.join(loose)}",
+            f"{project}/tagsandregions/suggestions?iterationId={iteration}"
+            f"&imageIds={','.join(loose)}",
         )
         assert [entry["id"] for entry in told] == loose
         assert 0 <= told[0]["predictionUncertainty"] <= 1
@@ -468,8 +468,9 @@ async def test_suggestions_for_untagged_images() -> None:
 
 
 async def test_a_project_moves_to_another_emulator() -> None:
-    """Tags, images, regions, metadata and iterations arrive; a token of nowhere is refused; a name
-    that is taken gets a number.
+    """Tags, images, regions, metadata and iterations are imported.
+
+    An invalid token is rejected, and a name that is taken gets a number.
     """
     async with (
         Emulator(training_key="t", training_seconds=0) as target,
@@ -526,7 +527,7 @@ async def test_a_project_moves_to_another_emulator() -> None:
 
 
 async def test_region_proposals_are_the_same_for_the_same_image() -> None:
-    """25 boxes within the image by falling confidence."""
+    """There are 25 boxes within the image by falling confidence."""
     async with calling() as call:
         project = await call.project(domainId=DETECTION)
         image = (await call.upload(project, {"a": image_bytes(1)}))["a"]["image"]["id"]
@@ -547,8 +548,9 @@ async def test_region_proposals_are_the_same_for_the_same_image() -> None:
 
 
 async def test_iterations_are_renamed_and_made_default() -> None:
-    """A name must be free; before v3.0 one iteration is the default; the workspace can be neither
-    renamed nor deleted.
+    """A name must be free, and before v3.0 one iteration is the default.
+
+    The workspace can be neither renamed nor deleted.
     """
     async with calling("v2.1", training_seconds=0) as call:
         project, _ = await ready(call)
