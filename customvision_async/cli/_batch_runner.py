@@ -21,7 +21,7 @@ from ._signals import Interrupt
 from ._stoppable_source import StoppableSource
 from ._text import duration, megabytes, plural
 
-__all__ = ["Account", "BatchRunner"]
+__all__ = ["BatchRunner", "RunOutcome"]
 
 _SHOWN = 10
 """Lines about failed items, and about skipped ones, that go to the screen; the rest is counted there and whole in the file."""
@@ -31,15 +31,15 @@ _LOOKING = 3.0
 
 
 @dataclass(frozen=True)
-class Account:
+class RunOutcome:
     """How a run ended.
 
     `rest` are the items that it never took, `rest_whole` whether these are all of them.
     """
 
     report: BatchReport
-    rest: list[Any] = field(default_factory=list)
-    rest_whole: bool = True
+    not_begun: list[Any] = field(default_factory=list)
+    not_begun_complete: bool = True
     error: Exception | None = None
 
 
@@ -50,26 +50,26 @@ class BatchRunner:
     `noun` is what its items are; `describe` gives the fields of an item for people and programs.
     """
 
-    screen: Output
+    output: Output
     interrupt: Interrupt
     noun: str
     verb: str
     describe: Callable[[Any], Mapping[str, Any]]
     total: Callable[[], int | None] = lambda: None
 
-    async def drive(
+    async def run(
         self,
         start: Callable[[StoppableSource], BatchRun[Any, Any]],
-        feed: StoppableSource,
+        source: StoppableSource,
         *,
         settled: Callable[[ItemResult[Any, Any]], None] = lambda _: None,
-        conclude: Callable[[Account], None],
-    ) -> Account:
+        conclude: Callable[[RunOutcome], None],
+    ) -> RunOutcome:
         """Run `start(feed)` to the end, or until it is stopped.
 
         `settled` gets each result, and then `conclude` the account, also if the run is cancelled.
         """
-        run = start(feed)
+        run = start(source)
         error: Exception | None = None
         told: dict[str, int] = {}
 
@@ -78,57 +78,57 @@ class BatchRunner:
             self._tell(result, told)
 
         try:
-            error = await self._watch(run, feed, take)
+            error = await self._watch(run, source, take)
         except get_cancelled_exc_class():
-            conclude(await self._account(run, feed, None, take))
+            conclude(await self._collect_outcome(run, source, None, take))
             raise
-        account = await self._account(run, feed, error, take)
-        conclude(account)
-        await self.interrupt.obey()
-        return account
+        outcome = await self._collect_outcome(run, source, error, take)
+        conclude(outcome)
+        await self.interrupt.raise_if_stopped()
+        return outcome
 
     async def _watch(
-        self, run: BatchRun[Any, Any], feed: StoppableSource, take: _Take
+        self, run: BatchRun[Any, Any], source: StoppableSource, take: _Take
     ) -> Exception | None:
         meter = Meter(
             run.progress,
             lambda: run.progress.total if run.progress.total is not None else self.total(),
         )
         try:
-            with self.interrupt.stopping_with(feed.stop):
-                async with run, shown(meter, self.screen, self.noun):
+            with self.interrupt.stopping_with(source.stop):
+                async with run, shown(meter, self.output, self.noun):
                     async for result in run:
                         take(result)
         except Exception as error:  # noqa: BLE001  # after the summary it is raised again, by whoever asked for the run
             return error
         return None
 
-    async def _account(
+    async def _collect_outcome(
         self,
         run: BatchRun[Any, Any],
-        feed: StoppableSource,
+        source: StoppableSource,
         error: Exception | None,
         take: _Take,
-    ) -> Account:
+    ) -> RunOutcome:
         report = run.report
         if self.interrupt.code is None and error is None:
-            return Account(report)
+            return RunOutcome(report)
         found: list[Any] = []
         whole = False
         with anyio.CancelScope(shield=True):
             with suppress(Exception):  # the error of the run: it is told already
                 async for result in run:  # what had settled when the run was left
                     take(result)
-            found, whole = await feed.rest(report.submitted, _LOOKING)
-            await feed.aclose()
-        return Account(
+            found, whole = await source.remaining(report.submitted, _LOOKING)
+            await source.aclose()
+        return RunOutcome(
             report, [item for item in found if not isinstance(item, SkippedItem)], whole, error
         )
 
     def _tell(self, result: ItemResult[Any, Any], told: dict[str, int]) -> None:
         outcome = "skipped" if result.skipped else "ok" if result.ok else "failed"
-        if self.screen.as_json:
-            self.screen.event(
+        if self.output.as_json:
+            self.output.event(
                 "item",
                 index=result.index,
                 outcome=outcome,
@@ -141,11 +141,11 @@ class BatchRunner:
         elif not result.ok:
             told[outcome] = told.get(outcome, 0) + 1
             if told[outcome] <= _SHOWN:
-                self.screen.note(
+                self.output.note(
                     f"{outcome}: {self._cause(result)}", style="yellow" if result.skipped else "red"
                 )
             elif told[outcome] == _SHOWN + 1:
-                self.screen.note(f"{outcome}: more, not shown here (--json tells of every one)")
+                self.output.note(f"{outcome}: more, not shown here (--json tells of every one)")
 
     def _cause(self, result: ItemResult[Any, Any]) -> str:
         """The item and what became of it."""
@@ -157,13 +157,11 @@ class BatchRunner:
         )
         return cause if cause.startswith(name) else f"{name}: {cause}"
 
-    def lines(self, account: Account) -> list[str]:
+    def lines(self, outcome: RunOutcome) -> list[str]:
         """The account in a few lines for people."""
-        report = account.report
+        report = outcome.report
         taken = report.submitted - report.skipped
-        first = (
-            f"{report.succeeded:,} of {plural(taken + len(account.rest), self.noun)} {self.verb}"
-        )
+        first = f"{report.succeeded:,} of {plural(taken + len(outcome.not_begun), self.noun)} {self.verb}"
         if report.duplicates:
             first += f" ({report.duplicates:,} there already)"
         first += f" in {duration(report.seconds)}"
@@ -176,7 +174,10 @@ class BatchRunner:
             (report.failed, "failed"),
             (report.skipped, "skipped"),
             (report.pending, "without an outcome when it stopped (some may have landed)"),
-            (len(account.rest), "not begun" if account.rest_whole else "or more not begun"),
+            (
+                len(outcome.not_begun),
+                "not begun" if outcome.not_begun_complete else "or more not begun",
+            ),
             (report.in_doubt, "sent twice after a lost answer"),
             (report.retries, "requests repeated"),
         )
@@ -184,29 +185,29 @@ class BatchRunner:
         return [*lines, told] if told else lines
 
     def summarize(
-        self, account: Account, lines: Sequence[str], code: ExitCode, **fields: Any
+        self, outcome: RunOutcome, lines: Sequence[str], code: ExitCode, **fields: Any
     ) -> None:
         """Print the account; `code` is the exit code where neither a signal nor an error set
         another.
         """
         if self.interrupt.code is not None:
             code = self.interrupt.code
-        elif account.error is not None:
-            code = explain(account.error)[1]
-        error = str(account.error) if account.error is not None else None
-        self.screen.summary(
+        elif outcome.error is not None:
+            code = explain(outcome.error)[1]
+        error = str(outcome.error) if outcome.error is not None else None
+        self.output.summary(
             lines,
             ok=code == ExitCode.OK,
             exit_code=int(code),
-            **self._fields(account),
+            **self._fields(outcome),
             **fields,
             error=error,
         )
 
     @staticmethod
-    def _fields(account: Account) -> dict[str, Any]:
+    def _fields(outcome: RunOutcome) -> dict[str, Any]:
         """The account as the fields of the JSON summary."""
-        report = account.report
+        report = outcome.report
         return {
             "submitted": report.submitted,
             "succeeded": report.succeeded,
@@ -214,7 +215,7 @@ class BatchRunner:
             "failed": report.failed,
             "skipped": report.skipped,
             "pending": report.pending,
-            "not_begun": len(account.rest),
+            "not_begun": len(outcome.not_begun),
             "in_doubt": report.in_doubt,
             "requests": report.requests,
             "retries": report.retries,

@@ -180,8 +180,8 @@ class RetryNotice:
     and why. Now and then is enough.
     """
 
-    def __init__(self, screen: Output) -> None:
-        self._screen = screen
+    def __init__(self, output: Output) -> None:
+        self._output = output
         self._told = -_WAITS_EVERY
 
     def __call__(self, event: Event) -> None:
@@ -196,11 +196,11 @@ class RetryNotice:
         ):  # finding the quota is part of the work
             return
         self._told = now
-        self._screen.note(
+        self._output.note(
             f"{event.reason.removeprefix(f'{event.operation}: ')}; again in {event.delay:.0f} s",
             style="dim",
         )
-        self._screen.event(
+        self._output.event(
             "retry", operation=event.operation, reason=event.reason, delay=round(event.delay, 3)
         )
 
@@ -223,7 +223,7 @@ async def embedded(folder: str) -> AsyncIterator[Emulator]:
 
 
 @asynccontextmanager
-async def training_client(common: CommonOptions, screen: Output) -> AsyncIterator[TrainingClient]:
+async def training_client(common: CommonOptions, output: Output) -> AsyncIterator[TrainingClient]:
     """The client that the options ask for. Closing is shielded from a cancellation, and short."""
     version = parse_version(common.api_version)
     stack = AsyncExitStack()
@@ -233,10 +233,10 @@ async def training_client(common: CommonOptions, screen: Output) -> AsyncIterato
         else:
             emulator = await stack.enter_async_context(embedded(common.emulator))
             endpoint, key = emulator.endpoint, emulator.training_key
-            screen.note(f"Emulator kept in {common.emulator}", style="dim")
+            output.note(f"Emulator kept in {common.emulator}", style="dim")
         try:
             client = TrainingClient(
-                endpoint, key, api_version=version, observers=[RetryNotice(screen)]
+                endpoint, key, api_version=version, observers=[RetryNotice(output)]
             )
         except ValueError as error:
             raise CommandError(str(error), ExitCode.SERVICE) from None

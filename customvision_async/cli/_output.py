@@ -21,10 +21,10 @@ from rich.text import Text
 from ._exit import CommandError
 from ._text import printable
 
-__all__ = ["Output", "to_null"]
+__all__ = ["Output", "redirect_to_null"]
 
 
-def to_null(stream: TextIO) -> None:
+def redirect_to_null(stream: TextIO) -> None:
     """Let a standard stream that cannot be written to write to the null device from now on."""
     null = os.open(os.devnull, os.O_WRONLY)
     os.dup2(null, stream.fileno())
@@ -73,7 +73,7 @@ class Output:
         try:
             self.console.print(Text(printable(text), style=style), soft_wrap=True)
         except OSError:
-            to_null(sys.stderr)
+            redirect_to_null(sys.stderr)
 
     def error(self, text: str) -> None:
         """What went wrong: one line on stderr for each line of `text`."""
@@ -107,7 +107,7 @@ class Output:
             raise
         except OSError as error:
             self._stdout_lost = True
-            to_null(sys.stdout)
+            redirect_to_null(sys.stdout)
             raise CommandError(f"the output cannot be written: {error.strerror}") from error
 
     def table(self, title: str, rows: Sequence[Mapping[str, object]]) -> None:

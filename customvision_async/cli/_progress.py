@@ -94,10 +94,10 @@ class Meter:
 
 
 @asynccontextmanager
-async def shown(meter: Meter, screen: Output, noun: str) -> AsyncIterator[None]:
+async def shown(meter: Meter, output: Output, noun: str) -> AsyncIterator[None]:
     """While inside, the meter is on show."""
-    show = _events if screen.as_json else _bar if screen.live else _lines
-    task = asyncio.create_task(show(meter, screen, noun))
+    show = _events if output.as_json else _bar if output.live else _lines
+    task = asyncio.create_task(show(meter, output, noun))
     try:
         yield
     finally:
@@ -106,10 +106,10 @@ async def shown(meter: Meter, screen: Output, noun: str) -> AsyncIterator[None]:
             await task
 
 
-async def _bar(meter: Meter, screen: Output, noun: str) -> None:
+async def _bar(meter: Meter, output: Output, noun: str) -> None:
     columns = (BarColumn(bar_width=None), TextColumn("{task.description}", markup=False))
     with Progress(
-        *columns, console=screen.console, auto_refresh=False, transient=True, expand=True
+        *columns, console=output.console, auto_refresh=False, transient=True, expand=True
     ) as progress:
         task = progress.add_task("", total=None)
         while True:
@@ -124,21 +124,21 @@ async def _bar(meter: Meter, screen: Output, noun: str) -> None:
             await asyncio.sleep(_BAR_EVERY)
 
 
-async def _lines(meter: Meter, screen: Output, noun: str) -> None:
+async def _lines(meter: Meter, output: Output, noun: str) -> None:
     meter.sample()
     while True:
         await asyncio.sleep(_LINE_EVERY)
         meter.sample()
-        screen.note(meter.figures(noun))
+        output.note(meter.figures(noun))
 
 
-async def _events(meter: Meter, screen: Output, noun: str) -> None:
+async def _events(meter: Meter, output: Output, noun: str) -> None:
     meter.sample()
     while True:
         await asyncio.sleep(_LINE_EVERY)
         meter.sample()
         now = meter.counters
-        screen.event(
+        output.event(
             "progress",
             done=now.done,
             total=meter.total,

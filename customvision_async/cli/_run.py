@@ -18,7 +18,7 @@ from cyclopts import CycloptsError, UnusedCliTokensError
 from ._app import app
 from ._exit import ExitCode, explain
 from ._options import DEFAULT_EMULATOR, DEFAULT_PROFILE, OutputOptions
-from ._output import Output, to_null
+from ._output import Output, redirect_to_null
 from ._signals import Interrupt
 from ._text import names, printable
 
@@ -28,25 +28,25 @@ __all__ = ["run"]
 def run(words: Sequence[str]) -> int:
     """Run the command line `words` and return its exit code."""
     words = _with_values(words)
-    screen = Output(as_json="--json" in words)
+    output = Output(as_json="--json" in words)
     try:
-        code = _run(words, screen)
+        code = _run(words, output)
         sys.stdout.flush()
-        if screen.trouble:
-            screen.error(screen.trouble)
+        if output.trouble:
+            output.error(output.trouble)
             return code or ExitCode.USAGE
     except BrokenPipeError:
         # Whoever read the output went away, as `head` does: end without a word.
-        to_null(sys.stdout)
+        redirect_to_null(sys.stdout)
         return ExitCode.BROKEN_PIPE
     except OSError as error:  # of the output: a command reports its own
-        to_null(sys.stdout)
-        screen.error(f"the output cannot be written: {error.strerror}")
+        redirect_to_null(sys.stdout)
+        output.error(f"the output cannot be written: {error.strerror}")
         return ExitCode.USAGE
     return code
 
 
-def _run(words: Sequence[str], screen: Output) -> int:
+def _run(words: Sequence[str], output: Output) -> int:
     try:
         command, bound, ignored = app.parse_args(words, print_error=False, exit_on_error=False)
         given = bound.arguments.get("common", OutputOptions())
@@ -57,21 +57,21 @@ def _run(words: Sequence[str], screen: Output) -> int:
             return ExitCode.OK
     except CycloptsError as error:
         asked = f" {words[0]}" if words and words[0] in app else ""
-        screen.error(f"{_plain(error)}\ncustomvision{asked} --help tells what there is.")
-        screen.event("summary", ok=False, exit_code=int(ExitCode.USAGE), error=_plain(error))
+        output.error(f"{_plain(error)}\ncustomvision{asked} --help tells what there is.")
+        output.event("summary", ok=False, exit_code=int(ExitCode.USAGE), error=_plain(error))
         return ExitCode.USAGE
-    interrupt = Interrupt(screen.note)
-    services = {"screen": screen, "interrupt": interrupt}
+    interrupt = Interrupt(output.note)
+    services = {"output": output, "interrupt": interrupt}
     bound.arguments.update((name, services[name]) for name in ignored)
     work = _guarded(
-        lambda: command(*bound.args, **bound.kwargs), screen, interrupt, debug=given.debug
+        lambda: command(*bound.args, **bound.kwargs), output, interrupt, debug=given.debug
     )
     fast = importlib.util.find_spec("uvloop") is not None
     return anyio.run(lambda: work, backend_options={"use_uvloop": fast})
 
 
 async def _guarded(
-    command: Callable[[], Awaitable[int]], screen: Output, interrupt: Interrupt, *, debug: bool
+    command: Callable[[], Awaitable[int]], output: Output, interrupt: Interrupt, *, debug: bool
 ) -> int:
     """Run a command: a signal cancels it, an error becomes its line and its code."""
     try:
@@ -81,10 +81,10 @@ async def _guarded(
     except BrokenPipeError:
         raise
     except Exception as error:  # noqa: BLE001  # the last stop: a person is told, with the code that scripts act on
-        return _report(error, screen, interrupt, debug=debug)
-    if not screen.concluded:
-        screen.error("interrupted")
-        screen.event(
+        return _report(error, output, interrupt, debug=debug)
+    if not output.concluded:
+        output.error("interrupted")
+        output.event(
             "summary",
             ok=False,
             exit_code=int(interrupt.code or ExitCode.INTERRUPTED),
@@ -93,19 +93,19 @@ async def _guarded(
     return interrupt.code or ExitCode.INTERRUPTED
 
 
-def _report(error: Exception, screen: Output, interrupt: Interrupt, *, debug: bool) -> int:
+def _report(error: Exception, output: Output, interrupt: Interrupt, *, debug: bool) -> int:
     while (
         isinstance(error, ExceptionGroup) and len(error.exceptions) == 1
     ):  # a task group's wrapping says nothing
         error = error.exceptions[0]
     if debug:
         for line in "".join(traceback.format_exception(error)).splitlines():
-            screen.note(line)
+            output.note(line)
     message, code = explain(error)
     code = interrupt.code or code
-    screen.error(message)
-    if not screen.concluded:
-        screen.event("summary", ok=False, exit_code=int(code), error=message)
+    output.error(message)
+    if not output.concluded:
+        output.event("summary", ok=False, exit_code=int(code), error=message)
     return code
 
 

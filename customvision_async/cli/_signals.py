@@ -42,7 +42,7 @@ class Interrupt:
         self._stop: Callable[[], None] | None = None
         self._signals = 0
 
-    async def obey(self) -> None:
+    async def raise_if_stopped(self) -> None:
         """Once a signal has come: go no further."""
         if self.code is not None:
             self._scope.cancel()

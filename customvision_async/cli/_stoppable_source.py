@@ -21,7 +21,7 @@ class StoppableSource:
 
     A source is an iterable, an async iterable, or has ``groups()``, an async iterator of lists, as
     a folder has. The run closes its iterator when it ends. The sources stay open, so that
-    :meth:`rest` can return the items that a stopped run did not take.
+    :meth:`remaining` can return the items that a stopped run did not take.
     """
 
     def __init__(self, sources: Sequence[Any]) -> None:
@@ -49,7 +49,7 @@ class StoppableSource:
                 self._recent.popleft()
             yield group
 
-    async def rest(self, submitted: int, seconds: float) -> tuple[list[Any], bool]:
+    async def remaining(self, submitted: int, seconds: float) -> tuple[list[Any], bool]:
         """Return the items after the first `submitted`, and whether these are all.
 
         Args:

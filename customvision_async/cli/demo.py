@@ -17,13 +17,13 @@ from cyclopts import Parameter
 
 from .. import BatchReport, Concurrency, ImageFile, ProjectClient, TrainingClient
 from ..sources import images_in
-from ._batch_runner import Account, BatchRunner
+from ._batch_runner import BatchRunner, RunOutcome
 from ._exit import CommandError, ExitCode
 from ._options import OutputOptions, emulator_class
 from ._output import Output
 from ._signals import Interrupt
 from ._stoppable_source import StoppableSource
-from .upload import described
+from .upload import describe_item
 
 __all__ = ["demo"]
 
@@ -35,7 +35,7 @@ async def demo(
     *,
     images: Annotated[int, Parameter(help="How many images to draw.")] = 300,
     common: OutputOptions = OutputOptions(),  # noqa: B008  # frozen
-    screen: Annotated[Output, Parameter(parse=False)],
+    output: Annotated[Output, Parameter(parse=False)],
     interrupt: Annotated[Interrupt, Parameter(parse=False)],
 ) -> int:
     """Show it all in under a minute: draws images, uploads them to an emulator, lists, tags,
@@ -49,12 +49,12 @@ async def demo(
     with tempfile.TemporaryDirectory(
         prefix="customvision-demo-", ignore_cleanup_errors=True
     ) as folder:
-        async with _emulated(screen) as training:
-            return await _Demo(training, Path(folder), screen, interrupt).run(images)
+        async with _emulated(output) as training:
+            return await _Demo(training, Path(folder), output, interrupt).run(images)
 
 
 @asynccontextmanager
-async def _emulated(screen: Output) -> AsyncIterator[TrainingClient]:
+async def _emulated(output: Output) -> AsyncIterator[TrainingClient]:
     # As the service does, it decodes the images and takes its time; the batches are small, so
     # that there is something to watch.
     emulated = emulator_class()(check_images="decode", think_seconds=_THINKS)
@@ -66,7 +66,7 @@ async def _emulated(screen: Output) -> AsyncIterator[TrainingClient]:
             concurrency=Concurrency(max_chunk_bytes=_BATCH),
         ) as training,
     ):
-        screen.note(
+        output.note(
             (
                 f"An emulator of the service listens at {emulated.endpoint} and thinks {_THINKS} s "
                 "over each request"
@@ -80,11 +80,11 @@ class _Demo:
     """The steps, and a row about each for the table at the end."""
 
     def __init__(
-        self, training: TrainingClient, folder: Path, screen: Output, interrupt: Interrupt
+        self, training: TrainingClient, folder: Path, output: Output, interrupt: Interrupt
     ) -> None:
         self._training = training
         self._folder = folder
-        self._screen = screen
+        self._output = output
         self._interrupt = interrupt
         self._steps = 0
         self._rows: list[dict[str, object]] = []
@@ -104,7 +104,7 @@ class _Demo:
         report = await self._batch(
             "upload a folder",
             "uploaded",
-            lambda feed: project.upload_images(feed, create_missing_tags=True),
+            lambda source: project.upload_images(source, create_missing_tags=True),
             images_in(photos, tags_from_folders=True),
             drawn.images + drawn.copies + len(drawn.bad) + drawn.others,
         )
@@ -131,16 +131,16 @@ class _Demo:
         listed = [image async for image in project.list_images()]
         self._row("list the images", len(listed), None, time.perf_counter() - began)
         self._expect("images are listed", expected, len(listed))
-        self._screen.line(
+        self._output.line(
             f"  {len(listed):,} images for the {landed:,} files that landed: a copy is no new "
             "image (its tag goes to the one there already)"
         )
         for image in listed[:3]:
-            self._screen.line(
+            self._output.line(
                 f"  {image.id}  {image.width}x{image.height}  {', '.join(tag.tag_name or '' for tag in image.tags)}"
             )
         tags = {tag.name: tag.image_count async for tag in project.list_tags()}
-        self._screen.line(
+        self._output.line(
             "  " + ", ".join(f"{name}: {count}" for name, count in sorted(tags.items()))
         )
 
@@ -149,10 +149,18 @@ class _Demo:
         await project.create_tag("ripe")
         apples = [image.id async for image in project.list_images(tags=["apple"])]
         await self._batch(
-            "tag", "tagged", lambda feed: project.tag_images(feed, ["ripe"]), apples, len(apples)
+            "tag",
+            "tagged",
+            lambda source: project.tag_images(source, ["ripe"]),
+            apples,
+            len(apples),
         )
         await self._batch(
-            "untag", "untagged", lambda feed: project.untag_images(feed, ["ripe"]), apples[:10], 10
+            "untag",
+            "untagged",
+            lambda source: project.untag_images(source, ["ripe"]),
+            apples[:10],
+            10,
         )
         self._expect(
             "images are ripe",
@@ -168,7 +176,7 @@ class _Demo:
         report = await self._batch(
             "upload with regions",
             "uploaded",
-            lambda feed: project.upload_images(feed, create_missing_tags=True),
+            lambda source: project.upload_images(source, create_missing_tags=True),
             images,
             count,
         )
@@ -186,23 +194,25 @@ class _Demo:
     async def _batch(
         self, step: str, verb: str, start: Any, source: Any, count: int
     ) -> BatchReport:
-        driver = BatchRunner(self._screen, self._interrupt, "image", verb, described, lambda: count)
+        runner = BatchRunner(
+            self._output, self._interrupt, "image", verb, describe_item, lambda: count
+        )
 
-        def conclude(account: Account) -> None:
-            for text in driver.lines(account):
-                self._screen.line(f"  {text}")
+        def conclude(outcome: RunOutcome) -> None:
+            for text in runner.lines(outcome):
+                self._output.line(f"  {text}")
 
-        account = await driver.drive(start, StoppableSource([source]), conclude=conclude)
-        if account.error is not None:
-            raise account.error
-        report = account.report
+        outcome = await runner.run(start, StoppableSource([source]), conclude=conclude)
+        if outcome.error is not None:
+            raise outcome.error
+        report = outcome.report
         self._row(step, report.succeeded, report.requests, report.seconds)
         return report
 
     def _step(self, text: str) -> None:
         self._steps += 1
-        self._screen.line(f"{self._steps}. {text}")
-        self._screen.event("step", text=text)
+        self._output.line(f"{self._steps}. {text}")
+        self._output.event("step", text=text)
 
     def _row(self, step: str, items: int, requests: int | None, seconds: float) -> None:
         rate = f"{items / seconds:,.0f}" if seconds > 0 and items > 1 else ""
@@ -222,16 +232,16 @@ class _Demo:
             self._surprises.append(f"{actual} {what}, and {expected} were expected")
 
     def _close(self, seconds: float) -> int:
-        self._screen.table("", self._rows)
+        self._output.table("", self._rows)
         for surprise in self._surprises:
-            self._screen.error(surprise)
+            self._output.error(surprise)
         code = ExitCode.ITEMS if self._surprises else ExitCode.OK
         told = f"Done in {seconds:.1f} s: " + (
             "not all came out as it should"
             if self._surprises
             else "everything came out as it should."
         )
-        self._screen.summary(
+        self._output.summary(
             [told],
             ok=not self._surprises,
             exit_code=int(code),

@@ -41,7 +41,7 @@ async def doctor(
     ] = None,
     yes: Annotated[bool, Parameter(help="Probe without asking.")] = False,
     common: CommonOptions = CommonOptions(),  # noqa: B008  # frozen
-    screen: Annotated[Output, Parameter(parse=False)],
+    output: Annotated[Output, Parameter(parse=False)],
 ) -> int:
     """Check endpoint, key, network, TLS, clock and quota, and say what to do about each problem.
 
@@ -54,14 +54,14 @@ async def doctor(
         if common.emulator is not None:
             emulator = await stack.enter_async_context(embedded(common.emulator))
             found |= {ENDPOINT: emulator.endpoint, KEY: emulator.training_key}
-        here = Examination(
+        exam = Examination(
             found.get(ENDPOINT, ""),
             found.get(KEY, ""),
             found.get("VISION_PREDICTION_KEY", ""),
             parse_version(common.api_version),
         )
         findings = await examine(
-            here, (*NETWORK_CHECKS, *RESOURCE_CHECKS), lambda finding: _tell(screen, finding)
+            exam, (*NETWORK_CHECKS, *RESOURCE_CHECKS), lambda finding: _tell(output, finding)
         )
         states = [finding.state for finding in findings]
         counts = {"problems": states.count("problem"), "warnings": states.count("warning")}
@@ -71,18 +71,18 @@ async def doctor(
             more = (
                 ["the probe was not made: it needs a resource without a problem"] if probe else []
             )
-            screen.summary([words, *more], ok=code is ExitCode.OK, exit_code=int(code), **counts)
+            output.summary([words, *more], ok=code is ExitCode.OK, exit_code=int(code), **counts)
             return code
-        screen.line(words)
+        output.line(words)
         if common.emulator is None:  # which costs nothing
-            await _consent(screen, probe, yes=yes)
-        return await _probe(screen, here, probe, counts)
+            await _consent(output, probe, yes=yes)
+        return await _probe(output, exam, probe, counts)
 
 
-def _tell(screen: Output, finding: Finding) -> None:
+def _tell(output: Output, finding: Finding) -> None:
     more = f": {finding.advice}" if finding.advice else ""
-    screen.line(f"{finding.state:<11} {finding.name:<10} {finding.found}{more}")
-    screen.event(
+    output.line(f"{finding.state:<11} {finding.name:<10} {finding.found}{more}")
+    output.event(
         "check",
         name=finding.name,
         state=finding.state,
@@ -91,45 +91,45 @@ def _tell(screen: Output, finding: Finding) -> None:
     )
 
 
-async def _consent(screen: Output, file: Path, *, yes: bool) -> None:
+async def _consent(output: Output, file: Path, *, yes: bool) -> None:
     """Say what the probe costs, and ask unless told not to.
 
     Raise CommandError where the answer is no.
     """
-    screen.note(f"The probe makes {COST}. It writes {file}.")
+    output.note(f"The probe makes {COST}. It writes {file}.")
     if yes:
         return
-    if screen.as_json or not os.isatty(0):
+    if output.as_json or not os.isatty(0):
         raise CommandError("--probe: give --yes where nobody can be asked")
-    screen.note("Go on? [y/N]")
+    output.note("Go on? [y/N]")
     reply = await in_thread(lambda: os.read(0, 100), None)
     if reply.strip().lower() not in (b"y", b"yes"):
         raise CommandError("--probe: not made")
 
 
-async def _probe(screen: Output, here: Examination, file: Path, counts: dict[str, int]) -> ExitCode:
+async def _probe(output: Output, exam: Examination, file: Path, counts: dict[str, int]) -> ExitCode:
     left: list[str] = []
 
     def leave(name: str) -> None:
         left.append(name)
-        screen.error(f"the scratch project {name} could not be deleted: delete it")
+        output.error(f"the scratch project {name} could not be deleted: delete it")
 
-    resource = Resource(Link(here.endpoint, 20.0), here.key)
+    resource = Resource(Link(exam.endpoint, 20.0), exam.key)
     try:
-        profile = await make_probe(resource, Stages(screen.note, leave))
+        profile = await make_probe(resource, Stages(output.note, leave))
     finally:
         resource.link.close()
     write_profile(file, profile, resource.version, f"{datetime.now(UTC):%Y-%m-%d}")
     for name, value in profile.switches.items():
         differs = value != SWITCHES[name].default
-        screen.line(f"settled     {name} is {value!r}{', unlike the default' if differs else ''}")
-        screen.event("switch", name=name, value=value, differs=differs)
+        output.line(f"settled     {name} is {value!r}{', unlike the default' if differs else ''}")
+        output.event("switch", name=name, value=value, differs=differs)
     for name, why in profile.not_settled.items():
-        screen.line(f"not settled {name}: {why}")
-        screen.event("switch", name=name, not_settled=why)
+        output.line(f"not settled {name}: {why}")
+        output.event("switch", name=name, not_settled=why)
     code = ExitCode.ITEMS if left else ExitCode.OK
     settled, unsettled = len(profile.switches), len(profile.not_settled)
-    screen.summary(
+    output.summary(
         [f"{settled} switches settled, {unsettled} not; written to {file}"],
         ok=not left,
         exit_code=int(code),

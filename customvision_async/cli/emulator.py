@@ -46,7 +46,7 @@ async def emulator(
         Parameter(help="JSON file that sets switches, as `customvision doctor --probe` writes it."),
     ] = None,
     common: OutputOptions = OutputOptions(),  # noqa: B008  # frozen
-    screen: Annotated[Output, Parameter(parse=False)],
+    output: Annotated[Output, Parameter(parse=False)],
 ) -> int:
     """Serve an emulated Custom Vision on loopback until stopped.
 
@@ -58,11 +58,11 @@ async def emulator(
 
     if training_key is None:
         training_key = secrets.token_hex(16)
-        screen.note(f"VISION_TRAINING_KEY={training_key}")
+        output.note(f"VISION_TRAINING_KEY={training_key}")
 
     def ready(endpoint: str) -> None:
-        screen.line(endpoint)
-        screen.event("ready", endpoint=endpoint)
+        output.line(endpoint)
+        output.event("ready", endpoint=endpoint)
         sys.stdout.flush()
 
     await serve(

@@ -15,7 +15,7 @@ from cyclopts.validators import Number
 
 from .. import Image, ProjectClient
 from .._blocking import in_thread
-from ._batch_runner import Account, BatchRunner
+from ._batch_runner import BatchRunner, RunOutcome
 from ._exit import CommandError, ExitCode
 from ._options import CommonOptions, ProjectOption, find_project, training_client
 from ._output import Output
@@ -31,8 +31,8 @@ Tags = Annotated[
     Parameter(name="--tag", required=True, help="Name or id of a tag; may be repeated."),
 ]
 Ids = Annotated[str, Parameter(name="IMAGE", group=_GROUP, help="Ids of images.")]
-Given = Annotated[Output, Parameter(parse=False)]
-Signals = Annotated[Interrupt, Parameter(parse=False)]
+OutputArgument = Annotated[Output, Parameter(parse=False)]
+InterruptArgument = Annotated[Interrupt, Parameter(parse=False)]
 
 
 @Parameter(name="*", group=_GROUP)
@@ -96,30 +96,30 @@ async def list_images(
         int | None, Parameter(validator=Number(gte=0), help="Stop after so many.")
     ] = None,
     common: CommonOptions = CommonOptions(),  # noqa: B008 - frozen
-    screen: Given,
+    output: OutputArgument,
 ) -> int:
     """List images, one a line: id, size, and tags (with --json, everything there is)."""
     chosen.check()
-    async with training_client(common, screen) as client:
+    async with training_client(common, output) as client:
         target = await find_project(client, project)
         count = 0
         if limit is None or limit > 0:
             async for image in target.list_images(tagged=chosen.tagged, tags=chosen.with_tag):
-                _show(image, screen)
+                _show(image, output)
                 count += 1
                 if count == limit:
                     break
-        screen.note(plural(count, "image"), style="dim")
-        screen.event("summary", ok=True, exit_code=0, images=count)
+        output.note(plural(count, "image"), style="dim")
+        output.event("summary", ok=True, exit_code=0, images=count)
     return ExitCode.OK
 
 
-def _show(image: Image, screen: Output) -> None:
-    if screen.as_json:
-        screen.event("image", **msgspec.to_builtins(image))
+def _show(image: Image, output: Output) -> None:
+    if output.as_json:
+        output.event("image", **msgspec.to_builtins(image))
     else:
         size = f"{image.width}x{image.height}"
-        screen.line(
+        output.line(
             f"{image.id}  {size:>11}  {', '.join(tag.tag_name or tag.tag_id for tag in image.tags)}".rstrip()
         )
 
@@ -130,16 +130,16 @@ async def tag(
     tags: Tags,
     chosen: TagSelection = TagSelection(),
     common: CommonOptions = CommonOptions(),  # noqa: B008 - frozen
-    screen: Given,
-    interrupt: Signals,
+    output: OutputArgument,
+    interrupt: InterruptArgument,
 ) -> int:
     """Give tags to images."""
-    async with training_client(common, screen) as client:
+    async with training_client(common, output) as client:
         target = await find_project(client, project)
         await _check_tags(target, tags)
         ids = await _selected(target, images, chosen)
-        driver = _driver(screen, interrupt, "tagged", len(ids))
-        return await _change(driver, lambda feed: target.tag_images(feed, tags), ids)
+        runner = _runner(output, interrupt, "tagged", len(ids))
+        return await _change(runner, lambda source: target.tag_images(source, tags), ids)
 
 
 async def untag(
@@ -148,16 +148,16 @@ async def untag(
     tags: Tags,
     chosen: TagSelection = TagSelection(),
     common: CommonOptions = CommonOptions(),  # noqa: B008 - frozen
-    screen: Given,
-    interrupt: Signals,
+    output: OutputArgument,
+    interrupt: InterruptArgument,
 ) -> int:
     """Take tags from images."""
-    async with training_client(common, screen) as client:
+    async with training_client(common, output) as client:
         target = await find_project(client, project)
         await _check_tags(target, tags)
         ids = await _selected(target, images, chosen)
-        driver = _driver(screen, interrupt, "untagged", len(ids))
-        return await _change(driver, lambda feed: target.untag_images(feed, tags), ids)
+        runner = _runner(output, interrupt, "untagged", len(ids))
+        return await _change(runner, lambda source: target.untag_images(source, tags), ids)
 
 
 async def delete(
@@ -167,18 +167,18 @@ async def delete(
     yes: Annotated[bool, Parameter(name=("--yes", "-y"), help="Do not ask.")] = False,
     dry_run: Annotated[bool, Parameter(help="Only show what would be deleted.")] = False,
     common: CommonOptions = CommonOptions(),  # noqa: B008 - frozen
-    screen: Given,
-    interrupt: Signals,
+    output: OutputArgument,
+    interrupt: InterruptArgument,
 ) -> int:
     """Delete images, for good. Asks first."""
-    async with training_client(common, screen) as client:
+    async with training_client(common, output) as client:
         target = await find_project(client, project)
         ids = await _selected(target, images, chosen)
         if dry_run:
             for image in ids:
-                screen.line(f"would delete {image}")
-                screen.event("would_delete", id=image)
-            screen.summary(
+                output.line(f"would delete {image}")
+                output.event("would_delete", id=image)
+            output.summary(
                 [f"DRY RUN: {plural(len(ids), 'image')} would be deleted; nothing was."],
                 ok=True,
                 exit_code=0,
@@ -192,7 +192,7 @@ async def delete(
                 "[y/N] "
             )
         return await _change(
-            _driver(screen, interrupt, "deleted", len(ids)), target.delete_images, ids
+            _runner(output, interrupt, "deleted", len(ids)), target.delete_images, ids
         )
 
 
@@ -278,26 +278,28 @@ def _read_ids(name: str) -> list[str]:
     return ids
 
 
-def _driver(screen: Output, interrupt: Interrupt, verb: str, total: int) -> BatchRunner:
-    return BatchRunner(screen, interrupt, "image", verb, _described, lambda: total)
+def _runner(output: Output, interrupt: Interrupt, verb: str, total: int) -> BatchRunner:
+    return BatchRunner(output, interrupt, "image", verb, _describe_image, lambda: total)
 
 
-def _described(item: Any) -> Mapping[str, Any]:
+def _describe_image(item: Any) -> Mapping[str, Any]:
     return {"id": getattr(item, "id", None) or str(item)}
 
 
-async def _change(driver: BatchRunner, start: Any, ids: list[str]) -> int:
+async def _change(runner: BatchRunner, start: Any, ids: list[str]) -> int:
     """Run a change over `ids` and give the exit code."""
     code = ExitCode.OK
 
-    def conclude(account: Account) -> None:
+    def conclude(outcome: RunOutcome) -> None:
         nonlocal code
-        report = account.report
-        code = ExitCode.ITEMS if report.failed or report.pending or account.rest else ExitCode.OK
-        lines = driver.lines(account) if ids else [f"No image matches: nothing {driver.verb}."]
-        driver.summarize(account, lines, code)
+        report = outcome.report
+        code = (
+            ExitCode.ITEMS if report.failed or report.pending or outcome.not_begun else ExitCode.OK
+        )
+        lines = runner.lines(outcome) if ids else [f"No image matches: nothing {runner.verb}."]
+        runner.summarize(outcome, lines, code)
 
-    account = await driver.drive(start, StoppableSource([ids]), conclude=conclude)
-    if account.error is not None:
-        raise account.error
+    outcome = await runner.run(start, StoppableSource([ids]), conclude=conclude)
+    if outcome.error is not None:
+        raise outcome.error
     return code

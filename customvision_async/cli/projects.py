@@ -14,21 +14,21 @@ from ._output import Output
 __all__ = ["app"]
 
 app: App = App(name="projects", help="List the projects, or create one.", group=PROJECTS)
-Given = Annotated[Output, Parameter(parse=False)]
+OutputArgument = Annotated[Output, Parameter(parse=False)]
 
 
 @app.default
-async def list_projects(*, common: CommonOptions = CommonOptions(), screen: Given) -> int:  # noqa: B008  # frozen
+async def list_projects(*, common: CommonOptions = CommonOptions(), output: OutputArgument) -> int:  # noqa: B008  # frozen
     """List the projects: id and name."""
-    async with training_client(common, screen) as client:
+    async with training_client(common, output) as client:
         count = 0
         async for project in client.list_projects():
-            screen.line(f"{project.id}  {project.name}")
-            screen.event("project", **msgspec.to_builtins(project))
+            output.line(f"{project.id}  {project.name}")
+            output.event("project", **msgspec.to_builtins(project))
             count += 1
         if not count:
-            screen.note("There is no project yet.")
-        screen.event("summary", ok=True, exit_code=0, projects=count)
+            output.note("There is no project yet.")
+        output.event("summary", ok=True, exit_code=0, projects=count)
     return ExitCode.OK
 
 
@@ -44,16 +44,16 @@ async def create(
     ] = "General",
     description: str | None = None,
     common: CommonOptions = CommonOptions(),  # noqa: B008 - frozen
-    screen: Given,
+    output: OutputArgument,
 ) -> int:
     """Create a project and print its id."""
     if not name.strip():
         raise CommandError("a project needs a name")
-    async with training_client(common, screen) as client:
+    async with training_client(common, output) as client:
         project = await client.create_project(name, domain=domain, description=description)
         if project.name not in (None, name):
-            screen.note(
+            output.note(
                 f"There is a project {name} already: the service called this one {project.name}"
             )
-        screen.summary([project.id], ok=True, exit_code=0, id=project.id, name=project.name or name)
+        output.summary([project.id], ok=True, exit_code=0, id=project.id, name=project.name or name)
     return ExitCode.OK

@@ -14,7 +14,7 @@ from ._output import Output
 __all__ = ["app"]
 
 app: App = App(name="tags", help="List the tags of a project, or create one.", group=PROJECTS)
-Given = Annotated[Output, Parameter(parse=False)]
+OutputArgument = Annotated[Output, Parameter(parse=False)]
 
 
 @app.default
@@ -22,19 +22,19 @@ async def list_tags(
     *,
     project: ProjectOption,
     common: CommonOptions = CommonOptions(),  # noqa: B008 - frozen
-    screen: Given,
+    output: OutputArgument,
 ) -> int:
     """List the tags: id, number of images, and name."""
-    async with training_client(common, screen) as client:
+    async with training_client(common, output) as client:
         target = await find_project(client, project)
         count = 0
         async for tag in target.list_tags():
-            screen.line(f"{tag.id}  {tag.image_count or 0:>8,}  {tag.name}")
-            screen.event("tag", **msgspec.to_builtins(tag))
+            output.line(f"{tag.id}  {tag.image_count or 0:>8,}  {tag.name}")
+            output.event("tag", **msgspec.to_builtins(tag))
             count += 1
         if not count:
-            screen.note("The project has no tag yet.")
-        screen.event("summary", ok=True, exit_code=0, tags=count)
+            output.note("The project has no tag yet.")
+        output.event("summary", ok=True, exit_code=0, tags=count)
     return ExitCode.OK
 
 
@@ -44,11 +44,11 @@ async def create(
     *,
     project: ProjectOption,
     common: CommonOptions = CommonOptions(),  # noqa: B008 - frozen
-    screen: Given,
+    output: OutputArgument,
 ) -> int:
     """Create a tag and print its id."""
-    async with training_client(common, screen) as client:
+    async with training_client(common, output) as client:
         target = await find_project(client, project)
         tag = await target.create_tag(name)
-        screen.summary([tag.id], ok=True, exit_code=0, id=tag.id, name=name)
+        output.summary([tag.id], ok=True, exit_code=0, id=tag.id, name=name)
     return ExitCode.OK

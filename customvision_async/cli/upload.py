@@ -14,7 +14,7 @@ from cyclopts import Parameter
 from .. import ItemResult, NotFoundError, ProjectClient, TrainingClient
 from ..models import ImageFile, ImageUrl, SkippedItem
 from ..sources import images_from_manifest, images_in
-from ._batch_runner import Account, BatchRunner
+from ._batch_runner import BatchRunner, RunOutcome
 from ._exit import CommandError, ExitCode
 from ._failed_items import FailedItems
 from ._item_counter import ItemCounter
@@ -24,7 +24,7 @@ from ._signals import Interrupt
 from ._stoppable_source import StoppableSource
 from ._text import plural
 
-__all__ = ["described", "upload"]
+__all__ = ["describe_item", "upload"]
 
 
 async def upload(
@@ -66,7 +66,7 @@ async def upload(
         ),
     ] = None,
     common: CommonOptions = CommonOptions(),  # noqa: B008  # frozen
-    screen: Annotated[Output, Parameter(parse=False)],
+    output: Annotated[Output, Parameter(parse=False)],
     interrupt: Annotated[Interrupt, Parameter(parse=False)],
 ) -> int:
     """Upload images to a project.
@@ -85,32 +85,32 @@ async def upload(
     folders = _folders(paths, tag, tags_from_folders)
     _check_readable(from_failed)
     _check_writable(failed_file)
-    census = ItemCounter([os.fspath(path) for path in paths], from_failed)
+    counter = ItemCounter([os.fspath(path) for path in paths], from_failed)
     try:
-        async with training_client(common, screen) as client:
-            target = await _target(client, project, domain, screen, create=create_project)
-            driver = BatchRunner(
-                screen, interrupt, "image", "landed", described, lambda: census.total
+        async with training_client(common, output) as client:
+            target = await _target(client, project, domain, output, create=create_project)
+            runner = BatchRunner(
+                output, interrupt, "image", "landed", describe_item, lambda: counter.total
             )
             named = frozenset(os.path.basename(path) for path in paths if not path.is_dir())
             again = [] if from_failed is None else [_listed(from_failed, target, tag)]
             return await upload_from(
                 target,
                 [*folders, *again],
-                driver,
+                runner,
                 create_tags=create_tags,
                 failed_file=failed_file,
                 named=named,
                 again=_again(project, common),
             )
     finally:
-        census.end()
+        counter.end()
 
 
 async def upload_from(
     project: ProjectClient,
     sources: Sequence[Any],
-    driver: BatchRunner,
+    runner: BatchRunner,
     *,
     create_tags: bool = True,
     failed_file: Path | None = None,
@@ -130,20 +130,20 @@ async def upload_from(
         refused = refused or (result.skipped and _must_land(result.item, named))
         failed.add(result)
 
-    def conclude(account: Account) -> None:
+    def conclude(outcome: RunOutcome) -> None:
         nonlocal code
-        code = ExitCode.ITEMS if refused or _is_short(account) else ExitCode.OK
-        failed.finish((item for _, item in account.report.pending_items), account.rest)
-        _conclude(account, driver, failed, again, code)
+        code = ExitCode.ITEMS if refused or _is_short(outcome) else ExitCode.OK
+        failed.finish((item for _, item in outcome.report.pending_items), outcome.not_begun)
+        _conclude(outcome, runner, failed, again, code)
 
-    account = await driver.drive(
-        lambda feed: project.upload_images(feed, create_missing_tags=create_tags),
+    outcome = await runner.run(
+        lambda source: project.upload_images(source, create_missing_tags=create_tags),
         StoppableSource(sources),
         settled=settled,
         conclude=conclude,
     )
-    if account.error is not None:
-        raise account.error
+    if outcome.error is not None:
+        raise outcome.error
     return code
 
 
@@ -189,7 +189,7 @@ def _check_writable(path: Path | None) -> None:
 
 
 async def _target(
-    client: TrainingClient, name: str, domain: str, screen: Output, *, create: bool
+    client: TrainingClient, name: str, domain: str, output: Output, *, create: bool
 ) -> ProjectClient:
     if not create:
         return await find_project(client, name)
@@ -199,8 +199,8 @@ async def _target(
         if error.status >= 400:
             raise
         made = await client.create_project(name, domain=domain)
-        screen.note(f"Made project {name} ({made.id})")
-        screen.event("project_created", name=name, id=made.id)
+        output.note(f"Made project {name} ({made.id})")
+        output.event("project_created", name=name, id=made.id)
         return made
 
 
@@ -214,7 +214,7 @@ def _again(project: str, common: CommonOptions) -> str:
     return shlex.join(words)
 
 
-def described(item: Any) -> Mapping[str, Any]:
+def describe_item(item: Any) -> Mapping[str, Any]:
     """An item of an upload, for people and programs; its name comes first."""
     fields: dict[str, Any] = {"name": getattr(item, "name", None) or str(item)}
     if isinstance(item, ImageFile | SkippedItem) and item.path is not None:
@@ -224,10 +224,10 @@ def described(item: Any) -> Mapping[str, Any]:
     return fields
 
 
-def _is_short(account: Account) -> bool:
+def _is_short(outcome: RunOutcome) -> bool:
     """Return whether anything did not land that was to."""
-    report = account.report
-    return bool(report.failed or report.pending or account.rest or not report.succeeded)
+    report = outcome.report
+    return bool(report.failed or report.pending or outcome.not_begun or not report.succeeded)
 
 
 def _must_land(item: object, named: frozenset[str]) -> bool:
@@ -242,30 +242,30 @@ def _is_manifest_line(item: object) -> bool:
 
 
 def _conclude(
-    account: Account, driver: BatchRunner, failed: FailedItems, again: str, code: ExitCode
+    outcome: RunOutcome, runner: BatchRunner, failed: FailedItems, again: str, code: ExitCode
 ) -> None:
-    lines = driver.lines(account)
-    stopped = account.error is not None or driver.interrupt.code is not None
-    if account.report.submitted == account.report.skipped and not stopped:
+    lines = runner.lines(outcome)
+    stopped = outcome.error is not None or runner.interrupt.code is not None
+    if outcome.report.submitted == outcome.report.skipped and not stopped:
         lines = [
             "Nothing to upload: "
             + (
-                f"{plural(account.report.skipped, 'file')}, none an image."
-                if account.report.skipped
+                f"{plural(outcome.report.skipped, 'file')}, none an image."
+                if outcome.report.skipped
                 else "no file."
             )
         ]
     path, mend = failed.path, failed.unretryable
-    repeat = account.report.failed + account.report.pending + len(account.rest) - mend
+    repeat = outcome.report.failed + outcome.report.pending + len(outcome.not_begun) - mend
     if path is not None and (mend or repeat):
         lines.append(f"What did not land is listed in {path}{_advice(repeat, mend)}")
         lines.append(f"  customvision upload --from-failed {shlex.quote(str(path))} {again}")
-    if not account.rest_whole:
+    if not outcome.not_begun_complete:
         lines.append(
             "There is more that was not reached in time to be listed: run the same command again."
         )
-    driver.summarize(
-        account,
+    runner.summarize(
+        outcome,
         lines,
         code,
         failed_file=str(path) if path is not None else None,
@@ -273,7 +273,7 @@ def _conclude(
         unretryable=mend,
     )
     if failed.trouble:
-        driver.screen.error(failed.trouble)
+        runner.output.error(failed.trouble)
 
 
 def _advice(repeat: int, mend: int) -> str:

@@ -82,18 +82,18 @@ async def check(settings: dict[str, Any], only: Iterable[str] = FOUND) -> None:
 async def two_iterations(emulator: Emulator) -> None:
     """Leave a project of the user's own that was trained twice."""
     async with resource_of(emulator) as resource:
-        made = await resource.good("POST", "/projects", [("name", "trained")])
+        made = await resource.request_json("POST", "/projects", [("name", "trained")])
         path = f"/projects/{made['id']}"
         for name in ("apple", "pear"):
-            tag = (await resource.good("POST", f"{path}/tags", [("name", name)]))["id"]
+            tag = (await resource.request_json("POST", f"{path}/tags", [("name", name)]))["id"]
             images = [
                 {"name": f"{number}", "contents": contents(f"{name}{number}")}
                 for number in range(5)
             ]
             body = {"images": images, "tagIds": [tag]}
-            await resource.good("POST", f"{path}/images/files", json_body=body)
+            await resource.request_json("POST", f"{path}/images/files", json_body=body)
         for _ in range(2):
-            await resource.good("POST", f"{path}/train", [("forceTrain", "true")])
+            await resource.request_json("POST", f"{path}/train", [("forceTrain", "true")])
 
 
 def contents(text: str) -> str:

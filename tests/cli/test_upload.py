@@ -327,12 +327,12 @@ async def test_a_source_that_breaks_off_keeps_what_landed_and_lists_the_others(
         yield "a.jpg"
         raise OSError(5, "Input/output error", "disk")
 
-    feed = StoppableSource([broken(), ["b.jpg", "c.jpg"]])
-    groups = feed.groups()
+    source = StoppableSource([broken(), ["b.jpg", "c.jpg"]])
+    groups = source.groups()
     assert await anext(groups) == ["a.jpg"]
     with pytest.raises(OSError, match="Input/output"):
         await anext(groups)
-    assert await feed.rest(1, 10.0) == (["b.jpg", "c.jpg"], True)
+    assert await source.remaining(1, 10.0) == (["b.jpg", "c.jpg"], True)
 
 
 async def test_what_can_never_land_as_it_is_is_told_apart_from_what_may(tmp_path: Path) -> None:

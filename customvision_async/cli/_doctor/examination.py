@@ -138,7 +138,7 @@ class Check:
 
 
 async def examine(
-    here: Examination, checks: Sequence[Check], tell: Callable[[Finding], None]
+    exam: Examination, checks: Sequence[Check], tell: Callable[[Finding], None]
 ) -> list[Finding]:
     """Make every check, tell each finding as it comes, and return them all.
 
@@ -147,30 +147,30 @@ async def examine(
     findings: list[Finding] = []
     try:
         for check in checks:
-            found = await _checked(here, check)
+            found = await _checked(exam, check)
             findings.append(found)
             tell(found)
     finally:
-        if here.link is not None:
-            here.link.close()
+        if exam.link is not None:
+            exam.link.close()
     return findings
 
 
-async def _checked(here: Examination, check: Check) -> Finding:
+async def _checked(exam: Examination, check: Check) -> Finding:
     try:
         async with asyncio.timeout(check.seconds):
-            found = await check.make(here)
+            found = await check.make(exam)
     except FindingError as finding:
         found = Finding(check.name, finding.state, finding.found, finding.advice)
     except NotCheckedError as error:
         found = Finding(check.name, "not checked", str(error))
     except TimeoutError:
-        here.reachable = False  # the checks after this one would wait in vain
+        exam.reachable = False  # the checks after this one would wait in vain
         found = Finding(check.name, "problem", "no response in time", _TRY_AGAIN)
     except (OSError, http.client.HTTPException, ValueError) as error:
         why = getattr(error, "strerror", None) or type(error).__name__
         found = Finding(check.name, "problem", f"the exchange failed: {why}", _TRY_AGAIN)
-    secret = here.given_key.strip()
+    secret = exam.given_key.strip()
     if secret and secret in found.found + found.advice:  # a server may repeat what it was sent
         hidden = (text.replace(secret, "***") for text in (found.found, found.advice))
         found = Finding(check.name, found.state, *hidden)

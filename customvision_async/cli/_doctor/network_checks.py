@@ -39,8 +39,8 @@ _PORTALS = ("portal.azure.com", "customvision.ai", "ai.azure.com", "learn.micros
 _KEY_LENGTHS = (32, 84)
 
 
-async def _endpoint(here: Examination) -> Finding:
-    given = here.given_endpoint
+async def _endpoint(exam: Examination) -> Finding:
+    given = exam.given_endpoint
     if not given.strip():
         raise ProblemError("not set", f"set {ENDPOINT} to the endpoint on {PAGE}")
     host = host_of(given)
@@ -56,27 +56,27 @@ async def _endpoint(here: Examination) -> Finding:
             "this is the prediction URL of a published iteration",
             f"take the endpoint of the training resource from {PAGE}",
         )
-    here.endpoint = client.endpoint
-    here.link = Link(here.endpoint, RESPONSE_SECONDS)
+    exam.endpoint = client.endpoint
+    exam.link = Link(exam.endpoint, RESPONSE_SECONDS)
     if given != given.strip():
         return Finding(
             "",
             "warning",
-            f"{here.endpoint}, with blanks or a newline around it",
+            f"{exam.endpoint}, with blanks or a newline around it",
             "they are ignored here; other programs may fail: remove them",
         )
-    if "-prediction" in here.host:
+    if "-prediction" in exam.host:
         return Finding(
             "",
             "warning",
-            f"{here.endpoint}, the name of a prediction resource by the portal's custom",
+            f"{exam.endpoint}, the name of a prediction resource by the portal's custom",
             "the training resource has a name, an endpoint and a key of its own",
         )
-    return Finding("", "ok", here.endpoint)
+    return Finding("", "ok", exam.endpoint)
 
 
-async def _key(here: Examination) -> Finding:
-    given, key = here.given_key, here.given_key.strip()
+async def _key(exam: Examination) -> Finding:
+    given, key = exam.given_key, exam.given_key.strip()
     if not key:
         raise ProblemError("not set", f"set {KEY} to one of the two keys on {PAGE}")
     try:
@@ -85,9 +85,9 @@ async def _key(here: Examination) -> Finding:
         raise ProblemError(str(error), f"copy it again from {PAGE}") from None
     if key[0] in "'\"" or key[-1] in "'\"":
         raise ProblemError("it is in quotes, which are sent too", f"set {KEY} without quotes")
-    here.key = key
+    exam.key = key
     shown = plural(len(key), "character")
-    if key == here.prediction_key.strip():
+    if key == exam.prediction_key.strip():
         return Finding(
             "",
             "warning",
@@ -101,7 +101,7 @@ async def _key(here: Examination) -> Finding:
             f"{shown}, with blanks or a newline around it",
             "they are ignored here; other programs may fail: remove them",
         )
-    if len(key) not in _KEY_LENGTHS and urlsplit(here.endpoint).scheme == "https":
+    if len(key) not in _KEY_LENGTHS and urlsplit(exam.endpoint).scheme == "https":
         return Finding(
             "",
             "warning",
@@ -111,44 +111,44 @@ async def _key(here: Examination) -> Finding:
     return Finding("", "ok", f"{shown}, none of which is shown")
 
 
-async def _name(here: Examination) -> Finding:
-    here.need(here.endpoint, "there is no usable endpoint")
+async def _name(exam: Examination) -> Finding:
+    exam.need(exam.endpoint, "there is no usable endpoint")
     try:
-        found = await resolve(here.host, here.port, 5.0)
+        found = await resolve(exam.host, exam.port, 5.0)
     except OSError as error:
         if isinstance(error, TimeoutError):
             raise
         raise ProblemError(
-            f"{here.host} is not a known host ({error.strerror or type(error).__name__})",
+            f"{exam.host} is not a known host ({error.strerror or type(error).__name__})",
             (
                 f"compare the name with {PAGE}; if other names fail too, the network or its DNS is "
                 "down"
             ),
         ) from None
-    here.known = True
-    if found == [here.host]:
-        return Finding("", "ok", f"{here.host} is an address, nothing to resolve")
+    exam.known = True
+    if found == [exam.host]:
+        return Finding("", "ok", f"{exam.host} is an address, nothing to resolve")
     more = f" and {len(found) - 1} more" if len(found) > 1 else ""
-    return Finding("", "ok", f"{here.host} is {found[0]}{more}")
+    return Finding("", "ok", f"{exam.host} is {found[0]}{more}")
 
 
-async def _connection(here: Examination) -> Finding:
-    here.need(
-        here.known, "the host is not known" if here.endpoint else "there is no usable endpoint"
+async def _connection(exam: Examination) -> Finding:
+    exam.need(
+        exam.known, "the host is not known" if exam.endpoint else "there is no usable endpoint"
     )
     try:
-        address = await connect(here.host, here.port, 5.0)
+        address = await connect(exam.host, exam.port, 5.0)
     except OSError as error:
         why = "no response in 5 s" if isinstance(error, TimeoutError) else error.strerror or error
         raise ProblemError(
-            f"no connection to {here.host} port {here.port}: {why}",
+            f"no connection to {exam.host} port {exam.port}: {why}",
             "check the network, a firewall, and the network rules of the resource",
         ) from None
-    here.reachable = True
-    return Finding("", "ok", f"{address} port {here.port} answers")
+    exam.reachable = True
+    return Finding("", "ok", f"{address} port {exam.port} answers")
 
 
-async def _proxy(here: Examination) -> Finding:
+async def _proxy(exam: Examination) -> Finding:
     proxies = {
         name: url
         for name, url in getproxies_environment().items()
@@ -168,7 +168,7 @@ async def _proxy(here: Examination) -> Finding:
             "customvision connects without it; unset it for the programs that do not",
         ) from None
     found = f"{name.upper()}_PROXY names {host} port {port}, which answers"
-    if here.endpoint and not here.reachable:
+    if exam.endpoint and not exam.reachable:
         raise ProblemError(
             f"{found}, but customvision connects directly, which fails",
             "it cannot use a proxy: let the endpoint through, or run it where the network is open",
@@ -176,18 +176,18 @@ async def _proxy(here: Examination) -> Finding:
     return Finding("", "ok", f"{found}; customvision connects directly")
 
 
-async def _tls(here: Examination) -> Finding:
-    here.need(here.reachable, "there is no connection")
-    assert here.link is not None
-    if here.endpoint.startswith("http:"):
+async def _tls(exam: Examination) -> Finding:
+    exam.need(exam.reachable, "there is no connection")
+    assert exam.link is not None
+    if exam.endpoint.startswith("http:"):
         return Finding("", "ok", "none: the endpoint is on this machine")
     try:
-        certificate, version = await here.link.certificate()
+        certificate, version = await exam.link.certificate()
     except ssl.SSLCertVerificationError as error:
-        here.reachable = False
-        raise await _untrusted(here, error.verify_message) from None
+        exam.reachable = False
+        raise await _untrusted(exam, error.verify_message) from None
     except (ssl.SSLError, ConnectionError) as error:
-        here.reachable = False
+        exam.reachable = False
         raise ProblemError(
             f"no TLS 1.2 or newer: {getattr(error, 'reason', None) or 'the connection ended'}",
             "what answers there is not Azure, or a device between breaks TLS: check host and port",
@@ -203,10 +203,10 @@ async def _tls(here: Examination) -> Finding:
     return Finding("", "ok", found)
 
 
-async def _untrusted(here: Examination, why: str) -> FindingError:
+async def _untrusted(exam: Examination, why: str) -> FindingError:
     """Explain a certificate that is not trusted, by its issuer where that can be read."""
     try:
-        seen = read_certificate(await server_certificate(here.host, here.port, 5.0))
+        seen = read_certificate(await server_certificate(exam.host, exam.port, 5.0))
     except (OSError, ValueError):
         return ProblemError(f"the certificate is not trusted: {why}", "the key is not sent")
     by = f"the certificate of {seen.subject}, issued by {seen.issuer}"
@@ -227,11 +227,11 @@ async def _untrusted(here: Examination, why: str) -> FindingError:
     )
 
 
-async def _clock(here: Examination) -> Finding:
-    here.need(here.reachable, "there is no trusted connection")
-    assert here.link is not None
+async def _clock(exam: Examination) -> Finding:
+    exam.need(exam.reachable, "there is no trusted connection")
+    assert exam.link is not None
     before = time.time()
-    response = await here.link.request("GET", "/")  # without the key
+    response = await exam.link.request("GET", "/")  # without the key
     after = time.time()
     try:
         there = parsedate_to_datetime(response.headers.get("date", "")).timestamp()

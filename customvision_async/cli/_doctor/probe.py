@@ -123,8 +123,8 @@ class Stages:
     could not be deleted.
     """
 
-    begun: Callable[[str], None]
-    left: Callable[[str], None]
+    on_stage: Callable[[str], None]
+    on_not_deleted: Callable[[str], None]
 
 
 async def probe(
@@ -148,7 +148,7 @@ async def probe(
         told = project.empty_tag_stops_training(empty["classification"], empty["detection"])
         await profile.settle(_EMPTY_TAG, told)
     if wanted & set(_OF_QUOTA):
-        stages.begun("Probing the quota of requests")
+        stages.on_stage("Probing the quota of requests")
         await _of_quota(resource, profile)
     known = {**profile.switches, **profile.not_settled}
     for name in wanted - known.keys():
@@ -174,9 +174,9 @@ async def _in_project(
     """
     empty: bool | None = None
     name = f"customvision-doctor-probe-{secrets.token_hex(4)}"
-    stages.begun(f"Probing in the scratch project {name}, for {kind}")
+    stages.on_stage(f"Probing in the scratch project {name}, for {kind}")
 
-    def refused(response: Response) -> None:
+    def on_refused(response: Response) -> None:
         if response.status == 401:
             profile.switches[_FULL] = True
         elif "Exceed" in response.code:
@@ -184,7 +184,7 @@ async def _in_project(
 
     try:
         async with scratch_project(
-            resource, name, _SETTINGS[kind], refused, stages.left
+            resource, name, _SETTINGS[kind], on_refused, stages.on_not_deleted
         ) as scratch:
             if with_empty_tag:  # before there is any image
                 with suppress(UnsettledError, *_EXPECTED):

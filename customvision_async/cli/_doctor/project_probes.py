@@ -11,7 +11,7 @@ from urllib.parse import parse_qs, urlsplit
 from uuid import uuid4
 
 from .network import Link
-from .scratch_project import Resource, Scratch, UnsettledError, results_of, said
+from .scratch_project import Resource, Scratch, UnsettledError, public_status, results_of
 
 __all__ = [
     "address_seconds",
@@ -39,7 +39,7 @@ async def names_ignore_case(scratch: Scratch) -> bool:
     await scratch.tag("first")
     response = await scratch.call("POST", "/tags", [("name", "FIRST")])
     if response.status not in (200, 400):
-        raise UnsettledError(f"the tag was answered with {said(response)}")
+        raise UnsettledError(f"the tag was answered with {public_status(response)}")
     return response.status == 400
 
 
@@ -47,11 +47,11 @@ async def strict_ids(scratch: Scratch) -> bool:
     """Whether deleting an image that is not there is refused."""
     response = await scratch.call("DELETE", "/images", [("imageIds", str(uuid4()))])
     if response.status not in (200, 202, 204, 400, 404):
-        raise UnsettledError(f"the deletion was answered with {said(response)}")
+        raise UnsettledError(f"the deletion was answered with {public_status(response)}")
     return response.status in (400, 404)
 
 
-async def one(scratch: Scratch) -> tuple[dict[str, Any], bytes, float]:
+async def uploaded_image(scratch: Scratch) -> tuple[dict[str, Any], bytes, float]:
     """Upload an image; return it as it is listed, its bytes, and the service's time of that."""
     data = scratch.image()
     made = results_of(await scratch.upload([("one.png", data)]))["one.png"].get("image") or {}
@@ -59,7 +59,7 @@ async def one(scratch: Scratch) -> tuple[dict[str, Any], bytes, float]:
         raise UnsettledError("an upload did not succeed")
     response = await scratch.call("GET", "/images/id", [("imageIds", str(made["id"]))])
     if response.status != 200 or not response.json:
-        raise UnsettledError(f"the image was answered with {said(response)}")
+        raise UnsettledError(f"the image was answered with {public_status(response)}")
     try:
         now = parsedate_to_datetime(response.headers["date"]).timestamp()
     except (KeyError, ValueError):
@@ -69,7 +69,7 @@ async def one(scratch: Scratch) -> tuple[dict[str, Any], bytes, float]:
 
 async def strict_metadata(scratch: Scratch) -> bool:
     """Whether an image may not have 11 pairs of metadata."""
-    image, _, _ = await scratch.shared(one)
+    image, _, _ = await scratch.cached(uploaded_image)
     pairs = {f"key {number}": "value" for number in range(11)}
     response = await scratch.call(
         "POST", "/images/metadata", [("imageIds", str(image["id"]))], json_body=pairs
@@ -77,7 +77,7 @@ async def strict_metadata(scratch: Scratch) -> bool:
     if response.status == 400:
         return True
     if response.status not in (200, 207):
-        raise UnsettledError(f"the metadata was answered with {said(response)}")
+        raise UnsettledError(f"the metadata was answered with {public_status(response)}")
     return any(result.get("status") != "OK" for result in response.json["images"])
 
 
@@ -86,13 +86,13 @@ async def null_lists(scratch: Scratch) -> bool:
     tag = await scratch.tag("of no image")
     response = await scratch.call("GET", "/images/tagged", [("tagIds", tag)], version="v2.2")
     if response.status != 200 or response.body.strip() not in (b"null", b"[]"):
-        raise UnsettledError(f"v2.2 was answered with {said(response)}")
+        raise UnsettledError(f"v2.2 was answered with {public_status(response)}")
     return response.body.strip() == b"null"
 
 
 async def vnet(scratch: Scratch) -> bool:
     """Whether the address of an image is a relative path."""
-    image, _, _ = await scratch.shared(one)
+    image, _, _ = await scratch.cached(uploaded_image)
     return not urlsplit(_address(image)).scheme
 
 
@@ -105,7 +105,7 @@ def _address(image: dict[str, Any]) -> str:
 
 async def address_seconds(scratch: Scratch) -> float:
     """How long a signed address is good, in whole minutes."""
-    image, _, now = await scratch.shared(one)
+    image, _, now = await scratch.cached(uploaded_image)
     ends = parse_qs(urlsplit(_address(image)).query).get("se")
     if not ends:
         raise UnsettledError("the address of the image has no end")
@@ -115,7 +115,7 @@ async def address_seconds(scratch: Scratch) -> float:
 
 async def originals_kept(scratch: Scratch) -> bool:
     """Whether the address of an image serves the bytes that were uploaded."""
-    image, data, _ = await scratch.shared(one)
+    image, data, _ = await scratch.cached(uploaded_image)
     address = _address(image)
     parts = urlsplit(address)
     if not parts.scheme:
@@ -131,7 +131,7 @@ async def originals_kept(scratch: Scratch) -> bool:
         finally:
             link.close()
     if response.status != 200 or not response.body:
-        raise UnsettledError(f"the address was answered with {said(response)}")
+        raise UnsettledError(f"the address was answered with {public_status(response)}")
     return response.body == data
 
 
@@ -139,21 +139,21 @@ async def workspace_listed(scratch: Scratch) -> bool:
     """Whether v1.2 lists an iteration of a project that was never trained."""
     response = await scratch.call("GET", "/iterations", version="v1.2")
     if response.status != 200:
-        raise UnsettledError(f"v1.2 was answered with {said(response)}")
+        raise UnsettledError(f"v1.2 was answered with {public_status(response)}")
     return bool(response.json)
 
 
 async def newer_domains(resource: Resource) -> bool:
     """Whether General [A1] is among the domains."""
-    found = await resource.good("GET", "/domains")
+    found = await resource.request_json("GET", "/domains")
     return any(domain["id"] == _GENERAL_A1 for domain in found)
 
 
 async def newest_iteration_first(resource: Resource) -> bool:
     """How the iterations of a project that has several are listed. Nothing is trained for it."""
-    projects = await resource.good("GET", "/projects")
+    projects = await resource.request_json("GET", "/projects")
     for project in projects[:_LOOKED_AT]:
-        found = await resource.good("GET", f"/projects/{project['id']}/iterations")
+        found = await resource.request_json("GET", f"/projects/{project['id']}/iterations")
         times = [datetime.fromisoformat(iteration["created"]) for iteration in found]
         if len(set(times)) > 1 and times in (sorted(times), sorted(times, reverse=True)):
             return times[0] > times[-1]
@@ -168,7 +168,7 @@ async def empty_tag(scratch: Scratch) -> bool:
         await scratch.tag(name)
     response = await scratch.call("POST", "/train")
     if response.status != 400:
-        raise UnsettledError(f"the training was answered with {said(response)}")
+        raise UnsettledError(f"the training was answered with {public_status(response)}")
     return "per tag" in response.message
 
 
@@ -180,7 +180,7 @@ async def empty_tag_stops_training(classification: bool | None, detection: bool 
 
 
 async def _image_and_tag(scratch: Scratch) -> tuple[str, str]:
-    image, _, _ = await scratch.shared(one)
+    image, _, _ = await scratch.cached(uploaded_image)
     return str(image["id"]), await scratch.tag("box")
 
 
@@ -189,7 +189,7 @@ async def shuffle_created(scratch: Scratch) -> bool:
     image, tag = await _image_and_tag(scratch)
     sides = [round(0.01 * number, 2) for number in range(24)]
     regions = [_region(image, tag, side) for side in sides]
-    found = await scratch.good("POST", "/images/regions", json_body={"regions": regions})
+    found = await scratch.request_json("POST", "/images/regions", json_body={"regions": regions})
     lefts = [round(float(region["left"]), 2) for region in found["created"]]
     if sorted(lefts) != sides:
         raise UnsettledError("the regions were not created")
@@ -202,7 +202,7 @@ async def repeated_region_is_400(scratch: Scratch) -> bool:
     regions = [_region(image, tag, 0.5)] * 2
     response = await scratch.call("POST", "/images/regions", json_body={"regions": regions})
     if response.status not in (200, 207, 400):
-        raise UnsettledError(f"the regions were answered with {said(response)}")
+        raise UnsettledError(f"the regions were answered with {public_status(response)}")
     return response.status == 400
 
 

@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 import anyio
 
 from .network import Link, Response, in_thread
-from .scratch_project import Resource, Scratch, UnsettledError, said
+from .scratch_project import Resource, Scratch, UnsettledError, public_status
 
 __all__ = ["cors", "json_reader", "quota", "refuse_early"]
 
@@ -32,7 +32,7 @@ async def json_reader(scratch: Scratch) -> str:
     async def taken(body: bytes, word: str) -> bool:
         response = await scratch.call("PATCH", "", body=body)
         if response.status not in (200, 400):
-            raise UnsettledError(f"the update was answered with {said(response)}")
+            raise UnsettledError(f"the update was answered with {public_status(response)}")
         return response.status == 200 and response.json.get("description") == word
 
     if not await taken(b'{"description":"plain"}', "plain"):
@@ -96,18 +96,18 @@ class _Quota:
     async def burst(self, count: int) -> tuple[list[Response], float]:
         """Send so many requests as fast as can be; return the responses and the seconds taken."""
         responses: list[Response] = []
-        left = iter(range(count))
+        remaining = iter(range(count))
 
         async def send(link: Link) -> None:
-            for _ in left:
-                response = await self._resource.once("GET", "/domains", link=link)
+            for _ in remaining:
+                response = await self._resource.send_once("GET", "/domains", link=link)
                 responses.append(response)
 
-        begun = time.monotonic()
+        started = time.monotonic()
         async with anyio.create_task_group() as tasks:
             for link in self._links:
                 tasks.start_soon(send, link)
-        return responses, time.monotonic() - begun
+        return responses, time.monotonic() - started
 
     def close(self) -> None:
         for link in self._links:
@@ -169,10 +169,10 @@ async def _quota(links: _Quota) -> dict[str, str | bool | UnsettledError]:
 
 
 async def _after(links: _Quota, seconds: float) -> tuple[list[Response], float]:
-    begun = time.monotonic()
+    started = time.monotonic()
     await anyio.sleep(seconds)
     responses, _ = await links.burst(1)
-    return responses, time.monotonic() - begun
+    return responses, time.monotonic() - started
 
 
 def _kind_of(refusal: Response) -> str:

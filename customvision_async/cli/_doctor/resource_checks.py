@@ -12,14 +12,14 @@ _NO_PROJECT = "00000000-0000-0000-0000-000000000000"
 """A project id that no resource has."""
 
 
-async def _access(here: Examination) -> Finding:
-    here.need(here.reachable, "there is no trusted connection")
-    here.need(here.key, "there is no usable key")
-    response = here.access = await here.get("/projects")
-    if here.projects is not None:
-        count = plural(len(here.projects), "project")
-        return Finding("", "ok", f"{here.api_version} answers: {count}")
-    if response.status in (401, 404) and await _is_prediction_key(here):
+async def _access(exam: Examination) -> Finding:
+    exam.need(exam.reachable, "there is no trusted connection")
+    exam.need(exam.key, "there is no usable key")
+    response = exam.access = await exam.get("/projects")
+    if exam.projects is not None:
+        count = plural(len(exam.projects), "project")
+        return Finding("", "ok", f"{exam.api_version} answers: {count}")
+    if response.status in (401, 404) and await _is_prediction_key(exam):
         raise ProblemError(
             (
                 f"{response.status}, and the Prediction API takes the key: it is of a prediction "
@@ -28,8 +28,8 @@ async def _access(here: Examination) -> Finding:
             f"take endpoint and key from {PAGE}",
         )
     if response.status == 401:
-        label = here.host.partition(".")[0]
-        regional = here.host.endswith(".api.cognitive.microsoft.com")
+        label = exam.host.partition(".")[0]
+        regional = exam.host.endswith(".api.cognitive.microsoft.com")
         region = f"the resource may be in another region than {label}, or " if regional else ""
         raise ProblemError(
             "401: the endpoint does not accept the key",
@@ -56,7 +56,7 @@ async def _access(here: Examination) -> Finding:
         )
     if response.status == 404:
         raise ProblemError(
-            f"404: no Training API {here.api_version} there",
+            f"404: no Training API {exam.api_version} there",
             "the resource is of another kind (or has another version: see below)",
         )
     raise ProblemError(
@@ -65,37 +65,37 @@ async def _access(here: Examination) -> Finding:
     )
 
 
-async def _is_prediction_key(here: Examination) -> bool:
+async def _is_prediction_key(exam: Examination) -> bool:
     """Whether the Prediction API knows the key: it complains of the project and not of the key."""
-    assert here.link is not None
-    response = await here.link.request(
+    assert exam.link is not None
+    response = await exam.link.request(
         "POST",
         f"/customvision/v3.0/Prediction/{_NO_PROJECT}/classify/iterations/none/url/nostore",
-        headers={"Prediction-Key": here.key, "Content-Type": "application/json"},
+        headers={"Prediction-Key": exam.key, "Content-Type": "application/json"},
         body=b'{"url":"https://example.com/none.jpg"}',
     )
     return response.status in (400, 404) and response.code.startswith(("BadRequest", "NotFound"))
 
 
-async def _versions(here: Examination) -> Finding:
-    status = here.access.status if here.access is not None else 0
-    here.need(status in (200, 404), "there is no access")
+async def _versions(exam: Examination) -> Finding:
+    status = exam.access.status if exam.access is not None else 0
+    exam.need(status in (200, 404), "there is no access")
     answers: dict[ApiVersion, int] = {}
     for version in ApiVersion:
-        answers[version] = (await here.get("/domains", version.value)).status
+        answers[version] = (await exam.get("/domains", version.value)).status
     there = [version for version, status in answers.items() if status == 200]
     if not there:
         raise ProblemError("none gives its domains", "see what the access check says")
     missing = [f"{version} ({status})" for version, status in answers.items() if status != 200]
     found = ", ".join(there) + (f"; not {', '.join(missing)}" if missing else "")
-    if here.api_version not in there:
+    if exam.api_version not in there:
         raise ProblemError(found, f"use --api-version {there[-1]}")
     return Finding("", "ok", found)
 
 
-async def _domains(here: Examination) -> Finding:
-    here.need(here.projects is not None, "there is no access")
-    response = await here.get("/domains")
+async def _domains(exam: Examination) -> Finding:
+    exam.need(exam.projects is not None, "there is no access")
+    response = await exam.get("/domains")
     if response.status != 200 or not isinstance(response.json, list):
         raise ProblemError(
             f"{response.status}: {response.message}", "see what the access check says"
@@ -112,22 +112,22 @@ def _member(value: object, name: str) -> object:
     return value.get(name, value.get(name.capitalize()))
 
 
-async def _quota(here: Examination) -> Finding:
-    here.need(here.projects is not None, "there is no access")
-    assert here.access is not None
-    count = len(here.projects or ())
-    said = [
+async def _quota(exam: Examination) -> Finding:
+    exam.need(exam.projects is not None, "there is no access")
+    assert exam.access is not None
+    count = len(exam.projects or ())
+    public_status = [
         f"{name}: {value}"
-        for response in (here.access, *here.refusals)
+        for response in (exam.access, *exam.refusals)
         for name, value in response.headers.items()
         if "ratelimit" in name or name == "retry-after"
     ]
     found = f"{plural(count, 'project')} of 2 (F0) or 100 (S0)"
-    found += f"; {'; '.join(dict.fromkeys(said))}" if said else ""
-    if here.refusals:
-        words = here.refusals[0].message
+    found += f"; {'; '.join(dict.fromkeys(public_status))}" if public_status else ""
+    if exam.refusals:
+        words = exam.refusals[0].message
         tier = next((f" (tier {tier})" for tier in ("F0", "S0") if f" {tier} " in words), "")
-        text = f"{found}; {plural(len(here.refusals), 'request')} refused with 429{tier}"
+        text = f"{found}; {plural(len(exam.refusals), 'request')} refused with 429{tier}"
         raise WarningError(
             text, "the quota of requests is small or in use: uploads slow down to it"
         )

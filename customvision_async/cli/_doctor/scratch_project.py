@@ -25,10 +25,10 @@ __all__ = [
     "Scratch",
     "UnsettledError",
     "png",
+    "public_status",
     "results_of",
-    "said",
+    "rotated_jpeg",
     "scratch_project",
-    "turned_jpeg",
 ]
 
 T = TypeVar("T")
@@ -63,7 +63,7 @@ def png(number: int) -> bytes:
     return b"\x89PNG\r\n\x1a\n" + body + chunk(b"IEND", b"")
 
 
-def turned_jpeg() -> bytes:
+def rotated_jpeg() -> bytes:
     """Return a JPEG that is stored as 48 x 16 pixels and is to be seen as 16 x 48."""
     whole = base64.b64decode(_JPEG)
     orientation = struct.pack(">HHIHH", 0x0112, 3, 1, 6, 0)
@@ -85,7 +85,7 @@ class Resource:
     first: int = field(default_factory=lambda: secrets.randbelow(1 << 22))
     refusals: list[Response] = field(default_factory=list[Response])
 
-    async def once(
+    async def send_once(
         self,
         method: str,
         path: str,
@@ -123,22 +123,24 @@ class Resource:
         if json_body is not None:
             more["body"] = json.dumps(json_body).encode()
         for _ in range(_WAITS):
-            response = await self.once(method, path, query, **more)
+            response = await self.send_once(method, path, query, **more)
             if response.status != 429:
                 return response
             self.refusals.append(response)
             await anyio.sleep(response.retry_after)
         raise UnsettledError(f"429 {_WAITS} times")
 
-    async def good(self, method: str, path: str, *args: Any, **more: Any) -> Any:
+    async def request_json(self, method: str, path: str, *args: Any, **more: Any) -> Any:
         """Return the JSON of a request that is to succeed."""
         response = await self.call(method, path, *args, **more)
         if response.status not in (200, 207):
-            raise UnsettledError(f"a request that it needs was answered with {said(response)}")
+            raise UnsettledError(
+                f"a request that it needs was answered with {public_status(response)}"
+            )
         return response.json
 
 
-def said(response: Response) -> str:
+def public_status(response: Response) -> str:
     """Return status and code of a response: what can be told in public."""
     code = response.code if response.code.isalnum() and not response.code.isdigit() else ""
     return f"{response.status} {code}".strip()
@@ -162,18 +164,18 @@ class Scratch:
         """Send a request to the project."""
         return await self.resource.call(method, f"/projects/{self.id}{path}", *args, **more)
 
-    async def good(self, method: str, path: str, *args: Any, **more: Any) -> Any:
+    async def request_json(self, method: str, path: str, *args: Any, **more: Any) -> Any:
         """Return the JSON of a request to the project that is to succeed."""
-        return await self.resource.good(method, f"/projects/{self.id}{path}", *args, **more)
+        return await self.resource.request_json(method, f"/projects/{self.id}{path}", *args, **more)
 
     async def tag(self, name: str) -> str:
         """Return the id of a tag of that name; it is made the first time."""
         key = f"tag {name}"
         if key not in self._known:
-            self._known[key] = (await self.good("POST", "/tags", [("name", name)]))["id"]
+            self._known[key] = (await self.request_json("POST", "/tags", [("name", name)]))["id"]
         return str(self._known[key])
 
-    async def shared(self, find: Callable[[Scratch], Awaitable[T]]) -> T:
+    async def cached(self, find: Callable[[Scratch], Awaitable[T]]) -> T:
         """Return `find(self)`, which is called once for all switches that need it.
 
         A failure is kept too.
@@ -212,7 +214,7 @@ def results_of(response: Response) -> dict[str, dict[str, Any]]:
     """
     found = response.json
     if response.status not in (200, 207) or not isinstance(found, dict):
-        raise UnsettledError(f"a batch was answered with {said(response)}")
+        raise UnsettledError(f"a batch was answered with {public_status(response)}")
     return {str(result.get("sourceUrl", "")).strip('"'): result for result in found["images"]}
 
 
@@ -221,8 +223,8 @@ async def scratch_project(
     resource: Resource,
     name: str,
     settings: Mapping[str, str],
-    refused: Callable[[Response], None],
-    left: Callable[[str], None],
+    on_refused: Callable[[Response], None],
+    on_not_deleted: Callable[[str], None],
 ) -> AsyncIterator[Scratch]:
     """Make a project of that name, and delete it on the way out, whatever happened and whoever
     cancelled.
@@ -237,9 +239,9 @@ async def scratch_project(
     try:
         response = await _created(resource, [("name", name), *settings.items()])
         if response.status != 200:
-            refused(response)
+            on_refused(response)
             name = ""
-            raise UnsettledError(f"no project could be made: {said(response)}")
+            raise UnsettledError(f"no project could be made: {public_status(response)}")
         made = str(response.json["id"])
         await anyio.lowlevel.checkpoint()
         yield Scratch(resource, made)
@@ -248,7 +250,7 @@ async def scratch_project(
             if name and await _deleted(resource, name, made):
                 name = ""
         if name:
-            left(name)
+            on_not_deleted(name)
 
 
 async def _created(resource: Resource, query: Sequence[tuple[str, str]]) -> Response:
@@ -271,7 +273,7 @@ async def _deleted(resource: Resource, name: str, made: str | None) -> bool:
     """
     try:
         if made is None:
-            there = await resource.good("GET", "/projects")
+            there = await resource.request_json("GET", "/projects")
             made = next((project["id"] for project in there if project["name"] == name), None)
         if made is None:
             return True

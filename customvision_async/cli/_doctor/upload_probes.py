@@ -9,7 +9,7 @@ from typing import Any
 from uuid import uuid4
 
 from .network import Response
-from .scratch_project import Scratch, UnsettledError, results_of, said, turned_jpeg
+from .scratch_project import Scratch, UnsettledError, public_status, results_of, rotated_jpeg
 
 __all__ = [
     "all_bad_is_400",
@@ -35,7 +35,7 @@ _MANY = 24
 _OVER = "BadRequestExceededBatchSize"
 
 
-async def many(scratch: Scratch) -> tuple[list[str], list[dict[str, Any]], dict[str, bytes]]:
+async def good_batch(scratch: Scratch) -> tuple[list[str], list[dict[str, Any]], dict[str, bytes]]:
     """Upload a batch of good images; return the names as sent, the results as they came, and the
     bytes.
     """
@@ -49,15 +49,15 @@ async def many(scratch: Scratch) -> tuple[list[str], list[dict[str, Any]], dict[
 
 async def shuffle_results(scratch: Scratch) -> bool:
     """Whether the order of many results differs from the order sent."""
-    sent, results, _ = await scratch.shared(many)
+    sent, results, _ = await scratch.cached(good_batch)
     return [str(result["sourceUrl"]) for result in results] != sent
 
 
-async def again(scratch: Scratch) -> tuple[Response, dict[str, Any], str]:
+async def duplicate_upload(scratch: Scratch) -> tuple[Response, dict[str, Any], str]:
     """Upload an image that is there with another tag, beside a new one; return its result and the
     id it has.
     """
-    _, results, images = await scratch.shared(many)
+    _, results, images = await scratch.cached(good_batch)
     first = results[0]
     name, tag = str(first["sourceUrl"]), await scratch.tag("second")
     response = await scratch.upload([(name, images[name]), ("new.png", scratch.image())], [tag])
@@ -65,7 +65,7 @@ async def again(scratch: Scratch) -> tuple[Response, dict[str, Any], str]:
 
 
 async def _duplicate(scratch: Scratch) -> tuple[Response, dict[str, Any], str]:
-    found = await scratch.shared(again)
+    found = await scratch.cached(duplicate_upload)
     if found[1]["status"] != "OKDuplicate":
         raise UnsettledError("no image is told to be a duplicate")
     return found
@@ -73,7 +73,7 @@ async def _duplicate(scratch: Scratch) -> tuple[Response, dict[str, Any], str]:
 
 async def deduplicate(scratch: Scratch) -> bool:
     """Whether the same bytes are a duplicate."""
-    status = (await scratch.shared(again))[1]["status"]
+    status = (await scratch.cached(duplicate_upload))[1]["status"]
     if status not in ("OK", "OKDuplicate"):
         raise UnsettledError("the same bytes failed the second time")
     return bool(status == "OKDuplicate")
@@ -104,7 +104,7 @@ async def duplicate_merges_tags(scratch: Scratch) -> bool:
 
 async def tags_of(scratch: Scratch, image: str) -> set[str]:
     """Return the ids of the tags of an image."""
-    found = await scratch.good("GET", "/images/id", [("imageIds", image)])
+    found = await scratch.request_json("GET", "/images/id", [("imageIds", image)])
     if len(found) != 1:
         raise UnsettledError("an image that was uploaded is not there")
     return {str(tag["tagId"]) for tag in found[0].get("tags") or ()}
@@ -116,7 +116,7 @@ async def duplicate_is_success(scratch: Scratch) -> bool:
     return bool(response.json["isBatchSuccessful"])
 
 
-async def mixed(scratch: Scratch) -> tuple[Response, dict[str, dict[str, Any]]]:
+async def mixed_batch(scratch: Scratch) -> tuple[Response, dict[str, dict[str, Any]]]:
     """Upload good files and one that is no image."""
     images = [("good.png", scratch.image()), ("bad.png", _NOT_AN_IMAGE)]
     response = await scratch.upload([*images, ("better.png", scratch.image())])
@@ -128,17 +128,17 @@ async def mixed(scratch: Scratch) -> tuple[Response, dict[str, dict[str, Any]]]:
 
 async def multi_status(scratch: Scratch) -> bool:
     """Whether a batch in which one image fails is a 207."""
-    return (await scratch.shared(mixed))[0].status == 207
+    return (await scratch.cached(mixed_batch))[0].status == 207
 
 
 async def failed_image_is_null(scratch: Scratch) -> bool:
     """Whether the result of an image that failed has a member ``image``."""
-    return "image" in (await scratch.shared(mixed))[1]["bad.png"]
+    return "image" in (await scratch.cached(mixed_batch))[1]["bad.png"]
 
 
 async def spoiled_batches(scratch: Scratch) -> bool:
     """Whether good images fail for a bad one."""
-    _, found = await scratch.shared(mixed)
+    _, found = await scratch.cached(mixed_batch)
     good = {found[name]["status"] for name in ("good.png", "better.png")}
     if good == {"OK"}:
         return False
@@ -151,7 +151,7 @@ async def all_bad_is_400(scratch: Scratch) -> bool:
     """Whether a batch without a good image is refused as a whole."""
     response = await scratch.upload([("a.png", _NOT_AN_IMAGE), ("b.png", _NOT_AN_IMAGE + b"!")])
     if response.status not in (200, 207, 400):
-        raise UnsettledError(f"the batch was answered with {said(response)}")
+        raise UnsettledError(f"the batch was answered with {public_status(response)}")
     return response.status == 400
 
 
@@ -192,7 +192,7 @@ async def tag_limit_over_all(scratch: Scratch) -> bool:
         return True
     if response.status == 400:
         raise UnsettledError(
-            f"the batch was answered with {said(response)}, which is not the limit"
+            f"the batch was answered with {public_status(response)}, which is not the limit"
         )
     if {result["status"] for result in results_of(response).values()} != {"OK"}:
         raise UnsettledError("the images of the batch failed")
@@ -201,7 +201,7 @@ async def tag_limit_over_all(scratch: Scratch) -> bool:
 
 async def turned_size(scratch: Scratch) -> bool:
     """Whether the size of an image is the one that its orientation gives it."""
-    found = await scratch.results([("turned.jpg", turned_jpeg())])
+    found = await scratch.results([("turned.jpg", rotated_jpeg())])
     image = found["turned.jpg"].get("image") or {}
     size = image.get("width"), image.get("height")
     if size not in ((48, 16), (16, 48)):
@@ -209,7 +209,7 @@ async def turned_size(scratch: Scratch) -> bool:
     return size == (16, 48)
 
 
-async def data(scratch: Scratch) -> tuple[Response, set[str]]:
+async def data_upload(scratch: Scratch) -> tuple[Response, set[str]]:
     """Upload one file as multipart data with two tags in two query parameters; return the tags that
     it has.
     """
@@ -234,13 +234,13 @@ async def data(scratch: Scratch) -> tuple[Response, set[str]]:
 
 async def quoted_file_names(scratch: Scratch) -> bool:
     """Whether sourceUrl of a data upload has the quotes."""
-    response, _ = await scratch.shared(data)
+    response, _ = await scratch.cached(data_upload)
     return bool(response.json["images"][0]["sourceUrl"] == '"data.png"')
 
 
 async def repeated_query(scratch: Scratch) -> str:
     """Which tags of two query parameters an image has."""
-    _, found = await scratch.shared(data)
+    _, found = await scratch.cached(data_upload)
     first, second = await scratch.tag("first"), await scratch.tag("second")
     if found == {first, second}:
         return "all"
