@@ -1,7 +1,7 @@
-"""The ``customvision`` command: one file a noun.
+"""The ``customvision`` command, with one module for each group of commands.
 
-This module needs nothing but the standard library, so that a missing extra is a line of advice and
-not a traceback.
+This module imports the standard library only. A missing extra is then reported in one line, without
+a traceback.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ _INSTALL = "In the clone it was installed from: pip install '.[cli,emulator]'"
 
 
 def main() -> NoReturn:
-    """Run the command line on ``sys.argv`` and leave with its exit code."""
+    """Run the command line in ``sys.argv`` and exit with its code."""
     from ._opening import open_missing_streams
 
     open_missing_streams()
@@ -24,9 +24,8 @@ def main() -> NoReturn:
         from ._run import run
 
         code = run(sys.argv[1:])
-    except (
-        KeyboardInterrupt
-    ):  # before the event loop stood, or while the interpreter was winding down
+    except KeyboardInterrupt:
+        # Before the event loop runs, or after it has ended.
         code = 130
     except ModuleNotFoundError as error:
         missing = (error.name or "").partition(".")[0]

@@ -1,4 +1,4 @@
-"""The commands, put together."""
+"""The application, with all commands."""
 
 from __future__ import annotations
 
@@ -18,7 +18,8 @@ __all__ = ["app"]
 
 _ABOUT = """Move images into, inside and out of Azure Custom Vision, any number at a time.
 
-Endpoint and key come from VISION_TRAINING_ENDPOINT and VISION_TRAINING_KEY, or from a file with --env-file.
+Endpoint and key come from VISION_TRAINING_ENDPOINT and VISION_TRAINING_KEY, or from a file with \
+--env-file.
 --emulator runs any command against an embedded emulator instead."""
 
 app = App(

@@ -1,6 +1,4 @@
-"""Images for the demo: real JPEG and PNG files of fruit, each different, and some files that are
-none.
-"""
+"""The files of the demo: distinct JPEG and PNG images of fruit, and some that are not images."""
 
 from __future__ import annotations
 
@@ -28,8 +26,13 @@ _Box = tuple[int, int, int, int]
 
 @dataclass
 class DemoFiles:
-    """What is in the folder: how many images, copies of these, and other files; and which files
-    are bad, with the reason.
+    """The contents of the demo folder.
+
+    Attributes:
+        images: Number of distinct images.
+        copies: Number of files with the content of another image.
+        others: Number of files that are not images.
+        bad: Paths of invalid images, with the reason.
     """
 
     images: int = 0
@@ -39,23 +42,23 @@ class DemoFiles:
 
 
 def draw_folder(folder: Path, count: int, seed: int = 1) -> DemoFiles:
-    """Draw `count` images into `folder`, one folder a fruit, and put the bad files beside them."""
+    """Draw `count` images into one subfolder per fruit, and add invalid files."""
     chance = random.Random(seed)  # noqa: S311  # images, not secrets
-    drawn = DemoFiles()
+    files = DemoFiles()
     for fruit in FRUITS:
         (folder / fruit).mkdir(parents=True)
     for number in range(count):
         fruit = list(FRUITS)[number % len(FRUITS)]
         canvas, _ = _scene([fruit], chance)
         _save(canvas, folder / fruit / f"{number:04}", png=number % 4 == 0)
-        drawn.images += 1
-    _spoil(folder, drawn)
-    return drawn
+        files.images += 1
+    _add_invalid_files(folder, files)
+    return files
 
 
 def draw_scenes(folder: Path, count: int, seed: int = 2) -> list[tuple[Path, list[Region]]]:
-    """Draw `count` images with two or three fruits each, and say where in them the fruits are."""
-    chance = random.Random(seed)  # noqa: S311 - images, no secrets
+    """Draw `count` images with two or three fruits each, and return their paths and regions."""
+    chance = random.Random(seed)  # noqa: S311  # images, not secrets
     folder.mkdir(parents=True)
     scenes: list[tuple[Path, list[Region]]] = []
     width, height = _SIZE
@@ -95,12 +98,12 @@ def _scene(fruits: list[str], chance: random.Random) -> tuple[Image.Image, list[
 
 def _save(canvas: Image.Image, stem: Path, *, png: bool) -> Path:
     path = stem.with_suffix(".png" if png else ".jpg")
-    canvas.save(path, compress_level=1, quality=88)  # the one for PNG, the other for JPEG
+    canvas.save(path, compress_level=1, quality=88)  # for PNG and for JPEG
     return path
 
 
-def _spoil(folder: Path, drawn: DemoFiles) -> None:
-    """Put in what real folders have too."""
+def _add_invalid_files(folder: Path, files: DemoFiles) -> None:
+    """Add a copy, invalid images and other files, as real folders have them."""
     whole = (folder / "banana" / "0001.jpg").read_bytes()
     (folder / "apple" / "copy of a banana.jpg").write_bytes(whole)
     (folder / "apple" / "cut short.jpg").write_bytes(whole[: len(whole) // 3])
@@ -110,6 +113,6 @@ def _spoil(folder: Path, drawn: DemoFiles) -> None:
     (folder / "plum" / "empty.png").write_bytes(b"")
     (folder / "plum" / "not an image.jpg").write_text("I am a text file.\n", encoding="utf-8")
     (folder / "notes.txt").write_text("Bought on Tuesday.\n", encoding="utf-8")
-    drawn.copies = 1
-    drawn.others = 3
-    drawn.bad = {"apple/cut short.jpg": "ends early", "lime/too large.jpg": "over 6 MB"}
+    files.copies = 1
+    files.others = 3
+    files.bad = {"apple/cut short.jpg": "ends early", "lime/too large.jpg": "over 6 MB"}

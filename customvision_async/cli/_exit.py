@@ -1,4 +1,4 @@
-"""How a command ends: the exit codes, and an error as a line or two with its code."""
+"""The exit codes, and the message and code for each error."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ __all__ = ["HELP", "CommandError", "ExitCode", "explain"]
 
 
 class ExitCode(IntEnum):
-    """The exit codes, which are part of the interface."""
+    """The exit codes. They are part of the public interface."""
 
     OK = 0
     ITEMS = 1
@@ -33,7 +33,7 @@ HELP = (
 
 
 class CommandError(Exception):
-    """Ends a command with a line for the person and an exit code."""
+    """An error that ends a command with a message for the user and an exit code."""
 
     def __init__(self, message: str, code: ExitCode = ExitCode.USAGE) -> None:
         super().__init__(message)
@@ -41,7 +41,7 @@ class CommandError(Exception):
 
 
 def explain(error: BaseException) -> tuple[str, ExitCode]:
-    """What to tell of `error`, and the code to leave with."""
+    """Return the message for `error`, of one or two lines, and the exit code."""
     match error:
         case CommandError():
             return str(error), error.code
@@ -50,19 +50,16 @@ def explain(error: BaseException) -> tuple[str, ExitCode]:
             return f"{error}. {advice}", ExitCode.USAGE
         case LimitExceeded() | UnsupportedOperation():
             return str(error), ExitCode.USAGE
-        case LookupError() if not isinstance(
-            error, KeyError | IndexError
-        ):  # no such tag or domain; the message names those there are
+        case LookupError() if not isinstance(error, KeyError | IndexError):
+            # No such tag or domain. The message names the existing ones.
             return str(error), ExitCode.USAGE
         case ServiceError():
             support = f"(request id {error.request_id})" if error.request_id else ""
             more = " ".join(part for part in (error.advice, support) if part)
-            what = " ".join(
-                dict.fromkeys((str(error.status), error.code))
-            ).strip()  # the gateway's code is the status once more
-            return f"{error.operation}: {what}: {error.message}" + (
-                f"\n{more}" if more else ""
-            ), ExitCode.SERVICE
+            # The gateway repeats the status as its code.
+            status = " ".join(dict.fromkeys((str(error.status), error.code))).strip()
+            message = f"{error.operation}: {status}: {error.message}"
+            return f"{message}\n{more}" if more else message, ExitCode.SERVICE
         case CustomVisionError():
             return str(error), ExitCode.SERVICE
         case OSError():

@@ -1,5 +1,6 @@
-"""The failed-items file: a manifest of what did not land, which ``upload --from-failed`` takes
-back.
+"""The failed-items file, a manifest of the items that were not uploaded.
+
+``upload --from-failed`` reads it.
 """
 
 from __future__ import annotations
@@ -29,44 +30,52 @@ from ._opening import open_new, open_special, private_folder
 
 __all__ = ["FailedItems"]
 
-_PASSING = frozenset({"", "OK", "ErrorUnknown", "ErrorStorage"})
-"""Statuses of an item that say nothing against it."""
-_NOT_THERE = (FileNotFoundError, PermissionError, IsADirectoryError, NotADirectoryError)
+_TRANSIENT_STATUSES = frozenset({"", "OK", "ErrorUnknown", "ErrorStorage"})
+"""Item statuses that do not blame the item itself."""
+_UNREADABLE = (FileNotFoundError, PermissionError, IsADirectoryError, NotADirectoryError)
 
 
 class FailedItems:
-    """Write the failed-items file line by line, as results settle.
+    """Write the failed-items file line by line, as results arrive.
 
-    The first line names the project, so that no command sends the items to another one. Without
-    `path` the file is made at the first item that failed, under a name that no other run has: in
-    the current folder, else in a private folder below the temporary one. With `path` it is written
-    beside it and takes its place at the end, whole; a pipe or a device is written to as it is. What
-    was written is there however the process ends. An error of writing ends no upload: it is kept in
-    `trouble`.
+    The first line names the project, so that no command sends the items to another one. Each line
+    is flushed, so it survives a kill of the process. A write error does not stop the upload. It is
+    kept in `trouble`.
+
+    Args:
+        project: The project that the items were meant for.
+        path: The file. A temporary file beside it replaces it at the end; a pipe or a device is
+            written directly. By default, the first failed item creates a file with a unique name
+            in the current folder, or in a private temporary folder if that is not writable.
     """
 
     def __init__(self, project: ProjectClient, path: Path | None = None) -> None:
         self.listed = 0
-        """Items in the file."""
+        """Number of items in the file."""
         self.unretryable = 0
-        """Failed items, listed or not, that would fail again as they are."""
+        """Number of failed items, listed or not, that would fail again unchanged."""
         self.path: Path | None = None
-        """Where the file is, once there is one."""
+        """Path of the file, or None if there is none yet."""
         self.trouble = ""
-        """Why the file is missing or not complete, else empty."""
+        """Message of the write error, or an empty string."""
         self._asked = path
         self._origin = Origin(project.id, project.name, project.operations.endpoint)
         self._file: TextIO | None = None
 
     def add(self, result: ItemResult[Any, Any]) -> None:
-        """List the item of `result` with the cause, if it failed."""
+        """Write the item and the error of `result` to the file, if it failed."""
         if result.ok or result.skipped:
             return
-        self.unretryable += not _may_land(result.error, result.status)
+        self.unretryable += not _may_succeed(result.error, result.status)
         self._list(result.item, "failed", result.error, result.status)
 
     def finish(self, pending: Iterable[object], not_begun: Iterable[object]) -> None:
-        """List the items without an outcome, and close the file."""
+        """Write the unfinished items to the file, and close it.
+
+        Args:
+            pending: Items that were submitted and have no outcome.
+            not_begun: Items that were never submitted.
+        """
         for item in pending:
             self._list(item, "pending")
         for item in not_begun:
@@ -84,7 +93,7 @@ class FailedItems:
             self._fail(error, self._asked)
 
     def close(self) -> None:
-        """Close the file as it is."""
+        """Close the file without further items."""
         if self._file is not None:
             try:
                 self._file.close()
@@ -128,7 +137,7 @@ class FailedItems:
 
 
 def _open_default() -> tuple[Path, int]:
-    """Return the path and descriptor of a new file, in the current folder or in a private one."""
+    """Create a file in the current folder or in a private one; return its path and descriptor."""
     stem = time.strftime("customvision-failed-%Y%m%d-%H%M%S")
     try:
         return _open_unused(Path(), stem)
@@ -145,8 +154,9 @@ def _open_unused(folder: Path, stem: str) -> tuple[Path, int]:
 
 
 def _open_for(path: Path) -> tuple[Path, int]:
-    """Return the path and descriptor to write to: a new file beside `path`, or what is there if it
-    is special.
+    """Open a new file beside `path`, or `path` itself if it is a pipe or a device.
+
+    Return the path and the descriptor of the opened file.
     """
     if path.exists() and not path.is_file():
         return path, open_special(path)
@@ -155,17 +165,17 @@ def _open_for(path: Path) -> tuple[Path, int]:
     return partial, open_new(partial)
 
 
-def _may_land(error: ItemError | None, status: str) -> bool:
-    """Whether an item that failed may land when it is sent again as it is."""
+def _may_succeed(error: ItemError | None, status: str) -> bool:
+    """Return whether a failed item may succeed when it is sent again unchanged."""
     cause = error.__cause__ if error is not None else None
     match cause:
         case None:
-            return status in _PASSING
-        case ContentError():  # gone, or changed while it was read
+            return status in _TRANSIENT_STATUSES
+        case ContentError():  # the file is missing, or changed during the read
             return cause.blob.path is None or os.path.isfile(cause.blob.path)
         case LimitExceeded() | UnsupportedOperation() | BadRequestError():
             return False
         case OSError():
-            return not isinstance(cause, _NOT_THERE)
-        case _:  # of the connection or the service; all others are about what was given
+            return not isinstance(cause, _UNREADABLE)
+        case _:  # errors of the connection or the service; any other blames the item
             return isinstance(cause, CustomVisionError)

@@ -1,4 +1,4 @@
-"""Open the files and the standard streams of a command without following links or waiting."""
+"""Open files without following links or blocking, and reopen closed standard streams."""
 
 from __future__ import annotations
 
@@ -16,17 +16,19 @@ _NO_WAIT = getattr(os, "O_NONBLOCK", 0)
 
 
 def open_new(path: Path) -> int:
-    """Return a descriptor of a new file for its owner alone.
+    """Create a file that only its owner can read, and return its descriptor.
 
-    Raise FileExistsError for a link too.
+    Raises:
+        FileExistsError: `path` exists, even as a broken link.
     """
     return os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | _NO_FOLLOW, 0o600)
 
 
 def open_special(path: Path) -> int:
-    """Return a descriptor to write to a pipe or a device.
+    """Open a pipe or a device for writing, and return its descriptor.
 
-    Raise OSError if nobody reads the pipe.
+    Raises:
+        OSError: Nobody reads the pipe.
     """
     try:
         descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | _NO_WAIT)
@@ -40,10 +42,10 @@ def open_special(path: Path) -> int:
 
 
 def private_folder() -> Path:
-    """Return the folder of this user in the shared temporary folder, made if it is not there.
+    """Return this user's folder in the shared temporary folder. Create it if necessary.
 
     Raises:
-        OSError: It is a link, belongs to another user, or others may enter it.
+        OSError: The folder is a link, belongs to another user, or is accessible to others.
     """
     user = os.getuid() if sys.platform != "win32" else os.environ.get("USERNAME", "user")
     folder = Path(gettempdir(), f"customvision-{user}")
@@ -60,9 +62,9 @@ def private_folder() -> Path:
 
 
 def open_missing_streams() -> None:
-    """Open the null device for each of descriptors 0, 1 and 2 that is closed.
+    """Open the null device as each closed descriptor among 0, 1 and 2.
 
-    Otherwise the event loop or a file takes the number, and what is printed goes there.
+    Otherwise the event loop or a file would get that descriptor, and receive the printed text.
     """
     for number, name in enumerate(("stdin", "stdout", "stderr")):
         try:
@@ -74,4 +76,4 @@ def open_missing_streams() -> None:
                 os.close(descriptor)
         if getattr(sys, name) is None:
             mode = "w" if number else "r"
-            setattr(sys, name, open(number, mode, encoding="utf-8", closefd=False))  # noqa: SIM115  # for good
+            setattr(sys, name, open(number, mode, encoding="utf-8", closefd=False))  # noqa: SIM115  # stays open

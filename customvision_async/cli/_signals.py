@@ -1,8 +1,9 @@
 """Stop a command at Ctrl-C or SIGTERM, within ten seconds.
 
-The first signal stops the source of a batch, and requests in flight may finish. Other work, and a
-batch that takes longer, is cancelled. A second signal cancels at once. A watchdog thread ends the
-process if the cancellation does not: 9 s after the first signal, 1.5 s after the second.
+The first signal stops the source of a batch, and requests in flight have a few seconds to finish.
+After that the batch is cancelled. Other work is cancelled at once, and so is everything at a second
+signal. A watchdog thread ends a process that does not react: 9 s after the first signal, or 1.5 s
+after the second.
 """
 
 from __future__ import annotations
@@ -23,34 +24,41 @@ from ._exit import ExitCode
 
 __all__ = ["Interrupt"]
 
-_GRACE = 4.0
-"""Seconds that what is under way may take to land."""
-_LAST = 9.0
+_GRACE_SECONDS = 4.0
+"""Seconds that requests in flight may take to finish."""
+_FIRST_WATCHDOG_SECONDS = 9.0
 """Seconds from the first signal until the watchdog ends the process."""
-_LAST_AGAIN = 1.5
+_SECOND_WATCHDOG_SECONDS = 1.5
 """Seconds from a second signal until the watchdog ends the process."""
-_LAST_WORDS = 0.3
+_MESSAGE_SECONDS = 0.3
 """Seconds for the watchdog to write its message."""
 
 
 class Interrupt:
-    """The signals of a command. `code` is the exit code once one has come, else None."""
+    """The signal handling of a command.
 
-    def __init__(self, say: Callable[[str], None]) -> None:
+    Args:
+        notify: Called with a message for the user.
+
+    Attributes:
+        code: The exit code for the signal, or None if no signal has arrived.
+    """
+
+    def __init__(self, notify: Callable[[str], None]) -> None:
         self.code: ExitCode | None = None
-        self._say = say
+        self._notify = notify
         self._stop: Callable[[], None] | None = None
         self._signals = 0
 
     async def raise_if_stopped(self) -> None:
-        """Once a signal has come: go no further."""
+        """Cancel the command if a signal has arrived."""
         if self.code is not None:
             self._scope.cancel()
             await anyio.lowlevel.checkpoint()
 
     @contextmanager
     def stopping_with(self, stop: Callable[[], None]) -> Iterator[None]:
-        """While inside, a first signal calls `stop` and leaves some seconds before it cancels."""
+        """Let the first signal call `stop` inside the block, and cancel a few seconds later."""
         self._stop = stop
         try:
             yield
@@ -59,20 +67,22 @@ class Interrupt:
 
     @contextmanager
     def listening(self, scope: anyio.CancelScope) -> Iterator[None]:
-        """Signals come here rather than ending the process; `scope` is what they cancel."""
+        """Handle SIGINT and SIGTERM inside the block by cancelling `scope`."""
         self._scope = scope
         loop = asyncio.get_running_loop()
         before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
 
         def handler(number: int, frame: FrameType | None) -> None:
-            # Armed here and not on the loop, which a blocking call may hold.
+            # Start the watchdog here, because a blocking call may hold the event loop.
             self._signals += 1
             if self._signals <= 2:
-                seconds = _LAST if self._signals == 1 else _LAST_AGAIN
-                watchdog = threading.Timer(seconds, _end, (_code(number),))
+                seconds = (
+                    _FIRST_WATCHDOG_SECONDS if self._signals == 1 else _SECOND_WATCHDOG_SECONDS
+                )
+                watchdog = threading.Timer(seconds, _exit_process, (_code(number),))
                 watchdog.daemon = True
                 watchdog.start()
-            loop.call_soon_threadsafe(self._arrived, number)
+            loop.call_soon_threadsafe(self._on_signal, number)
 
         try:
             for number in before:
@@ -82,32 +92,32 @@ class Interrupt:
             for number, old in before.items():
                 signal.signal(number, old)
 
-    def _arrived(self, number: int) -> None:
+    def _on_signal(self, number: int) -> None:
         again = self.code is not None
         self.code = _code(number)
         if again or self._stop is None:
             self._scope.cancel()
         else:
-            self._say(
+            self._notify(
                 "Stopping: what is under way has some seconds to land. Again to stop at once."
             )
             self._stop()
-            asyncio.get_running_loop().call_later(_GRACE, self._scope.cancel)
+            asyncio.get_running_loop().call_later(_GRACE_SECONDS, self._scope.cancel)
 
 
 def _code(number: int) -> ExitCode:
     return ExitCode.INTERRUPTED if number == signal.SIGINT else ExitCode.TERMINATED
 
 
-def _end(code: ExitCode) -> None:
-    # Nobody may read the output, and then a write never returns.
-    last_words = threading.Thread(target=_say_so, daemon=True)
-    last_words.start()
-    last_words.join(_LAST_WORDS)
+def _exit_process(code: ExitCode) -> None:
+    # If nobody reads the output, a write blocks for ever.
+    message = threading.Thread(target=_write_message, daemon=True)
+    message.start()
+    message.join(_MESSAGE_SECONDS)
     os._exit(code)
 
 
-def _say_so() -> None:
+def _write_message() -> None:
     with suppress(Exception):
         sys.stdout.flush()
     with suppress(Exception):

@@ -1,4 +1,4 @@
-"""Sources of a batch that can be stopped, and that know the items not yet taken from them."""
+"""A batch source that can be stopped, and that can return its remaining items afterwards."""
 
 from __future__ import annotations
 
@@ -17,22 +17,25 @@ _GROUP = 256
 
 
 class StoppableSource:
-    """The items of several sources, one source after another, for a batch run.
+    """A batch source that chains several sources.
 
-    A source is an iterable, an async iterable, or has ``groups()``, an async iterator of lists, as
-    a folder has. The run closes its iterator when it ends. The sources stay open, so that
+    A batch run closes its iterator at the end. The chained sources stay open, so that
     :meth:`remaining` can return the items that a stopped run did not take.
+
+    Args:
+        sources: Iterables, async iterables, or objects with a ``groups()`` method that returns an
+            async iterator of lists, as a folder has.
     """
 
     def __init__(self, sources: Sequence[Any]) -> None:
         self._sources = [_lists(source) for source in sources]
         self._step: asyncio.Future[list[Any]] | None = None
         self._recent: deque[Any] = deque()
-        self._given = 0
+        self._yielded = 0
         self._stopped = asyncio.Event()
 
     def stop(self) -> None:
-        """End the iteration, also while it waits for a source."""
+        """End the iteration, even while it waits for a source."""
         self._stopped.set()
 
     async def __aiter__(self) -> AsyncIterator[Any]:
@@ -41,25 +44,25 @@ class StoppableSource:
                 yield item
 
     async def groups(self) -> AsyncIterator[list[Any]]:
-        """Yield lists of items until the end, or until :meth:`stop`."""
+        """Yield lists of items until the sources end, or until :meth:`stop`."""
         while group := await self._next_unless_stopped():
-            self._given += len(group)
+            self._yielded += len(group)
             self._recent.extend(group)
             while len(self._recent) > 4 * _GROUP:
                 self._recent.popleft()
             yield group
 
     async def remaining(self, submitted: int, seconds: float) -> tuple[list[Any], bool]:
-        """Return the items after the first `submitted`, and whether these are all.
+        """Return the items after the first `submitted`, and whether the list is complete.
 
         Args:
             submitted: Number of items that the run has taken.
             seconds: Maximum time to read the sources.
         """
-        begin = len(self._recent) - (self._given - submitted)
-        items = list(self._recent)[max(0, begin) :] if submitted < self._given else []
+        begin = len(self._recent) - (self._yielded - submitted)
+        items = list(self._recent)[max(0, begin) :] if submitted < self._yielded else []
         whole = False
-        # The run reports the error of a source that fails.
+        # The batch run reports the error of a failed source.
         with anyio.move_on_after(seconds), suppress(Exception):
             while group := await self._next():
                 items.extend(group)
@@ -94,7 +97,7 @@ class StoppableSource:
                 self._step = None
 
     def _begin(self) -> asyncio.Future[list[Any]]:
-        """Return the task that takes the next list. It outlives a caller that is cancelled."""
+        """Return the task that takes the next list. It survives a cancelled caller."""
         if self._step is None:
             self._step = asyncio.ensure_future(self._advance())
         return self._step

@@ -1,4 +1,4 @@
-"""``customvision emulator``: the service on this machine, until it is stopped."""
+"""``customvision emulator``: serve the emulator until a signal stops it."""
 
 from __future__ import annotations
 
@@ -52,8 +52,8 @@ async def emulator(
 
     Prints its endpoint on one line when ready.
     """
-    del common  # told to the screen already
-    emulator_class()  # says what to install where Pillow is missing
+    del common  # `output` has its settings already
+    emulator_class()  # reports a missing Pillow
     from ..emulator.server import serve
 
     if training_key is None:
