@@ -1,6 +1,4 @@
-"""Driving a batch run from the command line: show it, stop it when asked, and account for every
-item at the end.
-"""
+"""Run a batch from the command line: show its progress, stop it on a signal, report every item."""
 
 from __future__ import annotations
 
@@ -16,25 +14,29 @@ from .. import BatchReport, BatchRun, ItemResult, SkippedItem
 from ..errors import called
 from ._exit import ExitCode, explain
 from ._output import Output
-from ._progress import WORTH_SHOWING, Meter, shown
+from ._progress import MIN_BYTES_SHOWN, Meter, show_progress
 from ._signals import Interrupt
 from ._stoppable_source import StoppableSource
 from ._text import duration, megabytes, plural
 
 __all__ = ["BatchRunner", "RunOutcome"]
 
-_SHOWN = 10
-"""Lines about failed items, and about skipped ones, that go to the screen; the rest is counted there and whole in the file."""
-_Take: TypeAlias = Callable[[ItemResult[Any, Any]], None]
-_LOOKING = 3.0
-"""Seconds that a stopped run may spend on finding out what it had not reached."""
+_MAX_LINES = 10
+"""Maximum lines about failed items, and about skipped items. The failed-items file lists them all."""
+_Handler: TypeAlias = Callable[[ItemResult[Any, Any]], None]
+_REMAINING_SECONDS = 3.0
+"""Seconds to read the remaining items of a stopped run."""
 
 
 @dataclass(frozen=True)
 class RunOutcome:
-    """How a run ended.
+    """The outcome of a batch run.
 
-    `rest` are the items that it never took, `rest_whole` whether these are all of them.
+    Attributes:
+        report: The report of the run.
+        not_begun: Items that the run never took from its source.
+        not_begun_complete: Whether `not_begun` lists all of them.
+        error: The error that ended the run, if any.
     """
 
     report: BatchReport
@@ -45,9 +47,13 @@ class RunOutcome:
 
 @dataclass(frozen=True)
 class BatchRunner:
-    """Takes a run to its end.
+    """Run batches, and report their items to the user.
 
-    `noun` is what its items are; `describe` gives the fields of an item for people and programs.
+    Attributes:
+        noun: The singular noun for an item, such as "image".
+        verb: The past participle for a successful item, such as "uploaded".
+        describe: Returns the output fields of an item. The first field is its display name.
+        total: Returns the total number of items, or None while it is unknown.
     """
 
     output: Output
@@ -62,33 +68,37 @@ class BatchRunner:
         start: Callable[[StoppableSource], BatchRun[Any, Any]],
         source: StoppableSource,
         *,
-        settled: Callable[[ItemResult[Any, Any]], None] = lambda _: None,
-        conclude: Callable[[RunOutcome], None],
+        on_result: Callable[[ItemResult[Any, Any]], None] = lambda _: None,
+        on_end: Callable[[RunOutcome], None],
     ) -> RunOutcome:
-        """Run `start(feed)` to the end, or until it is stopped.
+        """Run a batch until it ends or a signal stops it.
 
-        `settled` gets each result, and then `conclude` the account, also if the run is cancelled.
+        Args:
+            start: Starts the run over the source.
+            source: The items of the run.
+            on_result: Called with each result.
+            on_end: Called with the outcome at the end, even if the run is cancelled.
         """
         run = start(source)
         error: Exception | None = None
-        told: dict[str, int] = {}
+        counts: dict[str, int] = {}
 
-        def take(result: ItemResult[Any, Any]) -> None:
-            settled(result)
-            self._tell(result, told)
+        def handle(result: ItemResult[Any, Any]) -> None:
+            on_result(result)
+            self._show(result, counts)
 
         try:
-            error = await self._watch(run, source, take)
+            error = await self._watch(run, source, handle)
         except get_cancelled_exc_class():
-            conclude(await self._collect_outcome(run, source, None, take))
+            on_end(await self._collect_outcome(run, source, None, handle))
             raise
-        outcome = await self._collect_outcome(run, source, error, take)
-        conclude(outcome)
+        outcome = await self._collect_outcome(run, source, error, handle)
+        on_end(outcome)
         await self.interrupt.raise_if_stopped()
         return outcome
 
     async def _watch(
-        self, run: BatchRun[Any, Any], source: StoppableSource, take: _Take
+        self, run: BatchRun[Any, Any], source: StoppableSource, handle: _Handler
     ) -> Exception | None:
         meter = Meter(
             run.progress,
@@ -96,10 +106,10 @@ class BatchRunner:
         )
         try:
             with self.interrupt.stopping_with(source.stop):
-                async with run, shown(meter, self.output, self.noun):
+                async with run, show_progress(meter, self.output, self.noun):
                     async for result in run:
-                        take(result)
-        except Exception as error:  # noqa: BLE001  # after the summary it is raised again, by whoever asked for the run
+                        handle(result)
+        except Exception as error:  # noqa: BLE001  # raised by the command after the summary
             return error
         return None
 
@@ -108,24 +118,23 @@ class BatchRunner:
         run: BatchRun[Any, Any],
         source: StoppableSource,
         error: Exception | None,
-        take: _Take,
+        handle: _Handler,
     ) -> RunOutcome:
         report = run.report
         if self.interrupt.code is None and error is None:
             return RunOutcome(report)
         found: list[Any] = []
-        whole = False
+        complete = False
         with anyio.CancelScope(shield=True):
-            with suppress(Exception):  # the error of the run: it is told already
-                async for result in run:  # what had settled when the run was left
-                    take(result)
-            found, whole = await source.remaining(report.submitted, _LOOKING)
+            with suppress(Exception):  # the error of the run, which is reported already
+                async for result in run:  # results that arrived before the run was stopped
+                    handle(result)
+            found, complete = await source.remaining(report.submitted, _REMAINING_SECONDS)
             await source.aclose()
-        return RunOutcome(
-            report, [item for item in found if not isinstance(item, SkippedItem)], whole, error
-        )
+        not_begun = [item for item in found if not isinstance(item, SkippedItem)]
+        return RunOutcome(report, not_begun, complete, error)
 
-    def _tell(self, result: ItemResult[Any, Any], told: dict[str, int]) -> None:
+    def _show(self, result: ItemResult[Any, Any], counts: dict[str, int]) -> None:
         outcome = "skipped" if result.skipped else "ok" if result.ok else "failed"
         if self.output.as_json:
             self.output.event(
@@ -139,35 +148,34 @@ class BatchRunner:
                 error=str(result.error) if result.error is not None else None,
             )
         elif not result.ok:
-            told[outcome] = told.get(outcome, 0) + 1
-            if told[outcome] <= _SHOWN:
+            counts[outcome] = counts.get(outcome, 0) + 1
+            if counts[outcome] <= _MAX_LINES:
                 self.output.note(
                     f"{outcome}: {self._cause(result)}", style="yellow" if result.skipped else "red"
                 )
-            elif told[outcome] == _SHOWN + 1:
+            elif counts[outcome] == _MAX_LINES + 1:
                 self.output.note(f"{outcome}: more, not shown here (--json tells of every one)")
 
     def _cause(self, result: ItemResult[Any, Any]) -> str:
-        """The item and what became of it."""
+        """Return the name of the item and the cause of its outcome."""
         if called(result.item):
             return str(result)
-        name, cause = (
-            str(next(iter(self.describe(result.item).values()), "")),
-            str(result.error or result.status),
-        )
+        name = str(next(iter(self.describe(result.item).values()), ""))
+        cause = str(result.error or result.status)
         return cause if cause.startswith(name) else f"{name}: {cause}"
 
     def lines(self, outcome: RunOutcome) -> list[str]:
-        """The account in a few lines for people."""
+        """Return the outcome as one or two lines for the user."""
         report = outcome.report
         taken = report.submitted - report.skipped
-        first = f"{report.succeeded:,} of {plural(taken + len(outcome.not_begun), self.noun)} {self.verb}"
+        total = taken + len(outcome.not_begun)
+        first = f"{report.succeeded:,} of {plural(total, self.noun)} {self.verb}"
         if report.duplicates:
             first += f" ({report.duplicates:,} there already)"
         first += f" in {duration(report.seconds)}"
         if report.seconds > 0 and report.succeeded:
             first += f": {report.succeeded / report.seconds:,.1f} {self.noun}s/s"
-            if report.bytes_sent >= WORTH_SHOWING:
+            if report.bytes_sent >= MIN_BYTES_SHOWN:
                 first += f", {megabytes(report.bytes_sent / report.seconds)}/s"
         lines = [first]
         counts = (
@@ -181,14 +189,19 @@ class BatchRunner:
             (report.in_doubt, "sent twice after a lost answer"),
             (report.retries, "requests repeated"),
         )
-        told = ", ".join(f"{count:,} {what}" for count, what in counts if count)
-        return [*lines, told] if told else lines
+        second = ", ".join(f"{count:,} {label}" for count, label in counts if count)
+        return [*lines, second] if second else lines
 
     def summarize(
         self, outcome: RunOutcome, lines: Sequence[str], code: ExitCode, **fields: Any
     ) -> None:
-        """Print the account; `code` is the exit code where neither a signal nor an error set
-        another.
+        """Print the summary.
+
+        Args:
+            outcome: The outcome of the run.
+            lines: The summary for the user.
+            code: The exit code, unless a signal or an error determines another one.
+            fields: Further fields of the JSON summary.
         """
         if self.interrupt.code is not None:
             code = self.interrupt.code
@@ -206,7 +219,7 @@ class BatchRunner:
 
     @staticmethod
     def _fields(outcome: RunOutcome) -> dict[str, Any]:
-        """The account as the fields of the JSON summary."""
+        """Return the outcome as fields of the JSON summary."""
         report = outcome.report
         return {
             "submitted": report.submitted,

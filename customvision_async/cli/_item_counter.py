@@ -1,6 +1,4 @@
-"""How many items folders and a manifest will give, counted beside the upload so that the bar knows
-its end. Opens no image.
-"""
+"""Count the items of an upload in the background, as the total of the progress bar."""
 
 from __future__ import annotations
 
@@ -11,12 +9,17 @@ from collections.abc import Iterable
 __all__ = ["ItemCounter"]
 
 _HEADER = b'{"failed_items_of"'
-"""How the line of a failed-items file begins that names the project."""
+"""Start of the first line of a failed-items file, which names the project."""
 
 
 class ItemCounter:
-    """Counts in a thread of its own; `total` is None until it is through, and stays None if
-    something cannot be read.
+    """Count the files of folders and the lines of a manifest in a thread.
+
+    Images are not opened.
+
+    Attributes:
+        total: The number of items. None until the count is complete, or if a folder or the manifest
+            cannot be read.
     """
 
     def __init__(
@@ -26,18 +29,16 @@ class ItemCounter:
         self._paths = list(paths)
         self._manifest = manifest
         self._ended = False
-        threading.Thread(target=self._count, name="customvision census", daemon=True).start()
+        threading.Thread(target=self._count, name="customvision item counter", daemon=True).start()
 
     def end(self) -> None:
-        """Stop counting: nobody looks any more."""
+        """Stop the count."""
         self._ended = True
 
     def _count(self) -> None:
         total = 0
-        if self._manifest is not None and not os.path.isfile(
-            self._manifest
-        ):  # a pipe can be read but once
-            return
+        if self._manifest is not None and not os.path.isfile(self._manifest):
+            return  # a pipe can be read only once
         waiting = [path for path in self._paths if os.path.isdir(path)]
         total += len(self._paths) - len(waiting)
         try:

@@ -1,7 +1,7 @@
-"""The options that every command has, and the client that they lead to.
+"""The options that all commands share, and the client that they configure.
 
-The endpoint and the key come from the environment or from a file: an argument can be read by every
-user of the machine, and stays in the shell's history.
+The endpoint and the key come from the environment or from a file. A command-line argument is
+visible to every user of the machine, and stays in the history of the shell.
 """
 
 from __future__ import annotations
@@ -48,15 +48,15 @@ __all__ = [
 DEFAULT_EMULATOR = ".customvision-emulator"
 DEFAULT_PROFILE = "customvision-profile.json"
 ENDPOINT, KEY = "VISION_TRAINING_ENDPOINT", "VISION_TRAINING_KEY"
-_CLOSING = 3.0
+_CLOSE_SECONDS = 3.0
 """Seconds for connections and the embedded emulator to close."""
-_WAIT = 0.5
-"""Seconds of waiting that are worth a word."""
-_WAITS_EVERY = 4.0
-"""Seconds between two such words."""
+_MIN_NOTICE_DELAY = 0.5
+"""Seconds of delay from which a retry is reported."""
+_NOTICE_SECONDS = 4.0
+"""Minimum seconds between two notices."""
 _GROUP = Group("Connection and output", sort_key=90)
 PROJECTS = Group("Projects", sort_key=2)
-"""The heading of the help under which the commands about projects and tags stand."""
+"""Help group of the commands for projects and tags."""
 
 ProjectOption = Annotated[
     str, Parameter(name="--project", metavar="NAME_OR_ID", help="Name or id of the project.")
@@ -106,8 +106,13 @@ _LINE = re.compile(r"\s*(?:export\s+)?([A-Za-z_][A-Za-z0-9_]*)\s*=\s*(.*?)\s*$")
 
 
 def read_env_file(path: Path) -> dict[str, str]:
-    """The NAME=VALUE lines of a file; ``export``, quotes around the value, blank lines and # lines
-    are understood.
+    """Return the variables of a file with NAME=VALUE lines.
+
+    A line may begin with ``export``, and a value may have quotes. Blank lines and lines that begin
+    with # are ignored.
+
+    Raises:
+        CommandError: The file cannot be read, or a line has another form.
     """
     try:
         text = path.read_text(encoding="utf-8-sig")
@@ -122,7 +127,7 @@ def read_env_file(path: Path) -> dict[str, str]:
         if not line.strip() or line.lstrip().startswith("#"):
             continue
         match = _LINE.match(line)
-        if match is None:  # the line is not shown: it may hold the key
+        if match is None:  # do not show the line, which may contain the key
             raise CommandError(f"{path}, line {number}: not of the form NAME=VALUE", ExitCode.USAGE)
         name, value = match.groups()
         if len(value) >= 2 and value[0] == value[-1] and value[0] in "'\"":
@@ -132,10 +137,10 @@ def read_env_file(path: Path) -> dict[str, str]:
 
 
 async def environment(common: CommonOptions) -> Mapping[str, str]:
-    """Return the variables of the environment, overridden by those of the file."""
+    """Return the environment variables, overridden by those of ``--env-file``."""
     if common.env_file is None:
         return os.environ
-    # It may be a pipe that nobody writes to.
+    # Read in a thread, because the file may be a pipe that nobody writes to.
     return {**os.environ, **await in_thread(read_env_file, common.env_file)}
 
 
@@ -154,10 +159,14 @@ async def _credentials(common: CommonOptions) -> tuple[str, str]:
 
 
 def emulator_class() -> type[Emulator]:
-    """The emulator, which needs Pillow."""
+    """Return the emulator class.
+
+    Raises:
+        CommandError: Pillow is not installed.
+    """
     try:
         from ..emulator import Emulator
-    except ImportError:  # the emulator raises it where Pillow is missing
+    except ImportError:  # raised by the emulator if Pillow is missing
         raise CommandError(
             "the emulator needs Pillow, which is not installed. In the clone it was installed "
             "from: pip install '.[cli,emulator]'"
@@ -166,36 +175,35 @@ def emulator_class() -> type[Emulator]:
 
 
 def parse_version(text: str) -> ApiVersion:
-    """Return the version of that name."""
+    """Return the API version of that name.
+
+    Raises:
+        CommandError: There is no such version.
+    """
     for version in ApiVersion:
         if text.lower().removeprefix("v") == version.value.removeprefix("v"):
             return version
-    raise CommandError(
-        f"there is no API version {text}; there are {names(version.value for version in ApiVersion)}"
-    )
+    known = names(version.value for version in ApiVersion)
+    raise CommandError(f"there is no API version {text}; there are {known}")
 
 
 class RetryNotice:
-    """Tells a person who would otherwise look at a still screen that a request is to be sent again,
-    and why. Now and then is enough.
-    """
+    """An observer that reports retries with a long delay, at most one every few seconds."""
 
     def __init__(self, output: Output) -> None:
         self._output = output
-        self._told = -_WAITS_EVERY
+        self._last_notice = -_NOTICE_SECONDS
 
     def __call__(self, event: Event) -> None:
         if (
             not isinstance(event, RetryScheduled)
-            or event.delay < _WAIT
-            or (now := time.monotonic()) - self._told < _WAITS_EVERY
+            or event.delay < _MIN_NOTICE_DELAY
+            or (now := time.monotonic()) - self._last_notice < _NOTICE_SECONDS
         ):
             return
-        if (
-            "429" in event.reason and event.delay < _WAITS_EVERY
-        ):  # finding the quota is part of the work
-            return
-        self._told = now
+        if "429" in event.reason and event.delay < _NOTICE_SECONDS:
+            return  # expected while the rate limit is being discovered
+        self._last_notice = now
         self._output.note(
             f"{event.reason.removeprefix(f'{event.operation}: ')}; again in {event.delay:.0f} s",
             style="dim",
@@ -207,7 +215,7 @@ class RetryNotice:
 
 @asynccontextmanager
 async def embedded(folder: str) -> AsyncIterator[Emulator]:
-    """Run the emulator that is kept in `folder`."""
+    """Run an emulator with its data in `folder`."""
     emulator = emulator_class()(data=folder)
     try:
         await emulator.start()
@@ -224,7 +232,10 @@ async def embedded(folder: str) -> AsyncIterator[Emulator]:
 
 @asynccontextmanager
 async def training_client(common: CommonOptions, output: Output) -> AsyncIterator[TrainingClient]:
-    """The client that the options ask for. Closing is shielded from a cancellation, and short."""
+    """Yield a client for the options.
+
+    Closing is shielded from cancellation and limited in time.
+    """
     version = parse_version(common.api_version)
     stack = AsyncExitStack()
     try:
@@ -242,16 +253,20 @@ async def training_client(common: CommonOptions, output: Output) -> AsyncIterato
             raise CommandError(str(error), ExitCode.SERVICE) from None
         yield await stack.enter_async_context(client)
     finally:
-        with anyio.move_on_after(_CLOSING, shield=True):
+        with anyio.move_on_after(_CLOSE_SECONDS, shield=True):
             await stack.aclose()
 
 
 async def find_project(client: TrainingClient, name_or_id: str) -> ProjectClient:
-    """The project that the user named."""
+    """Return the project with a name or id.
+
+    Raises:
+        CommandError: There is no such project.
+    """
     try:
         return await client.find_project(name_or_id)
     except NotFoundError as error:
-        if error.status >= 400:  # the endpoint has no projects at all
+        if error.status >= 400:  # an HTTP error, such as a wrong endpoint
             raise
         raise CommandError(
             f"{error.message}. Make it with --create-project or 'customvision projects create'."

@@ -1,8 +1,8 @@
-"""Where a command prints: data and summaries to stdout, everything on the way there to stderr.
+"""The output of a command: data and summaries on stdout, everything else on stderr.
 
-With ``--json`` stdout has one JSON object a line and nothing else: events first, a summary last.
-Every name that comes from outside goes through :func:`~._text.printable` before it reaches a
-terminal; JSON is pure ASCII, so it needs no more.
+With ``--json``, stdout has one JSON object per line: events first, and a summary last. Text goes
+through :func:`~._text.printable` before it reaches a terminal. JSON is pure ASCII and does not need
+that.
 """
 
 from __future__ import annotations
@@ -25,30 +25,33 @@ __all__ = ["Output", "redirect_to_null"]
 
 
 def redirect_to_null(stream: TextIO) -> None:
-    """Let a standard stream that cannot be written to write to the null device from now on."""
+    """Redirect a standard stream that cannot be written to the null device."""
     null = os.open(os.devnull, os.O_WRONLY)
     os.dup2(null, stream.fileno())
     os.close(null)
 
 
 class Output:
-    """The two streams of a command. `live` says whether a person is watching stderr on a terminal.
+    """Print to the two output streams of a command.
 
-    `concluded` says that the summary is out. A stdout that cannot be written to (a full disk) ends
-    the command with a CommandError; what is printed after that goes to stderr. A stderr that cannot
-    be written to ends nothing.
+    If stdout cannot be written (a full disk), the command ends with a CommandError, and later
+    output goes to stderr. Write errors of stderr are ignored.
+
+    Attributes:
+        as_json: Whether ``--json`` was given.
+        concluded: Whether the summary was printed.
+        trouble: The write error of stdout, unless a CommandError reported it.
+        console: The console on stderr.
     """
 
     def __init__(self, *, as_json: bool = False) -> None:
         self.as_json = as_json
         self.concluded: bool = False
         self.trouble: str = ""
-        """Why stdout is lost, unless a CommandError has told."""
         self._stdout_lost = False
         for stream in (sys.stdout, sys.stderr):
-            if isinstance(
-                stream, io.TextIOWrapper
-            ):  # a stream that cannot show a letter shows its escape
+            if isinstance(stream, io.TextIOWrapper):
+                # Print an escape for a character that the encoding lacks.
                 stream.reconfigure(errors="backslashreplace")
         self._console = Console(highlight=False, markup=False, emoji=False)
         self.console: Console = Console(
@@ -57,18 +60,20 @@ class Output:
 
     @property
     def live(self) -> bool:
+        """Whether stderr is a terminal that can show a progress bar."""
         return self.console.is_terminal and not self.as_json and not self.console.is_dumb_terminal
 
     def line(self, text: str) -> None:
-        """A line of data, for people. Nothing with ``--json``."""
+        """Print a line of data to stdout. Do nothing with ``--json``."""
         if not self.as_json:
             self._write(printable(text) + "\n")
 
     def note(self, text: str, style: str = "") -> None:
-        """A line beside the data, on stderr, above the bar if there is one."""
+        """Print a line to stderr, above the progress bar if there is one."""
         try:
-            self._write("", flush=True)  # both streams may go to one place: in the order of events
-        except CommandError as error:  # beside the data, so whoever writes data is to end
+            # Both streams may go to the same terminal, so keep the lines in order.
+            self._write("", flush=True)
+        except CommandError as error:  # the next line of data or the end of the command reports it
             self.trouble = str(error)
         try:
             self.console.print(Text(printable(text), style=style), soft_wrap=True)
@@ -76,18 +81,18 @@ class Output:
             redirect_to_null(sys.stderr)
 
     def error(self, text: str) -> None:
-        """What went wrong: one line on stderr for each line of `text`."""
+        """Print an error message to stderr, with a prefix for each line of `text`."""
         for part in text.splitlines() or [""]:
             self.note(f"customvision: {part}", style="bold red")
 
     def event(self, kind: str, **fields: Any) -> None:
-        """A line of JSON with ``--json``, otherwise nothing."""
+        """Print an event to stdout with ``--json``. Otherwise do nothing."""
         if self.as_json:
-            # Whoever reads the events acts on them as they come.
+            # Flush, because programs act on events as they arrive.
             self._write(json.dumps({"event": kind, **fields}, default=str) + "\n", flush=True)
 
     def summary(self, lines: Sequence[str], **fields: Any) -> None:
-        """How it went: the last thing on stdout."""
+        """Print the summary, the last output on stdout."""
         for text in lines:
             self.line(text)
         self.event("summary", **fields)
@@ -111,7 +116,7 @@ class Output:
             raise CommandError(f"the output cannot be written: {error.strerror}") from error
 
     def table(self, title: str, rows: Sequence[Mapping[str, object]]) -> None:
-        """A small table for people."""
+        """Print a table to stdout. Do nothing with ``--json`` or without rows."""
         if self.as_json or not rows:
             return
         table = Table(title=title or None, title_justify="left", header_style="bold")

@@ -1,7 +1,7 @@
-"""What a person sees while a batch runs: a bar on a terminal, a line every few seconds elsewhere,
-events with ``--json``.
+"""Show the progress of a batch run.
 
-The display reads the run's counters on its own clock; the work knows nothing of it.
+A terminal gets a progress bar, other streams a line every few seconds, and ``--json`` events. The
+display polls the counters of the run, so the run does not depend on it.
 """
 
 from __future__ import annotations
@@ -17,20 +17,21 @@ from rich.progress import BarColumn, Progress, TextColumn
 from ._output import Output
 from ._text import clock
 
-__all__ = ["WORTH_SHOWING", "Counters", "Meter", "shown"]
+__all__ = ["MIN_BYTES_SHOWN", "Counters", "Meter", "show_progress"]
 
-_BAR_EVERY = 0.1
-_LINE_EVERY = 3.0
-_WINDOW = 6.0
-"""Seconds over which the rates are taken: long enough to be steady, short enough to notice a change."""
+_BAR_SECONDS = 0.1
+"""Seconds between two updates of the bar."""
+_LINE_SECONDS = 3.0
+"""Seconds between two lines or events."""
+_WINDOW_SECONDS = 6.0
+"""Seconds over which the rates are averaged."""
 
-
-WORTH_SHOWING = 500_000
-"""Bytes sent from which a rate of megabytes says something: changes of tags send next to none."""
+MIN_BYTES_SHOWN = 500_000
+"""Bytes sent from which the byte rate is shown. Changes of tags send very little."""
 
 
 class Counters(Protocol):
-    """What of a run's progress is shown."""
+    """The counters of a run that are shown."""
 
     @property
     def submitted(self) -> int: ...
@@ -49,7 +50,7 @@ class Counters(Protocol):
 
 
 class Meter:
-    """The figures of the moment: rates over the last few seconds, and the time that is left."""
+    """Compute the rates of the last few seconds, and the time left."""
 
     def __init__(self, counters: Counters, total: Callable[[], int | None]) -> None:
         self.counters = counters
@@ -59,10 +60,10 @@ class Meter:
         self.total: int | None = None
 
     def sample(self) -> None:
-        """Look at the counters."""
+        """Read the counters and update the rates."""
         now = self.counters
         self._samples.append((now.seconds, now.done, now.bytes_sent))
-        while len(self._samples) > 2 and now.seconds - self._samples[1][0] >= _WINDOW:
+        while len(self._samples) > 2 and now.seconds - self._samples[1][0] >= _WINDOW_SECONDS:
             self._samples.popleft()
         seconds, done, sent = self._samples[0]
         if now.seconds > seconds:
@@ -73,17 +74,17 @@ class Meter:
 
     @property
     def left(self) -> float | None:
-        """Seconds to the end at this rate, or None where that is not known."""
+        """Seconds to the end at the current rate, or None if unknown."""
         if self.total is None or self.rate <= 0:
             return None
         return (self.total - self.counters.done) / self.rate
 
     def figures(self, noun: str) -> str:
-        """The figures on a line."""
+        """Return the current figures as one line."""
         now = self.counters
         of = f"/{self.total:,}" if self.total is not None else ""
         parts = [f"{now.done:,}{of} {noun}s", f"{self.rate:,.1f}/s"]
-        if now.bytes_sent >= WORTH_SHOWING:
+        if now.bytes_sent >= MIN_BYTES_SHOWN:
             parts.append(f"{self.byte_rate / 1e6:,.1f} MB/s")
         parts.append(f"{now.failed:,} failed")
         if now.skipped:
@@ -94,8 +95,8 @@ class Meter:
 
 
 @asynccontextmanager
-async def shown(meter: Meter, output: Output, noun: str) -> AsyncIterator[None]:
-    """While inside, the meter is on show."""
+async def show_progress(meter: Meter, output: Output, noun: str) -> AsyncIterator[None]:
+    """Show the meter inside the block."""
     show = _events if output.as_json else _bar if output.live else _lines
     task = asyncio.create_task(show(meter, output, noun))
     try:
@@ -121,13 +122,13 @@ async def _bar(meter: Meter, output: Output, noun: str) -> None:
                 description=meter.figures(noun),
             )
             progress.refresh()
-            await asyncio.sleep(_BAR_EVERY)
+            await asyncio.sleep(_BAR_SECONDS)
 
 
 async def _lines(meter: Meter, output: Output, noun: str) -> None:
     meter.sample()
     while True:
-        await asyncio.sleep(_LINE_EVERY)
+        await asyncio.sleep(_LINE_SECONDS)
         meter.sample()
         output.note(meter.figures(noun))
 
@@ -135,7 +136,7 @@ async def _lines(meter: Meter, output: Output, noun: str) -> None:
 async def _events(meter: Meter, output: Output, noun: str) -> None:
     meter.sample()
     while True:
-        await asyncio.sleep(_LINE_EVERY)
+        await asyncio.sleep(_LINE_SECONDS)
         meter.sample()
         now = meter.counters
         output.event(

@@ -1,6 +1,4 @@
-"""From the words of a command line to an exit code: parse, run on an event loop, and put every
-error in a line.
-"""
+"""Parse a command line, run the command on an event loop, and report its errors."""
 
 from __future__ import annotations
 
@@ -36,10 +34,10 @@ def run(words: Sequence[str]) -> int:
             output.error(output.trouble)
             return code or ExitCode.USAGE
     except BrokenPipeError:
-        # Whoever read the output went away, as `head` does: end without a word.
+        # The reader closed the pipe, as `head` does: exit without a message.
         redirect_to_null(sys.stdout)
         return ExitCode.BROKEN_PIPE
-    except OSError as error:  # of the output: a command reports its own
+    except OSError as error:  # of the output; a command reports its own errors
         redirect_to_null(sys.stdout)
         output.error(f"the output cannot be written: {error.strerror}")
         return ExitCode.USAGE
@@ -73,14 +71,14 @@ def _run(words: Sequence[str], output: Output) -> int:
 async def _guarded(
     command: Callable[[], Awaitable[int]], output: Output, interrupt: Interrupt, *, debug: bool
 ) -> int:
-    """Run a command: a signal cancels it, an error becomes its line and its code."""
+    """Run a command and return its exit code. A signal cancels it, and errors are reported."""
     try:
         with anyio.CancelScope() as scope, interrupt.listening(scope):
             code = await command()
             return interrupt.code or code
     except BrokenPipeError:
         raise
-    except Exception as error:  # noqa: BLE001  # the last stop: a person is told, with the code that scripts act on
+    except Exception as error:  # noqa: BLE001  # the outermost handler
         return _report(error, output, interrupt, debug=debug)
     if not output.concluded:
         output.error("interrupted")
@@ -94,9 +92,8 @@ async def _guarded(
 
 
 def _report(error: Exception, output: Output, interrupt: Interrupt, *, debug: bool) -> int:
-    while (
-        isinstance(error, ExceptionGroup) and len(error.exceptions) == 1
-    ):  # a task group's wrapping says nothing
+    # Unwrap the exception group of a task group.
+    while isinstance(error, ExceptionGroup) and len(error.exceptions) == 1:
         error = error.exceptions[0]
     if debug:
         for line in "".join(traceback.format_exception(error)).splitlines():
@@ -110,7 +107,7 @@ def _report(error: Exception, output: Output, interrupt: Interrupt, *, debug: bo
 
 
 class _Formatter(logging.Formatter):
-    """Log lines that move no cursor, whatever a server or a file name puts into them."""
+    """A formatter that escapes control characters from servers and file names."""
 
     def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802  # the base's name
         return printable(super().formatMessage(record))
@@ -126,12 +123,13 @@ def _log_to_stderr() -> None:
 
 
 _OPTIONAL = {"--emulator": DEFAULT_EMULATOR, "--probe": DEFAULT_PROFILE}
-"""Options whose value may be left out, and what they mean then."""
+"""Options with an optional value, and their defaults."""
 
 
 def _with_values(words: Sequence[str]) -> list[str]:
-    """Give each of :data:`_OPTIONAL` a value: the next word, unless that is an option or there is
-    none.
+    """Return `words` with a value after each option of :data:`_OPTIONAL`.
+
+    The next word is the value, unless it is an option or missing.
     """
     result: list[str] = []
     for index, word in enumerate(words):
@@ -149,8 +147,10 @@ def _plain(error: CycloptsError) -> str:
     if isinstance(error, UnusedCliTokensError) and error.unused_tokens:
         return f"not understood: {names(error.unused_tokens)}"
     text = str(error).rstrip()
-    if text.startswith(
-        ("Unknown option: --key", "Unknown option: --training-key")
-    ):  # never shown: the key may follow
-        return "a key is never an argument, where others could read it: set VISION_TRAINING_KEY, or give --env-file"
+    if text.startswith(("Unknown option: --key", "Unknown option: --training-key")):
+        # Do not show the original message, which may contain the key.
+        return (
+            "a key is never an argument, where others could read it: set VISION_TRAINING_KEY, or "
+            "give --env-file"
+        )
     return text

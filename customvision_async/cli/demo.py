@@ -1,6 +1,4 @@
-"""``customvision demo``: the main job from end to end, on images drawn on the spot and an
-emulator in this process.
-"""
+"""``customvision demo``: the main tasks, with generated images and an emulator in this process."""
 
 from __future__ import annotations
 
@@ -27,8 +25,8 @@ from .upload import describe_item
 
 __all__ = ["demo"]
 
-_THINKS = 0.2
-_BATCH = 1_000_000
+_THINK_SECONDS = 0.2
+_MAX_CHUNK_BYTES = 1_000_000
 
 
 async def demo(
@@ -45,7 +43,7 @@ async def demo(
     """
     if not 50 <= images <= 100_000:
         raise CommandError("--images takes 50 to 100,000")
-    del common  # told to the screen already
+    del common  # `output` has its settings already
     with tempfile.TemporaryDirectory(
         prefix="customvision-demo-", ignore_cleanup_errors=True
     ) as folder:
@@ -55,20 +53,19 @@ async def demo(
 
 @asynccontextmanager
 async def _emulated(output: Output) -> AsyncIterator[TrainingClient]:
-    # As the service does, it decodes the images and takes its time; the batches are small, so
-    # that there is something to watch.
-    emulated = emulator_class()(check_images="decode", think_seconds=_THINKS)
+    # Decode images and delay responses as the service does. Small batches make progress visible.
+    emulated = emulator_class()(check_images="decode", think_seconds=_THINK_SECONDS)
     async with (
         emulated,
         TrainingClient(
             emulated.endpoint,
             emulated.training_key,
-            concurrency=Concurrency(max_chunk_bytes=_BATCH),
+            concurrency=Concurrency(max_chunk_bytes=_MAX_CHUNK_BYTES),
         ) as training,
     ):
         output.note(
             (
-                f"An emulator of the service listens at {emulated.endpoint} and thinks {_THINKS} s "
+                f"An emulator of the service listens at {emulated.endpoint} and thinks {_THINK_SECONDS} s "
                 "over each request"
             ),
             style="dim",
@@ -77,7 +74,7 @@ async def _emulated(output: Output) -> AsyncIterator[TrainingClient]:
 
 
 class _Demo:
-    """The steps, and a row about each for the table at the end."""
+    """The steps of the demo, with a table row for each."""
 
     def __init__(
         self, training: TrainingClient, folder: Path, output: Output, interrupt: Interrupt
@@ -96,8 +93,8 @@ class _Demo:
         began = time.perf_counter()
         photos = self._folder / "photos"
         self._step(f"Drawing {images} images of fruit, a copy of one of them, and a few bad files")
-        drawn = await anyio.to_thread.run_sync(_demo_files.draw_folder, photos, images)
-        self._row("draw images", drawn.images, None, time.perf_counter() - began)
+        files = await anyio.to_thread.run_sync(_demo_files.draw_folder, photos, images)
+        self._row("draw images", files.images, None, time.perf_counter() - began)
 
         project = await self._create("Orchard", "General")
         self._step("Uploading the folder; the names of the folders below it become tags")
@@ -106,13 +103,13 @@ class _Demo:
             "uploaded",
             lambda source: project.upload_images(source, create_missing_tags=True),
             images_in(photos, tags_from_folders=True),
-            drawn.images + drawn.copies + len(drawn.bad) + drawn.others,
+            files.images + files.copies + len(files.bad) + files.others,
         )
-        self._expect("images landed", drawn.images + drawn.copies, report.succeeded)
-        self._expect("bad images were reported", len(drawn.bad), report.failed)
-        self._expect("other files were left out", drawn.others, report.skipped)
+        self._expect("images landed", files.images + files.copies, report.succeeded)
+        self._expect("bad images were reported", len(files.bad), report.failed)
+        self._expect("other files were left out", files.others, report.skipped)
 
-        await self._look(project, drawn.images, report.succeeded)
+        await self._list(project, files.images, report.succeeded)
         await self._retag(project)
         await self._regions(_demo_files.draw_scenes, max(20, images // 6))
         await self._delete(project)
@@ -125,7 +122,7 @@ class _Demo:
         self._row("create a project", 1, 1, time.perf_counter() - began)
         return project
 
-    async def _look(self, project: ProjectClient, expected: int, landed: int) -> None:
+    async def _list(self, project: ProjectClient, expected: int, landed: int) -> None:
         self._step("Listing the images")
         began = time.perf_counter()
         listed = [image async for image in project.list_images()]
@@ -136,9 +133,8 @@ class _Demo:
             "image (its tag goes to the one there already)"
         )
         for image in listed[:3]:
-            self._output.line(
-                f"  {image.id}  {image.width}x{image.height}  {', '.join(tag.tag_name or '' for tag in image.tags)}"
-            )
+            names = ", ".join(tag.tag_name or "" for tag in image.tags)
+            self._output.line(f"  {image.id}  {image.width}x{image.height}  {names}")
         tags = {tag.name: tag.image_count async for tag in project.list_tags()}
         self._output.line(
             "  " + ", ".join(f"{name}: {count}" for name, count in sorted(tags.items()))
@@ -198,11 +194,11 @@ class _Demo:
             self._output, self._interrupt, "image", verb, describe_item, lambda: count
         )
 
-        def conclude(outcome: RunOutcome) -> None:
+        def on_end(outcome: RunOutcome) -> None:
             for text in runner.lines(outcome):
                 self._output.line(f"  {text}")
 
-        outcome = await runner.run(start, StoppableSource([source]), conclude=conclude)
+        outcome = await runner.run(start, StoppableSource([source]), on_end=on_end)
         if outcome.error is not None:
             raise outcome.error
         report = outcome.report
@@ -227,22 +223,22 @@ class _Demo:
             }
         )
 
-    def _expect(self, what: str, expected: int, actual: int) -> None:
+    def _expect(self, noun: str, expected: int, actual: int) -> None:
         if expected != actual:
-            self._surprises.append(f"{actual} {what}, and {expected} were expected")
+            self._surprises.append(f"{actual} {noun}, and {expected} were expected")
 
     def _close(self, seconds: float) -> int:
         self._output.table("", self._rows)
         for surprise in self._surprises:
             self._output.error(surprise)
         code = ExitCode.ITEMS if self._surprises else ExitCode.OK
-        told = f"Done in {seconds:.1f} s: " + (
+        text = f"Done in {seconds:.1f} s: " + (
             "not all came out as it should"
             if self._surprises
             else "everything came out as it should."
         )
         self._output.summary(
-            [told],
+            [text],
             ok=not self._surprises,
             exit_code=int(code),
             seconds=round(seconds, 3),

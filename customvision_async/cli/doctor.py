@@ -1,5 +1,6 @@
-"""``customvision doctor``: why a resource cannot be used, or that it can; and what its service does
-(``--probe``).
+"""``customvision doctor``: diagnose the access to a resource.
+
+With ``--probe`` it also determines undocumented behaviour of the service.
 """
 
 from __future__ import annotations
@@ -61,7 +62,7 @@ async def doctor(
             parse_version(common.api_version),
         )
         findings = await examine(
-            exam, (*NETWORK_CHECKS, *RESOURCE_CHECKS), lambda finding: _tell(output, finding)
+            exam, (*NETWORK_CHECKS, *RESOURCE_CHECKS), lambda finding: _show(output, finding)
         )
         states = [finding.state for finding in findings]
         counts = {"problems": states.count("problem"), "warnings": states.count("warning")}
@@ -74,12 +75,12 @@ async def doctor(
             output.summary([words, *more], ok=code is ExitCode.OK, exit_code=int(code), **counts)
             return code
         output.line(words)
-        if common.emulator is None:  # which costs nothing
+        if common.emulator is None:  # a probe of the emulator is free
             await _consent(output, probe, yes=yes)
         return await _probe(output, exam, probe, counts)
 
 
-def _tell(output: Output, finding: Finding) -> None:
+def _show(output: Output, finding: Finding) -> None:
     more = f": {finding.advice}" if finding.advice else ""
     output.line(f"{finding.state:<11} {finding.name:<10} {finding.found}{more}")
     output.event(
@@ -92,9 +93,10 @@ def _tell(output: Output, finding: Finding) -> None:
 
 
 async def _consent(output: Output, file: Path, *, yes: bool) -> None:
-    """Say what the probe costs, and ask unless told not to.
+    """Print the cost of the probe, and ask for consent unless `yes`.
 
-    Raise CommandError where the answer is no.
+    Raises:
+        CommandError: The user declines, or cannot be asked.
     """
     output.note(f"The probe makes {COST}. It writes {file}.")
     if yes:
@@ -108,15 +110,15 @@ async def _consent(output: Output, file: Path, *, yes: bool) -> None:
 
 
 async def _probe(output: Output, exam: Examination, file: Path, counts: dict[str, int]) -> ExitCode:
-    left: list[str] = []
+    not_deleted: list[str] = []
 
-    def leave(name: str) -> None:
-        left.append(name)
+    def on_not_deleted(name: str) -> None:
+        not_deleted.append(name)
         output.error(f"the scratch project {name} could not be deleted: delete it")
 
     resource = Resource(Link(exam.endpoint, 20.0), exam.key)
     try:
-        profile = await make_probe(resource, Stages(output.note, leave))
+        profile = await make_probe(resource, Stages(output.note, on_not_deleted))
     finally:
         resource.link.close()
     write_profile(file, profile, resource.version, f"{datetime.now(UTC):%Y-%m-%d}")
@@ -127,16 +129,16 @@ async def _probe(output: Output, exam: Examination, file: Path, counts: dict[str
     for name, why in profile.not_settled.items():
         output.line(f"not settled {name}: {why}")
         output.event("switch", name=name, not_settled=why)
-    code = ExitCode.ITEMS if left else ExitCode.OK
+    code = ExitCode.ITEMS if not_deleted else ExitCode.OK
     settled, unsettled = len(profile.switches), len(profile.not_settled)
     output.summary(
         [f"{settled} switches settled, {unsettled} not; written to {file}"],
-        ok=not left,
+        ok=not not_deleted,
         exit_code=int(code),
         **counts,
         settled=settled,
         not_settled=unsettled,
-        left=left,
+        left=not_deleted,
         file=file,
     )
     return code

@@ -52,11 +52,11 @@ class Filter:
 
     @property
     def empty(self) -> bool:
-        """Whether it leaves nothing out."""
+        """Whether the filter matches all images."""
         return not self.with_tag and self.tagged is None
 
     def check(self) -> None:
-        """Raises CommandError where no image can be meant."""
+        """Raise CommandError if the filter can match no image."""
         if self.with_tag and self.tagged is False:
             raise CommandError("--untagged and a tag: no image is both")
 
@@ -91,7 +91,7 @@ class TagSelection(Selection):
 async def list_images(
     *,
     project: ProjectOption,
-    chosen: Filter = Filter(),  # frozen
+    chosen: Filter = Filter(),
     limit: Annotated[
         int | None, Parameter(validator=Number(gte=0), help="Stop after so many.")
     ] = None,
@@ -119,9 +119,8 @@ def _show(image: Image, output: Output) -> None:
         output.event("image", **msgspec.to_builtins(image))
     else:
         size = f"{image.width}x{image.height}"
-        output.line(
-            f"{image.id}  {size:>11}  {', '.join(tag.tag_name or tag.tag_id for tag in image.tags)}".rstrip()
-        )
+        tags = ", ".join(tag.tag_name or tag.tag_id for tag in image.tags)
+        output.line(f"{image.id}  {size:>11}  {tags}".rstrip())
 
 
 async def tag(
@@ -197,9 +196,10 @@ async def delete(
 
 
 async def _check_tags(project: ProjectClient, tags: tuple[str, ...]) -> None:
-    """Better one line about a slip in a tag than one for each image.
+    """Check that all tags exist, so that a misspelt tag is reported once and not for each image.
 
-    Raises LookupError, whose message names the tags there are.
+    Raises:
+        LookupError: A tag does not exist. The message names the existing tags.
     """
     for name in tags:
         await project.get_tag(name)
@@ -215,9 +215,8 @@ async def _ask(question: str) -> None:
     sys.stderr.flush()
     if sys.platform != "win32":
         try:
-            await anyio.wait_readable(
-                sys.stdin
-            )  # rather than blocking in readline: Ctrl-C must get through
+            # Unlike readline, this wait can be cancelled by Ctrl-C.
+            await anyio.wait_readable(sys.stdin)
         except anyio.get_cancelled_exc_class():
             sys.stderr.write("\n")
             raise
@@ -228,7 +227,11 @@ async def _ask(question: str) -> None:
 async def _selected(
     project: ProjectClient, images: tuple[str, ...], chosen: Selection
 ) -> list[str]:
-    """The ids that the options choose."""
+    """Return the ids of the images that the arguments select.
+
+    Raises:
+        CommandError: The images are selected in no way, or in several.
+    """
     chosen.check()
     ways = bool(images) + (chosen.ids_from is not None) + chosen.all + (not chosen.empty)
     if ways != 1:
@@ -247,11 +250,16 @@ async def _selected(
 
 
 def _read_ids(name: str) -> list[str]:
-    """The ids in a file: the first word of each line, or where the line is an event of ours, its
-    id.
+    """Return the ids in a file.
+
+    A line holds an id as its first word, or is a JSON event of ``list`` or ``upload``.
+
+    Raises:
+        CommandError: The file cannot be read, or a line is invalid.
     """
     try:
-        # Unbuffered: a thread left behind in a buffered stdin aborts the interpreter at its end.
+        # Unbuffered, because a thread that still waits in a buffered stdin aborts the interpreter
+        # at its exit.
         stdin = name == "-"
         with open(0 if stdin else name, "rb", buffering=0, closefd=not stdin) as file:
             lines = file.readall().decode().splitlines()
@@ -287,10 +295,10 @@ def _describe_image(item: Any) -> Mapping[str, Any]:
 
 
 async def _change(runner: BatchRunner, start: Any, ids: list[str]) -> int:
-    """Run a change over `ids` and give the exit code."""
+    """Run a change of the images `ids`, and return the exit code."""
     code = ExitCode.OK
 
-    def conclude(outcome: RunOutcome) -> None:
+    def on_end(outcome: RunOutcome) -> None:
         nonlocal code
         report = outcome.report
         code = (
@@ -299,7 +307,7 @@ async def _change(runner: BatchRunner, start: Any, ids: list[str]) -> int:
         lines = runner.lines(outcome) if ids else [f"No image matches: nothing {runner.verb}."]
         runner.summarize(outcome, lines, code)
 
-    outcome = await runner.run(start, StoppableSource([ids]), conclude=conclude)
+    outcome = await runner.run(start, StoppableSource([ids]), on_end=on_end)
     if outcome.error is not None:
         raise outcome.error
     return code

@@ -1,4 +1,4 @@
-"""``customvision projects``: list them, or make one."""
+"""``customvision projects``: list the projects, or create one."""
 
 from __future__ import annotations
 
@@ -18,7 +18,11 @@ OutputArgument = Annotated[Output, Parameter(parse=False)]
 
 
 @app.default
-async def list_projects(*, common: CommonOptions = CommonOptions(), output: OutputArgument) -> int:  # noqa: B008  # frozen
+async def list_projects(
+    *,
+    common: CommonOptions = CommonOptions(),  # noqa: B008  # frozen
+    output: OutputArgument,
+) -> int:
     """List the projects: id and name."""
     async with training_client(common, output) as client:
         count = 0

@@ -1,4 +1,4 @@
-"""``customvision tags``: list the tags of a project, or make one."""
+"""``customvision tags``: list the tags of a project, or create one."""
 
 from __future__ import annotations
 

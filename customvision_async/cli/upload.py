@@ -93,15 +93,15 @@ async def upload(
                 output, interrupt, "image", "landed", describe_item, lambda: counter.total
             )
             named = frozenset(os.path.basename(path) for path in paths if not path.is_dir())
-            again = [] if from_failed is None else [_listed(from_failed, target, tag)]
+            failed = [] if from_failed is None else [_failed_items(from_failed, target, tag)]
             return await upload_from(
                 target,
-                [*folders, *again],
+                [*folders, *failed],
                 runner,
                 create_tags=create_tags,
                 failed_file=failed_file,
                 named=named,
-                again=_again(project, common),
+                repeat_options=_repeat_options(project, common),
             )
     finally:
         counter.end()
@@ -115,32 +115,39 @@ async def upload_from(
     create_tags: bool = True,
     failed_file: Path | None = None,
     named: frozenset[str] = frozenset(),
-    again: str = "",
+    repeat_options: str = "",
 ) -> int:
-    """Upload what `sources` give, and return the exit code.
+    """Upload the items of several sources, and return the exit code.
 
-    `named`: files asked for by name, which must not be skipped.
+    Args:
+        project: The project to upload to.
+        sources: The sources, in order.
+        runner: Runs the batch.
+        create_tags: Whether to create missing tags.
+        failed_file: The failed-items file. By default, a new file if an item fails.
+        named: Names of files that were given as arguments. Skipping one is a failure.
+        repeat_options: The options to suggest for an upload of the failed items.
     """
     code = ExitCode.OK
     refused = False
     failed = FailedItems(project, failed_file)
 
-    def settled(result: ItemResult[Any, Any]) -> None:
+    def on_result(result: ItemResult[Any, Any]) -> None:
         nonlocal refused
-        refused = refused or (result.skipped and _must_land(result.item, named))
+        refused = refused or (result.skipped and _must_not_skip(result.item, named))
         failed.add(result)
 
-    def conclude(outcome: RunOutcome) -> None:
+    def on_end(outcome: RunOutcome) -> None:
         nonlocal code
-        code = ExitCode.ITEMS if refused or _is_short(outcome) else ExitCode.OK
+        code = ExitCode.ITEMS if refused or _is_incomplete(outcome) else ExitCode.OK
         failed.finish((item for _, item in outcome.report.pending_items), outcome.not_begun)
-        _conclude(outcome, runner, failed, again, code)
+        _summarize(outcome, runner, failed, repeat_options, code)
 
     outcome = await runner.run(
         lambda source: project.upload_images(source, create_missing_tags=create_tags),
         StoppableSource(sources),
-        settled=settled,
-        conclude=conclude,
+        on_result=on_result,
+        on_end=on_end,
     )
     if outcome.error is not None:
         raise outcome.error
@@ -157,8 +164,8 @@ def _folders(paths: Sequence[Path], tags: Sequence[str], tags_from_folders: bool
     return folders
 
 
-def _listed(path: Path, project: ProjectClient, tags: Sequence[str]) -> AsyncIterator[Any]:
-    """Return the items of a failed-items file of `project`."""
+def _failed_items(path: Path, project: ProjectClient, tags: Sequence[str]) -> AsyncIterator[Any]:
+    """Return the items of a failed-items file of `project`, with `tags` added."""
     return _with_tags(images_from_manifest(path, project=project.id), tags)
 
 
@@ -173,7 +180,7 @@ def _check_readable(path: Path | None) -> None:
 
 
 async def _with_tags(manifest: AsyncIterable[Any], tags: Sequence[str]) -> AsyncIterator[Any]:
-    """The items of a manifest with more tags than it says."""
+    """Yield the items of a manifest with `tags` added."""
     async for item in manifest:
         yield (
             item
@@ -183,7 +190,7 @@ async def _with_tags(manifest: AsyncIterable[Any], tags: Sequence[str]) -> Async
 
 
 def _check_writable(path: Path | None) -> None:
-    """Better to hear of it now than after a night's upload."""
+    """Raise CommandError before the upload if the failed-items file cannot be written."""
     if path is not None and (path.is_dir() or not os.access(path.parent, os.W_OK)):
         raise CommandError(f"the --failed-file cannot be written: {path}")
 
@@ -198,14 +205,14 @@ async def _target(
     except NotFoundError as error:
         if error.status >= 400:
             raise
-        made = await client.create_project(name, domain=domain)
-        output.note(f"Made project {name} ({made.id})")
-        output.event("project_created", name=name, id=made.id)
-        return made
+        project = await client.create_project(name, domain=domain)
+        output.note(f"Made project {name} ({project.id})")
+        output.event("project_created", name=name, id=project.id)
+        return project
 
 
-def _again(project: str, common: CommonOptions) -> str:
-    """The options that a second run needs too."""
+def _repeat_options(project: str, common: CommonOptions) -> str:
+    """Return the options that an upload of the failed items needs, quoted for a shell."""
     words = ["--project", project]
     if common.emulator is not None:
         words += ["--emulator", common.emulator]
@@ -215,7 +222,7 @@ def _again(project: str, common: CommonOptions) -> str:
 
 
 def describe_item(item: Any) -> Mapping[str, Any]:
-    """An item of an upload, for people and programs; its name comes first."""
+    """Return the output fields of an item. The first field is its display name."""
     fields: dict[str, Any] = {"name": getattr(item, "name", None) or str(item)}
     if isinstance(item, ImageFile | SkippedItem) and item.path is not None:
         fields["path"] = os.fspath(item.path)
@@ -224,26 +231,29 @@ def describe_item(item: Any) -> Mapping[str, Any]:
     return fields
 
 
-def _is_short(outcome: RunOutcome) -> bool:
-    """Return whether anything did not land that was to."""
+def _is_incomplete(outcome: RunOutcome) -> bool:
+    """Return whether an item has not succeeded, or there were no items to upload."""
     report = outcome.report
     return bool(report.failed or report.pending or outcome.not_begun or not report.succeeded)
 
 
-def _must_land(item: object, named: frozenset[str]) -> bool:
-    """Return whether it is an error to skip `item`: a file asked for by name, or a line of a
-    manifest.
-    """
-    return getattr(item, "name", None) in named or _is_manifest_line(item)
+def _must_not_skip(item: object, named: frozenset[str]) -> bool:
+    """Return whether `item` is a named file or an invalid line of a manifest."""
+    return getattr(item, "name", None) in named or _is_invalid_line(item)
 
 
-def _is_manifest_line(item: object) -> bool:
+def _is_invalid_line(item: object) -> bool:
     return isinstance(item, SkippedItem) and item.reason.startswith("not a line of a manifest")
 
 
-def _conclude(
-    outcome: RunOutcome, runner: BatchRunner, failed: FailedItems, again: str, code: ExitCode
+def _summarize(
+    outcome: RunOutcome,
+    runner: BatchRunner,
+    failed: FailedItems,
+    repeat_options: str,
+    code: ExitCode,
 ) -> None:
+    """Print the summary, with the command that uploads the failed items."""
     lines = runner.lines(outcome)
     stopped = outcome.error is not None or runner.interrupt.code is not None
     if outcome.report.submitted == outcome.report.skipped and not stopped:
@@ -255,11 +265,14 @@ def _conclude(
                 else "no file."
             )
         ]
-    path, mend = failed.path, failed.unretryable
-    repeat = outcome.report.failed + outcome.report.pending + len(outcome.not_begun) - mend
-    if path is not None and (mend or repeat):
-        lines.append(f"What did not land is listed in {path}{_advice(repeat, mend)}")
-        lines.append(f"  customvision upload --from-failed {shlex.quote(str(path))} {again}")
+    path, unretryable = failed.path, failed.unretryable
+    not_uploaded = outcome.report.failed + outcome.report.pending + len(outcome.not_begun)
+    retryable = not_uploaded - unretryable
+    if path is not None and not_uploaded:
+        lines.append(f"What did not land is listed in {path}{_advice(retryable, unretryable)}")
+        lines.append(
+            f"  customvision upload --from-failed {shlex.quote(str(path))} {repeat_options}"
+        )
     if not outcome.not_begun_complete:
         lines.append(
             "There is more that was not reached in time to be listed: run the same command again."
@@ -269,18 +282,19 @@ def _conclude(
         lines,
         code,
         failed_file=str(path) if path is not None else None,
-        to_repeat=repeat,
-        unretryable=mend,
+        to_repeat=retryable,
+        unretryable=unretryable,
     )
     if failed.trouble:
         runner.output.error(failed.trouble)
 
 
-def _advice(repeat: int, mend: int) -> str:
-    """What to do about that many items, as the end of a sentence, before the command that does it."""
-    if not mend:
+def _advice(retryable: int, unretryable: int) -> str:
+    """Return the advice for failed items: the end of a sentence that precedes a command."""
+    if not unretryable:
         return ". To send it again:"
-    mended = f"{mend:,} would fail again as {'it is' if mend == 1 else 'they are'} and {'is' if mend == 1 else 'are'} to be mended first"
-    if not repeat:
-        return f", with the causes: {mended}. Then:"
-    return f", with the causes: {repeat:,} worth another try; {mended}. To send them again:"
+    they_are, are = ("it is", "is") if unretryable == 1 else ("they are", "are")
+    first = f"{unretryable:,} would fail again as {they_are} and {are} to be mended first"
+    if not retryable:
+        return f", with the causes: {first}. Then:"
+    return f", with the causes: {retryable:,} worth another try; {first}. To send them again:"

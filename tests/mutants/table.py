@@ -319,7 +319,7 @@ MUTANTS: tuple[Mutant, ...] = (
     Mutant(
         "the doctor waits for a peer that has not answered, again in each check",
         "cli/_doctor/examination.py",
-        "        exam.reachable = False  # the checks after this one would wait in vain\n",
+        "        exam.reachable = False  # the remaining checks would time out too\n",
         "",
         _tests("cli/test_doctor"),
     ),

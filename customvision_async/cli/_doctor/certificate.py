@@ -1,7 +1,6 @@
-"""Who issued a certificate that is not trusted, and until when it holds.
+"""Read the issuer, subject and validity of an untrusted certificate.
 
-Python decodes only certificates that it has verified. These few lines read the three fields that
-explain a refusal.
+Python decodes verified certificates only, so this module decodes these three fields itself.
 """
 
 from __future__ import annotations
@@ -18,7 +17,7 @@ _COMMON_NAME, _ORGANIZATION = b"\x55\x04\x03", b"\x55\x04\x0a"
 
 @dataclass(frozen=True)
 class Certificate:
-    """What a person is told about a certificate."""
+    """The fields of a certificate that explain why it is not trusted."""
 
     subject: str
     issuer: str
@@ -30,7 +29,7 @@ def read_certificate(der: bytes) -> Certificate:
     """Return the names and times of an X.509 certificate.
 
     Raises:
-        ValueError: It is none.
+        ValueError: `der` is not a certificate.
     """
     try:
         (_, whole), *_ = _values(der)
@@ -44,7 +43,7 @@ def read_certificate(der: bytes) -> Certificate:
 
 
 def _values(data: bytes) -> Iterator[tuple[int, bytes]]:
-    """Yield tag and content of each DER value in `data`."""
+    """Yield the tag and the content of each DER value in `data`."""
     at = 0
     while at < len(data):
         tag, length = data[at], data[at + 1]
@@ -60,7 +59,7 @@ def _values(data: bytes) -> Iterator[tuple[int, bytes]]:
 
 
 def _name(data: bytes) -> str:
-    """Return the common name of a distinguished name, with its organization."""
+    """Return the common name and the organization of a distinguished name."""
     parts: dict[bytes, str] = {}
     for _, group in _values(data):
         for _, pair in _values(group):
@@ -72,6 +71,6 @@ def _name(data: bytes) -> str:
 
 def _time(tag: int, text: bytes) -> datetime:
     digits = text.decode("ascii").removesuffix("Z")
-    if tag == _UTC_TIME:  # two digits of the year: 50 to 99 are of the last century
+    if tag == _UTC_TIME:  # two-digit years from 50 to 99 are in the 20th century
         digits = ("19" if digits[:2] >= "50" else "20") + digits
     return datetime.strptime(digits, "%Y%m%d%H%M%S").replace(tzinfo=UTC)

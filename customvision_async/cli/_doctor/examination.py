@@ -1,4 +1,4 @@
-"""What ``customvision doctor`` examines, and what it finds: the frame that every check is made in."""
+"""Run the checks of ``customvision doctor`` and collect their findings."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ _TRY_AGAIN = "try again; if it stays so, look for a firewall or an overloaded ne
 
 @dataclass(frozen=True)
 class Finding:
-    """The outcome of one check: what was found, and what to do about it."""
+    """The outcome of a check, with advice for the user."""
 
     name: str
     state: State
@@ -42,12 +42,26 @@ class Finding:
 
 
 class NotCheckedError(Exception):
-    """A check cannot be made; the message says why."""
+    """A check cannot be performed, for the reason in the message."""
 
 
 @dataclass
 class Examination:
-    """What is examined, and what the checks have found so far. `key` is never shown."""
+    """The state of an examination, which the checks read and update. The key is never shown.
+
+    Attributes:
+        given_endpoint: The endpoint as the user set it.
+        given_key: The key as the user set it.
+        prediction_key: The prediction key of the environment, or an empty string.
+        api_version: The version of the Training API to check.
+        endpoint: The endpoint, once it is validated.
+        key: The key, once it is validated.
+        known: Whether the host name was resolved.
+        reachable: Whether the host accepts connections that can be trusted so far.
+        link: The connection to the endpoint.
+        access: The response to the access check.
+        refusals: The responses with status 429.
+    """
 
     given_endpoint: str
     given_key: str = field(repr=False)
@@ -74,17 +88,17 @@ class Examination:
 
     @property
     def projects(self) -> list[Any] | None:
-        """The projects of the resource, or None where they could not be listed."""
+        """The projects of the resource, or None if they could not be listed."""
         found = self.access.json if self.access is not None and self.access.status == 200 else None
         return found if isinstance(found, list) else None
 
     def need(self, found: object, why: str) -> None:
-        """Raise NotCheckedError unless an earlier check found what this one needs."""
+        """Raise NotCheckedError unless an earlier check produced `found`."""
         if not found:
             raise NotCheckedError(why)
 
     async def get(self, path: str, version: str | None = None) -> Response:
-        """GET from the Training API with the key. A 429 is waited for once, and remembered."""
+        """Send a GET request to the Training API, and retry it once after a 429."""
         assert self.link is not None
         number = version or self.api_version.value
         api = "training" if number >= "v3" else "Training"
@@ -108,19 +122,19 @@ class FindingError(Exception):
 
 
 class ProblemError(FindingError):
-    """Ends a check with a problem."""
+    """A problem that ends its check."""
 
     state: State = "problem"
 
 
 class WarningError(FindingError):
-    """Ends a check with a warning."""
+    """A warning that ends its check."""
 
     state: State = "warning"
 
 
 def host_of(text: str) -> str:
-    """Return the host of a URL, with or without its scheme, or an empty string."""
+    """Return the host of a URL with or without a scheme, or an empty string."""
     text = text.strip().lower()
     try:
         return urlsplit(text if "//" in text else f"//{text}").hostname or ""
@@ -130,48 +144,55 @@ def host_of(text: str) -> str:
 
 @dataclass(frozen=True)
 class Check:
-    """One check: its name, the seconds that it may take, and how it is made."""
+    """A check: its name, its time limit in seconds, and its function."""
 
     name: str
     seconds: float
-    make: Callable[[Examination], Awaitable[Finding]]
+    run: Callable[[Examination], Awaitable[Finding]]
 
 
 async def examine(
-    exam: Examination, checks: Sequence[Check], tell: Callable[[Finding], None]
+    exam: Examination, checks: Sequence[Check], on_finding: Callable[[Finding], None]
 ) -> list[Finding]:
-    """Make every check, tell each finding as it comes, and return them all.
+    """Perform all checks, and return their findings.
 
-    Bounded by the sum of the limits.
+    The time is limited by the sum of the limits of the checks.
+
+    Args:
+        exam: The state of the examination.
+        checks: The checks, in order.
+        on_finding: Called with each finding as it arrives.
     """
     findings: list[Finding] = []
     try:
         for check in checks:
-            found = await _checked(exam, check)
+            found = await _perform(exam, check)
             findings.append(found)
-            tell(found)
+            on_finding(found)
     finally:
         if exam.link is not None:
             exam.link.close()
     return findings
 
 
-async def _checked(exam: Examination, check: Check) -> Finding:
+async def _perform(exam: Examination, check: Check) -> Finding:
     try:
         async with asyncio.timeout(check.seconds):
-            found = await check.make(exam)
+            found = await check.run(exam)
     except FindingError as finding:
         found = Finding(check.name, finding.state, finding.found, finding.advice)
     except NotCheckedError as error:
         found = Finding(check.name, "not checked", str(error))
     except TimeoutError:
-        exam.reachable = False  # the checks after this one would wait in vain
+        exam.reachable = False  # the remaining checks would time out too
         found = Finding(check.name, "problem", "no response in time", _TRY_AGAIN)
     except (OSError, http.client.HTTPException, ValueError) as error:
         why = getattr(error, "strerror", None) or type(error).__name__
         found = Finding(check.name, "problem", f"the exchange failed: {why}", _TRY_AGAIN)
     secret = exam.given_key.strip()
-    if secret and secret in found.found + found.advice:  # a server may repeat what it was sent
+    if (
+        secret and secret in found.found + found.advice
+    ):  # a server may repeat the key in its message
         hidden = (text.replace(secret, "***") for text in (found.found, found.advice))
         found = Finding(check.name, found.state, *hidden)
     return replace(found, name=check.name)

@@ -1,6 +1,4 @@
-"""The checks of ``customvision doctor`` before anything is asked of the service: endpoint, key,
-network, TLS, clock.
-"""
+"""The checks of ``customvision doctor`` for settings, network, TLS and clock."""
 
 from __future__ import annotations
 
@@ -31,10 +29,10 @@ from .network import Link, connect, resolve, server_certificate
 __all__ = ["NETWORK_CHECKS"]
 
 _SKEW = (30.0, 300.0)
-"""Seconds of clock difference that are worth a warning, and that break signatures and tokens."""
+"""Clock differences in seconds: from the first a warning, from the second a problem."""
 _EXPIRY_DAYS = 14
 RESPONSE_SECONDS = 7.0
-"""Seconds that one response may take."""
+"""Timeout of one request in seconds."""
 _PORTALS = ("portal.azure.com", "customvision.ai", "ai.azure.com", "learn.microsoft.com")
 _KEY_LENGTHS = (32, 84)
 
@@ -204,7 +202,7 @@ async def _tls(exam: Examination) -> Finding:
 
 
 async def _untrusted(exam: Examination, why: str) -> FindingError:
-    """Explain a certificate that is not trusted, by its issuer where that can be read."""
+    """Return a problem that explains an untrusted certificate, with its issuer if readable."""
     try:
         seen = read_certificate(await server_certificate(exam.host, exam.port, 5.0))
     except (OSError, ValueError):
@@ -256,4 +254,4 @@ NETWORK_CHECKS = (
     Check("tls", 10.0, _tls),
     Check("clock", 8.0, _clock),
 )
-"""In the order in which they build on one another."""
+"""The checks in order. Later checks depend on earlier ones."""

@@ -1,4 +1,4 @@
-"""The checks of ``customvision doctor`` that ask the service: access, versions, domains, quota."""
+"""The checks of ``customvision doctor`` for the service: access, versions, domains, quota."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from .examination import PAGE, Check, Examination, Finding, ProblemError, Warnin
 __all__ = ["RESOURCE_CHECKS"]
 
 _NO_PROJECT = "00000000-0000-0000-0000-000000000000"
-"""A project id that no resource has."""
+"""A project id that does not exist."""
 
 
 async def _access(exam: Examination) -> Finding:
@@ -66,7 +66,7 @@ async def _access(exam: Examination) -> Finding:
 
 
 async def _is_prediction_key(exam: Examination) -> bool:
-    """Whether the Prediction API knows the key: it complains of the project and not of the key."""
+    """Return whether the Prediction API accepts the key, and rejects the project only."""
     assert exam.link is not None
     response = await exam.link.request(
         "POST",
@@ -106,7 +106,7 @@ async def _domains(exam: Examination) -> Finding:
 
 
 def _member(value: object, name: str) -> object:
-    """Return a member of a JSON object, which v1.2 spells with a capital."""
+    """Return a member of a JSON object. In v1.2, names begin with a capital letter."""
     if not isinstance(value, dict):
         return None
     return value.get(name, value.get(name.capitalize()))
