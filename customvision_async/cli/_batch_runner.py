@@ -22,7 +22,7 @@ from ._text import duration, megabytes, plural
 __all__ = ["BatchRunner", "RunOutcome"]
 
 _MAX_LINES = 10
-"""Maximum lines about failed items, and about skipped items. The failed-items file lists them all."""
+"""Maximum lines about failed items, and about skipped items."""
 _Handler: TypeAlias = Callable[[ItemResult[Any, Any]], None]
 _REMAINING_SECONDS = 3.0
 """Seconds to read the remaining items of a stopped run."""

@@ -65,8 +65,8 @@ async def _emulated(output: Output) -> AsyncIterator[TrainingClient]:
     ):
         output.note(
             (
-                f"An emulator of the service listens at {emulated.endpoint} and thinks {_THINK_SECONDS} s "
-                "over each request"
+                f"An emulator of the service listens at {emulated.endpoint} and thinks "
+                f"{_THINK_SECONDS} s over each request"
             ),
             style="dim",
         )

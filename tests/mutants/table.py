@@ -333,8 +333,8 @@ MUTANTS: tuple[Mutant, ...] = (
     Mutant(
         "a scratch project whose id was lost stays",
         "cli/_doctor/scratch_project.py",
-        "        if made is None:\n            there = ",
-        "        if made is None:\n            return True\n            there = ",
+        "        if project is None:\n            listed = ",
+        "        if project is None:\n            return True\n            listed = ",
         _tests("cli/test_probe"),
     ),
     Mutant(

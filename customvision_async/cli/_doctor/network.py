@@ -1,10 +1,8 @@
-"""Plain connections for ``customvision doctor``: resolve, connect, shake hands, request, one step
-at a time.
+"""Plain connections for ``customvision doctor``: resolve, connect, TLS handshake and request.
 
-A client takes all of these steps at once. The doctor takes each by itself, so that it can name the
-one that fails, and it reads responses as they are on the wire. Blocking calls run in daemon
-threads: a resolver or a peer that never answers is left behind when the time is over, and does not
-keep the process.
+Each step is a separate function, so that the doctor can name the one that fails. Responses are read
+without interpretation. Blocking calls run in daemon threads, so a resolver or a peer that never
+answers does not keep the process alive.
 """
 
 from __future__ import annotations
@@ -28,17 +26,25 @@ _RESPONSE_BYTES = 1 << 24
 
 
 async def in_thread(work: Callable[[], T], seconds: float | None) -> T:
-    """Return what `work` returns, run in a thread that is left behind after `seconds`, if given.
+    """Run `work` in a thread, and return its result.
+
+    Args:
+        work: The function to run.
+        seconds: The timeout, or None for no limit. The thread is abandoned after it.
 
     Raises:
-        TimeoutError: It took longer than `seconds`.
+        TimeoutError: `work` took longer than `seconds`.
     """
     async with asyncio.timeout(seconds):
         return await _blocking.in_thread(work)
 
 
 async def resolve(host: str, port: int, seconds: float) -> list[str]:
-    """Return the addresses of `host`. Raise OSError where it has none."""
+    """Return the addresses of `host`.
+
+    Raises:
+        OSError: The name cannot be resolved.
+    """
 
     def work() -> list[str]:
         found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
@@ -48,9 +54,10 @@ async def resolve(host: str, port: int, seconds: float) -> list[str]:
 
 
 async def connect(host: str, port: int, seconds: float) -> str:
-    """Open and close a TCP connection, and return the address it went to.
+    """Open and close a TCP connection, and return the address of the peer.
 
-    Raise OSError where it fails.
+    Raises:
+        OSError: The connection failed.
     """
 
     def work() -> str:
@@ -61,9 +68,9 @@ async def connect(host: str, port: int, seconds: float) -> str:
 
 
 async def server_certificate(host: str, port: int, seconds: float) -> bytes:
-    """Return the certificate of a server, trusted or not, as DER.
+    """Return the certificate of a server in DER form, even if it is not trusted.
 
-    Nothing is sent over that connection.
+    No request is sent over the connection.
     """
 
     def work() -> bytes:
@@ -75,7 +82,7 @@ async def server_certificate(host: str, port: int, seconds: float) -> bytes:
 
 @dataclass(frozen=True)
 class Response:
-    """One response as it came: header names in lower case, the body whole."""
+    """A response, with header names in lower case."""
 
     status: int
     reason: str
@@ -84,7 +91,7 @@ class Response:
 
     @property
     def json(self) -> Any:
-        """The body as JSON, None where it is something else."""
+        """The JSON of the body, or None if it is not JSON."""
         try:
             return json.loads(self.body)
         except ValueError:
@@ -92,20 +99,17 @@ class Response:
 
     @property
     def code(self) -> str:
-        """The service's code of an error, or an empty string.
-
-        The gateway writes the status there.
-        """
+        """The error code, or an empty string. In responses of the gateway it is the status."""
         return _of_error(self.json, "code")
 
     @property
     def message(self) -> str:
-        """The service's or the gateway's words, or an empty string."""
+        """The error message of the service or the gateway, or an empty string."""
         return _of_error(self.json, "message")
 
     @property
     def of_service(self) -> bool:
-        """Whether the service or its gateway wrote this, and not another web site."""
+        """Whether the response came from the service or its gateway, not from another web site."""
         return "apim-request-id" in self.headers or bool(self.code)
 
     @property
@@ -127,9 +131,13 @@ def _of_error(value: Any, name: str) -> str:
 
 @dataclass
 class Link:
-    """Requests to one endpoint over a connection that is kept.
+    """Send requests to one endpoint over a persistent connection.
 
-    Redirects and proxies are not followed.
+    Redirects are not followed, and proxies are not used.
+
+    Attributes:
+        endpoint: The base URL.
+        seconds: The timeout of a request in seconds.
     """
 
     endpoint: str
@@ -147,16 +155,17 @@ class Link:
         headers: Mapping[str, str] | None = None,
         body: bytes | None = None,
     ) -> Response:
-        """Send one request and return its response.
+        """Send one request, and return its response.
 
-        Only a GET is sent again, where the kept connection had ended.
+        A GET request is sent again if the persistent connection was closed.
 
         Raises:
-            OSError: There is no connection, or it ended.
+            OSError: The connection failed.
             TimeoutError: There was no response in time.
-            http.client.HTTPException: What came is not HTTP.
+            http.client.HTTPException: The response is not valid HTTP.
         """
-        kept, self._kept = self._kept, None  # whoever is cancelled leaves no half response behind
+        # Do not reuse the connection after a cancellation, which may leave half a response.
+        kept, self._kept = self._kept, None
 
         def send(link: http.client.HTTPConnection) -> Response:
             link.request(method, urlsplit(self.endpoint).path + path, body, dict(headers or {}))
@@ -180,10 +189,10 @@ class Link:
         return response
 
     async def certificate(self) -> tuple[Mapping[str, Any], str]:
-        """Connect and return the verified certificate, and the version of TLS.
+        """Connect, and return the verified certificate and the TLS version.
 
         Raises:
-            ssl.SSLError: The certificate is not to be trusted, or there is no TLS.
+            ssl.SSLError: The certificate is not trusted, or the peer does not use TLS.
         """
 
         def work() -> tuple[http.client.HTTPConnection, Mapping[str, Any], str]:
@@ -197,7 +206,7 @@ class Link:
         return certificate, version
 
     def close(self) -> None:
-        """Close every connection, those of requests that were left behind too."""
+        """Close all connections, including those of abandoned requests."""
         for link in self._opened:
             link.close()
 

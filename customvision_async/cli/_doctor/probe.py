@@ -1,9 +1,8 @@
-"""``customvision doctor --probe``: what the service does where no document tells, found in a
-scratch project.
+"""``customvision doctor --probe``: determine undocumented behaviour of the service.
 
-Each switch of the emulator that is about the service has one row in :data:`PROBES`, or a reason in
-:data:`LEFT_OPEN`. A probe that fails leaves its switch unsettled, says why, and the others go on.
-What is written holds no key, no id and no address of the account.
+The probes run in a scratch project. Each emulator switch about the service has a probe in
+:data:`PROBES` or a reason in :data:`LEFT_OPEN`. A failed probe leaves its switch unsettled and does
+not affect the others. The profile contains no key, id or address of the account.
 """
 
 from __future__ import annotations
@@ -34,7 +33,7 @@ _SETTINGS: dict[Kind, dict[str, str]] = {
     "detection": {"domainId": _GENERAL_DETECTION},
 }
 _EXPECTED = (OSError, http.client.HTTPException, ValueError, LookupError, TypeError, AttributeError)
-"""What a response of another shape than expected can lead to, besides a network that fails."""
+"""Errors of the network, and of a response with an unexpected structure."""
 
 COST = (
     "two scratch projects, one after the other, each deleted at its end; about 50 images of "
@@ -43,7 +42,7 @@ COST = (
     "minute (S0) to two minutes (F0); "
     "no training and no prediction"
 )
-"""How far the probe goes on a real resource."""
+"""The cost of the probe on a real resource."""
 
 PROBES: dict[Kind, dict[str, Callable[[Scratch], Awaitable[Any]]]] = {
     "classification": {
@@ -72,7 +71,7 @@ PROBES: dict[Kind, dict[str, Callable[[Scratch], Awaitable[Any]]]] = {
         "repeated_region_is_400": project.repeated_region_is_400,
     },
 }
-"""By the kind of project that they need."""
+"""The probes, by the kind of project that they need."""
 
 _OF_RESOURCE: dict[str, Callable[[Resource], Awaitable[Any]]] = {
     "cors": requests.cors,
@@ -90,18 +89,18 @@ LEFT_OPEN = {
     "republish_is_400": "it takes a trained iteration and a prediction resource",
     _FULL: "the resource has room for another project",
 }
-"""Why the probe does not settle a switch."""
+"""Switches that the probe cannot settle, with the reason."""
 
 
 @dataclass
 class Profile:
-    """What was found: the switches that are settled, and why the others are not."""
+    """The result of a probe: settled switches, and reasons for the others."""
 
     switches: dict[str, Any] = field(default_factory=dict[str, Any])
     not_settled: dict[str, str] = field(default_factory=dict[str, str])
 
     async def settle(self, name: str, find: Awaitable[Any]) -> None:
-        """Keep what `find` gives as the value of the switch, or why it gives none."""
+        """Await `find`, and store the value of the switch or the reason for having none."""
         try:
             self.keep(name, await find)
         except UnsettledError as error:
@@ -110,7 +109,7 @@ class Profile:
             self.not_settled[name] = f"the probe failed: {type(error).__name__}"
 
     def keep(self, name: str, value: Any) -> None:
-        """Keep a value, or the reason why there is none."""
+        """Store a value, or the reason for having none."""
         if isinstance(value, UnsettledError):
             self.not_settled[name] = str(value)
         else:
@@ -119,8 +118,11 @@ class Profile:
 
 @dataclass(frozen=True)
 class Stages:
-    """Who is told what happens: `begun` a line for each stage, `left` the name of a project that
-    could not be deleted.
+    """Callbacks of a probe.
+
+    Attributes:
+        on_stage: Called with a message for each stage.
+        on_not_deleted: Called with the name of a project that could not be deleted.
     """
 
     on_stage: Callable[[str], None]
@@ -130,7 +132,13 @@ class Stages:
 async def probe(
     resource: Resource, stages: Stages, *, only: Iterable[str] | None = None
 ) -> Profile:
-    """Settle the switches (`only` some of them), and return what was found."""
+    """Settle switches of the emulator, and return their values.
+
+    Args:
+        resource: The resource to probe.
+        stages: The callbacks.
+        only: The switches to settle. By default, all that are about the service.
+    """
     wanted = {name for name, switch in SWITCHES.items() if switch.open}
     wanted &= wanted if only is None else set(only)
     profile = Profile()
@@ -139,17 +147,17 @@ async def probe(
             await profile.settle(name, find(resource))
     empty: dict[Kind, bool | None] = dict.fromkeys(PROBES)
     for kind, probes in PROBES.items():
-        mine = {name: find for name, find in probes.items() if name in wanted}
-        if mine or _EMPTY_TAG in wanted:
+        chosen = {name: find for name, find in probes.items() if name in wanted}
+        if chosen or _EMPTY_TAG in wanted:
             empty[kind] = await _in_project(
-                resource, kind, mine, profile, stages, with_empty_tag=_EMPTY_TAG in wanted
+                resource, kind, chosen, profile, stages, with_empty_tag=_EMPTY_TAG in wanted
             )
     if _EMPTY_TAG in wanted:
-        told = project.empty_tag_stops_training(empty["classification"], empty["detection"])
-        await profile.settle(_EMPTY_TAG, told)
+        value = project.empty_tag_stops_training(empty["classification"], empty["detection"])
+        await profile.settle(_EMPTY_TAG, value)
     if wanted & set(_OF_QUOTA):
         stages.on_stage("Probing the quota of requests")
-        await _of_quota(resource, profile)
+        await _probe_quota(resource, profile)
     known = {**profile.switches, **profile.not_settled}
     for name in wanted - known.keys():
         profile.not_settled[name] = LEFT_OPEN.get(name, "the probe does not know how")
@@ -168,9 +176,9 @@ async def _in_project(
     *,
     with_empty_tag: bool,
 ) -> bool | None:
-    """Run the probes of one kind of project.
+    """Run probes in a scratch project of one kind.
 
-    Return whether a tag without images stops its training.
+    Return whether a tag without images prevents training, or None if that is unknown.
     """
     empty: bool | None = None
     name = f"customvision-doctor-probe-{secrets.token_hex(4)}"
@@ -186,7 +194,7 @@ async def _in_project(
         async with scratch_project(
             resource, name, _SETTINGS[kind], on_refused, stages.on_not_deleted
         ) as scratch:
-            if with_empty_tag:  # before there is any image
+            if with_empty_tag:  # before the first upload
                 with suppress(UnsettledError, *_EXPECTED):
                     empty = await project.empty_tag(scratch)
             for switch, find in probes.items():
@@ -198,7 +206,7 @@ async def _in_project(
     return empty
 
 
-async def _of_quota(resource: Resource, profile: Profile) -> None:
+async def _probe_quota(resource: Resource, profile: Profile) -> None:
     try:
         found = await requests.quota(resource)
     except (UnsettledError, *_EXPECTED, ExceptionGroup) as error:
@@ -210,7 +218,7 @@ async def _of_quota(resource: Resource, profile: Profile) -> None:
 
 
 def write_profile(path: Path, profile: Profile, api_version: str, date: str) -> None:
-    """Write what was found to `path`, whole or not at all."""
+    """Write the profile to `path` atomically."""
     text = profile_text(
         profile.switches,
         about=(

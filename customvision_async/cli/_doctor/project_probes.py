@@ -1,6 +1,4 @@
-"""How ``customvision doctor --probe`` settles the switches about tags, regions, iterations, domains
-and addresses.
-"""
+"""The probes of ``customvision doctor --probe`` for tags, regions, iterations and addresses."""
 
 from __future__ import annotations
 
@@ -30,12 +28,12 @@ __all__ = [
 ]
 
 _GENERAL_A1 = "a8e3c40f-fb4a-466f-832a-5e457ae4a344"
-_LOOKED_AT = 10
-"""Projects of the resource that are looked at for two iterations."""
+_MAX_PROJECTS = 10
+"""Maximum projects to search for one with two iterations."""
 
 
 async def names_ignore_case(scratch: Scratch) -> bool:
-    """Whether a tag whose name differs in case alone is refused."""
+    """Return whether a tag name that differs only in case is refused."""
     await scratch.tag("first")
     response = await scratch.call("POST", "/tags", [("name", "FIRST")])
     if response.status not in (200, 400):
@@ -44,7 +42,7 @@ async def names_ignore_case(scratch: Scratch) -> bool:
 
 
 async def strict_ids(scratch: Scratch) -> bool:
-    """Whether deleting an image that is not there is refused."""
+    """Return whether the deletion of an image that does not exist is refused."""
     response = await scratch.call("DELETE", "/images", [("imageIds", str(uuid4()))])
     if response.status not in (200, 202, 204, 400, 404):
         raise UnsettledError(f"the deletion was answered with {public_status(response)}")
@@ -52,7 +50,7 @@ async def strict_ids(scratch: Scratch) -> bool:
 
 
 async def uploaded_image(scratch: Scratch) -> tuple[dict[str, Any], bytes, float]:
-    """Upload an image; return it as it is listed, its bytes, and the service's time of that."""
+    """Upload an image; return its JSON, its bytes, and the time of the service in seconds."""
     data = scratch.image()
     made = results_of(await scratch.upload([("one.png", data)]))["one.png"].get("image") or {}
     if "id" not in made:
@@ -68,7 +66,7 @@ async def uploaded_image(scratch: Scratch) -> tuple[dict[str, Any], bytes, float
 
 
 async def strict_metadata(scratch: Scratch) -> bool:
-    """Whether an image may not have 11 pairs of metadata."""
+    """Return whether 11 metadata pairs of one image are refused."""
     image, _, _ = await scratch.cached(uploaded_image)
     pairs = {f"key {number}": "value" for number in range(11)}
     response = await scratch.call(
@@ -82,7 +80,7 @@ async def strict_metadata(scratch: Scratch) -> bool:
 
 
 async def null_lists(scratch: Scratch) -> bool:
-    """Whether v2.2 gives null for an empty list."""
+    """Return whether v2.2 returns null for an empty list."""
     tag = await scratch.tag("of no image")
     response = await scratch.call("GET", "/images/tagged", [("tagIds", tag)], version="v2.2")
     if response.status != 200 or response.body.strip() not in (b"null", b"[]"):
@@ -91,7 +89,7 @@ async def null_lists(scratch: Scratch) -> bool:
 
 
 async def vnet(scratch: Scratch) -> bool:
-    """Whether the address of an image is a relative path."""
+    """Return whether the address of an image is a relative path."""
     image, _, _ = await scratch.cached(uploaded_image)
     return not urlsplit(_address(image)).scheme
 
@@ -104,7 +102,7 @@ def _address(image: dict[str, Any]) -> str:
 
 
 async def address_seconds(scratch: Scratch) -> float:
-    """How long a signed address is good, in whole minutes."""
+    """Return the validity of a signed address in seconds, rounded to minutes."""
     image, _, now = await scratch.cached(uploaded_image)
     ends = parse_qs(urlsplit(_address(image)).query).get("se")
     if not ends:
@@ -114,7 +112,7 @@ async def address_seconds(scratch: Scratch) -> float:
 
 
 async def originals_kept(scratch: Scratch) -> bool:
-    """Whether the address of an image serves the bytes that were uploaded."""
+    """Return whether the address of an image serves the uploaded bytes."""
     image, data, _ = await scratch.cached(uploaded_image)
     address = _address(image)
     parts = urlsplit(address)
@@ -136,7 +134,7 @@ async def originals_kept(scratch: Scratch) -> bool:
 
 
 async def workspace_listed(scratch: Scratch) -> bool:
-    """Whether v1.2 lists an iteration of a project that was never trained."""
+    """Return whether v1.2 lists an iteration of an untrained project."""
     response = await scratch.call("GET", "/iterations", version="v1.2")
     if response.status != 200:
         raise UnsettledError(f"v1.2 was answered with {public_status(response)}")
@@ -144,15 +142,15 @@ async def workspace_listed(scratch: Scratch) -> bool:
 
 
 async def newer_domains(resource: Resource) -> bool:
-    """Whether General [A1] is among the domains."""
+    """Return whether General [A1] is among the domains."""
     found = await resource.request_json("GET", "/domains")
     return any(domain["id"] == _GENERAL_A1 for domain in found)
 
 
 async def newest_iteration_first(resource: Resource) -> bool:
-    """How the iterations of a project that has several are listed. Nothing is trained for it."""
+    """Return whether the newest iteration is listed first, in a project that has several."""
     projects = await resource.request_json("GET", "/projects")
-    for project in projects[:_LOOKED_AT]:
+    for project in projects[:_MAX_PROJECTS]:
         found = await resource.request_json("GET", f"/projects/{project['id']}/iterations")
         times = [datetime.fromisoformat(iteration["created"]) for iteration in found]
         if len(set(times)) > 1 and times in (sorted(times), sorted(times, reverse=True)):
@@ -161,8 +159,9 @@ async def newest_iteration_first(resource: Resource) -> bool:
 
 
 async def empty_tag(scratch: Scratch) -> bool:
-    """Whether the training of a project whose tags have no image is refused for a tag without
-    images.
+    """Return whether training is refused with a message about images per tag.
+
+    None of the tags has an image.
     """
     for name in ("empty 1", "empty 2"):
         await scratch.tag(name)
@@ -173,7 +172,7 @@ async def empty_tag(scratch: Scratch) -> bool:
 
 
 async def empty_tag_stops_training(classification: bool | None, detection: bool | None) -> str:
-    """Which kinds of project are refused for a tag without images, by the words of the refusals."""
+    """Return the kinds of projects that need images for each tag, by the refusal messages."""
     if not detection or classification is None:
         raise UnsettledError("the words of the refusals do not tell, and the probe trains nothing")
     return "always" if classification else "detection"
@@ -185,7 +184,7 @@ async def _image_and_tag(scratch: Scratch) -> tuple[str, str]:
 
 
 async def shuffle_created(scratch: Scratch) -> bool:
-    """Whether the order of new regions differs from the order sent."""
+    """Return whether new regions are returned out of order."""
     image, tag = await _image_and_tag(scratch)
     sides = [round(0.01 * number, 2) for number in range(24)]
     regions = [_region(image, tag, side) for side in sides]
@@ -197,7 +196,7 @@ async def shuffle_created(scratch: Scratch) -> bool:
 
 
 async def repeated_region_is_400(scratch: Scratch) -> bool:
-    """Whether a batch that has the same region twice is refused."""
+    """Return whether a batch that contains the same region twice is refused."""
     image, tag = await _image_and_tag(scratch)
     regions = [_region(image, tag, 0.5)] * 2
     response = await scratch.call("POST", "/images/regions", json_body={"regions": regions})

@@ -1,6 +1,4 @@
-"""How ``customvision doctor --probe`` settles the switches about requests: JSON, browsers, early
-refusals and the quota.
-"""
+"""The probes of ``customvision doctor --probe`` for requests: JSON, CORS, early refusal, quota."""
 
 from __future__ import annotations
 
@@ -16,34 +14,35 @@ from .scratch_project import Resource, Scratch, UnsettledError, public_status
 
 __all__ = ["cors", "json_reader", "quota", "refuse_early"]
 
-_BURST = 40
-_LINKS = 8
-_QUICK = 0.35
-"""Seconds in which a burst must be over, for what follows to mean anything."""
-_QUIET = 1.6
-"""Seconds after which neither a count, a bucket nor a penalty of a second holds any more."""
+_BURST_REQUESTS = 40
+_BURST_CONNECTIONS = 8
+_MAX_BURST_SECONDS = 0.35
+"""Maximum duration of a burst. After a longer one, later measurements mean nothing."""
+_QUIET_SECONDS = 1.6
+"""Seconds after which a count, a bucket or a penalty of one second has no effect any more."""
 _EARLY_SECONDS = 1.0
-_BODY = 4_000_000
+"""Seconds to wait for a response to the incomplete request."""
+_BODY_BYTES = 4_000_000
 
 
 async def json_reader(scratch: Scratch) -> str:
-    """Whether JSON with single quotes is taken, and JSON without any."""
+    """Return which JSON the service accepts: strict, with single quotes, or without quotes."""
 
-    async def taken(body: bytes, word: str) -> bool:
+    async def accepts(body: bytes, word: str) -> bool:
         response = await scratch.call("PATCH", "", body=body)
         if response.status not in (200, 400):
             raise UnsettledError(f"the update was answered with {public_status(response)}")
         return response.status == 200 and response.json.get("description") == word
 
-    if not await taken(b'{"description":"plain"}', "plain"):
+    if not await accepts(b'{"description":"plain"}', "plain"):
         raise UnsettledError("an update of the project did not succeed")
-    if not await taken(b"{'description':'single'}", "single"):
+    if not await accepts(b"{'description':'single'}", "single"):
         return "strict"
-    return "lenient" if await taken(b'{description:"none",}', "none") else "quotes"
+    return "lenient" if await accepts(b'{description:"none",}', "none") else "quotes"
 
 
 async def cors(resource: Resource) -> bool:
-    """Whether the preflight of a browser is answered."""
+    """Return whether the service answers the CORS preflight request of a browser."""
     path = f"/customvision/{resource.version}/training/projects"
     lines = {
         "Origin": "https://example.com",
@@ -56,12 +55,12 @@ async def cors(resource: Resource) -> bool:
 
 
 async def refuse_early(resource: Resource) -> bool:
-    """Whether a wrong key is refused while the body is still to come."""
+    """Return whether a wrong key is refused before the body has arrived."""
     parts = urlsplit(resource.link.endpoint)
     head = (
         f"POST {parts.path}/customvision/{resource.version}/training/projects HTTP/1.1\r\n"
         f"Host: {parts.netloc}\r\nTraining-Key: {'0' * 32}\r\n"
-        f"Content-Type: application/json\r\nContent-Length: {_BODY}\r\n\r\n{{"
+        f"Content-Type: application/json\r\nContent-Length: {_BODY_BYTES}\r\n\r\n{{"
     )
 
     def work() -> bytes:
@@ -80,21 +79,26 @@ async def refuse_early(resource: Resource) -> bool:
                     return b""
 
     resource.requests += 1
-    answer = await in_thread(work, resource.link.seconds + _EARLY_SECONDS)
-    if answer and b" 401" not in answer:
+    response = await in_thread(work, resource.link.seconds + _EARLY_SECONDS)
+    if response and b" 401" not in response:
         raise UnsettledError("the response is another one than 401")
-    return bool(answer)
+    return bool(response)
 
 
-class _Quota:
-    """Bursts of cheap requests, to see the quota of requests work."""
+class _Bursts:
+    """Send bursts of cheap requests, to measure the rate limit."""
 
     def __init__(self, resource: Resource) -> None:
         self._resource = resource
-        self._links = [Link(resource.link.endpoint, resource.link.seconds) for _ in range(_LINKS)]
+        self._links = [
+            Link(resource.link.endpoint, resource.link.seconds) for _ in range(_BURST_CONNECTIONS)
+        ]
 
     async def burst(self, count: int) -> tuple[list[Response], float]:
-        """Send so many requests as fast as can be; return the responses and the seconds taken."""
+        """Send `count` requests as fast as possible.
+
+        Return the responses and the duration in seconds.
+        """
         responses: list[Response] = []
         remaining = iter(range(count))
 
@@ -115,24 +119,25 @@ class _Quota:
 
 
 async def quota(resource: Resource) -> dict[str, str | bool | UnsettledError]:
-    """Return what can be told of ``retry_after``, ``counting`` and ``penalty``.
+    """Return the values of ``retry_after``, ``counting`` and ``penalty``.
 
-    The first burst finds how many requests are let through at once. After a quiet time as many are
-    sent, and one more 0.6 s later: a bucket has filled by then, a count of the last second has not.
-    What comes after a refusal then tells whether it holds for all requests of its second.
+    A value may be an error that says why it is unknown. The first burst shows how many requests
+    are accepted at once. After a pause, as many are sent, and one more 0.6 s later. By then a
+    bucket has refilled, but a count of the last second has not. A request after a refusal then
+    shows whether the refusal holds for all requests of its second.
     """
-    links = _Quota(resource)
+    bursts = _Bursts(resource)
     try:
-        return await _quota(links)
+        return await _quota(bursts)
     finally:
-        links.close()
+        bursts.close()
 
 
-async def _quota(links: _Quota) -> dict[str, str | bool | UnsettledError]:
-    responses, seconds = await links.burst(_BURST)
+async def _quota(bursts: _Bursts) -> dict[str, str | bool | UnsettledError]:
+    responses, seconds = await bursts.burst(_BURST_REQUESTS)
     refusals = [response for response in responses if response.status == 429]
     if not refusals:
-        why = UnsettledError(f"{_BURST} requests in {seconds:.1f} s were not refused")
+        why = UnsettledError(f"{_BURST_REQUESTS} requests in {seconds:.1f} s were not refused")
         return dict.fromkeys(("retry_after", "counting", "penalty"), why)
     slow = UnsettledError("the network or this machine was too slow to tell")
     found: dict[str, str | bool | UnsettledError] = {
@@ -141,41 +146,42 @@ async def _quota(links: _Quota) -> dict[str, str | bool | UnsettledError]:
         "penalty": slow,
     }
     accepted = len(responses) - len(refusals)
-    if seconds > _QUICK:
+    if seconds > _MAX_BURST_SECONDS:
         return found
-    await anyio.sleep(_QUIET)
-    responses, seconds = await links.burst(accepted)
-    if seconds > _QUICK or any(response.status == 429 for response in responses):
+    await anyio.sleep(_QUIET_SECONDS)
+    responses, seconds = await bursts.burst(accepted)
+    if seconds > _MAX_BURST_SECONDS or any(response.status == 429 for response in responses):
         return found
-    (later,), waited = await _after(links, 0.6)
+    later, waited = await _request_after(bursts, 0.6)
     if not 0.55 <= waited <= 0.85 - seconds:
         return found
     found["counting"] = "second" if later.status == 429 else "bucket"
     if later.status == 429:
-        (last,), waited = await _after(
-            links, 0.6
-        )  # of the count nothing is left; of a penalty, 0.4 s
+        # The count is over by now. A penalty lasts 0.4 s longer.
+        last, waited = await _request_after(bursts, 0.6)
         timely = 0.45 <= waited <= 0.85
     else:
-        await anyio.sleep(_QUIET)
-        responses, seconds = await links.burst(accepted + 1)
+        await anyio.sleep(_QUIET_SECONDS)
+        responses, seconds = await bursts.burst(accepted + 1)
         if not any(response.status == 429 for response in responses):
             return found
-        (last,), waited = await _after(links, 0.6)
-        timely = seconds <= _QUICK and waited <= 0.85
+        last, waited = await _request_after(bursts, 0.6)
+        timely = seconds <= _MAX_BURST_SECONDS and waited <= 0.85
     if timely:
         found["penalty"] = last.status == 429
     return found
 
 
-async def _after(links: _Quota, seconds: float) -> tuple[list[Response], float]:
+async def _request_after(bursts: _Bursts, seconds: float) -> tuple[Response, float]:
+    """Send one request after a pause, and return its response and the time since the call."""
     started = time.monotonic()
     await anyio.sleep(seconds)
-    responses, _ = await links.burst(1)
-    return responses, time.monotonic() - started
+    (response,), _ = await bursts.burst(1)
+    return response, time.monotonic() - started
 
 
 def _kind_of(refusal: Response) -> str:
+    """Return the form of the Retry-After header of a refusal."""
     value = refusal.headers.get("retry-after")
     if value is None:
         return "none"

@@ -1,6 +1,4 @@
-"""The scratch project of ``customvision doctor --probe``: made, filled, and deleted whatever
-happens.
-"""
+"""The scratch project of ``customvision doctor --probe``, which is always deleted at the end."""
 
 from __future__ import annotations
 
@@ -32,25 +30,26 @@ __all__ = [
 ]
 
 T = TypeVar("T")
-_CREATING = 20.0
-"""Seconds that the creation of the project may take."""
-_DELETING = 7.0
-"""Seconds that the deletion of the project may take, also after Ctrl-C."""
-_WAITS = 8
-"""How often a request that is refused with 429 is sent again."""
+_CREATE_SECONDS = 20.0
+"""Timeout for the creation of the project."""
+_DELETE_SECONDS = 7.0
+"""Timeout for the deletion of the project, even after Ctrl-C."""
+_MAX_ATTEMPTS = 8
+"""Maximum attempts of a request that is refused with 429."""
 _JPEG = (
-    "/9j/4AAQSkZJRgABAQAAAQABAAD/2wBDACgcHiMeGSgjISMtKygwPGRBPDc3PHtYXUlkkYCZlo+AjIqgtObDoKrarYqMyP/L2u71////m8H////6"
-    "/+b9//j/wAALCAAQADABAREA/8QAFAABAAAAAAAAAAAAAAAAAAAAAP/EABQQAQAAAAAAAAAAAAAAAAAAAAD/2gAIAQEAAD8AAAAA/9k="
+    "/9j/4AAQSkZJRgABAQAAAQABAAD/2wBDACgcHiMeGSgjISMtKygwPGRBPDc3PHtYXUlkkYCZlo+AjIqgtObDoKrarYqM"
+    "yP/L2u71////m8H////6/+b9//j/wAALCAAQADABAREA/8QAFAABAAAAAAAAAAAAAAAAAAAAAP/EABQQAQAAAAAAAAAA"
+    "AAAAAAAAAAD/2gAIAQEAAD8AAAAA/9k="
 )
 """A grey JPEG of 48 x 16 pixels."""
 
 
 class UnsettledError(Exception):
-    """A switch cannot be settled; the message says why, and holds nothing of the account."""
+    """A switch cannot be settled. The message says why, without any data of the account."""
 
 
 def png(number: int) -> bytes:
-    """Return a PNG of 64 x 64 pixels of one colour; another number gives another image."""
+    """Return a PNG of 64 x 64 pixels in one colour, which depends on `number`."""
 
     def chunk(kind: bytes, data: bytes) -> bytes:
         return (
@@ -64,7 +63,7 @@ def png(number: int) -> bytes:
 
 
 def rotated_jpeg() -> bytes:
-    """Return a JPEG that is stored as 48 x 16 pixels and is to be seen as 16 x 48."""
+    """Return a JPEG with 48 x 16 stored pixels, whose orientation makes it 16 x 48."""
     whole = base64.b64decode(_JPEG)
     orientation = struct.pack(">HHIHH", 0x0112, 3, 1, 6, 0)
     exif = b"Exif\0\0MM\0*" + struct.pack(">IH", 8, 1) + orientation + bytes(4)
@@ -73,16 +72,23 @@ def rotated_jpeg() -> bytes:
 
 @dataclass
 class Resource:
-    """Requests to one resource with its key.
+    """Send requests to one resource with its key.
 
-    A request refused with 429 is waited for and sent again.
+    Attributes:
+        link: The connection.
+        key: The training key.
+        version: The version of the Training API.
+        requests: The number of requests so far.
+        first_image: The number of the first image. It is random, so that images differ between
+            probes.
+        refusals: The responses with status 429.
     """
 
     link: Link
     key: str = field(repr=False)
     version: str = "v3.3"
     requests: int = 0
-    first: int = field(default_factory=lambda: secrets.randbelow(1 << 22))
+    first_image: int = field(default_factory=lambda: secrets.randbelow(1 << 22))
     refusals: list[Response] = field(default_factory=list[Response])
 
     async def send_once(
@@ -97,7 +103,7 @@ class Resource:
         headers: Mapping[str, str] | None = None,
         link: Link | None = None,
     ) -> Response:
-        """Send one request to the Training API."""
+        """Send one request to the Training API, without retries."""
         number = version or self.version
         api = "training" if number >= "v3" else "Training"
         address = f"/customvision/{number}/{api}{path}"
@@ -119,19 +125,27 @@ class Resource:
         json_body: object = None,
         **more: Any,
     ) -> Response:
-        """Send a request, with a JSON body if one is given, and wait where it is refused with 429."""
+        """Send a request, with an optional JSON body, and retry it after a 429.
+
+        Raises:
+            UnsettledError: All attempts were refused with 429.
+        """
         if json_body is not None:
             more["body"] = json.dumps(json_body).encode()
-        for _ in range(_WAITS):
+        for _ in range(_MAX_ATTEMPTS):
             response = await self.send_once(method, path, query, **more)
             if response.status != 429:
                 return response
             self.refusals.append(response)
             await anyio.sleep(response.retry_after)
-        raise UnsettledError(f"429 {_WAITS} times")
+        raise UnsettledError(f"429 {_MAX_ATTEMPTS} times")
 
     async def request_json(self, method: str, path: str, *args: Any, **more: Any) -> Any:
-        """Return the JSON of a request that is to succeed."""
+        """Send a request, and return the JSON of its response.
+
+        Raises:
+            UnsettledError: The request failed.
+        """
         response = await self.call(method, path, *args, **more)
         if response.status not in (200, 207):
             raise UnsettledError(
@@ -141,14 +155,14 @@ class Resource:
 
 
 def public_status(response: Response) -> str:
-    """Return status and code of a response: what can be told in public."""
+    """Return the status and the code of a response, which contain no private data."""
     code = response.code if response.code.isalnum() and not response.code.isdigit() else ""
     return f"{response.status} {code}".strip()
 
 
 @dataclass
 class Scratch:
-    """A project of the probe's own, and what has been found in it so far."""
+    """A scratch project, with a cache of the results so far."""
 
     resource: Resource
     id: str
@@ -156,30 +170,27 @@ class Scratch:
     _images: int = 0
 
     def image(self) -> bytes:
-        """Return an image that the project does not have."""
+        """Return an image that is not in the project."""
         self._images += 1
-        return png(self.resource.first + self._images)
+        return png(self.resource.first_image + self._images)
 
     async def call(self, method: str, path: str, *args: Any, **more: Any) -> Response:
         """Send a request to the project."""
         return await self.resource.call(method, f"/projects/{self.id}{path}", *args, **more)
 
     async def request_json(self, method: str, path: str, *args: Any, **more: Any) -> Any:
-        """Return the JSON of a request to the project that is to succeed."""
+        """Send a request to the project, and return the JSON of its response."""
         return await self.resource.request_json(method, f"/projects/{self.id}{path}", *args, **more)
 
     async def tag(self, name: str) -> str:
-        """Return the id of a tag of that name; it is made the first time."""
+        """Return the id of the tag of that name. Create it the first time."""
         key = f"tag {name}"
         if key not in self._known:
             self._known[key] = (await self.request_json("POST", "/tags", [("name", name)]))["id"]
         return str(self._known[key])
 
     async def cached(self, find: Callable[[Scratch], Awaitable[T]]) -> T:
-        """Return `find(self)`, which is called once for all switches that need it.
-
-        A failure is kept too.
-        """
+        """Return the result of `find(self)`, which is called once. A failure is cached too."""
         key = f"find {find.__name__}"
         if key not in self._known:
             try:
@@ -189,12 +200,12 @@ class Scratch:
         found = self._known[key]
         if isinstance(found, UnsettledError):
             raise found
-        return found  # type: ignore[no-any-return]  # what this very function has returned before
+        return found  # type: ignore[no-any-return]  # the result of `find`
 
     async def upload(
         self, images: Sequence[tuple[str, bytes]], tags: Sequence[str] = (), **entry: Any
     ) -> Response:
-        """Upload images by CreateImagesFromFiles; `entry` are further members of each."""
+        """Upload images with CreateImagesFromFiles. `entry` has further members of each entry."""
         entries = [
             {"name": name, "contents": base64.b64encode(data).decode(), **entry}
             for name, data in images
@@ -203,14 +214,16 @@ class Scratch:
         return await self.call("POST", "/images/files", json_body=body)
 
     async def results(self, *args: Any, **more: Any) -> dict[str, dict[str, Any]]:
-        """Return the results of an upload by the names of the images."""
+        """Upload images, and return the results by image name."""
         response = await self.upload(*args, **more)
         return results_of(response)
 
 
 def results_of(response: Response) -> dict[str, dict[str, Any]]:
-    """Return the results of a batch by the names of its images, without the quotes that data
-    uploads have.
+    """Return the results of a batch by image name, without the quotes of a data upload.
+
+    Raises:
+        UnsettledError: The batch failed.
     """
     found = response.json
     if response.status not in (200, 207) or not isinstance(found, dict):
@@ -226,60 +239,63 @@ async def scratch_project(
     on_refused: Callable[[Response], None],
     on_not_deleted: Callable[[str], None],
 ) -> AsyncIterator[Scratch]:
-    """Make a project of that name, and delete it on the way out, whatever happened and whoever
-    cancelled.
+    """Create a project, and delete it at the end, even after an error or a cancellation.
 
-    `refused` is told a response that says no to a new project, `left` the name of one that could
-    not be deleted.
+    Args:
+        resource: The resource to create it in.
+        name: The name of the project.
+        settings: Further query parameters of the creation.
+        on_refused: Called with the response if the project was refused.
+        on_not_deleted: Called with the name if the project could not be deleted.
 
     Raises:
-        UnsettledError: There is no project.
+        UnsettledError: The project could not be created.
     """
-    made: str | None = None
+    project: str | None = None
     try:
-        response = await _created(resource, [("name", name), *settings.items()])
+        response = await _create(resource, [("name", name), *settings.items()])
         if response.status != 200:
             on_refused(response)
             name = ""
             raise UnsettledError(f"no project could be made: {public_status(response)}")
-        made = str(response.json["id"])
+        project = str(response.json["id"])
         await anyio.lowlevel.checkpoint()
-        yield Scratch(resource, made)
+        yield Scratch(resource, project)
     finally:
-        with anyio.move_on_after(_DELETING, shield=True):
-            if name and await _deleted(resource, name, made):
+        with anyio.move_on_after(_DELETE_SECONDS, shield=True):
+            if name and await _delete(resource, name, project):
                 name = ""
         if name:
             on_not_deleted(name)
 
 
-async def _created(resource: Resource, query: Sequence[tuple[str, str]]) -> Response:
-    """Make a project.
+async def _create(resource: Resource, query: Sequence[tuple[str, str]]) -> Response:
+    """Create a project.
 
-    A cancellation waits for the response: without the id, nobody could delete it.
+    The request is shielded from cancellation, because the id is needed to delete the project.
     """
     response: Response | None = None
-    with anyio.move_on_after(_CREATING, shield=True):
+    with anyio.move_on_after(_CREATE_SECONDS, shield=True):
         response = await resource.call("POST", "/projects", query)
     if response is None:
         raise UnsettledError("no project could be made in time")
     return response
 
 
-async def _deleted(resource: Resource, name: str, made: str | None) -> bool:
-    """Delete the project; by its name where the response that had its id was lost.
+async def _delete(resource: Resource, name: str, project: str | None) -> bool:
+    """Delete the project, and return whether it no longer exists.
 
-    Return whether it is gone.
+    Without its id, whose response was lost, the project is found by its name.
     """
     try:
-        if made is None:
-            there = await resource.request_json("GET", "/projects")
-            made = next((project["id"] for project in there if project["name"] == name), None)
-        if made is None:
+        if project is None:
+            listed = await resource.request_json("GET", "/projects")
+            project = next((entry["id"] for entry in listed if entry["name"] == name), None)
+        if project is None:
             return True
-        for _ in range(2):  # a deletion whose response was lost is seen by the second
+        for _ in range(2):  # the second request finds a deletion whose response was lost
             try:
-                response = await resource.call("DELETE", f"/projects/{made}")
+                response = await resource.call("DELETE", f"/projects/{project}")
                 return response.status in (204, 404)
             except (OSError, http.client.HTTPException):
                 continue

@@ -1,6 +1,4 @@
-"""How ``customvision doctor --probe`` settles the switches about uploads, in a scratch project for
-classification.
-"""
+"""The probes of ``customvision doctor --probe`` for uploads, in a classification project."""
 
 from __future__ import annotations
 
@@ -31,15 +29,16 @@ __all__ = [
 ]
 
 _NOT_AN_IMAGE = b"this is no image"
-_MANY = 24
-_OVER = "BadRequestExceededBatchSize"
+_BATCH_SIZE = 24
+_EXCEEDED = "BadRequestExceededBatchSize"
 
 
 async def good_batch(scratch: Scratch) -> tuple[list[str], list[dict[str, Any]], dict[str, bytes]]:
-    """Upload a batch of good images; return the names as sent, the results as they came, and the
-    bytes.
+    """Upload a batch of valid images.
+
+    Return the names in the order sent, the results in the order received, and the images by name.
     """
-    images = {f"{number:02}.png": scratch.image() for number in range(_MANY)}
+    images = {f"{number:02}.png": scratch.image() for number in range(_BATCH_SIZE)}
     response = await scratch.upload(list(images.items()), [await scratch.tag("first")])
     found = results_of(response)
     if set(found) != set(images) or any(result["status"] != "OK" for result in found.values()):
@@ -48,14 +47,15 @@ async def good_batch(scratch: Scratch) -> tuple[list[str], list[dict[str, Any]],
 
 
 async def shuffle_results(scratch: Scratch) -> bool:
-    """Whether the order of many results differs from the order sent."""
+    """Return whether results are returned out of order."""
     sent, results, _ = await scratch.cached(good_batch)
     return [str(result["sourceUrl"]) for result in results] != sent
 
 
 async def duplicate_upload(scratch: Scratch) -> tuple[Response, dict[str, Any], str]:
-    """Upload an image that is there with another tag, beside a new one; return its result and the
-    id it has.
+    """Upload an existing image with another tag, together with a new one.
+
+    Return the response, the result of the existing image, and its id.
     """
     _, results, images = await scratch.cached(good_batch)
     first = results[0]
@@ -65,6 +65,11 @@ async def duplicate_upload(scratch: Scratch) -> tuple[Response, dict[str, Any], 
 
 
 async def _duplicate(scratch: Scratch) -> tuple[Response, dict[str, Any], str]:
+    """Return the cached upload of a duplicate.
+
+    Raises:
+        UnsettledError: The service does not report duplicates.
+    """
     found = await scratch.cached(duplicate_upload)
     if found[1]["status"] != "OKDuplicate":
         raise UnsettledError("no image is told to be a duplicate")
@@ -72,7 +77,7 @@ async def _duplicate(scratch: Scratch) -> tuple[Response, dict[str, Any], str]:
 
 
 async def deduplicate(scratch: Scratch) -> bool:
-    """Whether the same bytes are a duplicate."""
+    """Return whether an image with the same bytes is a duplicate."""
     status = (await scratch.cached(duplicate_upload))[1]["status"]
     if status not in ("OK", "OKDuplicate"):
         raise UnsettledError("the same bytes failed the second time")
@@ -80,7 +85,7 @@ async def deduplicate(scratch: Scratch) -> bool:
 
 
 async def duplicates_in_batch(scratch: Scratch) -> bool:
-    """Whether the same bytes twice in one batch are a duplicate, too."""
+    """Return whether an image is a duplicate of another in the same batch."""
     await _duplicate(scratch)
     data = scratch.image()
     found = await scratch.results([("one.png", data), ("two.png", data)])
@@ -91,12 +96,12 @@ async def duplicates_in_batch(scratch: Scratch) -> bool:
 
 
 async def duplicate_has_image(scratch: Scratch) -> bool:
-    """Whether the result of a duplicate has an image."""
+    """Return whether the result of a duplicate contains the image."""
     return (await _duplicate(scratch))[1].get("image") is not None
 
 
 async def duplicate_merges_tags(scratch: Scratch) -> bool:
-    """Whether the image that was there has the tag that the duplicate brought."""
+    """Return whether a duplicate adds its tags to the existing image."""
     _, _, image = await _duplicate(scratch)
     tag = await scratch.tag("second")
     return tag in await tags_of(scratch, image)
@@ -111,13 +116,13 @@ async def tags_of(scratch: Scratch, image: str) -> set[str]:
 
 
 async def duplicate_is_success(scratch: Scratch) -> bool:
-    """Whether a batch with a duplicate counts as successful."""
+    """Return whether a batch with a duplicate is successful."""
     response, _, _ = await _duplicate(scratch)
     return bool(response.json["isBatchSuccessful"])
 
 
 async def mixed_batch(scratch: Scratch) -> tuple[Response, dict[str, dict[str, Any]]]:
-    """Upload good files and one that is no image."""
+    """Upload two valid images and a file that is not an image."""
     images = [("good.png", scratch.image()), ("bad.png", _NOT_AN_IMAGE)]
     response = await scratch.upload([*images, ("better.png", scratch.image())])
     found = results_of(response)
@@ -127,17 +132,17 @@ async def mixed_batch(scratch: Scratch) -> tuple[Response, dict[str, dict[str, A
 
 
 async def multi_status(scratch: Scratch) -> bool:
-    """Whether a batch in which one image fails is a 207."""
+    """Return whether a batch with a failed image has status 207."""
     return (await scratch.cached(mixed_batch))[0].status == 207
 
 
 async def failed_image_is_null(scratch: Scratch) -> bool:
-    """Whether the result of an image that failed has a member ``image``."""
+    """Return whether the result of a failed image has a member ``image``."""
     return "image" in (await scratch.cached(mixed_batch))[1]["bad.png"]
 
 
 async def spoiled_batches(scratch: Scratch) -> bool:
-    """Whether good images fail for a bad one."""
+    """Return whether valid images fail because of an invalid one in their batch."""
     _, found = await scratch.cached(mixed_batch)
     good = {found[name]["status"] for name in ("good.png", "better.png")}
     if good == {"OK"}:
@@ -148,7 +153,7 @@ async def spoiled_batches(scratch: Scratch) -> bool:
 
 
 async def all_bad_is_400(scratch: Scratch) -> bool:
-    """Whether a batch without a good image is refused as a whole."""
+    """Return whether a batch without a valid image is refused as a whole."""
     response = await scratch.upload([("a.png", _NOT_AN_IMAGE), ("b.png", _NOT_AN_IMAGE + b"!")])
     if response.status not in (200, 207, 400):
         raise UnsettledError(f"the batch was answered with {public_status(response)}")
@@ -156,7 +161,7 @@ async def all_bad_is_400(scratch: Scratch) -> bool:
 
 
 async def entry_tags_add(scratch: Scratch) -> bool:
-    """Whether an image has the tag of its entry and the tag of the batch."""
+    """Return whether an image gets the tag of the batch in addition to that of its entry."""
     batch, entry = await scratch.tag("first"), await scratch.tag("second")
     found = await scratch.results([("both.png", scratch.image())], [batch], tagIds=[entry])
     tags = await tags_of(scratch, str(found["both.png"]["image"]["id"]))
@@ -166,11 +171,11 @@ async def entry_tags_add(scratch: Scratch) -> bool:
 
 
 async def unknown_tag(scratch: Scratch) -> str:
-    """Whether a tag that the project does not have costs the batch, or its image."""
+    """Return whether an unknown tag fails the whole batch or its image only."""
     entries = [
         {"name": name, "contents": base64.b64encode(scratch.image()).decode(), "tagIds": tags}
         for name, tags in (("plain.png", [str(uuid4())]), ("good.png", []))
-    ]  # a good image beside it: a batch without any may be refused for that
+    ]  # with a second image, because a batch without a valid image may be refused
     response = await scratch.call("POST", "/images/files", json_body={"images": entries})
     if response.status == 400:
         return "batch"
@@ -181,14 +186,14 @@ async def unknown_tag(scratch: Scratch) -> str:
 
 
 async def tag_limit_over_all(scratch: Scratch) -> bool:
-    """Whether 21 tags are too many for a batch though no entry has more than 11."""
+    """Return whether 21 tags exceed the limit of a batch if each entry has at most 11."""
     tags = [await scratch.tag(f"tag {number}") for number in range(21)]
     entries = [
         {"name": name, "contents": base64.b64encode(scratch.image()).decode(), "tagIds": part}
         for name, part in (("a.png", tags[:11]), ("b.png", tags[11:]))
     ]
     response = await scratch.call("POST", "/images/files", json_body={"images": entries})
-    if response.status == 400 and response.code == _OVER:
+    if response.status == 400 and response.code == _EXCEEDED:
         return True
     if response.status == 400:
         raise UnsettledError(
@@ -200,7 +205,7 @@ async def tag_limit_over_all(scratch: Scratch) -> bool:
 
 
 async def turned_size(scratch: Scratch) -> bool:
-    """Whether the size of an image is the one that its orientation gives it."""
+    """Return whether the size of an image takes its orientation into account."""
     found = await scratch.results([("turned.jpg", rotated_jpeg())])
     image = found["turned.jpg"].get("image") or {}
     size = image.get("width"), image.get("height")
@@ -210,8 +215,9 @@ async def turned_size(scratch: Scratch) -> bool:
 
 
 async def data_upload(scratch: Scratch) -> tuple[Response, set[str]]:
-    """Upload one file as multipart data with two tags in two query parameters; return the tags that
-    it has.
+    """Upload one file as multipart data, with two tags in repeated query parameters.
+
+    Return the response and the ids of the tags of the image.
     """
     tags = [await scratch.tag("first"), await scratch.tag("second")]
     boundary = uuid4().hex
@@ -233,13 +239,13 @@ async def data_upload(scratch: Scratch) -> tuple[Response, set[str]]:
 
 
 async def quoted_file_names(scratch: Scratch) -> bool:
-    """Whether sourceUrl of a data upload has the quotes."""
+    """Return whether ``sourceUrl`` of a data upload has quotes."""
     response, _ = await scratch.cached(data_upload)
     return bool(response.json["images"][0]["sourceUrl"] == '"data.png"')
 
 
 async def repeated_query(scratch: Scratch) -> str:
-    """Which tags of two query parameters an image has."""
+    """Return which of two repeated query parameters apply: all or the last."""
     _, found = await scratch.cached(data_upload)
     first, second = await scratch.tag("first"), await scratch.tag("second")
     if found == {first, second}:
