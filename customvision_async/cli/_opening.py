@@ -76,4 +76,5 @@ def open_missing_streams() -> None:
                 os.close(descriptor)
         if getattr(sys, name) is None:
             mode = "w" if number else "r"
-            setattr(sys, name, open(number, mode, encoding="utf-8", closefd=False))  # noqa: SIM115  # stays open
+            stream = open(number, mode, encoding="utf-8", closefd=False)  # noqa: SIM115  # stays open
+            setattr(sys, name, stream)

@@ -1,4 +1,4 @@
-"""What a person sees while an upload runs, on a terminal and elsewhere, and what a log shows."""
+"""The progress display on a terminal and elsewhere, and the debug log."""
 
 from __future__ import annotations
 
@@ -21,8 +21,9 @@ pytestmark = pytest.mark.anyio
 def on_a_terminal(
     words: list[str], env: dict[str, str], cwd: Path, answer: bytes = b""
 ) -> tuple[int, str]:
-    """Run the command with a terminal for stdin and stderr: its exit code, and what the terminal
-    was sent.
+    """Run the command with a terminal for stdin and stderr.
+
+    Return its exit code and its output, with stdout at the end.
     """
     leader, follower = pty.openpty()
     with subprocess.Popen(
@@ -52,9 +53,7 @@ def on_a_terminal(
 
 
 async def test_on_a_terminal_a_bar_shows_the_figures(tmp_path: Path) -> None:
-    """Images of how many, failures, and the bar, drawn over itself; at the end it is gone and the
-    summary stands.
-    """
+    """Show a bar with the counts of images and failures, and replace it by the summary."""
     fill(tmp_path / "photos", ("apple",), 100)
     (tmp_path / "photos" / "bad.jpg").write_bytes(b"\xff\xd8\xff and no more")
     async with Emulator(think_seconds=0.5) as emulator:
@@ -69,7 +68,7 @@ async def test_on_a_terminal_a_bar_shows_the_figures(tmp_path: Path) -> None:
 
 
 async def test_without_a_terminal_there_is_a_plain_line_now_and_then(tmp_path: Path) -> None:
-    """A log gets a line every few seconds, without a single control character."""
+    """Print a line every few seconds, without control characters."""
     fill(tmp_path / "photos", ("apple",), 20)
     async with Emulator() as emulator:
         emulator.faults.add("slow_answer", operation="CreateImagesFromData", seconds=4.0)
@@ -90,7 +89,7 @@ async def test_without_a_terminal_there_is_a_plain_line_now_and_then(tmp_path: P
 
 
 async def test_delete_asks_on_a_terminal_and_takes_no_for_an_answer(tmp_path: Path) -> None:
-    """Only y or yes deletes."""
+    """Delete only after y or yes."""
     fill(tmp_path / "photos", ("apple",), 3)
     async with Emulator() as emulator:
         env = environment(emulator, TERM="xterm")
@@ -107,7 +106,7 @@ async def test_delete_asks_on_a_terminal_and_takes_no_for_an_answer(tmp_path: Pa
 
 
 async def test_debug_logs_requests_and_never_the_key(tmp_path: Path) -> None:
-    """Each request has its line; a fault has its traceback; the key is in none."""
+    """Log each request and the traceback of an error, without the key."""
     fill(tmp_path / "photos", ("apple",), 3)
     async with Emulator(training_key="canary-8f3") as emulator:
         env = environment(emulator)
@@ -130,7 +129,7 @@ async def test_debug_logs_requests_and_never_the_key(tmp_path: Path) -> None:
 
 
 async def test_the_progress_of_a_failed_items_file_knows_its_end(tmp_path: Path) -> None:
-    """The lines of the file are counted as the files of a folder are."""
+    """Use the lines of the file as the total of the progress."""
     paths = fill(tmp_path / "photos", ("apple",), 20)
     (tmp_path / "left.jsonl").write_text("".join(f'{{"path": "{path}"}}\n' for path in paths))
     async with Emulator() as emulator:

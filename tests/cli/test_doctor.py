@@ -1,6 +1,4 @@
-"""``customvision doctor``: what each fault of a setting or a network is called, and what it never
-shows.
-"""
+"""``customvision doctor``: its findings for faults of settings and networks."""
 
 from __future__ import annotations
 
@@ -31,7 +29,7 @@ Checks = dict[str, dict[str, Any]]
 def doctor(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> Callable[..., tuple[int, Checks]]:
-    """Run the doctor with these variables; return the exit code and the findings by name."""
+    """Return a function that runs the doctor, and returns its exit code and findings by name."""
 
     def call(endpoint: str, key: str = KEY, *words: str, **more: str) -> tuple[int, Checks]:
         for name in ("HTTPS_PROXY", "HTTP_PROXY", "ALL_PROXY", "VISION_PREDICTION_KEY"):
@@ -53,12 +51,12 @@ def doctor(
 
 
 def states(checks: Checks) -> set[str]:
-    """The states of the findings."""
+    """Return the states of the findings."""
     return {check["state"] for check in checks.values()}
 
 
 def test_a_resource_in_good_order_has_no_problem(doctor: Any) -> None:
-    """Every check is ok, each in one line, and the exit code is 0."""
+    """Every check is ok, and the exit code is 0."""
     with Emulator(training_key=KEY) as emulator:
         code, checks = doctor(emulator.endpoint)
     assert code == 0
@@ -70,7 +68,7 @@ def test_a_resource_in_good_order_has_no_problem(doctor: Any) -> None:
 def test_people_read_one_line_a_check(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Without --json each finding is a line that begins with its state."""
+    """Without ``--json``, each finding is a line that begins with its state."""
     monkeypatch.setenv("VISION_TRAINING_ENDPOINT", "")
     monkeypatch.setenv("VISION_TRAINING_KEY", "")
     assert run(["doctor"]) == 1
@@ -81,7 +79,7 @@ def test_people_read_one_line_a_check(
 
 
 @pytest.mark.parametrize(
-    ("endpoint", "told"),
+    ("endpoint", "expected"),
     [
         ("", "not set"),
         ("https://portal.azure.com/#view/HubsExtension", "web page for people"),
@@ -89,25 +87,26 @@ def test_people_read_one_line_a_check(
         ("http://orchard.cognitiveservices.azure.com", "use https"),
         ("https://orchard cognitiveservices.azure.com", "a space"),
         (
-            "https://a.cognitiveservices.azure.com/customvision/v3.0/Prediction/6f1c/classify/iterations/x/image",
+            "https://a.cognitiveservices.azure.com/customvision/v3.0/Prediction/6f1c/classify"
+            "/iterations/x/image",
             "prediction URL",
         ),
     ],
 )
 def test_an_endpoint_that_is_none_is_explained_without_a_network(
-    doctor: Any, endpoint: str, told: str
+    doctor: Any, endpoint: str, expected: str
 ) -> None:
-    """The shape alone tells what was pasted; no check that needs a network is made."""
+    """Explain an invalid endpoint by its form, without any check of the network."""
     code, checks = doctor(endpoint)
     assert code == 1
     assert checks["endpoint"]["state"] == "problem"
-    assert told in checks["endpoint"]["found"]
+    assert expected in checks["endpoint"]["found"]
     assert checks["endpoint"]["advice"]
     assert checks["name"]["state"] == checks["access"]["state"] == "not checked"
 
 
 @pytest.mark.parametrize(
-    ("key", "state", "told"),
+    ("key", "state", "expected"),
     [
         ("", "problem", "not set"),
         ("canary5c1 canary5c1", "problem", "a space"),
@@ -116,19 +115,19 @@ def test_an_endpoint_that_is_none_is_explained_without_a_network(
     ],
 )
 def test_a_key_that_was_not_copied_clean_is_told_and_not_shown(
-    doctor: Any, key: str, state: str, told: str
+    doctor: Any, key: str, state: str, expected: str
 ) -> None:
-    """A blank around the key is ignored, one inside it is a problem."""
+    """Ignore blanks around the key with a warning, and report one inside it as a problem."""
     with Emulator(training_key=KEY) as emulator:
         code, checks = doctor(f"{emulator.endpoint}/ ", key)
     assert checks["endpoint"]["state"] == "warning"
     assert (checks["key"]["state"], code) == (state, 1 if state == "problem" else 0)
-    assert told in checks["key"]["found"]
+    assert expected in checks["key"]["found"]
     assert checks["access"]["state"] == ("ok" if code == 0 else "not checked")
 
 
 def test_a_wrong_key_and_a_key_of_a_prediction_resource_are_told_apart(doctor: Any) -> None:
-    """Both are 401; the Prediction API knows the second."""
+    """Distinguish two kinds of 401 by a request to the Prediction API."""
     with Emulator(training_key="right", prediction_key=KEY) as emulator:
         code, checks = doctor(emulator.endpoint, "another")
         assert (code, checks["access"]["state"]) == (1, "problem")
@@ -142,7 +141,7 @@ def test_a_wrong_key_and_a_key_of_a_prediction_resource_are_told_apart(doctor: A
 def test_a_region_is_named_where_the_endpoint_is_regional(
     doctor: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """401 of an endpoint that a whole region shares: the resource may be elsewhere."""
+    """Suggest another region after a 401 from a regional endpoint."""
     with Emulator(training_key="right") as emulator:
         monkeypatch.setattr(
             "customvision_async.cli._doctor.examination.Examination.host",
@@ -163,7 +162,7 @@ async def _loopback_address(host: str, port: int, seconds: float) -> str:
 
 
 def test_with_no_network_the_name_is_the_problem(doctor: Any) -> None:
-    """A name that does not resolve ends the matter there."""
+    """Do not perform later checks if the name cannot be resolved."""
     code, checks = doctor("https://orchard.invalid")
     assert code == 1
     assert checks["name"]["state"] == "problem"
@@ -171,7 +170,7 @@ def test_with_no_network_the_name_is_the_problem(doctor: Any) -> None:
 
 
 def test_a_port_where_nothing_listens_is_named(doctor: Any) -> None:
-    """The system's own words, and what to look at."""
+    """Report the error message of the operating system."""
     code, checks = doctor(f"http://127.0.0.1:{_free_port()}")
     assert code == 1
     assert "Connection refused" in checks["connection"]["found"]
@@ -186,7 +185,7 @@ def _free_port() -> int:
 def test_a_peer_that_never_answers_does_not_hold_the_doctor(
     doctor: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The first response that does not come ends the waiting: the checks after it are not made."""
+    """Do not perform later checks after the first timeout."""
     monkeypatch.setattr(network_checks, "RESPONSE_SECONDS", 0.2)
     with closing(socket.create_server(("127.0.0.1", 0))) as mute:
         code, checks = doctor(f"http://127.0.0.1:{mute.getsockname()[1]}")
@@ -199,7 +198,7 @@ def test_a_peer_that_never_answers_does_not_hold_the_doctor(
 
 
 def test_a_proxy_that_does_not_answer_is_a_warning_without_its_password(doctor: Any) -> None:
-    """Connections are direct, so the variable stops other programs alone."""
+    """Report an unreachable proxy as a warning, because connections do not use it."""
     with Emulator(training_key=KEY) as emulator:
         proxy = f"http://user:hunter2@127.0.0.1:{_free_port()}"
         code, checks = doctor(emulator.endpoint, KEY, HTTPS_PROXY=proxy)
@@ -215,7 +214,7 @@ def test_a_proxy_that_does_not_answer_is_a_warning_without_its_password(doctor: 
 
 @contextmanager
 def web_site(seconds_ahead: float, body: bytes) -> Iterator[str]:
-    """Serve a page that is no Custom Vision, with a date that is off; yields its address."""
+    """Serve another web site with a wrong date, and yield its address."""
 
     class Handler(http.server.BaseHTTPRequestHandler):
         def date_time_string(self, timestamp: float | None = None) -> str:
@@ -245,7 +244,7 @@ def web_site(seconds_ahead: float, body: bytes) -> Iterator[str]:
 def test_a_clock_that_is_off_and_another_web_site_are_told(
     doctor: Any, ahead: float, state: str
 ) -> None:
-    """The date of the response is compared with this machine's; a page is no list of projects."""
+    """Compare the date of the response with the clock, and recognize another web site."""
     with web_site(ahead, b"<h1>Sign in</h1>") as endpoint:
         code, checks = doctor(endpoint)
     assert code == 1
@@ -254,7 +253,7 @@ def test_a_clock_that_is_off_and_another_web_site_are_told(
 
 
 def test_a_key_that_a_server_repeats_is_hidden(doctor: Any) -> None:
-    """Words of a server are shown, and the key in them is not."""
+    """Hide the key in the message of a server."""
     body = json.dumps({"error": {"code": "x", "message": f"unknown key {KEY}"}}).encode()
     with web_site(0, body) as endpoint:
         _, checks = doctor(endpoint)
@@ -271,7 +270,7 @@ YEAR_2020 = datetime.datetime(2020, 1, 1, tzinfo=datetime.UTC)
 
 
 @pytest.mark.parametrize(
-    ("certificate", "trusted", "state", "told"),
+    ("certificate", "trusted", "state", "expected"),
     [
         (lambda: AUTHORITY.issue_cert("127.0.0.1"), True, "ok", "TLSv1.3, certificate by"),
         (
@@ -300,23 +299,23 @@ YEAR_2020 = datetime.datetime(2020, 1, 1, tzinfo=datetime.UTC)
     ids=["trusted", "intercepted", "other host", "expired", "ends soon"],
 )
 def test_tls_names_the_issuer_and_the_reason(
-    doctor: Any, tmp_path: Path, certificate: Any, trusted: bool, state: str, told: str
+    doctor: Any, tmp_path: Path, certificate: Any, trusted: bool, state: str, expected: str
 ) -> None:
-    """A certificate that is not trusted is explained by its own words, and the key is not sent."""
+    """Explain an untrusted certificate by its fields, and do not send the key."""
     file = tmp_path / "ca.pem"
     (AUTHORITY if trusted else trustme.CA()).cert_pem.write_to_path(str(file))
     with Emulator(training_key=KEY, ssl_context=_serving(certificate())) as emulator:
         code, checks = doctor(emulator.endpoint, SSL_CERT_FILE=str(file))
         keyed = [seen for seen in emulator.requests if KEY in str(seen)]
     assert checks["tls"]["state"] == state
-    assert told in checks["tls"]["found"]
+    assert expected in checks["tls"]["found"]
     assert code == (1 if state == "problem" else 0)
     assert checks["access"]["state"] == ("not checked" if state == "problem" else "ok")
     assert not keyed or state != "problem"
 
 
 def test_a_port_that_does_not_speak_tls_is_told(doctor: Any) -> None:
-    """The right host and the wrong port."""
+    """Report a port that does not use TLS."""
     with Emulator() as emulator:
         code, checks = doctor(emulator.endpoint.replace("http:", "https:"))
     assert code == 1
@@ -324,7 +323,7 @@ def test_a_port_that_does_not_speak_tls_is_told(doctor: Any) -> None:
 
 
 def test_a_refusal_for_rate_is_waited_for_and_told(doctor: Any) -> None:
-    """One 429 does not spoil a check; the quota line has it, with the words of the gateway."""
+    """Retry a check after one 429, and report it in the quota check."""
     with Emulator(training_key=KEY) as emulator:
         emulator.faults.add("status", status=429, retry_after=0.5, operation="GetDomains")
         code, checks = doctor(emulator.endpoint)
@@ -337,12 +336,11 @@ def test_a_refusal_for_rate_is_waited_for_and_told(doctor: Any) -> None:
 def test_a_version_that_the_resource_does_not_have_is_told_with_one_that_it_has(
     doctor: Any,
 ) -> None:
-    """The versions are asked one by one, so that another can be recommended."""
+    """Check all versions, and recommend one that the resource has."""
     with Emulator(training_key=KEY, prediction_key="another") as emulator:
         emulator.faults.add("status", status=404, times=None, operation="GetProjects")
-        emulator.faults.add(
-            "status", status=404, times=1, operation="GetDomains", after=7
-        )  # of nine: v3.3
+        # The eighth of nine versions is v3.3.
+        emulator.faults.add("status", status=404, times=1, operation="GetDomains", after=7)
         code, checks = doctor(emulator.endpoint)
     assert code == 1
     assert "404: no Training API v3.3" in checks["access"]["found"]

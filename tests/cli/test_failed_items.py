@@ -1,4 +1,4 @@
-"""The failed-items file: one for each run, complete, and for the project that it names."""
+"""The failed-items file: complete, unique for each run, and tied to its project."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ BAD = b"\xff\xd8\xff\xe0 and no more"
 
 
 def bad_files(folder: Path, count: int) -> list[str]:
-    """Files that begin like a JPEG and are none."""
+    """Write files that begin like a JPEG but are invalid. Return their paths."""
     folder.mkdir()
     paths = [folder / f"{number:05}.jpg" for number in range(count)]
     for path in paths:
@@ -34,7 +34,7 @@ def bad_files(folder: Path, count: int) -> list[str]:
 async def test_runs_of_the_same_second_write_files_of_their_own(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Neither overwrites the list of the other, and each names its project."""
+    """Runs in the same second use different names, and each file names its project."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(time, "strftime", lambda *_: "customvision-failed-20260101-120000")
     async with TrainingClient("http://127.0.0.1:1", "k" * 32) as training:
@@ -54,7 +54,7 @@ async def test_runs_of_the_same_second_write_files_of_their_own(
 
 
 async def test_the_items_of_one_project_are_not_sent_to_another(tmp_path: Path) -> None:
-    """The command says whose they are and what to do, and sends nothing."""
+    """The command names the project of the file, gives advice, and uploads nothing."""
     (bad,) = bad_files(tmp_path / "photos", 1)
     async with Emulator() as emulator:
         env = environment(emulator)
@@ -74,7 +74,7 @@ async def test_the_items_of_one_project_are_not_sent_to_another(tmp_path: Path) 
 
 
 async def test_every_failed_item_is_listed_however_many(tmp_path: Path) -> None:
-    """More than a report keeps."""
+    """The file lists more failures than a report keeps."""
     paths = bad_files(tmp_path / "photos", 2300)
     async with Emulator() as emulator:
         words = ("upload", "photos", "--project", "A", "--create-project", "--json")
@@ -87,7 +87,7 @@ async def test_every_failed_item_is_listed_however_many(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("asked", [False, True])
 async def test_a_killed_run_leaves_what_it_had_listed(tmp_path: Path, asked: bool) -> None:
-    """A file of the same name is replaced at the end alone: until then it stays as it was."""
+    """An existing file is replaced only at the end of the run."""
     fill(tmp_path / "photos", ("apple",), 3)
     large = tmp_path / "photos" / "large.jpg"  # fails before anything is sent
     large.write_bytes(image_bytes(1) + bytes(6 * 1024 * 1024))
@@ -113,7 +113,7 @@ async def test_a_killed_run_leaves_what_it_had_listed(tmp_path: Path, asked: boo
 
 
 def shell(words: Sequence[str], end: str) -> list[str]:
-    """A command whose streams go where `end` says."""
+    """Return a shell command with the redirections `end`."""
     return ["sh", "-c", f"{shlex.join([*COMMAND, *words])} {end}"]
 
 
@@ -131,7 +131,7 @@ def shell(words: Sequence[str], end: str) -> list[str]:
 async def test_a_full_disk_under_the_output_is_an_error_in_a_line(
     tmp_path: Path, words: Sequence[str]
 ) -> None:
-    """No traceback, and a code that is not that of success."""
+    """Report the full disk without a traceback, and exit with an error code."""
     fill(tmp_path / "photos", ("apple",), 3)
     async with Emulator() as emulator:
         env = environment(emulator)
@@ -139,14 +139,14 @@ async def test_a_full_disk_under_the_output_is_an_error_in_a_line(
         done = await anyio.run_process(
             shell(words, ">/dev/full"), env=env, cwd=tmp_path, check=False
         )
-    told = done.stderr.decode()
+    error = done.stderr.decode()
     assert done.returncode == 2
-    assert "the output cannot be written: No space left on device" in told
-    assert "Traceback" not in told
+    assert "the output cannot be written: No space left on device" in error
+    assert "Traceback" not in error
 
 
 async def test_a_full_disk_under_the_messages_ends_nothing(tmp_path: Path) -> None:
-    """The summary is there, and the code is that of the upload."""
+    """The summary is printed, and the exit code is that of the upload."""
     fill(tmp_path / "photos", ("apple",), 3)
     async with Emulator() as emulator:
         words = ("upload", "photos", "--project", "A", "--create-project")
@@ -158,7 +158,7 @@ async def test_a_full_disk_under_the_messages_ends_nothing(tmp_path: Path) -> No
 
 
 async def test_debug_prints_no_escape_sequence(tmp_path: Path) -> None:
-    """Neither of a file's name nor of a server's words, in log lines and tracebacks."""
+    """Escape control characters of file names and of server messages in logs and tracebacks."""
     bad_files(tmp_path / "photos", 1)
     (tmp_path / "photos" / "00000.jpg").rename(tmp_path / "photos" / "\x1b[31m.jpg")
     async with Emulator() as emulator:

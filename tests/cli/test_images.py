@@ -1,6 +1,4 @@
-"""``customvision list``, ``tag``, ``untag``, ``delete``, ``projects``, ``tags`` and ``emulator``,
-against an emulator.
-"""
+"""The commands list, tag, untag, delete, projects, tags and emulator, against an emulator."""
 
 from __future__ import annotations
 
@@ -22,7 +20,7 @@ HERE = ("--project", "Orchard")
 
 @pytest.fixture
 async def orchard(tmp_path: Path) -> AsyncIterator[dict[str, str]]:
-    """The environment of commands for an emulator with a project "Orchard": 6 apples and 4 pears."""
+    """Yield the environment for an emulator with the project "Orchard": 6 apples and 4 pears."""
     fill(tmp_path / "photos", ("apple", "pear"), 6)
     for path in (tmp_path / "photos" / "pear").glob("00[45].*"):
         path.unlink()
@@ -36,14 +34,14 @@ async def orchard(tmp_path: Path) -> AsyncIterator[dict[str, str]]:
 
 
 async def ids(env: dict[str, str], *words: str) -> list[str]:
-    """The ids that ``list`` prints."""
+    """Return the ids that ``list`` prints."""
     done = await run("list", *HERE, *words, env=env)
     assert done.code == 0, done.err
     return [line.split()[0] for line in done.out.splitlines()]
 
 
 async def test_list_shows_a_line_an_image_and_takes_filters(orchard: dict[str, str]) -> None:
-    """Id, size and tags; by tag, untagged, or the first few."""
+    """Print id, size and tags, filtered by tag, untagged only, or up to a limit."""
     done = await run("list", *HERE, env=orchard)
     assert len(done.out.splitlines()) == 10
     assert all(
@@ -56,7 +54,7 @@ async def test_list_shows_a_line_an_image_and_takes_filters(orchard: dict[str, s
 
 
 async def test_list_in_json_has_everything_and_a_summary(orchard: dict[str, str]) -> None:
-    """One image a line, with its tags and addresses."""
+    """Print one event per image, with all its fields."""
     done = await run("list", *HERE, "--json", env=orchard)
     images = [event for event in done.events if event["event"] == "image"]
     assert len(images) == done.summary["images"] == 10
@@ -64,7 +62,7 @@ async def test_list_in_json_has_everything_and_a_summary(orchard: dict[str, str]
 
 
 async def test_an_unknown_tag_is_named(orchard: dict[str, str]) -> None:
-    """A slip in a tag's name is no empty result."""
+    """Report a misspelt tag as an error, not as an empty result."""
     for words in (
         ["list", "--tag", "aple"],
         ["tag", "--all", "--tag", "aple"],
@@ -77,7 +75,7 @@ async def test_an_unknown_tag_is_named(orchard: dict[str, str]) -> None:
 
 
 async def test_tag_and_untag_what_a_filter_chooses(orchard: dict[str, str]) -> None:
-    """Tags are given to the images of another tag, and taken from some by id."""
+    """Tag the images that have another tag, and untag some by id."""
     await run("tags", "create", "ripe", *HERE, env=orchard)
     done = await run("tag", "--with-tag", "apple", "--tag", "ripe", *HERE, env=orchard)
     assert done.code == 0, done.err
@@ -89,7 +87,7 @@ async def test_tag_and_untag_what_a_filter_chooses(orchard: dict[str, str]) -> N
 
 
 async def test_ids_come_through_a_pipe(orchard: dict[str, str]) -> None:
-    """What list prints, bare or as JSON, goes into another command."""
+    """Delete images by the output of ``list``, as text or as JSON."""
     listed = (await run("list", *HERE, "--tag", "pear", "--json", env=orchard)).out
     done = await run("delete", "--ids-from", "-", "--yes", *HERE, env=orchard, stdin=listed)
     assert (done.code, len(await ids(orchard))) == (0, 6)
@@ -101,7 +99,7 @@ async def test_ids_come_through_a_pipe(orchard: dict[str, str]) -> None:
 
 
 async def test_a_dry_run_says_that_it_is_one_and_deletes_nothing(orchard: dict[str, str]) -> None:
-    """The ids, the number, and that nothing was done."""
+    """Print the ids and their number, and delete nothing."""
     done = await run("delete", "--tag", "pear", "--dry-run", *HERE, env=orchard)
     assert done.code == 0
     assert done.out.splitlines()[-1] == "DRY RUN: 4 images would be deleted; nothing was."
@@ -110,9 +108,7 @@ async def test_a_dry_run_says_that_it_is_one_and_deletes_nothing(orchard: dict[s
 
 
 async def test_delete_never_goes_unasked(orchard: dict[str, str]) -> None:
-    """Without a terminal to ask on and without --yes nothing is deleted; nor without a choice of
-    images.
-    """
+    """Delete nothing without consent, or without exactly one selection of images."""
     done = await run("delete", "--all", *HERE, env=orchard)
     assert (done.code, "--yes" in done.err, len(await ids(orchard))) == (2, True, 10)
     done = await run("delete", "--yes", *HERE, env=orchard)
@@ -122,7 +118,7 @@ async def test_delete_never_goes_unasked(orchard: dict[str, str]) -> None:
 
 
 async def test_delete_all_with_yes_deletes_all(orchard: dict[str, str]) -> None:
-    """And a second time there is nothing to do, which is no failure."""
+    """Delete all images. A second run finds none, and succeeds."""
     done = await run("delete", "--all", "--yes", *HERE, env=orchard)
     assert done.code == 0, done.err
     assert "10 of 10 images deleted" in done.out
@@ -138,7 +134,7 @@ async def test_delete_all_with_yes_deletes_all(orchard: dict[str, str]) -> None:
 
 
 async def test_an_id_that_is_none_fails_alone(orchard: dict[str, str]) -> None:
-    """A word that is no id costs the others nothing."""
+    """Report an invalid id, and delete the other images."""
     good = (await ids(orchard))[0]
     done = await run("delete", good, "no-id", "--yes", *HERE, "--json", env=orchard)
     assert done.code == 1
@@ -146,7 +142,7 @@ async def test_an_id_that_is_none_fails_alone(orchard: dict[str, str]) -> None:
 
 
 async def test_projects_and_tags_are_listed_and_made(orchard: dict[str, str]) -> None:
-    """Both say what there is, and print the id of what they make."""
+    """List projects and tags, and print the id of a new one."""
     made = await run("projects", "create", "Second", env=orchard)
     listed = await run("projects", env=orchard)
     assert f"{made.out.strip()}  Second" in listed.out
@@ -167,7 +163,7 @@ async def test_projects_and_tags_are_listed_and_made(orchard: dict[str, str]) ->
 async def test_a_reader_that_goes_away_ends_the_command_without_a_word(
     orchard: dict[str, str],
 ) -> None:
-    """``customvision list | head -1`` prints one line and no traceback."""
+    """``customvision list | head -1`` prints one line, and no traceback."""
     pipe = f"{' '.join(COMMAND)} list {' '.join(HERE)} | head -1"
     done = await anyio.run_process(["bash", "-c", pipe], env=orchard, check=True)
     assert done.stdout.decode().count("\n") == 1
@@ -175,7 +171,7 @@ async def test_a_reader_that_goes_away_ends_the_command_without_a_word(
 
 
 async def test_the_emulator_says_where_it_is_and_ends_on_a_signal(tmp_path: Path) -> None:
-    """One line with the endpoint when it is ready; other commands can use it; SIGTERM ends it well."""
+    """Print the endpoint when ready, serve other commands, and exit with code 0 on SIGTERM."""
     words = ("emulator", "--port", "0", "--training-key", "k1", "--data", tmp_path / "data")
     async with started(*words, env=environment()) as process:
         assert process.stdout is not None

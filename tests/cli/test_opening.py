@@ -1,4 +1,4 @@
-"""The command on pipes that nobody reads, silent terminals, closed descriptors and planted links."""
+"""The command with unread pipes, silent terminals, closed descriptors and planted links."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ UPLOAD = ("upload", "photos", "--project", "P", "--create-project", "--json")
 async def test_a_failed_file_that_is_a_pipe_without_a_reader_holds_nothing_up(
     tmp_path: Path,
 ) -> None:
-    """The upload lands, and an error says that nobody reads the pipe."""
+    """The upload succeeds, and an error says that nobody reads the pipe."""
     fill(tmp_path / "photos", ("apple",), 2)
     os.mkfifo(tmp_path / "pipe")
     async with Emulator() as emulator:
@@ -38,7 +38,7 @@ async def test_a_failed_file_that_is_a_pipe_without_a_reader_holds_nothing_up(
 
 
 def drain(terminal: int, shown: list[bytes]) -> None:
-    """Read all that is shown on a terminal until it is closed at the other end."""
+    """Read the output on a terminal until the other end closes."""
     with suppress(OSError):
         while part := os.read(terminal, 1000):
             shown.append(part)
@@ -60,7 +60,7 @@ def drain(terminal: int, shown: list[bytes]) -> None:
 async def test_a_signal_ends_every_wait(
     tmp_path: Path, number: signal.Signals, words: tuple[str, ...]
 ) -> None:
-    """Neither a silent terminal nor a pipe without a writer keeps the command."""
+    """A signal ends a command that waits for a silent terminal or for a pipe without a writer."""
     os.mkfifo(tmp_path / "pipe")
     ours, theirs = pty.openpty()
     async with Emulator() as emulator:
@@ -77,7 +77,7 @@ async def test_a_signal_ends_every_wait(
             assert process.returncode is None
             process.send_signal(number)
             assert await process.wait() == 128 + number
-            # Words of the watchdog, which ends the process after 9 s.
+            # The message of the watchdog, which ends the process after 9 s.
             assert b"did not stop in time" not in b"".join(shown)
         finally:
             if process.returncode is None:
@@ -90,9 +90,9 @@ async def test_a_signal_ends_every_wait(
 async def test_signals_end_a_command_whose_output_nobody_reads(
     tmp_path: Path, number: signal.Signals
 ) -> None:
-    """A full pipe holds the event loop, so the watchdog ends the process."""
+    """A full pipe blocks the event loop, so the watchdog ends the process."""
     reader, writer = os.pipe()
-    # Nearly nothing fits any more.
+    # Fill the pipe.
     os.set_blocking(writer, False)
     with pytest.raises(BlockingIOError):
         while True:
@@ -122,7 +122,7 @@ async def test_signals_end_a_command_whose_output_nobody_reads(
 
 @pytest.mark.parametrize("closed", ["<&-", ">&-", "2>&-", "<&- >&-", "<&- >&- 2>&-"])
 async def test_closed_descriptors_do_not_stop_an_upload(tmp_path: Path, closed: str) -> None:
-    """Images land, and the exit code is 0, whichever standard streams are closed."""
+    """The upload succeeds with exit code 0, whichever standard streams are closed."""
     fill(tmp_path / "photos", ("apple",), 1)
     async with Emulator() as emulator:
         done = await anyio.run_process(
@@ -135,7 +135,7 @@ async def test_closed_descriptors_do_not_stop_an_upload(tmp_path: Path, closed: 
 
 
 def test_a_planted_link_is_not_followed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Neither a link at the name of a file nor one at the name of the private folder is used."""
+    """Refuse a link in place of a file or of the private folder."""
     monkeypatch.setattr("customvision_async.cli._opening.gettempdir", lambda: str(tmp_path))
     target = tmp_path / "target"
     target.mkdir(mode=0o700)

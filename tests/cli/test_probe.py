@@ -1,6 +1,4 @@
-"""``customvision doctor --probe``: it finds every setting of the emulator, and leaves nothing
-behind.
-"""
+"""``customvision doctor --probe`` determines every switch of an emulator, and cleans up."""
 
 from __future__ import annotations
 
@@ -30,7 +28,7 @@ QUOTA = ("retry_after", "counting", "penalty")
 FOUND = [
     name for name, switch in SWITCHES.items() if switch.open and name not in {*LEFT_OPEN, *QUOTA}
 ]
-"""What the probe settles without a quota."""
+"""The switches that the probe settles without a rate limit."""
 MASKED = {
     "duplicates_in_batch": ("deduplicate", False),
     "duplicate_has_image": ("deduplicate", False),
@@ -39,12 +37,12 @@ MASKED = {
     "address_seconds": ("vnet", True),
     "empty_tag_stops_training": ("empty_tag_stops_training", "never"),
 }
-"""Switches that cannot be told where another one has this value."""
+"""Switches that cannot be settled if another switch has the given value."""
 
 
 @asynccontextmanager
 async def resource_of(emulator: Emulator) -> AsyncIterator[Resource]:
-    """What the probe sends to."""
+    """Yield a resource for the probe."""
     resource = Resource(Link(emulator.endpoint, 7.0), emulator.training_key)
     try:
         yield resource
@@ -53,7 +51,7 @@ async def resource_of(emulator: Emulator) -> AsyncIterator[Resource]:
 
 
 async def probed(emulator: Emulator, only: Iterable[str] = FOUND) -> Profile:
-    """Probe an emulator for the switches named."""
+    """Probe an emulator for some switches."""
     left: list[str] = []
     async with resource_of(emulator) as resource:
         profile = await probe(resource, Stages(lambda line: None, left.append), only=only)
@@ -62,9 +60,7 @@ async def probed(emulator: Emulator, only: Iterable[str] = FOUND) -> Profile:
 
 
 async def check(settings: dict[str, Any], only: Iterable[str] = FOUND) -> None:
-    """The probe finds the emulator's settings, all of them but those that others mask, and no wrong
-    one.
-    """
+    """Check that the probe settles the switches of an emulator correctly, except masked ones."""
     wanted = list(only)
     async with Emulator(training_seconds=0, **settings) as emulator:
         await two_iterations(emulator)
@@ -80,7 +76,7 @@ async def check(settings: dict[str, Any], only: Iterable[str] = FOUND) -> None:
 
 
 async def two_iterations(emulator: Emulator) -> None:
-    """Leave a project of the user's own that was trained twice."""
+    """Create a project of the user that was trained twice."""
     async with resource_of(emulator) as resource:
         made = await resource.request_json("POST", "/projects", [("name", "trained")])
         path = f"/projects/{made['id']}"
@@ -97,12 +93,12 @@ async def two_iterations(emulator: Emulator) -> None:
 
 
 def contents(text: str) -> str:
-    """An image of its own for each text, in base64."""
+    """Return an image in base64 that depends on `text`."""
     return base64.b64encode(png(zlib.crc32(text.encode()))).decode()
 
 
 def covering() -> list[dict[str, Any]]:
-    """Settings in which each pair of values of two switches occurs: greedy, and the same each time."""
+    """Return settings that contain each pair of values of two switches. Deterministic."""
     left = {
         ((one, a), (other, b))
         for one, other in combinations(FOUND, 2)
@@ -130,7 +126,7 @@ def covering() -> list[dict[str, Any]]:
 
 
 async def test_every_switch_about_the_service_has_a_probe_or_a_reason() -> None:
-    """A switch that is added to the emulator is added here, or says why not."""
+    """Each switch about the service has a probe, or a reason for having none."""
     async with Emulator() as emulator:
         profile = await probed(emulator, SWITCHES)
     assert "the probe does not know how" not in profile.not_settled.values()
@@ -139,9 +135,7 @@ async def test_every_switch_about_the_service_has_a_probe_or_a_reason() -> None:
 
 
 async def test_each_switch_alone_is_found() -> None:
-    """The emulator differs in one switch, and the probe of that switch says how; by default, all
-    are found.
-    """
+    """Settle all switches of a default emulator, and each switch that differs alone."""
     settings = [
         {name: value}
         for name in FOUND
@@ -152,12 +146,12 @@ async def test_each_switch_alone_is_found() -> None:
 
 
 async def test_all_pairs_of_switches_are_found() -> None:
-    """Under a covering array: no switch is misread because of another."""
+    """Settle each switch correctly, whatever the values of the others, by a covering array."""
     await together([(setting, FOUND) for setting in covering()])
 
 
 async def together(settings: Iterable[tuple[dict[str, Any], list[str]]]) -> None:
-    """Check several emulators at a time: most of a probe is waiting."""
+    """Check several emulators concurrently, because probes mostly wait."""
     room = anyio.CapacityLimiter(12)
 
     async def one(setting: dict[str, Any], only: list[str]) -> None:
@@ -170,9 +164,7 @@ async def together(settings: Iterable[tuple[dict[str, Any], list[str]]]) -> None
 
 
 async def test_the_quota_is_read_or_said_to_be_unreadable() -> None:
-    """What a burst shows depends on time: a slow machine leaves it open, and never tells a wrong
-    thing.
-    """
+    """Settle the switches of the rate limit, or leave them unsettled on a slow machine."""
     slow = "the network or this machine was too slow to tell"
 
     async def one(wait: float, counting: Any, penalty: bool) -> None:
@@ -190,7 +182,7 @@ async def test_the_quota_is_read_or_said_to_be_unreadable() -> None:
 
 @pytest.mark.parametrize("reported", [False, True])
 async def test_a_full_resource_settles_how_it_says_so(reported: bool) -> None:
-    """Where there is no room for a project, that one thing is found, and the rest says why not."""
+    """Settle the switch for a full resource, and give the reason for the others."""
     async with Emulator(tier="F0", calls_per_second=10_000, quota_is_401=reported) as emulator:
         async with TrainingClient(emulator.endpoint, emulator.training_key) as client:
             for name in ("ours", "ours too"):
@@ -201,7 +193,7 @@ async def test_a_full_resource_settles_how_it_says_so(reported: bool) -> None:
 
 
 async def test_a_probe_that_fails_costs_its_own_switch_alone() -> None:
-    """An answer of another shape, or none, is a reason, and the others go on."""
+    """An invalid or missing response leaves only its own switch unsettled."""
     async with Emulator() as emulator:
         emulator.faults.add("garbage", operation="UpdateImageMetadata", times=None)
         emulator.faults.add("reset", operation="CreateImageRegions", times=None)
@@ -214,7 +206,7 @@ async def test_a_probe_that_fails_costs_its_own_switch_alone() -> None:
 
 
 async def test_the_file_is_a_profile_and_has_nothing_of_the_account(tmp_path: Path) -> None:
-    """The emulator takes what the command writes; no key, no id, no address is in it."""
+    """The profile can be loaded, and contains no key, id or address."""
     file = tmp_path / "profile.json"
     async with Emulator(strict_ids=True, duplicate_has_image=False) as emulator:
         done = await run("doctor", "--probe", file, "--yes", "--json", env=environment(emulator))
@@ -230,13 +222,13 @@ async def test_the_file_is_a_profile_and_has_nothing_of_the_account(tmp_path: Pa
 
 
 def ids_of(emulator: Emulator) -> set[str]:
-    """The ids of the projects that were asked for."""
+    """Return the ids of the projects in the requests."""
     parts = [seen.path.partition("/projects/")[2].partition("/")[0] for seen in emulator.requests]
     return {part for part in parts if part}
 
 
 async def test_nobody_to_ask_and_no_yes_makes_nothing(tmp_path: Path) -> None:
-    """The cost is told, nothing is made, and the exit code is that of wrong use."""
+    """Exit with code 2, and create nothing, if the user cannot be asked."""
     async with Emulator() as emulator:
         done = await run("doctor", "--probe", env=environment(emulator), cwd=tmp_path)
         assert not [seen for seen in emulator.requests if seen.operation == "CreateProject"]
@@ -249,7 +241,7 @@ async def test_nobody_to_ask_and_no_yes_makes_nothing(tmp_path: Path) -> None:
 
 
 async def test_a_probe_that_is_stopped_deletes_its_project(tmp_path: Path) -> None:
-    """Ctrl-C at any time: the project goes, and the exit code says that it was stopped."""
+    """Delete the project after Ctrl-C, and exit with code 130."""
     async with Emulator() as emulator:
         emulator.faults.add("hang", operation="CreateTag", times=None)
         words = ("doctor", "--probe", tmp_path / "p.json", "--yes")
@@ -264,7 +256,7 @@ async def test_a_probe_that_is_stopped_deletes_its_project(tmp_path: Path) -> No
 
 
 async def test_a_project_that_cannot_be_deleted_is_named(tmp_path: Path) -> None:
-    """The name stands on stderr and in the summary, and the exit code is 1."""
+    """Name the project on stderr and in the summary, and exit with code 1."""
     async with Emulator() as emulator:
         emulator.faults.add("status", operation="DeleteProject", times=None, status=500)
         words = ("doctor", "--probe", tmp_path / "p.json", "--yes", "--json")
@@ -278,7 +270,7 @@ async def test_a_project_that_cannot_be_deleted_is_named(tmp_path: Path) -> None
 
 
 async def test_a_project_whose_id_was_lost_is_found_by_its_name() -> None:
-    """The response to its creation was lost: it is deleted all the same."""
+    """Delete a project whose creation response was lost."""
     async with Emulator() as emulator:
         emulator.faults.add("lost_answer", operation="CreateProject", times=1)
         profile = await probed(emulator, ["deduplicate"])

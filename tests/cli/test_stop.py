@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM: a clean end, a true account, and a file from which to go on."""
+"""Ctrl-C and SIGTERM: a clean end, a correct summary, and a file to continue from."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ from tests.support.images import fill
 pytestmark = pytest.mark.anyio
 
 LIMIT = 12.0
-"""Seconds for the command to end after the signal: the ten that are promised, and the machine's own slowness."""
+"""Maximum seconds from the signal to the end: the promised ten, and two for a slow machine."""
 
 
 async def images_in(emulator: Emulator) -> int:
-    """How many images the project has."""
+    """Return the number of images in the project."""
     async with TrainingClient(emulator.endpoint, emulator.training_key) as training:
         return await (await training.find_project("P")).count_images()
 
@@ -32,8 +32,9 @@ async def images_in(emulator: Emulator) -> int:
 async def test_a_stopped_upload_says_what_landed_and_lists_the_rest(
     number: signal.Signals, code: int, tmp_path: Path
 ) -> None:
-    """What is under way may land; the account is true to what the service has; the file has all the
-    others, and completes the job.
+    """The summary agrees with the service, and the file lists the images that were not uploaded.
+
+    An upload of the file completes the job.
     """
     paths = fill(tmp_path / "photos", ("apple",), 5000, size=(8, 6))
     async with Emulator(calls_per_second=2.0) as emulator:
@@ -65,7 +66,7 @@ async def test_a_stopped_upload_says_what_landed_and_lists_the_rest(
 
 
 async def test_a_service_that_hangs_does_not_hold_the_command(tmp_path: Path) -> None:
-    """What was under way when the time is over is told as such: it may have landed."""
+    """Report requests that are still in flight after the grace period as pending."""
     fill(tmp_path / "photos", ("apple",), 10)
     async with Emulator() as emulator:
         await run("projects", "create", "P", env=environment(emulator))
@@ -86,7 +87,7 @@ async def test_a_service_that_hangs_does_not_hold_the_command(tmp_path: Path) ->
 
 
 async def test_a_second_signal_stops_at_once(tmp_path: Path) -> None:
-    """Whoever presses Ctrl-C twice means it."""
+    """Cancel requests in flight at the second Ctrl-C."""
     fill(tmp_path / "photos", ("apple",), 10)
     async with Emulator() as emulator:
         await run("projects", "create", "P", env=environment(emulator))
@@ -106,7 +107,7 @@ async def test_a_second_signal_stops_at_once(tmp_path: Path) -> None:
 
 
 async def test_a_signal_ends_the_demo_too(tmp_path: Path) -> None:
-    """It goes no further than the step it is at, and leaves nothing behind."""
+    """End the demo in its current step, and delete its temporary files."""
     env = environment(TMPDIR=str(tmp_path))
     async with started("demo", "--images", "100", env=env, cwd=tmp_path) as process:
         assert process.stdout is not None

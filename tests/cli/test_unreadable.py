@@ -1,4 +1,4 @@
-"""``customvision upload`` where files and folders cannot be read: these images have failed."""
+"""``customvision upload`` with unreadable files and folders, which count as failed."""
 
 from __future__ import annotations
 
@@ -23,17 +23,17 @@ UNREADABLE = ("EIO", "ESTALE", "EACCES", "EPERM", "ENOENT")
 
 
 def env_with(site: str, emulator: Any) -> dict[str, str]:
-    """The environment of a command with a faulty file system."""
+    """Return the environment of a command with a faulty file system."""
     return environment(emulator, PYTHONPATH=f"{site}{os.pathsep}{ROOT}")
 
 
 def outcomes(done: Finished) -> dict[str, str]:
-    """The outcome of each item by its name."""
+    """Return the outcome of each item by name."""
     return {event["name"]: event["outcome"] for event in done.events if event["event"] == "item"}
 
 
 async def test_a_file_that_cannot_be_read_has_failed_and_is_listed(tmp_path: Path) -> None:
-    """Whatever the system says of a file, it is listed with the cause, and the code is 1."""
+    """List each unreadable file with its cause, whatever the error, and exit with code 1."""
     photos = tmp_path / "photos"
     fill(photos, ("apple",), 3)
     for number, name in enumerate(UNREADABLE):
@@ -54,7 +54,7 @@ async def test_a_file_that_cannot_be_read_has_failed_and_is_listed(tmp_path: Pat
 
 
 async def test_a_folder_that_cannot_be_listed_has_failed_and_goes_back_in(tmp_path: Path) -> None:
-    """Its images are not known, so the folder stands for them, with the tags they would have had."""
+    """List an unreadable folder in place of its images, with the tags that they would have."""
     photos = tmp_path / "photos"
     fill(photos, ("apple", "EIO", "EACCES"), 2)
     site = faulty_os(tmp_path / "site")
@@ -76,7 +76,7 @@ async def test_a_folder_that_cannot_be_listed_has_failed_and_goes_back_in(tmp_pa
 
 
 async def test_being_out_of_descriptors_for_a_moment_costs_nothing(tmp_path: Path) -> None:
-    """EMFILE and ENFILE pass: the files and folders are opened again, and all images land."""
+    """After EMFILE and ENFILE, files and folders are opened again, and all images are uploaded."""
     photos = tmp_path / "photos"
     fill(photos, ("apple", "EMFILE"), 2)
     (photos / "EMFILE.jpg").write_bytes(image_bytes(50))
@@ -88,9 +88,9 @@ async def test_being_out_of_descriptors_for_a_moment_costs_nothing(tmp_path: Pat
 
 
 async def test_an_upload_with_a_handful_of_descriptors_lands_whole(tmp_path: Path) -> None:
-    """Under ``ulimit -n 22`` no image is lost, and none is called skipped."""
+    """Under ``ulimit -n 22``, every image is uploaded and none is skipped."""
     paths = fill(tmp_path / "photos", ("apple", "pear"), 100)
-    for path in paths[::2]:  # of a size that is opened again to be sent
+    for path in paths[::2]:  # large files are opened again for the upload
         path.write_bytes(path.read_bytes() + bytes(60_000))
     async with Emulator() as emulator:
         done = await anyio.run_process(

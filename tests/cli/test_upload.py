@@ -20,33 +20,30 @@ pytestmark = pytest.mark.anyio
 
 
 async def tags_in(emulator: Any, project: str) -> dict[str, int]:
-    """The tags of a project and how many images have each."""
+    """Return the number of images of each tag of a project."""
     async with TrainingClient(emulator.endpoint, emulator.training_key) as training:
         target = await training.find_project(project)
         return {tag.name: tag.image_count async for tag in target.list_tags()}
 
 
 async def test_a_folder_of_folders_becomes_tagged_images(tmp_path: Path) -> None:
-    """The main job: project made, tags from the folders, every image there, code 0, a summary on
-    stdout.
-    """
+    """Create a project, upload every image with tags from the folders, and print a summary."""
     fill(tmp_path / "photos", ("apple", "pear"), 40)
     async with Emulator() as emulator:
-        done = await run(
-            "upload", "photos", "--project", "Orchard", "--create-project", "--tags-from-folders", "--tag", "fruit",
-            env=environment(emulator), cwd=tmp_path,
-        )  # fmt: skip
+        words = ("upload", "photos", "--project", "Orchard", "--create-project", "--tag", "fruit")
+        env = environment(emulator)
+        done = await run(*words, "--tags-from-folders", env=env, cwd=tmp_path)
         assert (done.code, await tags_in(emulator, "Orchard")) == (
             0,
             {"apple": 40, "pear": 40, "fruit": 80},
         )
     assert done.out.startswith("80 of 80 images landed in ")
     assert "Made project Orchard" in done.err
-    assert os.listdir(tmp_path) == ["photos"]  # no failed-items file where nothing failed
+    assert os.listdir(tmp_path) == ["photos"]  # no failed-items file without a failure
 
 
 async def test_the_same_again_is_all_duplicates_and_no_failure(tmp_path: Path) -> None:
-    """Running a command twice does no harm and says so."""
+    """A second upload reports duplicates, and succeeds."""
     fill(tmp_path / "photos", ("apple",), 10)
     words = ("upload", "photos", "--project", "Orchard", "--create-project", "--tags-from-folders")
     async with Emulator() as emulator:
@@ -58,7 +55,7 @@ async def test_the_same_again_is_all_duplicates_and_no_failure(tmp_path: Path) -
 
 
 async def test_json_is_one_event_a_line_and_a_summary_last(tmp_path: Path) -> None:
-    """Each item has its line with its path and its new id; the counts of the summary add up."""
+    """Print one event per item with its path and id. The counts of the summary add up."""
     paths = fill(tmp_path / "photos", ("apple",), 10)
     (tmp_path / "photos" / "notes.txt").write_text("hello")
     async with Emulator() as emulator:
@@ -87,8 +84,9 @@ async def test_json_is_one_event_a_line_and_a_summary_last(tmp_path: Path) -> No
 
 
 async def test_what_failed_is_in_a_file_that_goes_back_in(tmp_path: Path) -> None:
-    """A bad image costs the others nothing, is named with its cause, and can be sent again once
-    it is mended.
+    """List an invalid image with its cause, and upload it once it is repaired.
+
+    The other images are uploaded in the first run.
     """
     fill(tmp_path / "photos", ("apple",), 20)
     bad = tmp_path / "photos" / "apple" / "bad\x1b[31m\n.jpg"
@@ -130,7 +128,7 @@ async def test_what_failed_is_in_a_file_that_goes_back_in(tmp_path: Path) -> Non
 
 
 async def test_a_name_that_is_no_text_goes_through_the_file_and_back(tmp_path: Path) -> None:
-    """File names are bytes: one that is not UTF-8 is found again by the failed-items file."""
+    """A file name that is not UTF-8 survives the failed-items file."""
     bad = tmp_path / os.fsdecode(b"latin-\xe9.jpg")
     bad.write_bytes(b"\xff\xd8\xff\xe0 and no more")
     async with Emulator() as emulator:
@@ -153,9 +151,7 @@ async def test_a_name_that_is_no_text_goes_through_the_file_and_back(tmp_path: P
 async def test_a_folder_with_rubbish_gives_its_images_and_reports_the_rest(
     tmp_path: Path,
 ) -> None:
-    """Text named .jpg, empty files, links, FIFOs and hidden files are left out and told; the
-    images beside them land.
-    """
+    """Upload the images of a folder, and report text, empty and hidden files, links and FIFOs."""
     photos = tmp_path / "photos"
     fill(photos, ("apple",), 5)
     (photos / "text.jpg").write_text("no image")
@@ -187,12 +183,12 @@ async def test_a_folder_with_rubbish_gives_its_images_and_reports_the_rest(
 
 
 async def test_a_folder_without_images_is_code_1(tmp_path: Path) -> None:
-    """An empty folder, and one with nothing of use, most likely are not what was meant."""
+    """Exit with code 1 for a folder that is empty or has no image."""
     (tmp_path / "empty").mkdir()
     (tmp_path / "notes").mkdir()
     (tmp_path / "notes" / "a.txt").write_text("hello")
     async with Emulator() as emulator:
-        for folder, told in (
+        for folder, expected in (
             ("empty", "Nothing to upload: no file."),
             ("notes", "Nothing to upload: 1 file, none an image."),
         ):
@@ -206,13 +202,11 @@ async def test_a_folder_without_images_is_code_1(tmp_path: Path) -> None:
                 cwd=tmp_path,
             )
             assert done.code == 1
-            assert told in done.out
+            assert expected in done.out
 
 
 async def test_a_file_asked_for_by_name_must_not_be_left_out(tmp_path: Path) -> None:
-    """In a folder rubbish is expected; a file that was named is meant, so leaving it out is a
-    failure.
-    """
+    """Exit with code 1 if a file that was given as an argument is not an image."""
     (tmp_path / "a.jpg").write_bytes(image_bytes(1))
     (tmp_path / "b.jpg").write_text("no image")
     async with Emulator() as emulator:
@@ -226,7 +220,7 @@ async def test_a_file_asked_for_by_name_must_not_be_left_out(tmp_path: Path) -> 
 
 
 async def test_a_project_that_is_not_there_is_named_with_those_that_are(tmp_path: Path) -> None:
-    """A slip in a name is found at once."""
+    """Name the existing projects if the project is not found."""
     fill(tmp_path / "photos", ("apple",), 1)
     async with Emulator() as emulator:
         await run("projects", "create", "Orchard", env=environment(emulator))
@@ -240,7 +234,7 @@ async def test_a_project_that_is_not_there_is_named_with_those_that_are(tmp_path
 
 
 async def test_tags_are_not_made_when_told_not_to(tmp_path: Path) -> None:
-    """With --no-create-tags a tag that is not there fails its images, and makes no tag."""
+    """With ``--no-create-tags``, images with an unknown tag fail, and no tag is created."""
     fill(tmp_path / "photos", ("apple",), 3)
     async with Emulator() as emulator:
         words = (
@@ -258,7 +252,7 @@ async def test_tags_are_not_made_when_told_not_to(tmp_path: Path) -> None:
 
 
 async def test_a_manifest_line_that_cannot_be_read_is_told(tmp_path: Path) -> None:
-    """A damaged failed-items file never passes for a finished one."""
+    """Report an invalid line of a failed-items file, and exit with code 1."""
     (tmp_path / "a.jpg").write_bytes(image_bytes(1))
     (tmp_path / "left.jsonl").write_text('{"path": "a.jpg", "tags": ["x"]}\n{"path": \n')
     async with Emulator() as emulator:
@@ -270,9 +264,7 @@ async def test_a_manifest_line_that_cannot_be_read_is_told(tmp_path: Path) -> No
 
 
 async def test_the_embedded_emulator_keeps_its_folder(tmp_path: Path) -> None:
-    """--emulator runs any command without a service, and the next command finds what the last one
-    did.
-    """
+    """``--emulator`` runs commands without the service, and keeps data between commands."""
     fill(tmp_path / "photos", ("apple",), 3)
     words = (
         "upload",
@@ -298,7 +290,7 @@ async def test_the_embedded_emulator_keeps_its_folder(tmp_path: Path) -> None:
 
 
 async def test_tags_given_are_added_to_those_of_the_failed_items_file(tmp_path: Path) -> None:
-    """--tag holds for everything that is sent, with what each line says."""
+    """Add the tags of ``--tag`` to the tags of each line."""
     (tmp_path / "a.jpg").write_bytes(image_bytes(1))
     (tmp_path / "left.jsonl").write_text('{"path": "a.jpg", "tags": ["x"]}\n')
     async with Emulator() as emulator:
@@ -319,9 +311,7 @@ async def test_tags_given_are_added_to_those_of_the_failed_items_file(tmp_path: 
 async def test_a_source_that_breaks_off_keeps_what_landed_and_lists_the_others(
     tmp_path: Path,
 ) -> None:
-    """Sources after one that failed were not reached: they are in the file; the error itself is
-    what the source said.
-    """
+    """A failed source raises its own error. The items of later sources remain."""
 
     async def broken() -> AsyncIterator[str]:
         yield "a.jpg"
@@ -336,9 +326,7 @@ async def test_a_source_that_breaks_off_keeps_what_landed_and_lists_the_others(
 
 
 async def test_what_can_never_land_as_it_is_is_told_apart_from_what_may(tmp_path: Path) -> None:
-    """Sending a file again that is no image, too large or gone is of no use: the advice says how
-    many these are.
-    """
+    """Count the files that would fail again: invalid, too large or missing."""
     photos = tmp_path / "photos"
     fill(photos, ("apple",), 3)
     (photos / "large.jpg").write_bytes(image_bytes(51) + bytes(6 * 1024 * 1024))
@@ -347,9 +335,8 @@ async def test_what_can_never_land_as_it_is_is_told_apart_from_what_may(tmp_path
     async with Emulator() as emulator:
         env = environment(emulator)
         done = await run("upload", "photos", *words[:-1], env=env, cwd=tmp_path)
-        assert (
-            f"failed: {Path('photos', 'large.jpg')}: " in done.err
-        )  # as a person finds it, and once
+        # The path is relative, as in the argument.
+        assert f"failed: {Path('photos', 'large.jpg')}: " in done.err
         assert (
             "left.jsonl, with the causes: 2 would fail again as they are and are to be mended "
             "first. Then:"
@@ -365,17 +352,15 @@ async def test_what_can_never_land_as_it_is_is_told_apart_from_what_may(tmp_path
 
 
 async def test_the_list_is_not_lost_where_the_folder_cannot_be_written_to(tmp_path: Path) -> None:
-    """Where the current folder cannot be written to, the list goes into a private folder of the
-    user's.
-    """
+    """Write the file to a private folder if the current folder is not writable."""
     (tmp_path / "bad.jpg").write_bytes(b"\xff\xd8\xff\xe0 and no more")
     elsewhere = tmp_path / "tmp"
     elsewhere.mkdir()
     async with Emulator() as emulator:
         words = ("upload", tmp_path / "bad.jpg", "--project", "P", "--create-project")
-        done = await run(
-            *words, env=environment(emulator, TMPDIR=str(elsewhere)), cwd=Path("/proc")
-        )  # not even root writes there
+        # Not even root can write to /proc.
+        env = environment(emulator, TMPDIR=str(elsewhere))
+        done = await run(*words, env=env, cwd=Path("/proc"))
     assert done.code == 1
     (folder,) = elsewhere.iterdir()
     assert stat.S_IMODE(folder.stat().st_mode) == 0o700

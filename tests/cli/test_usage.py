@@ -1,6 +1,4 @@
-"""The command line before any image moves: help, wrong words, credentials, endpoints, extras, and
-what a terminal is shown.
-"""
+"""The command line before any upload: help, wrong arguments, credentials, endpoints and extras."""
 
 from __future__ import annotations
 
@@ -36,7 +34,7 @@ COMMANDS = (
 
 
 async def test_help_names_every_command_and_the_exit_codes() -> None:
-    """A newcomer finds all there is with --help, and a script's author the codes."""
+    """``--help`` names all commands and the exit codes."""
     done = await run("--help", env=environment())
     assert done.code == 0
     assert all(command in done.out for command in COMMANDS)
@@ -46,14 +44,14 @@ async def test_help_names_every_command_and_the_exit_codes() -> None:
 
 @pytest.mark.parametrize("command", COMMANDS)
 async def test_every_command_has_help(command: str) -> None:
-    """Each command explains itself."""
+    """Each command has a help page."""
     done = await run(command, "--help", env=environment())
     assert done.code == 0
     assert "Usage: customvision " + command in done.out
 
 
 @pytest.mark.parametrize(
-    "words, told",
+    "words, expected",
     [
         (["uplod", "photos"], 'Did you mean "upload"?'),
         (["upload", "photos"], "--project"),
@@ -82,22 +80,20 @@ async def test_every_command_has_help(command: str) -> None:
     ],
 )
 async def test_wrong_use_is_two_lines_and_code_2(
-    words: list[str], told: str, tmp_path: Path
+    words: list[str], expected: str, tmp_path: Path
 ) -> None:
-    """What is wrong, in a line or two, never a traceback, never an echo of a key; nothing on
-    stdout.
-    """
-    (tmp_path / "odd").write_text("a file, and no folder")
+    """Report wrong arguments in at most two lines on stderr, without a key. Exit with code 2."""
+    (tmp_path / "odd").write_text("a file, not a folder")
     done = await run(*words, env=environment(), cwd=tmp_path)
     assert done.code == 2
-    assert told in done.err
+    assert expected in done.err
     assert len(done.err.splitlines()) <= 2
     assert done.out == ""
     assert "canary-5c1" not in done.err
 
 
 async def test_without_credentials_it_says_what_to_set() -> None:
-    """The names of the variables, and the way round them."""
+    """Name the missing variables, and suggest the emulator."""
     done = await run("projects", env=environment())
     assert done.code == 3
     assert "VISION_TRAINING_ENDPOINT and VISION_TRAINING_KEY not set" in done.err
@@ -106,7 +102,7 @@ async def test_without_credentials_it_says_what_to_set() -> None:
 
 
 async def test_with_json_an_error_is_the_summary() -> None:
-    """A program reads why it failed from the last line of stdout, which has nothing but JSON."""
+    """Print the error as the JSON summary, the last line of stdout."""
     done = await run("projects", "--json", env=environment())
     assert done.summary["exit_code"] == done.code == 3
     assert "VISION_TRAINING_KEY" in done.summary["error"]
@@ -115,7 +111,7 @@ async def test_with_json_an_error_is_the_summary() -> None:
 
 
 async def test_the_env_file_goes_before_the_environment(tmp_path: Path) -> None:
-    """Endpoint and key from a file in the shell's own form: comments, export, quotes."""
+    """Read endpoint and key from a file with comments, ``export`` and quotes."""
     async with Emulator() as emulator:
         file = tmp_path / "azure.env"
         lines = [
@@ -134,7 +130,7 @@ async def test_the_env_file_goes_before_the_environment(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("text", ["VISION_TRAINING_KEY canary-77", "\xff\xfe"])
 async def test_a_broken_env_file_is_told_without_its_contents(text: str, tmp_path: Path) -> None:
-    """A line that cannot be read may hold the key, so it is named by its number only."""
+    """Report an invalid line by its number, because it may contain the key."""
     file = tmp_path / "azure.env"
     file.write_bytes(text.encode("latin-1"))
     done = await run("projects", "--env-file", file, env=environment())
@@ -147,7 +143,7 @@ async def test_a_broken_env_file_is_told_without_its_contents(text: str, tmp_pat
 
 
 async def test_a_wrong_key_says_so_and_never_shows_it(tmp_path: Path) -> None:
-    """A refused key is code 3 at once, with advice."""
+    """Report a refused key with advice, and exit with code 3."""
     async with Emulator(training_key="right") as emulator:
         fill(tmp_path, ("apple",), 2)
         done = await run(
@@ -165,7 +161,7 @@ async def test_a_wrong_key_says_so_and_never_shows_it(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "endpoint, told",
+    "endpoint, expected",
     [
         ("http://example.com", "https"),
         ("not an endpoint", "endpoint"),
@@ -174,20 +170,20 @@ async def test_a_wrong_key_says_so_and_never_shows_it(tmp_path: Path) -> None:
     ],
 )
 async def test_an_endpoint_that_is_none_is_refused_before_anything_is_sent(
-    endpoint: str, told: str
+    endpoint: str, expected: str
 ) -> None:
-    """The key goes over https, or to this machine: nowhere else."""
+    """Send the key only over https or to this machine."""
     done = await run(
         "projects", env=environment(VISION_TRAINING_ENDPOINT=endpoint, VISION_TRAINING_KEY="k")
     )
     assert done.code == 3
-    assert told in done.err
+    assert expected in done.err
     assert "canary-4d2" not in done.err
     assert len(done.err.splitlines()) <= 2
 
 
 async def test_an_endpoint_that_is_another_web_site_is_code_3() -> None:
-    """Something answers there, and it is not Custom Vision."""
+    """Exit with code 3 if another web site responds."""
     async with (
         await anyio.create_tcp_listener(local_host="127.0.0.1") as listener,
         anyio.create_task_group() as tasks,
@@ -209,14 +205,14 @@ async def test_an_endpoint_that_is_another_web_site_is_code_3() -> None:
                 VISION_TRAINING_ENDPOINT=f"http://127.0.0.1:{port}", VISION_TRAINING_KEY="k"
             ),
         )
+        assert done.code == 3
+        assert "404" in done.err
+        assert len(done.err.splitlines()) <= 2
         tasks.cancel_scope.cancel()
-    assert done.code == 3
-    assert "404" in done.err
-    assert len(done.err.splitlines()) <= 2
 
 
 async def test_a_port_where_nothing_or_something_else_listens_is_named() -> None:
-    """The port is told where it is not the default one: it is the part that is most often wrong."""
+    """Name the port of the endpoint if it is not the default one."""
     with socket.socket() as held:
         held.bind(("127.0.0.1", 0))
         there = f"127.0.0.1:{held.getsockname()[1]}"
@@ -240,8 +236,11 @@ async def test_a_port_where_nothing_or_something_else_listens_is_named() -> None
 
 @pytest.mark.parametrize("missing", ["rich", "cyclopts"])
 async def test_a_missing_extra_is_a_line_that_says_what_to_install(missing: str) -> None:
-    """Without the cli extra the command is there and says how to complete it."""
-    code = f"import sys; sys.modules[{missing!r}] = None; sys.argv = ['customvision', 'projects']; import customvision_async.__main__"
+    """Without the ``cli`` extra, print one line with the install command."""
+    code = (
+        f"import sys; sys.modules[{missing!r}] = None; sys.argv = ['customvision', 'projects']; "
+        "import customvision_async.__main__"
+    )
     done = await anyio.run_process([sys.executable, "-c", code], check=False, env=environment())
     assert done.returncode == 2
     assert done.stderr.decode().count("\n") == 1
@@ -249,8 +248,11 @@ async def test_a_missing_extra_is_a_line_that_says_what_to_install(missing: str)
 
 
 async def test_without_pillow_the_emulator_says_what_to_install() -> None:
-    """The same for the emulator."""
-    code = "import sys; sys.modules['PIL'] = None; sys.argv = ['customvision', 'demo']; import customvision_async.__main__"
+    """Without Pillow, the emulator prints the install command."""
+    code = (
+        "import sys; sys.modules['PIL'] = None; sys.argv = ['customvision', 'demo']; "
+        "import customvision_async.__main__"
+    )
     done = await anyio.run_process([sys.executable, "-c", code], check=False, env=environment())
     assert done.returncode == 2
     assert "pip install '.[cli,emulator]'" in done.stderr.decode()
@@ -258,9 +260,7 @@ async def test_without_pillow_the_emulator_says_what_to_install() -> None:
 
 @given(st.text())
 def test_nothing_that_is_shown_can_move_the_cursor_or_turn_the_text(text: str) -> None:
-    """Names from anywhere come out without control characters, whatever they hold; harmless ones
-    come out as they are.
-    """
+    """Remove control characters from any text, and leave printable text unchanged."""
     shown = printable(text)
     categories = {unicodedata.category(char) for char in shown if char not in "\u200c\u200d"}
     assert not categories & {"Cc", "Cs", "Cf", "Zl", "Zp"}
@@ -269,7 +269,7 @@ def test_nothing_that_is_shown_can_move_the_cursor_or_turn_the_text(text: str) -
 
 
 def test_a_duration_reads_as_a_person_says_it() -> None:
-    """Milliseconds, seconds, then minutes, then hours."""
+    """Use milliseconds, seconds, minutes or hours."""
     assert [duration(seconds) for seconds in (0.04, 59.9, 187.2, 3723)] == [
         "40 ms",
         "59.9 s",

@@ -1,3 +1,1 @@
-"""Clients work under every setting of the emulator's switches: a core of work, and the settings it
-is done under.
-"""
+"""Check that clients work under all settings of the emulator's switches."""

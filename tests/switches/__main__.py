@@ -1,10 +1,9 @@
-"""``python -m tests.switches``: the core of client work under random settings of the emulator's
-switches.
+"""``python -m tests.switches``: check common operations under settings of the emulator's switches.
 
-What fails is printed as a profile, which ``Emulator(profile=FILE)`` takes.
+Settings that fail are printed as profiles for ``Emulator(profile=FILE)``.
 """
 
-# ruff: noqa: T201 - a command speaks
+# ruff: noqa: T201 - a command prints
 
 from __future__ import annotations
 
@@ -20,13 +19,13 @@ from tests.switches.core import failing
 from tests.switches.covering import alone, pairs, random_rows
 
 
-def _told(row: Mapping[str, Any], error: Exception) -> None:
+def _report(row: Mapping[str, Any], error: Exception) -> None:
     print(json.dumps({"switches": row}))
     traceback.print_exception(error)
 
 
 def main() -> int:
-    """Run the rows; the exit code is 1 where one fails."""
+    """Run the checks, and return 1 if one fails."""
     parser = argparse.ArgumentParser(prog="python -m tests.switches", description=__doc__)
     parser.add_argument("--random", type=int, metavar="N", help="N random settings")
     parser.add_argument("--seed", type=int, default=1)
@@ -43,7 +42,7 @@ def main() -> int:
         parser.error("nothing to do: give --alone, --pairs or --random N")
     failed = asyncio.run(failing(rows, jobs=given.jobs))
     for row, error in failed:
-        _told(row, error)
+        _report(row, error)
     print(f"{len(rows) - len(failed)} of {len(rows)} settings held")
     return 1 if failed else 0
 

@@ -1,6 +1,4 @@
-"""A core of what clients do, small and fast, with what must hold whatever the emulator's switches
-say.
-"""
+"""Checks of common client operations that must pass under all settings of the switches."""
 
 from __future__ import annotations
 
@@ -40,7 +38,7 @@ FAST = Polling(initial_interval=0.01)
 async def failing(
     rows: Iterable[Mapping[str, Any]], *, jobs: int = 8
 ) -> list[tuple[Mapping[str, Any], Exception]]:
-    """Return the settings under which the core does not hold, `jobs` of them being tried at a time."""
+    """Return the settings under which a check fails, with the error. Run `jobs` at a time."""
     places = asyncio.Semaphore(jobs)
 
     async def one(row: Mapping[str, Any]) -> Exception | None:
@@ -50,9 +48,9 @@ async def failing(
                 with tempfile.TemporaryDirectory() as folder:
                     async with asyncio.timeout(100):
                         await core(switches, Path(folder))
-            async with asyncio.timeout(100):  # it mostly waits: others need not wait for it
+            async with asyncio.timeout(100):  # outside the semaphore, because it mostly waits
                 await hurried(switches)
-        except Exception as error:  # noqa: BLE001 - every failure is told
+        except Exception as error:  # noqa: BLE001  # every failure is returned
             return error
         return None
 
@@ -62,7 +60,7 @@ async def failing(
 
 
 async def core(switches: Switches, folder: Path) -> None:
-    """Do it all with one emulator of these switches. `folder` is for what is downloaded."""
+    """Run all checks with one emulator. Download images to `folder`."""
     emulator = Emulator(switches=switches, seed=1, training_seconds=0)
     async with (
         emulator,
@@ -83,9 +81,7 @@ async def core(switches: Switches, folder: Path) -> None:
 
 
 async def _uploads(project: ProjectClient, switches: Switches) -> None:
-    """Twelve images, two of them again with another tag, and one that is no image: none is lost in
-    silence.
-    """
+    """Upload images, duplicates with another tag, and an invalid image. Lose none silently."""
     images = [ImageFile(data=IMAGES[n], tags=[("apple", "pear")[n % 2]]) for n in range(12)]
     images.insert(7, ImageFile(data=BROKEN, tags=["apple"]))
     images += [ImageFile(data=IMAGES[n], tags=["ripe"]) for n in (0, 5)]
@@ -93,13 +89,12 @@ async def _uploads(project: ProjectClient, switches: Switches) -> None:
     failed = await _failed(project, images)
     bad = {7} if switches.check_images != "none" else set()
     assert failed & {7} == bad
-    # Where the service does not say which image was there, its tags cannot be made sure of: that is
-    # told.
+    # If the service does not name the existing image, its tags cannot be ensured, and it fails.
     assert failed - bad <= ({0, 5, 13, 14} if nameless else set())
     held = Counter(len(image.tags) for image in await project.list_images().all())
     if switches.deduplicate and switches.duplicates_in_batch:
         added = switches.duplicate_has_image or switches.duplicate_merges_tags
-        once = 1 - len(bad)  # without a look, the bad one is an image
+        once = 1 - len(bad)  # unless images are checked, the invalid one is accepted
         assert held == Counter({1: 10 + once, 2: 2} if added else {1: 12 + once})
     again = [ImageFile(data=IMAGES[n], tags=["seen"]) for n in range(3)]
     assert await _failed(project, again) == ({0, 1, 2} if nameless else set())
@@ -108,7 +103,7 @@ async def _uploads(project: ProjectClient, switches: Switches) -> None:
 
 
 async def _failed(project: ProjectClient, images: list[ImageFile]) -> set[int]:
-    """Upload, and return the places of those that failed."""
+    """Upload images, and return the indices of the failed ones."""
     try:
         await project.upload_images(images, create_missing_tags=True)
     except BatchError as error:
@@ -117,7 +112,7 @@ async def _failed(project: ProjectClient, images: list[ImageFile]) -> set[int]:
 
 
 async def _downloads(project: ProjectClient, switches: Switches, folder: Path) -> None:
-    """An original comes as it was uploaded, or as the same image written anew."""
+    """Download an image: the original bytes, or the same image encoded again."""
     if not switches.keep_images or switches.check_images == "none":
         return
     image = (await project.list_images().all())[0]
@@ -127,13 +122,13 @@ async def _downloads(project: ProjectClient, switches: Switches, folder: Path) -
 
 
 async def _deletes(project: ProjectClient) -> None:
-    """Images that are gone count as deleted and untagged, whatever the service says of them."""
+    """Delete images twice. The second time succeeds too, whatever the service responds."""
     report = await project.upload_images([IMAGES[30], IMAGES[31]])
     assert report.succeeded == 2
     gone = [
         image
         for image in await project.list_images(tagged=False).all()
-        if image.width  # those just made have no tags
+        if image.width  # new images have no tags
     ]
     for _ in range(2):
         assert (await project.delete_images(gone)).succeeded == len(gone)
@@ -141,9 +136,7 @@ async def _deletes(project: ProjectClient) -> None:
 
 
 async def _regions(project: ProjectClient) -> None:
-    """A region given twice, and one that differs by less than single precision, are one: nothing
-    else is lost.
-    """
+    """Create equal regions once, also if they differ by less than single precision."""
     image = (await _landed(project, IMAGES[0])).id
     tag = await project.create_tag("apple")
     left = [0.1, 0.2, 0.1, 0.3, 0.1 + 1e-12]
@@ -153,8 +146,8 @@ async def _regions(project: ProjectClient) -> None:
     assert (report.succeeded, report.duplicates) == (5, 2)
     found = await project.get_image(image)
     assert sorted(round(region.left, 5) for region in found.regions) == [0.1, 0.2, 0.3]
-    report = await project.delete_regions([region.region_id for region in found.regions])
-    assert report.succeeded == 3
+    deletion = await project.delete_regions([region.region_id for region in found.regions])
+    assert deletion.succeeded == 3
 
 
 async def _landed(project: ProjectClient, data: bytes) -> Any:
@@ -163,8 +156,8 @@ async def _landed(project: ProjectClient, data: bytes) -> Any:
 
 
 async def _iterations(emulator: Emulator, project: ProjectClient) -> None:
-    """Train twice, publish, take the name over, predict, export."""
-    for tag in ("ripe", "seen"):  # with too few images for a training
+    """Train twice, publish, publish under the same name, predict, and export."""
+    for tag in ("ripe", "seen"):  # they have too few images for training
         await project.delete_tag(tag)
     first = await project.begin_training(polling=FAST)
     second = await project.begin_training(force=True, polling=FAST)
@@ -182,7 +175,7 @@ async def _iterations(emulator: Emulator, project: ProjectClient) -> None:
 
 
 async def _oldest(emulator: Emulator, project: str) -> None:
-    """v1.2, where the workspace may be among the iterations and an empty list may be null."""
+    """Use v1.2, which may list the workspace as an iteration, and null for an empty list."""
     async with TrainingClient(
         emulator.endpoint, emulator.training_key, api_version=ApiVersion.V1_2, retry=QUICK
     ) as training:
@@ -196,7 +189,7 @@ async def _oldest(emulator: Emulator, project: str) -> None:
 
 
 async def hurried(switches: Switches) -> None:
-    """Calls above the rate are waited for, however the service tells how long."""
+    """Wait after a 429 for the requested time, whatever its format."""
     emulator = Emulator(switches=switches, calls_per_second=4)
     async with (
         emulator,
@@ -206,4 +199,4 @@ async def hurried(switches: Switches) -> None:
     ):
         await asyncio.gather(*(training.list_projects().all() for _ in range(6)))
     throttled = sum(request.status == 429 for request in emulator.requests)
-    assert throttled <= 6, "a client that waits as it is told is not refused over and over"
+    assert throttled <= 6, "a client that waits as requested is not refused repeatedly"

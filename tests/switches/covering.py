@@ -1,4 +1,4 @@
-"""The settings: each switch alone, every pair of values in few rows, and random ones."""
+"""Settings of the switches: each value alone, all pairs of values, and random ones."""
 
 from __future__ import annotations
 
@@ -18,26 +18,25 @@ DOMAINS: dict[str, tuple[Any, ...]] = {
     for name, switch in SWITCHES.items()
     if len(switch.values) > 1
 }
-"""The values of each switch that has several, the default first."""
+"""The values of each switch that has several, with the default first."""
 
 
 def alone() -> Iterator[Row]:
-    """Every value that is not the default, by itself."""
+    """Yield each value that is not the default, by itself."""
     for name, values in DOMAINS.items():
         for value in values[1:]:
             yield {name: value}
 
 
 def pairs_of(row: Mapping[str, Any]) -> set[tuple[tuple[str, Any], ...]]:
-    """The pairs of values that a row has."""
+    """Return the pairs of values in a row."""
     return set(itertools.combinations(sorted(row.items()), 2))
 
 
 def pairs(seed: int = 1, candidates: int = 60) -> list[Row]:
-    """Rows in which every two values of two switches stand together in some row.
+    """Return rows that together contain every pair of values of two switches.
 
-    Greedy, and the same rows every time: of some random rows, the one with the most pairs that are
-    new.
+    The rows are deterministic. Each is the one of several random rows with the most new pairs.
     """
     random = Random(seed)
     missing = {
@@ -59,7 +58,7 @@ def pairs(seed: int = 1, candidates: int = 60) -> list[Row]:
 
 
 def random_rows(count: int, seed: int) -> Iterator[Row]:
-    """Random settings of all the switches."""
+    """Yield random settings of all switches."""
     random = Random(seed)
     for _ in range(count):
         yield _random_row(random)

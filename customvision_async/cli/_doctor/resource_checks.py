@@ -80,13 +80,13 @@ async def _is_prediction_key(exam: Examination) -> bool:
 async def _versions(exam: Examination) -> Finding:
     status = exam.access.status if exam.access is not None else 0
     exam.need(status in (200, 404), "there is no access")
-    answers: dict[ApiVersion, int] = {}
+    statuses: dict[ApiVersion, int] = {}
     for version in ApiVersion:
-        answers[version] = (await exam.get("/domains", version.value)).status
-    there = [version for version, status in answers.items() if status == 200]
+        statuses[version] = (await exam.get("/domains", version.value)).status
+    there = [version for version, status in statuses.items() if status == 200]
     if not there:
         raise ProblemError("none gives its domains", "see what the access check says")
-    missing = [f"{version} ({status})" for version, status in answers.items() if status != 200]
+    missing = [f"{version} ({status})" for version, status in statuses.items() if status != 200]
     found = ", ".join(there) + (f"; not {', '.join(missing)}" if missing else "")
     if exam.api_version not in there:
         raise ProblemError(found, f"use --api-version {there[-1]}")
