@@ -76,5 +76,6 @@ def open_missing_streams() -> None:
                 os.close(descriptor)
         if getattr(sys, name) is None:
             mode = "w" if number else "r"
-            stream = open(number, mode, encoding="utf-8", closefd=False)  # noqa: SIM115  # stays open
+            # Keep the stream open until the process exits.
+            stream = open(number, mode, encoding="utf-8", closefd=False)  # noqa: SIM115
             setattr(sys, name, stream)

@@ -25,7 +25,7 @@ __all__ = ["Output", "redirect_to_null"]
 
 
 def redirect_to_null(stream: TextIO) -> None:
-    """Redirect a standard stream that cannot be written to the null device."""
+    """Redirect a standard stream to the null device, after a write error."""
     null = os.open(os.devnull, os.O_WRONLY)
     os.dup2(null, stream.fileno())
     os.close(null)

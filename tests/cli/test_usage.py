@@ -260,7 +260,7 @@ async def test_without_pillow_the_emulator_says_what_to_install() -> None:
 
 @given(st.text())
 def test_nothing_that_is_shown_can_move_the_cursor_or_turn_the_text(text: str) -> None:
-    """Remove control characters from any text, and leave printable text unchanged."""
+    """Escape control characters in any text, and leave printable text unchanged."""
     shown = printable(text)
     categories = {unicodedata.category(char) for char in shown if char not in "\u200c\u200d"}
     assert not categories & {"Cc", "Cs", "Cf", "Zl", "Zp"}

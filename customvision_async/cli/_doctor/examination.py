@@ -190,9 +190,8 @@ async def _perform(exam: Examination, check: Check) -> Finding:
         why = getattr(error, "strerror", None) or type(error).__name__
         found = Finding(check.name, "problem", f"the exchange failed: {why}", _TRY_AGAIN)
     secret = exam.given_key.strip()
-    if (
-        secret and secret in found.found + found.advice
-    ):  # a server may repeat the key in its message
+    # A server may repeat the key in its message.
+    if secret and secret in found.found + found.advice:
         hidden = (text.replace(secret, "***") for text in (found.found, found.advice))
         found = Finding(check.name, found.state, *hidden)
     return replace(found, name=check.name)
