@@ -282,9 +282,6 @@ def display_name(item: object) -> str:
     return name if isinstance(name, str) else ""
 
 
-called = display_name
-
-
 def _display_name(item: object) -> str:
     if isinstance(item, (str, os.PathLike)):
         return str.__str__(os.fsdecode(item))

@@ -19,7 +19,7 @@ from typing import IO, cast
 from .. import limits
 from .._blocking import when_descriptors_allow
 from .._content import Blob, restored
-from ..errors import LimitExceeded, called, words_of
+from ..errors import LimitExceeded, display_name, words_of
 from ..models import ImageFile
 
 __all__ = [
@@ -62,7 +62,7 @@ def inspect_given(image: ImageFile, *, size_limit: limits.Limit = limits.IMAGE_B
         ValueError, LimitExceeded, OSError: As for :func:`inspect_path`. The text starts with the
             path or name of the image.
     """
-    display_name = called(image)
+    name = display_name(image)
     try:
         if image.path is not None:
             return inspect_path(os.fsdecode(image.path), size_limit=size_limit)
@@ -72,15 +72,14 @@ def inspect_given(image: ImageFile, *, size_limit: limits.Limit = limits.IMAGE_B
         # Asynchronous files have been read by now.
         return inspect_file(cast("IO[bytes]", image.file), size_limit=size_limit)
     except NotAnImage as error:
-        raise ValueError(f"{display_name or 'the bytes'}: {error}") from None
+        raise ValueError(f"{name or 'the bytes'}: {error}") from None
     except LimitExceeded as error:
-        raise LimitExceeded(error.limit, error.actual, display_name or "the bytes") from None
+        raise LimitExceeded(error.limit, error.actual, name or "the bytes") from None
     except OSError as error:
-        raise unread(error, display_name or "the file") from None
+        raise unread(error, name or "the file") from None
     # A caller's object may raise anything.
     except (Exception, CancelledError) as error:  # noqa: BLE001 - see above
-        name = display_name or "the file"
-        raise ValueError(f"{name}: cannot be read: {words_of(error)}") from None
+        raise ValueError(f"{name or 'the file'}: cannot be read: {words_of(error)}") from None
 
 
 def unread(error: OSError, display_name: str) -> OSError:

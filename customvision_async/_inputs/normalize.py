@@ -6,7 +6,7 @@ import os
 from typing import IO, TypeAlias, cast
 from uuid import UUID
 
-from ..errors import called, shown
+from ..errors import display_name, shown
 from ..models.inputs import ImageFile, ImageFromPrediction, ImageUrl, Region, SkippedItem
 from ..models.predictions import ImagePrediction, StoredImagePrediction
 
@@ -61,5 +61,6 @@ def _check_regions(image: ImageFile | ImageUrl | ImageFromPrediction) -> None:
     for region in regions:
         if not isinstance(region, Region):
             raise TypeError(
-                f"{called(image) or 'the bytes'}: a region must be a Region, not {shown(region)}"
+                f"{display_name(image) or 'the bytes'}: a region must be a Region,"
+                f" not {shown(region)}"
             )

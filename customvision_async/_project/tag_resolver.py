@@ -101,8 +101,8 @@ class TagResolver:
             self._missing.add(name)
             return name
         raise UnknownTag(
-            f"the project has no tag {_cut(name)} ({_tags_in_words(self._ids)}): create it first, or have"
-            " an upload create it (create_missing_tags)"
+            f"the project has no tag {_cut(name)} ({_tags_in_words(self._ids)}): create it first,"
+            " or have an upload create it (create_missing_tags)"
         )
 
     async def ids_of(self, tags: Iterable[TagLike]) -> tuple[str, ...]:

@@ -11,7 +11,7 @@ import anyio
 from anyio import get_cancelled_exc_class
 
 from .. import BatchReport, BatchRun, ItemResult, SkippedItem
-from ..errors import called
+from ..errors import display_name
 from ._exit import ExitCode, explain
 from ._output import Output
 from ._progress import MIN_BYTES_SHOWN, Meter, show_progress
@@ -158,7 +158,7 @@ class BatchRunner:
 
     def _cause(self, result: ItemResult[Any, Any]) -> str:
         """Return the name of the item and the cause of its outcome."""
-        if called(result.item):
+        if display_name(result.item):
             return str(result)
         name = str(next(iter(self.describe(result.item).values()), ""))
         cause = str(result.error or result.status)
