@@ -381,7 +381,7 @@ MUTANTS: tuple[Mutant, ...] = (
     ),
     Mutant(
         "the client sends regions that are one in single precision in one request",
-        "_project/client.py",
+        "_project/regions.py",
         "key=region_key(image, placed)",
         "key=(image, placed)",
         _tests("test_switches"),
