@@ -5,11 +5,12 @@ All are lazy iterables. Iterate over one to list its items without a batch.
 
 from __future__ import annotations
 
+import difflib
 import errno
 import json
 import os
 import stat
-from collections.abc import AsyncGenerator, Generator, Iterable, Iterator, Sequence
+from collections.abc import AsyncGenerator, Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import aclosing, suppress
 from itertools import islice
 from pathlib import Path
@@ -293,7 +294,7 @@ def images_from_manifest(
     Failed-items files are manifests. Each object has one of `path` (relative to the manifest; a
     folder means all images in it), `url` and `prediction`. It may have `name`, `tags` (names or
     ids), `regions` (objects with `tag`, `left`, `top`, `width`, `height`) and `metadata`. Invalid
-    lines are yielded as :class:`SkippedItem`.
+    lines, also those with other fields, are yielded as :class:`SkippedItem`.
 
     Args:
         path: Path of the manifest.
@@ -356,7 +357,9 @@ class ManifestImages:
     def _read(self, line: bytes, number: int) -> Listed | None:
         try:
             # msgspec's JSON decoder rejects file names with lone surrogates.
-            entry = msgspec.convert(json.loads(line), _Entry)
+            fields = json.loads(line)
+            _check_fields(fields)
+            entry = msgspec.convert(fields, _Entry)
             if entry.failed_items_of is not None:
                 self._check(entry.failed_items_of)
                 return None
@@ -424,6 +427,8 @@ class _Box(msgspec.Struct):
 
 
 class _Entry(msgspec.Struct, omit_defaults=True):
+    """A line of a manifest. A failed-items file has the fields at the end too."""
+
     path: str | None = None
     url: str | None = None
     prediction: str | None = None
@@ -432,7 +437,44 @@ class _Entry(msgspec.Struct, omit_defaults=True):
     regions: list[_Box] = []
     metadata: dict[str, str] | None = None
     error: str | None = None
+    outcome: str | None = None
+    status: str | None = None
     failed_items_of: Origin | None = None
+
+
+_FIELDS = frozenset(_Entry.__struct_fields__)
+_BOX_FIELDS = frozenset(_Box.__struct_fields__)
+_MEANT = {
+    **dict.fromkeys(("label", "labels", "class", "classes", "category", "categories"), "tags"),
+    **dict.fromkeys(("bbox", "bboxes", "box", "boxes", "annotations", "objects"), "regions"),
+    **dict.fromkeys(("file", "file_name", "filename", "image", "file_path"), "path"),
+    **dict.fromkeys(("uri", "href", "coco_url"), "url"),
+}
+"""Names of other formats, by which a field of a manifest may be called."""
+
+
+def _check_fields(entry: object) -> None:
+    """Raise ValueError if a line, or a region in it, has an unknown field.
+
+    It would be ignored, and the labels in it would be lost.
+    """
+    if not isinstance(entry, dict):
+        return
+    _check_names(entry, _FIELDS)
+    regions = entry.get("regions")
+    for region in regions if isinstance(regions, list) else ():
+        if isinstance(region, dict):
+            _check_names(region, _BOX_FIELDS)
+
+
+def _check_names(entry: Mapping[str, object], known: frozenset[str]) -> None:
+    for name in entry.keys() - known:
+        similar = _MEANT.get(name.lower(), "")
+        if similar not in known:
+            similar = next(iter(difflib.get_close_matches(name, known, 1)), "")
+        raise ValueError(
+            f"unknown field {name!r}" + (f": did you mean {similar!r}?" if similar else "")
+        )
 
 
 def manifest_entry(item: object, error: ItemError | str | None = None) -> dict[str, object] | None:

@@ -19,6 +19,7 @@ from customvision_async import (
     ImageUrl,
     ItemError,
     Region,
+    SkippedItem,
     Tag,
     images_from_manifest,
     images_from_urls,
@@ -214,3 +215,28 @@ async def test_a_bad_line_of_a_manifest_is_skipped(tmp_path: Path) -> None:
         assert [skip.item.name for skip in report.skipped_items] == [
             f"m.jsonl:{number}" for number in (3, 4, 5, 6, 7, 8, 9)
         ]
+
+
+@pytest.mark.parametrize(
+    ("line", "hint"),
+    [
+        ('{"path": "a.jpg", "tag": ["x"]}', "unknown field 'tag': did you mean 'tags'?"),
+        ('{"path": "a.jpg", "labels": ["x"]}', "unknown field 'labels': did you mean 'tags'?"),
+        ('{"file_name": "a.jpg"}', "unknown field 'file_name': did you mean 'path'?"),
+        ('{"path": "a.jpg", "camera": 3}', "unknown field 'camera'"),
+        (
+            '{"path": "a.jpg", "regions": [{"tag": "x", "lft": 0}]}',
+            "unknown field 'lft': did you mean 'left'?",
+        ),
+    ],
+)
+async def test_an_unknown_field_of_a_manifest_is_an_error(
+    tmp_path: Path, line: str, hint: str
+) -> None:
+    """Otherwise it would be ignored, and its labels lost."""
+    (tmp_path / "a.jpg").write_bytes(image_bytes(1))
+    manifest = tmp_path / "m.jsonl"
+    manifest.write_text(line)
+    (item,) = [item async for item in images_from_manifest(manifest)]
+    assert isinstance(item, SkippedItem)
+    assert hint in item.reason
