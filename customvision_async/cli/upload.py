@@ -101,10 +101,14 @@ async def upload(
                 create_tags=create_tags,
                 failed_file=failed_file,
                 named=named,
+                tags_from_folders=tags_from_folders,
                 repeat_options=_repeat_options(project, common),
             )
     finally:
         counter.end()
+
+
+_UNTAGGED = "{} got no tag: only those in a subfolder of PATH have one with --tags-from-folders."
 
 
 async def upload_from(
@@ -115,6 +119,7 @@ async def upload_from(
     create_tags: bool = True,
     failed_file: Path | None = None,
     named: frozenset[str] = frozenset(),
+    tags_from_folders: bool = False,
     repeat_options: str = "",
 ) -> int:
     """Upload the items of several sources, and return the exit code.
@@ -126,14 +131,17 @@ async def upload_from(
         create_tags: Whether to create missing tags.
         failed_file: The failed-items file. By default, a new file if an item fails.
         named: Names of files that were given as arguments. Skipping one is a failure.
+        tags_from_folders: The images should have tags, so the summary counts those without.
         repeat_options: The options to suggest for an upload of the failed items.
     """
     code = ExitCode.OK
     refused = False
+    untagged = 0
     failed = FailedItems(project, failed_file)
 
     def on_result(result: ItemResult[Any, Any]) -> None:
-        nonlocal refused
+        nonlocal refused, untagged
+        untagged += result.ok and not getattr(result.item, "tags", ())
         refused = refused or (result.skipped and _must_not_skip(result.item, named))
         failed.add(result)
 
@@ -141,7 +149,10 @@ async def upload_from(
         nonlocal code
         code = ExitCode.ITEMS if refused or _is_incomplete(outcome) else ExitCode.OK
         failed.finish((item for _, item in outcome.report.pending_items), outcome.not_begun)
-        _summarize(outcome, runner, failed, repeat_options, code)
+        notes = (
+            [_UNTAGGED.format(plural(untagged, "image"))] if tags_from_folders and untagged else []
+        )
+        _summarize(outcome, runner, failed, repeat_options, code, notes)
 
     outcome = await runner.run(
         lambda source: project.upload_images(source, create_missing_tags=create_tags),
@@ -155,6 +166,12 @@ async def upload_from(
 
 
 def _folders(paths: Sequence[Path], tags: Sequence[str], tags_from_folders: bool) -> list[Any]:
+    if tags_from_folders and paths and not tags and not any(map(_has_subfolder, paths)):
+        parent = os.path.normpath(os.path.join(paths[0], ".." if paths[0].is_dir() else "../.."))
+        raise CommandError(
+            "no image would get a tag: --tags-from-folders tags the images in the subfolders of"
+            f" PATH, and {paths[0]} has none. Did you mean PATH {parent}?"
+        )
     folders: list[Any] = []
     for path in paths:
         try:
@@ -162,6 +179,20 @@ def _folders(paths: Sequence[Path], tags: Sequence[str], tags_from_folders: bool
         except OSError as error:
             raise CommandError(f"{path}: {error.strerror}") from None
     return folders
+
+
+def _has_subfolder(path: Path) -> bool:
+    """Return whether `path` is a folder with a folder in it, or cannot be read."""
+    try:
+        with os.scandir(path) as entries:
+            return any(
+                entry.is_dir(follow_symlinks=False) and not entry.name.startswith(".")
+                for entry in entries
+            )
+    except NotADirectoryError:
+        return False
+    except OSError:
+        return True
 
 
 def _failed_items(path: Path, project: ProjectClient, tags: Sequence[str]) -> AsyncIterator[Any]:
@@ -252,6 +283,7 @@ def _summarize(
     failed: FailedItems,
     repeat_options: str,
     code: ExitCode,
+    notes: Sequence[str],
 ) -> None:
     """Print the summary, with the command that uploads the failed items."""
     lines = runner.lines(outcome)
@@ -265,6 +297,7 @@ def _summarize(
                 else "no file."
             )
         ]
+    lines += notes
     path, unretryable = failed.path, failed.unretryable
     not_uploaded = outcome.report.failed + outcome.report.pending + len(outcome.not_begun)
     retryable = not_uploaded - unretryable

@@ -367,3 +367,32 @@ async def test_the_list_is_not_lost_where_the_folder_cannot_be_written_to(tmp_pa
     (listed,) = folder.iterdir()
     assert f"What did not land is listed in {listed}" in done.out
     assert [item["path"] for item in failed_items(listed)[1]] == [str(tmp_path / "bad.jpg")]
+
+
+@pytest.mark.parametrize(
+    ("paths", "meant"),
+    [(["photos/rocket", "photos/grass"], "photos"), (["photos/rocket/0000.jpg"], "photos")],
+)
+async def test_an_upload_in_which_nothing_can_get_a_tag_is_refused(
+    tmp_path: Path, paths: list[str], meant: str
+) -> None:
+    """The folders of the tags were given as PATH, so they would land without any tag."""
+    fill(tmp_path / "photos", ("rocket", "grass"), 2)
+    os.rename(next((tmp_path / "photos/rocket").iterdir()), tmp_path / "photos/rocket/0000.jpg")
+    words = ("--project", "Orchard", "--create-project", "--tags-from-folders")
+    async with Emulator() as emulator:
+        done = await run("upload", *paths, *words, env=environment(emulator), cwd=tmp_path)
+        assert done.code == 2
+        assert f"Did you mean PATH {meant}?" in " ".join(done.err.split())
+        assert not emulator.requests
+
+
+async def test_images_without_a_tag_are_counted(tmp_path: Path) -> None:
+    """Images directly in PATH get no tag from --tags-from-folders, and the summary says so."""
+    fill(tmp_path / "photos", ("apple",), 3)
+    (tmp_path / "photos" / "stray.jpg").write_bytes(image_bytes(99))
+    words = ("upload", "photos", "--project", "Orchard", "--create-project", "--tags-from-folders")
+    async with Emulator() as emulator:
+        done = await run(*words, env=environment(emulator), cwd=tmp_path)
+    assert done.code == 0
+    assert "1 image got no tag" in done.out
