@@ -61,10 +61,10 @@ ALLOWED: dict[str, set[str]] = {
 }
 """The modules that each layer may import. Every module belongs to a layer."""
 
-AIOHTTP = {"_transport.aiohttp", "_transport.blob_reader"}
+AIOHTTP = {"_transport.aiohttp", "_transport.blob_reader", "_transport.session"}
 """The modules of the client that may import the HTTP library.
 
-One sends requests, the other fetches blobs without the key.
+One sends requests, another fetches blobs without the key, and the third opens the sessions of both.
 """
 
 

@@ -1,4 +1,4 @@
-"""Send single attempts with aiohttp. Only this module and `blob_reader` import aiohttp.
+"""Send single attempts with aiohttp. Besides, only `blob_reader` and `session` import aiohttp.
 
 Errors of aiohttp hold the headers of the request, so they must not leave this module. It raises its
 own errors, without those of aiohttp in their context.
@@ -41,6 +41,7 @@ from ..errors import (
 from .base import ClientClosed, Request, Response
 from .body import Buffer, stream
 from .retry import CertificateError
+from .session import open_session
 
 __all__ = ["AiohttpTransport", "tls_context"]
 
@@ -301,10 +302,7 @@ class AiohttpTransport:
         return self._pooled
 
     def _open(self, *, force_close: bool) -> aiohttp.ClientSession:
-        connector = _Connector(limit=self._connections, force_close=force_close)
-        return aiohttp.ClientSession(
-            connector=connector, cookie_jar=aiohttp.DummyCookieJar(), trust_env=False
-        )
+        return open_session(_Connector(limit=self._connections, force_close=force_close))
 
     def _context(self, url: str) -> ssl.SSLContext | bool:
         if self._ssl is None:

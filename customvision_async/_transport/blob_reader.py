@@ -22,6 +22,7 @@ from yarl import URL
 from .._options import Timeouts
 from ..errors import ConnectError, DecodeError, RequestTimeout, ResponseLost
 from .base import ClientClosed
+from .session import open_session
 
 __all__ = ["BlobHosts", "BlobPart", "BlobReader"]
 
@@ -293,9 +294,7 @@ class BlobReader:
                 ssl=self._ssl or True,
                 resolver=_SafeResolver(self.hosts, self._resolver),
             )
-            self._pooled = aiohttp.ClientSession(
-                connector=connector, cookie_jar=aiohttp.DummyCookieJar(), trust_env=False
-            )
+            self._pooled = open_session(connector)
         return self._pooled
 
     async def aclose(self) -> None:
