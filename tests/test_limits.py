@@ -44,7 +44,7 @@ STATED: dict[str, tuple[Limit, ...]] = {
     "query_predictions": (limits.TAGS_PER_PREDICTION_QUERY,),
     "quick_test": (limits.IMAGE_BYTES,),
     "send_tags": (limits.TAG_PAIRS_PER_BATCH,),
-    "send_untag": (limits.TAGS_PER_UNTAG,),
+    "_send_untag": (limits.TAGS_PER_UNTAG,),
     "suggest_tags_and_regions": (limits.IMAGES_PER_SUGGESTION,),
     "update_image_metadata": (
         limits.IMAGES_PER_METADATA_UPDATE,
@@ -56,7 +56,7 @@ STATED: dict[str, tuple[Limit, ...]] = {
 """The limits behind the numbers in the docstring of each function or class."""
 
 _BOUND = re.compile(
-    r"\b(?:up to|at most|over|more than|limit of|limits are|keys of|values of) "
+    r"\b(?:up to|at most|over|more than|larger than|limit of|limits are|keys of|values of) "
     r"([\d,]+)\b(?: (MB))?(?! %)|\b([\d]+):1\b",
     re.IGNORECASE,
 )

@@ -58,9 +58,12 @@ class ImageLabels(msgspec.Struct, frozen=True, eq=False):
     distinct: frozenset[str]
     """The tags of the create request, those of its regions included."""
 
-    def all_tags(self) -> set[str]:
-        """Return the keys of all tags."""
-        return {*self.distinct, *self.later_tags, *(region[0] for region in self.later_regions)}
+    def all_tags(self) -> Iterator[str]:
+        """Yield the keys of all tags, in order. A key may come several times."""
+        yield from self.tags
+        yield from self.later_tags
+        yield from (region[0] for region in self.regions)
+        yield from (region[0] for region in self.later_regions)
 
 
 class Upload(msgspec.Struct, eq=False):
@@ -127,8 +130,7 @@ class UploadItems:
             CustomVisionError: The tags of any other item would get the same error.
         """
         labels = {id(labels): labels for labels in (item.payload.labels for item in work_items)}
-        keys = {key for one in labels.values() for key in one.all_tags()}
-        ids = await self._resolver.resolve(keys)
+        ids = await self._resolver.resolve(key for one in labels.values() for key in one.all_tags())
         if not ids:
             return [None] * len(work_items)
         resolved = {place: _with_ids(one, ids) for place, one in labels.items()}

@@ -149,7 +149,7 @@ async def test_images_from_data_refuses_what_it_cannot_send() -> None:
         await operations.create_images_from_data(P, [b"x"] * 65)
     with pytest.raises(TypeError, match="binary"):
         await operations.create_images_from_data(P, io.StringIO("x"))
-    with pytest.raises(TypeError, match="int is not an image"):
+    with pytest.raises(TypeError, match="5 is not an image file"):
         await operations.create_images_from_data(P, [5])
     with pytest.raises(FileNotFoundError):
         await operations.create_images_from_data(P, "no/such/file.jpg")
