@@ -148,7 +148,11 @@ class TagResolver:
                 for name in waiting:
                     tasks.start_soon(create, name)
         if errors:
-            raise errors[0]
+            try:
+                raise errors[0]
+            finally:
+                # The traceback refers to this frame.
+                errors.clear()
         return {name: found for name in names if (found := self._resolved(name)) is not None}
 
     def _resolved(self, name: str) -> str | UnknownTag | None:

@@ -23,7 +23,7 @@ from customvision_async._events import Event, RequestCompleted
 from tests.campaign import checks
 from tests.campaign.folder import file_errors, temporary_folder
 from tests.campaign.scenario import Scenario, SourceError
-from tests.support.fake_service import Stored
+from tests.support.fake_service import SECOND_KEY, Stored
 from tests.support.rubbish import raising
 from tests.support.virtual_network import client_of, run
 
@@ -355,6 +355,8 @@ class _Case:
             f"lister {self.scenario.seed}",
             concurrency=self.scenario.concurrency,
             observers=(self._observe,),
+            # The garbage collector decides how long a closed client's limiter is shared.
+            key=SECOND_KEY,
         ) as training:
             await self._list(training.get_project_client(service.project_id))
         service.version, service.closed = version, False

@@ -28,10 +28,11 @@ from customvision_async._versions import ApiVersion
 from customvision_async._wire.request import base_path
 from tests.support.faults import Faults, Strike
 
-__all__ = ["BASE", "ENDPOINT", "KEY", "Box", "Endless", "Habits", "Service", "Stored"]
+__all__ = ["BASE", "ENDPOINT", "KEY", "SECOND_KEY", "Box", "Endless", "Habits", "Service", "Stored"]
 
 ENDPOINT = "https://orchard.cognitiveservices.azure.com"
 KEY = "0123456789abcdef0123456789abcdef"
+SECOND_KEY = KEY[::-1]
 BASE = datetime(2026, 1, 1, tzinfo=UTC)
 LONGEST_URL = 8_192
 """Maximum length of a URL, in characters."""
@@ -262,7 +263,7 @@ class Service:
         too_long = len(request.url) > LONGEST_URL and request.operation != "CreateTag"  # 414
         self._demand(not too_long, f"a URL of {len(request.url)} bytes")
         self._demand(
-            headers.get("Training-Key") == KEY and KEY not in request.url,
+            headers.get("Training-Key") in (KEY, SECOND_KEY) and KEY not in request.url,
             "the key is not in its header alone",
         )
         self._demand(not self.closed, "a request after the client was closed")

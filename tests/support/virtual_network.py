@@ -78,14 +78,16 @@ def client_of(
     retry: Retry | None = None,
     observers: tuple[Observer, ...] = (),
     clock: Callable[[], float] | None = None,
+    key: str = KEY,
 ) -> TrainingClient:
     """Return a client of `service` whose retries are random by `seed`.
 
-    `clock` returns seconds since 1970. By default it follows the virtual time.
+    `clock` returns seconds since 1970. By default it follows the virtual time. Clients with the
+    same key share a limiter, as long as it is not garbage-collected.
     """
     return TrainingClient(
         ENDPOINT,
-        KEY,
+        key,
         api_version=service.version,
         transport=service,
         concurrency=concurrency,
