@@ -251,7 +251,10 @@ class TrainingClient:
             created = await self.create_project(name, domain, **options)
             if created.name == name:
                 return created
-            # The service chose another name, because another program was first.
+            if not any(one.name == name for one in await self.operations.get_projects()):
+                # The service changed the name for another reason than that it was taken.
+                return created
+            # Another program was first.
             await self.operations.delete_project(created.id)
         project = await self.find_project(name)
         if existing and domain is not None:

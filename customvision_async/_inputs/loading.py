@@ -42,12 +42,19 @@ async def read_async_file(image: ImageFile, limit: limits.Limit) -> ImageFile:
     It is read whole, from its current position, because it could not be sent twice.
 
     Raises:
-        ValueError: The file cannot be read, or returns no bytes.
+        ValueError: The file cannot be read, or returns something else than bytes.
     """
     file: Any = image.file
     name = image.name or "the file"
+    parts: list[bytes] = []
+    left = limit.value + 1
     try:
-        data = await file.read(limit.value + 1)
+        # A stream may return fewer bytes than requested.
+        while left > 0 and (part := await file.read(left)):
+            if not isinstance(part, bytes):
+                raise TypeError(f"its read() returned {type(part).__name__}, not bytes")
+            parts.append(part)
+            left -= len(part)
     except asyncio.CancelledError:
         task = asyncio.current_task()
         if task is None or task.cancelling():
@@ -56,10 +63,8 @@ async def read_async_file(image: ImageFile, limit: limits.Limit) -> ImageFile:
         raise ValueError(f"{name}: cannot be read: it was cancelled") from None
     except Exception as error:  # noqa: BLE001 - an object of the caller may raise anything
         raise ValueError(f"{name}: cannot be read: {words_of(error)}") from None
-    if not isinstance(data, bytes):
-        raise ValueError(f"{name}: its read() returned {type(data).__name__}, not bytes")
     return ImageFile(
-        data=data,
+        data=b"".join(parts),
         name=image.name,
         tags=image.tags,
         regions=image.regions,

@@ -43,7 +43,11 @@ class Uploads:
     async def send(self, work_items: Sequence[WorkItem]) -> list[Outcome]:
         """Create the missing tags of one chunk, its images, then what did not fit the request."""
         refusals = await self._items.resolve_tags(work_items)
-        ready = [item for item, refusal in zip(work_items, refusals, strict=True) if not refusal]
+        ready = [
+            work_item
+            for work_item, refusal in zip(work_items, refusals, strict=True)
+            if refusal is None
+        ]
         created = iter(await self._create(ready) if ready else [])
         return [
             next(created) if refusal is None else Failed(str(refusal), cause=refusal)

@@ -87,6 +87,19 @@ async def test_the_upload_of_a_web_framework_is_an_image() -> None:
         assert "x.jpg" in str(results[3])
 
 
+async def test_an_asynchronous_stream_that_returns_little_at_a_time_is_read_to_its_end() -> None:
+    """As the body of a response does. A part of an image would be stored as if it were whole."""
+
+    class Stream(WebUpload):
+        async def read(self, size: int = -1, /) -> bytes:
+            part, self.data = self.data[:100], self.data[100:]
+            return part
+
+    async with project_on_emulator() as one:
+        image = await one.project.upload_image(Stream(image_bytes(1), "a.jpg"))
+        assert await one.project.download_image(image) == image_bytes(1)
+
+
 async def test_an_image_is_downloaded_to_memory() -> None:
     async with project_on_emulator() as one:
         image = await one.project.upload_image(image_bytes(1))
